@@ -1,0 +1,103 @@
+//! Every reason for which ulna stays silent, by name. A silent `return` is not one of them.
+//!
+//! RADIUS asks a server to *silently discard* what it cannot trust (RFC 2865 §3); silent towards the peer, that is:
+//! each reason is counted, and shown to the operator under the name that [`Discard::name`] gives.
+
+macro_rules! discards {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// Why a packet got no answer.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Discard { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Discard {
+            /// Every reason, in the order of their numbers.
+            pub const ALL: &'static [Discard] = &[$(Discard::$variant,)+];
+            /// How many reasons there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The name in counters and logs: kebab-case, stable.
+            pub const fn name(self) -> &'static str {
+                match self { $(Discard::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+discards! {
+    /// Fewer than 20 octets arrived (RFC 2865 §3).
+    TooShort = "too-short",
+    /// The Length field is below 20 or above 4 096 (RFC 2865 §3).
+    BadLength = "bad-length",
+    /// The datagram is shorter than its Length field says (RFC 2865 §3).
+    Truncated = "truncated",
+    /// An attribute's length is 0 or 1, or it reaches past the packet (RFC 2865 §5).
+    BadAttribute = "bad-attribute",
+    /// More than one Message-Authenticator (RFC 2869 §5.14).
+    SeveralMessageAuthenticators = "several-message-authenticators",
+    /// A Message-Authenticator whose value is not 16 octets (RFC 2869 §5.14).
+    BadMessageAuthenticatorLength = "bad-message-authenticator-length",
+    /// More than one State (RFC 2865 §5.44).
+    SeveralStates = "several-states",
+    /// No client's network contains the source address (RFC 2865 §3).
+    UnknownClient = "unknown-client",
+    /// The code is not one that a server takes (RFC 2865 §3).
+    UnknownCode = "unknown-code",
+    /// The listener does not take this kind of packet.
+    UnexpectedCode = "unexpected-code",
+    /// The Message-Authenticator does not verify under the client's secret: wrong secret, or forged.
+    BadMessageAuthenticator = "bad-message-authenticator",
+    /// The Request Authenticator does not verify under the client's secret (RFC 2866 §3).
+    BadRequestAuthenticator = "bad-request-authenticator",
+    /// This client must sign its Access-Requests, and this one carries no Message-Authenticator.
+    MessageAuthenticatorRequired = "message-authenticator-required",
+    /// Status-Server without Message-Authenticator (RFC 5997 §3).
+    UnsignedStatusServer = "unsigned-status-server",
+    /// EAP-Message without Message-Authenticator (RFC 3579 §3.1).
+    UnsignedEap = "unsigned-eap",
+    /// Proxy-State without Message-Authenticator from a client with `limit_proxy_state`.
+    UnsignedProxyState = "unsigned-proxy-state",
+    /// The worker that would have had to take it has no room for a new request.
+    WorkerFull = "worker-full",
+    /// The worker has no room for accounting.
+    WorkerFullAccounting = "worker-full-accounting",
+    /// The worker has no room even for an ongoing conversation.
+    WorkerFullOngoing = "worker-full-ongoing",
+    /// No packet buffer was free.
+    NoBuffer = "no-buffer",
+    /// The table of live requests is full.
+    DedupFull = "dedup-full",
+    /// The queue of packets to be sent is full.
+    TransmitQueueFull = "transmit-queue-full",
+    /// It belongs to another network thread, and the ring there was full.
+    StrayRingFull = "stray-ring-full",
+    /// It had waited longer than `request_timeout` when its worker took it up.
+    TooOld = "too-old",
+    /// No `accounting` rule says what to do with it.
+    NoAccountingRule = "no-accounting-rule",
+    /// The reply would pass 4 096 octets (RFC 2865 §3).
+    ReplyTooLong = "reply-too-long",
+    /// More rejects are being delayed than `delayed_rejects_max`.
+    DelayedRejectsFull = "delayed-rejects-full",
+    /// A duplicate of an answered request whose reply could not be kept.
+    ReplyNotKept = "reply-not-kept",
+    /// A duplicate of a request whose reject is still being delayed.
+    RejectStillDelayed = "reject-still-delayed",
+    /// The server is going down and takes nothing new.
+    Draining = "draining",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_numbers_are_places() {
+        let names: BTreeSet<_> = Discard::ALL.iter().map(|discard| discard.name()).collect();
+        assert_eq!(names.len(), Discard::COUNT);
+        for (place, discard) in Discard::ALL.iter().enumerate() {
+            assert_eq!(*discard as usize, place);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Bugs kept on purpose, so that the simulator can show it would find them.
+//!
+//! Compiled in only by the feature `seeded-bugs`, which only the simulator's command line names; chosen at run time.
+//! Without the feature [`is`] is a constant `false`, and the code of every bug is gone.
+
+macro_rules! bugs {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// A bug that can be switched on.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Bug { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Bug {
+            /// Every seeded bug.
+            pub const ALL: &'static [Bug] = &[$(Bug::$variant,)+];
+
+            /// Its kebab-case name, as `ulna-sim mutants` prints it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Bug::$variant => $name,)+ }
+            }
+
+            /// The bug of that name.
+            pub fn named(name: &str) -> Option<Bug> {
+                Bug::ALL.iter().copied().find(|bug| bug.name() == name)
+            }
+        }
+    };
+}
+
+bugs! {
+    /// A thread parks right after its announcement, without looking at its rings again.
+    SecondLookMissing = "second-look-missing",
+    /// A writer rings only if the ring was empty before.
+    NotEmptySoDontRing = "not-empty-so-dont-ring",
+    /// The gate is read before the messages are published.
+    GateReadBeforePublish = "gate-read-before-publish",
+    /// A thread waiting for room does not look at the blocked ring once more before it parks.
+    BlockedRingNotInSecondLook = "blocked-ring-not-in-second-look",
+    /// The test whether the reader freed enough room is off by one.
+    SpaceCrossingOffByOne = "space-crossing-off-by-one",
+    /// Duplicates are told by Identifier alone, whatever the Request Authenticator.
+    DedupKeyWithoutAuthenticator = "dedup-key-without-authenticator",
+    /// Duplicates are told by source address without its port.
+    DedupKeyWithoutPort = "dedup-key-without-port",
+    /// A duplicate of an answered request runs through policy again.
+    PolicyRunAgainOnRetransmit = "policy-run-again-on-retransmit",
+    /// Proxy-State attributes are returned in reverse order.
+    ProxyStateReversed = "proxy-state-reversed",
+    /// A completion of a superseded request does not give its buffer back.
+    LateRepliedKeepsItsBuffer = "late-replied-keeps-its-buffer",
+    /// A request whose worker has no room is forgotten without a fate.
+    RequestLeakedWhenDropped = "request-leaked-when-dropped",
+    /// The Message-Authenticator is not compared.
+    ForgedPacketBelieved = "forged-packet-believed",
+    /// `poll_timeout` answers a millisecond late.
+    TimeoutRoundedUp = "timeout-rounded-up",
+}
+
+#[cfg(feature = "seeded-bugs")]
+static CHOSEN: core::sync::atomic::AtomicU8 = core::sync::atomic::AtomicU8::new(u8::MAX);
+
+/// Switches one bug on, or all off. For the whole process.
+#[cfg(feature = "seeded-bugs")]
+pub fn choose(bug: Option<Bug>) {
+    // Relaxed: chosen before a run starts, by the thread that runs it.
+    CHOSEN.store(bug.map_or(u8::MAX, |bug| bug as u8), core::sync::atomic::Ordering::Relaxed);
+}
+
+/// Whether this bug is on.
+#[cfg(feature = "seeded-bugs")]
+pub fn is(bug: Bug) -> bool {
+    CHOSEN.load(core::sync::atomic::Ordering::Relaxed) == bug as u8
+}
+
+/// Whether this bug is on: never, the feature is off.
+#[cfg(not(feature = "seeded-bugs"))]
+#[inline(always)]
+pub const fn is(_bug: Bug) -> bool {
+    false
+}
+
+/// Whether the bugs are compiled in; a server's `main` asserts that they are not.
+pub const COMPILED_IN: bool = cfg!(feature = "seeded-bugs");
