@@ -1,0 +1,300 @@
+//! Answers whether a verified request was seen before on its connection, and keeps its reply for duplicates.
+//!
+//! Knows no client and no policy. RFC 2865 §3, RFC 5080 §2.2.2: a request is the same as an earlier one when source
+//! address and port, the address it came to, code, Identifier and Request Authenticator are; the same Identifier with
+//! another authenticator is a new request in the place of the old one.
+//!
+//! Only verified packets come here. An Access-Request without Message-Authenticator has nothing that could be
+//! verified: such requests have entries of their own and never displace, or look up, those of signed ones.
+//!
+//! An entry's life: with a worker → (its reject is delayed →) answered, for the dedup lifetime → free.
+
+pub mod entry;
+pub mod reply_store;
+
+use self::entry::{Entry, List, Lists, Progress};
+pub use self::entry::{Authenticator, Key};
+use self::reply_store::ReplyStore;
+use crate::path::WorkerId;
+use crate::request::RequestHandle;
+use crate::seed::Seed;
+use crate::seeded::{self, Bug};
+use crate::table::{Full, Index};
+use crate::time::Instant;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// The requests of one network thread's connections, by key.
+pub struct Dedup {
+    index: Index,
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    lists: Lists,
+    replies: ReplyStore,
+    lifetime: Duration,
+}
+
+/// What is known of a request that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing.
+    Fresh,
+    /// It is a duplicate of one that a worker has.
+    InProgress(RequestHandle, WorkerId),
+    /// It is a duplicate of one whose reject waits for its time.
+    Delayed,
+    /// It is a duplicate of one whose reply is kept under this handle.
+    Answered(RequestHandle),
+    /// It is new, and takes the place of the one of this handle; that is with this worker, if it is.
+    Superseding(RequestHandle, Option<WorkerId>),
+}
+
+/// Whether a completion still finds its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The reply stands for duplicates.
+    Reply,
+    /// The request is answered, but there was no room for its reply.
+    Nothing,
+    /// A newer request has its place; the table is as it was.
+    Superseded,
+}
+
+impl Dedup {
+    /// A table for `entries_max` live requests and `replies_octets_max` octets of replies, kept for `lifetime`.
+    pub fn new(entries_max: usize, replies_octets_max: usize, lifetime: Duration, seed: &Seed) -> Self {
+        Dedup {
+            index: Index::new(entries_max, seed),
+            entries: Vec::with_capacity(entries_max),
+            free: Vec::with_capacity(entries_max),
+            lists: Lists::default(),
+            replies: ReplyStore::new(replies_octets_max),
+            lifetime,
+        }
+    }
+
+    /// Whether a request was seen before. Changes nothing.
+    pub fn look_up(&self, key: &Key, request_authenticator: &Authenticator) -> Seen {
+        let Some(place) = self.find(key) else { return Seen::Fresh };
+        let entry = &self.entries[place as usize];
+        let handle = RequestHandle { entry: place, generation: entry.generation };
+        let same = entry.request_authenticator == *request_authenticator
+            || seeded::is(Bug::DedupKeyWithoutAuthenticator);
+        match entry.progress {
+            Progress::Free => unreachable!("a free entry is not in the index"),
+            Progress::WithWorker { worker, .. } if same => Seen::InProgress(handle, worker),
+            Progress::WithWorker { worker, .. } => Seen::Superseding(handle, Some(worker)),
+            Progress::Delayed { .. } if same => Seen::Delayed,
+            Progress::Answered { .. } if same && !seeded::is(Bug::PolicyRunAgainOnRetransmit) => {
+                Seen::Answered(handle)
+            }
+            Progress::Delayed { .. } | Progress::Answered { .. } => Seen::Superseding(handle, None),
+        }
+    }
+
+    /// Notes that `worker` has the request from now on. What had this key before is forgotten, its handle stale.
+    ///
+    /// # Errors
+    /// `Full` when all entries are live and none may be given up for it.
+    pub fn begin(
+        &mut self,
+        key: &Key,
+        request_authenticator: &Authenticator,
+        worker: WorkerId,
+    ) -> Result<Began, Full<()>> {
+        let mut evicted = false;
+        let place = match self.find(key) {
+            Some(place) => {
+                self.retire(place);
+                place
+            }
+            None => {
+                if self.index.len() == self.entries.capacity() {
+                    evicted = self.evict(key.signed());
+                    if !evicted {
+                        return Err(Full(()));
+                    }
+                }
+                self.claim(key)
+            }
+        };
+        let entry = &mut self.entries[place as usize];
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.request_authenticator = *request_authenticator;
+        entry.progress = Progress::WithWorker { worker, duplicate_sent: 0 };
+        Ok(Began { handle: RequestHandle { entry: place, generation: entry.generation }, evicted })
+    }
+
+    /// Notes the reply to a request; it stands for the dedup lifetime from `now`.
+    pub fn answer(&mut self, handle: RequestHandle, reply: Option<&[u8]>, now: Instant) -> Kept {
+        if !self.is_with_worker(handle) {
+            return Kept::Superseded;
+        }
+        let reply = reply.and_then(|octets| self.replies.keep(octets));
+        let kept = if reply.is_some() { Kept::Reply } else { Kept::Nothing };
+        let list = List::answered(self.entries[handle.entry as usize].key.signed());
+        self.entries[handle.entry as usize].progress =
+            Progress::Answered { reply, expires: now + self.lifetime };
+        self.lists.append(&mut self.entries, list, handle.entry);
+        kept
+    }
+
+    /// Keeps a reply that must not be sent yet, until [`release`](Dedup::release).
+    pub fn delay(&mut self, handle: RequestHandle, reply: &[u8]) -> Kept {
+        if !self.is_with_worker(handle) {
+            return Kept::Superseded;
+        }
+        let Some(reply) = self.replies.keep(reply) else { return Kept::Nothing };
+        self.entries[handle.entry as usize].progress = Progress::Delayed { reply };
+        Kept::Reply
+    }
+
+    /// Notes that a delayed reply may go: it counts as answered from now on. False if it was superseded meanwhile.
+    pub fn release(&mut self, handle: RequestHandle, now: Instant) -> bool {
+        let entry = &mut self.entries[handle.entry as usize];
+        if entry.generation != handle.generation || !matches!(entry.progress, Progress::Delayed { .. }) {
+            return false;
+        }
+        let list = List::answered(entry.key.signed());
+        let Progress::Delayed { reply } = core::mem::replace(&mut entry.progress, Progress::Free) else {
+            unreachable!("it has just been seen to be delayed");
+        };
+        entry.progress = Progress::Answered { reply: Some(reply), expires: now + self.lifetime };
+        self.lists.append(&mut self.entries, list, handle.entry);
+        true
+    }
+
+    /// Forgets a request that ends without a reply, so that its retransmission starts anew; false if it was superseded.
+    pub fn forget(&mut self, handle: RequestHandle) -> bool {
+        let current = self.is_with_worker(handle);
+        if current {
+            self.free_entry(handle.entry);
+        }
+        current
+    }
+
+    /// The reply kept under a handle, and where its NAS is to get it.
+    pub fn reply(&self, handle: RequestHandle) -> Option<&[u8]> {
+        let entry = self.entries.get(handle.entry as usize)?;
+        match &entry.progress {
+            Progress::Answered { reply: Some(reply), .. } if entry.generation == handle.generation => {
+                Some(self.replies.octets(reply))
+            }
+            Progress::Answered { .. }
+            | Progress::Free
+            | Progress::WithWorker { .. }
+            | Progress::Delayed { .. } => None,
+        }
+    }
+
+    /// Which message to its worker told it of a duplicate last (0: none), to be set to the next one.
+    pub fn duplicate_sent(&mut self, handle: RequestHandle) -> Option<&mut u64> {
+        match &mut self.entries[handle.entry as usize].progress {
+            Progress::WithWorker { duplicate_sent, .. } => Some(duplicate_sent),
+            Progress::Free | Progress::Delayed { .. } | Progress::Answered { .. } => None,
+        }
+    }
+
+    /// Forgets up to `budget` replies whose lifetime is over.
+    pub fn expire(&mut self, now: Instant, budget: usize) {
+        let mut left = budget;
+        for list in [List::AnsweredSigned, List::AnsweredUnsigned] {
+            while let Some(place) = self.lists.front(list)
+                && left > 0
+                && self.entries[place as usize].expires().is_some_and(|expires| expires <= now)
+            {
+                self.retire(place);
+                self.free_entry(place);
+                left -= 1;
+            }
+        }
+    }
+
+    /// When the next kept reply expires.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        let expires = |list| self.lists.front(list).and_then(|place| self.entries[place as usize].expires());
+        [expires(List::AnsweredSigned), expires(List::AnsweredUnsigned)].into_iter().flatten().min()
+    }
+
+    /// How many requests and replies are live.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    fn find(&self, key: &Key) -> Option<u32> {
+        self.index.find(key.octets(), |place| self.entries[place as usize].key == *key)
+    }
+
+    fn is_with_worker(&self, handle: RequestHandle) -> bool {
+        let entry = &self.entries[handle.entry as usize];
+        entry.generation == handle.generation && matches!(entry.progress, Progress::WithWorker { .. })
+    }
+
+    /// A new entry for a key that has none; there is room.
+    fn claim(&mut self, key: &Key) -> u32 {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(Entry::free());
+            (self.entries.len() - 1) as u32
+        });
+        self.entries[place as usize].key = *key;
+        let entries = &self.entries;
+        self.index
+            .insert(key.octets(), place, |place| entries[place as usize].key.octets())
+            .expect("an entry is claimed only where there is room");
+        place
+    }
+
+    /// Drops an entry's reply and takes it off its list; it stays in the index.
+    fn retire(&mut self, place: u32) {
+        let entry = &mut self.entries[place as usize];
+        let signed = entry.key.signed();
+        let reply = match core::mem::replace(&mut entry.progress, Progress::Free) {
+            Progress::Free | Progress::WithWorker { .. } => None,
+            Progress::Delayed { reply } => Some(reply),
+            Progress::Answered { reply, .. } => {
+                self.lists.remove(&mut self.entries, List::answered(signed), place);
+                reply
+            }
+        };
+        if let Some(reply) = reply {
+            self.replies.forget(reply);
+        }
+    }
+
+    /// Takes an entry that is on no list out of the index.
+    fn free_entry(&mut self, place: u32) {
+        let entry = &mut self.entries[place as usize];
+        entry.progress = Progress::Free;
+        self.index.remove(entry.key.octets(), place);
+        self.free.push(place);
+    }
+
+    /// Gives the oldest kept reply up for a new request: an unsigned one first, a signed one only for a signed one.
+    fn evict(&mut self, for_signed: bool) -> bool {
+        let oldest = self
+            .lists
+            .front(List::AnsweredUnsigned)
+            .or_else(|| self.lists.front(List::AnsweredSigned).filter(|_| for_signed));
+        let Some(place) = oldest else { return false };
+        self.retire(place);
+        self.free_entry(place);
+        true
+    }
+}
+
+/// What [`Dedup::begin`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Began {
+    /// The request's name from now on.
+    pub handle: RequestHandle,
+    /// Whether another reply was given up for it before its time.
+    pub evicted: bool,
+}
+
+#[cfg(test)]
+mod tests;
