@@ -1,18 +1,28 @@
 //! RADIUS packets as octets: framed, verified, read, written, signed.
 //!
+//! A datagram becomes [`Framed`] when its lengths hold (no secret needed), and [`Verified`] when its authenticators do.
+//! Both borrow the datagram; neither allocates. The way out is [`Encoder`], which writes into the caller's buffer.
 //! Knows no client, no policy and no dictionary: values are octets here.
 //!
 //! RFC 2865 §3 and §5 (packet and attributes), RFC 2866 §3 (accounting), RFC 2869 §5.14 and RFC 3579 §3.2
 //! (Message-Authenticator), RFC 5176 §2.3 and §3.4 (CoA and Disconnect), RFC 5997 §3 (Status-Server).
 
 mod attributes;
+mod authenticator;
 pub mod chap;
 mod code;
+mod encode;
+mod frame;
 pub mod hidden;
 mod secret;
 
 pub use attributes::{Attribute, Attributes, BadAttribute, number};
+pub use authenticator::{ReplyError, Requirements, Verified, VerifiedReply, VerifyError};
 pub use code::{AuthenticatorKind, Code};
+pub use encode::{EncodeError, Encoder, MessageAuthenticator};
+#[doc(hidden)]
+pub use frame::frame_law;
+pub use frame::{FrameError, Framed, Landmark, Layout};
 pub use secret::{EmptySecret, Secret, SecretIndex, Secrets};
 
 /// Octets before the first attribute: code, identifier, length, authenticator (RFC 2865 §3).
