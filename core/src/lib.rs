@@ -6,6 +6,7 @@ extern crate alloc;
 #[cfg(any(test, loom))]
 extern crate std;
 
+pub mod client;
 pub mod discard;
 pub mod packet;
 pub mod path;
@@ -15,6 +16,7 @@ pub mod seeded;
 pub mod table;
 pub mod time;
 
+pub use client::ClientId;
 pub use discard::Discard;
 pub use path::{ListenerId, NetworkId, Path, Peer, SocketId, Transmit, WorkerId};
 pub use seed::Seed;

@@ -1,1 +1,3 @@
 //! Octets.
+
+pub mod secret;
