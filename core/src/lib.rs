@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod client;
+pub mod dictionary;
 pub mod discard;
 pub mod packet;
 pub mod path;
