@@ -33,6 +33,16 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// How many network cores there are: network threads, or where these are joined with workers, workers.
+    pub fn network_cores(&self) -> usize {
+        if self.runtime.network_threads == 0 { self.runtime.workers } else { self.runtime.network_threads }
+    }
+
+    /// How many worker cores there are.
+    pub fn worker_cores(&self) -> usize {
+        self.runtime.workers
+    }
+
     /// A virtual server by its number.
     ///
     /// # Panics

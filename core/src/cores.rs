@@ -64,14 +64,18 @@ pub fn assemble(configuration: &Arc<Configuration>, seed: &Seed) -> Vec<Cores> {
     let mut links: Vec<Vec<(Peer, Peer)>> = (0..threads).map(|_| Vec::new()).collect();
     let all_networks = || (0..networks).map(|network| Peer::Network(NetworkId(network)));
     let all_workers = || (0..workers).map(|worker| Peer::Worker(WorkerId(worker)));
-    let strays = all_networks().flat_map(|one| all_networks().filter(move |other| one < *other).map(move |o| (one, o)));
+    let strays = all_networks()
+        .flat_map(|one| all_networks().filter(move |other| one < *other).map(move |o| (one, o)));
     let requests = all_networks().flat_map(|network| all_workers().map(move |worker| (network, worker)));
     for (one, other) in strays.chain(requests) {
         if thread_of(one) != thread_of(other) {
             let (at_one, at_other) = exchange.link(thread_of(one), thread_of(other), slots);
             for (peer, link, ends) in [(one, at_one, (one, other)), (other, at_other, (other, one))] {
                 let links = &mut links[usize::from(thread_of(peer).0)];
-                assert!(links.len() == link.0, "links of a thread count up in the order in which they are made");
+                assert!(
+                    links.len() == link.0,
+                    "links of a thread count up in the order in which they are made"
+                );
                 links.push(ends);
             }
         }
@@ -96,7 +100,11 @@ pub fn assemble(configuration: &Arc<Configuration>, seed: &Seed) -> Vec<Cores> {
 
 impl Between {
     fn new(slots: usize) -> Self {
-        Between { to_worker: VecDeque::with_capacity(slots), to_network: VecDeque::with_capacity(slots), slots }
+        Between {
+            to_worker: VecDeque::with_capacity(slots),
+            to_network: VecDeque::with_capacity(slots),
+            slots,
+        }
     }
 }
 
@@ -133,7 +141,8 @@ impl Cores {
         }
         if let (Some(network), Some(worker)) = (&mut self.network, &mut self.worker) {
             network.handle_room(Peer::Worker(worker.id()), self.between.slots - self.between.to_worker.len());
-            worker.handle_room(Peer::Network(network.id()), self.between.slots - self.between.to_network.len());
+            worker
+                .handle_room(Peer::Network(network.id()), self.between.slots - self.between.to_network.len());
         }
     }
 
@@ -144,7 +153,10 @@ impl Cores {
 
     /// One datagram from this thread's sockets. Only for threads with a network core.
     pub fn handle_datagram(&mut self, path: Path, octets: &[u8], now: Instant) {
-        self.network.as_mut().expect("sockets belong to threads with a network core").handle_datagram(path, octets, now);
+        self.network
+            .as_mut()
+            .expect("sockets belong to threads with a network core")
+            .handle_datagram(path, octets, now);
         self.decide_aside(now);
     }
 
@@ -191,7 +203,8 @@ impl Cores {
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
         let mut stage = |own: Option<Peer>, other: Peer, message: Message| {
             let own = own.expect(OWN_CORE);
-            let link = links.iter().position(|ends| *ends == (own, other)).expect("every two cores are linked");
+            let link =
+                links.iter().position(|ends| *ends == (own, other)).expect("every two cores are linked");
             let urgency = message.urgency();
             crossing.stage(LinkId(link), message, urgency);
         };

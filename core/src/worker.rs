@@ -128,8 +128,11 @@ impl Worker {
 
     /// The next message to a network core; there is room for it.
     pub fn poll_message(&mut self) -> Option<(Peer, Message)> {
-        let (network, outbox) =
-            self.outboxes.iter_mut().enumerate().find(|(_, outbox)| outbox.room > 0 && !outbox.waiting.is_empty())?;
+        let (network, outbox) = self
+            .outboxes
+            .iter_mut()
+            .enumerate()
+            .find(|(_, outbox)| outbox.room > 0 && !outbox.waiting.is_empty())?;
         outbox.room -= 1;
         let message = outbox.waiting.pop_front()?;
         self.counters.completions_waiting.down();
@@ -166,7 +169,11 @@ impl Worker {
         match answered {
             Ok(Answered { accept, delay }) => {
                 self.counters.decisions.up();
-                if accept { self.counters.accepts.up() } else { self.counters.rejects.up() }
+                if accept {
+                    self.counters.accepts.up()
+                } else {
+                    self.counters.rejects.up()
+                }
                 let completion = self.completed(request);
                 if delay.is_zero() {
                     self.transmits.push_back((network, completion));

@@ -9,7 +9,7 @@ mod prefix;
 pub use lookup::{Clients, ClientsBuilder, DuplicatePrefix};
 pub use prefix::{Prefix, PrefixError};
 
-use crate::packet::secret::Secrets;
+use crate::packet::{Requirements, Secrets};
 use alloc::boxed::Box;
 
 /// A client's place in [`Clients`], in the order of the configuration.
@@ -27,4 +27,14 @@ pub struct Client {
     /// Discard Access-Requests that carry Proxy-State but no Message-Authenticator: the way of the BlastRADIUS
     /// attack through a client that cannot sign yet.
     pub limit_proxy_state: bool,
+}
+
+impl Client {
+    /// What its Access-Requests have to carry.
+    pub fn requirements(&self) -> Requirements {
+        Requirements {
+            require_message_authenticator: self.require_message_authenticator,
+            limit_proxy_state: self.limit_proxy_state,
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! octet for octet; without the latter, of its client, too. All else goes to the less loaded of two workers.
 
 use crate::client::ClientId;
-use crate::packet::Framed;
+use crate::packet::{Framed, Landmark};
 use crate::path::WorkerId;
 use crate::seed::{KeyedHash, Seed};
 use core::hash::{BuildHasher, Hasher};
@@ -29,11 +29,11 @@ impl Slots {
     /// The slot of an Access-Request.
     pub fn slot(&self, framed: &Framed<'_>, client: ClientId) -> usize {
         let mut hasher = self.hash.build_hasher();
-        let user_name = framed.user_name().unwrap_or_default();
+        let user_name = framed.value(Landmark::UserName).unwrap_or_default();
         // The length goes in first, so that no two pairs of values run together into the same octets.
         hasher.write(&[user_name.len() as u8]);
         hasher.write(user_name);
-        match framed.calling_station_id() {
+        match framed.value(Landmark::CallingStationId) {
             Some(calling_station_id) => hasher.write(calling_station_id),
             None => hasher.write_u32(client.0),
         }

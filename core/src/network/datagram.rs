@@ -2,10 +2,11 @@
 
 use super::lane::Class;
 use super::{ASIDE_MAX, Answer, Aside, LAZY_SWEEP, Network};
+use crate::configuration::Packets;
 use crate::conversation::slot::Slots;
 use crate::dedup::{Authenticator, Key, Seen};
 use crate::discard::Discard;
-use crate::packet::{Code, Framed, Landmark, Verified};
+use crate::packet::{Code, Framed, Landmark, SecretIndex, Verified};
 use crate::path::{NetworkId, Path, Peer, WorkerId};
 use crate::queue::message::Message;
 use crate::request::buffer::{BufferPool, LARGE_OCTETS};
@@ -62,8 +63,7 @@ impl Network {
         } else if let Some(buffer) = self.buffers.take(octets.len()) {
             *out += 1;
             self.counters.strays_sent.up();
-            self.outgoing
-                .push_back((Peer::Network(owner), Message::Stray(Stray::new(path, octets, buffer))));
+            self.outgoing.push_back((Peer::Network(owner), Message::Stray(Stray::new(path, octets, buffer))));
             return;
         } else {
             Discard::NoBuffer
@@ -87,18 +87,15 @@ impl Network {
         let code = framed.code().ok_or(Discard::UnknownCode)?;
         let packets = self.configuration.listeners[usize::from(path.listener.0)].packets;
         match code {
-            Code::AccessRequest if packets.access => {}
-            Code::AccountingRequest if packets.accounting => {}
-            Code::StatusServer if packets.status => {}
-            Code::AccessRequest | Code::AccountingRequest | Code::StatusServer => {
-                return Err(Discard::UnexpectedCode);
-            }
-            _ => return Err(Discard::UnknownCode),
+            Code::AccessRequest if packets.contains(Packets::ACCESS) => {}
+            Code::AccountingRequest if packets.contains(Packets::ACCOUNTING) => {}
+            Code::StatusServer if packets.contains(Packets::STATUS) => {}
+            _ => return Err(Discard::UnexpectedCode),
         }
         let client = clients.client(client_id);
         let verified =
             framed.verify_request(&client.secrets, client.requirements()).map_err(|error| error.discard())?;
-        if verified.secret_index().is_old() {
+        if verified.secret_index() != SecretIndex::NEWEST {
             self.counters.verified_by_old_secret.up();
         }
         let stamp = Stamp {
@@ -135,7 +132,9 @@ impl Network {
         match seen {
             Seen::Fresh => self.accept(facts, None, request, now),
             Seen::Superseding(_, None) => self.accept(facts, None, request, now),
-            Seen::Superseding(handle, Some(worker)) => self.accept(facts, Some((handle, worker)), request, now),
+            Seen::Superseding(handle, Some(worker)) => {
+                self.accept(facts, Some((handle, worker)), request, now)
+            }
             Seen::Delayed => {
                 self.counters.duplicates_in_progress.up();
                 Ok(())
@@ -186,12 +185,7 @@ impl Network {
         Ok(())
     }
 
-    fn put_aside(
-        &mut self,
-        worker: WorkerId,
-        verified: &Verified<'_>,
-        stamp: Stamp,
-    ) -> Result<(), Discard> {
+    fn put_aside(&mut self, worker: WorkerId, verified: &Verified<'_>, stamp: Stamp) -> Result<(), Discard> {
         if self.aside.len() == ASIDE_MAX {
             return Err(Discard::NoBuffer);
         }

@@ -38,7 +38,15 @@ pub struct Lane {
 impl Lane {
     /// An empty lane over a ring of `slots`, for at most `requests_max` requests.
     pub fn new(slots: usize, requests_max: usize) -> Self {
-        Lane { room: slots, slots, sent: 0, taken: 0, in_progress: 0, requests_max, homeward: VecDeque::new() }
+        Lane {
+            room: slots,
+            slots,
+            sent: 0,
+            taken: 0,
+            in_progress: 0,
+            requests_max,
+            homeward: VecDeque::new(),
+        }
     }
 
     /// Notes the room that there is at the start of a turn.

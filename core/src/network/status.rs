@@ -1,6 +1,7 @@
 //! Status-Server, answered by the network core itself at any load, without policy. RFC 5997.
 
 use super::Network;
+use crate::configuration::Packets;
 use crate::packet::{Code, Encoder, MessageAuthenticator};
 use crate::request::Stamp;
 use alloc::vec::Vec;
@@ -16,13 +17,15 @@ impl Network {
         out: &mut Vec<u8>,
     ) {
         let packets = self.configuration.listeners[usize::from(stamp.path.listener.0)].packets;
-        let code = if packets.access || !packets.accounting {
+        let code = if packets.contains(Packets::ACCESS) || !packets.contains(Packets::ACCOUNTING) {
             Code::AccessAccept
         } else {
             Code::AccountingResponse
         };
-        let secret = self.configuration.clients.client(stamp.client).secrets.of(stamp.secret_index);
-        Encoder::reply(out, code, identifier, MessageAuthenticator::First).finish_reply(secret, request_authenticator);
+        let secret = self.configuration.clients.client(stamp.client).secrets.get(stamp.secret_index);
+        let secret = secret.expect("the secret that verified is there");
+        Encoder::reply(out, code, identifier, MessageAuthenticator::First)
+            .finish_reply(secret, request_authenticator);
         self.counters.status_answered.up();
     }
 }

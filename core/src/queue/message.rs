@@ -53,9 +53,10 @@ impl Message {
             | Message::Cancel(_)
             | Message::Reply { .. }
             | Message::Stray(_) => Urgency::Urgent,
-            Message::Replied(_) | Message::Discarded { .. } | Message::ReplyBuffer(_) | Message::StrayBuffer(_) => {
-                Urgency::Lazy
-            }
+            Message::Replied(_)
+            | Message::Discarded { .. }
+            | Message::ReplyBuffer(_)
+            | Message::StrayBuffer(_) => Urgency::Lazy,
         }
     }
 }

@@ -24,11 +24,21 @@ pub struct Packet<Octets: ?Sized = [u8]> {
 
 impl Packet {
     fn small() -> Box<Packet> {
-        Box::new(Packet { stamp: Stamp::BLANK, layout: Layout::default(), length: 0, octets: [0; SMALL_OCTETS] })
+        Box::new(Packet {
+            stamp: Stamp::BLANK,
+            layout: Layout::default(),
+            length: 0,
+            octets: [0; SMALL_OCTETS],
+        })
     }
 
     fn large() -> Box<Packet> {
-        Box::new(Packet { stamp: Stamp::BLANK, layout: Layout::default(), length: 0, octets: [0; LARGE_OCTETS] })
+        Box::new(Packet {
+            stamp: Stamp::BLANK,
+            layout: Layout::default(),
+            length: 0,
+            octets: [0; LARGE_OCTETS],
+        })
     }
 
     /// How many octets fit.
@@ -96,8 +106,11 @@ impl BufferPool {
         if self.lent == self.buffers_max {
             return None;
         }
-        let (class, make): (_, fn() -> Box<Packet>) =
-            if octets <= SMALL_OCTETS { (&mut self.small, Packet::small) } else { (&mut self.large, Packet::large) };
+        let (class, make): (_, fn() -> Box<Packet>) = if octets <= SMALL_OCTETS {
+            (&mut self.small, Packet::small)
+        } else {
+            (&mut self.large, Packet::large)
+        };
         let buffer = class.pop().unwrap_or_else(|| {
             self.made += 1;
             make()

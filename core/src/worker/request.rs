@@ -39,20 +39,22 @@ pub fn answer(
     let client = configuration.clients.client(stamp.client);
     let secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
 
-    let (accept, reply, set_reply): (bool, &[u8], &[u8]) = match configuration.server(listener.server).decide() {
-        Decision::Accept { set_reply } => (true, &[], set_reply),
-        Decision::Reject { set_reply } => (false, &[], set_reply),
-        Decision::AuthenticateUsers { set_reply } => {
-            match authenticate::check(&configuration.users, &framed, secret) {
-                Checked::Matches(user) => (true, &user.reply, set_reply),
-                Checked::Fails => (false, &[], &[]),
+    let (accept, reply, set_reply): (bool, &[u8], &[u8]) =
+        match configuration.server(listener.server).decide() {
+            Decision::Accept { set_reply } => (true, &[], set_reply),
+            Decision::Reject { set_reply } => (false, &[], set_reply),
+            Decision::AuthenticateUsers { set_reply } => {
+                match authenticate::check(&configuration.users, &framed, secret) {
+                    Checked::Matches(user) => (true, &user.reply, set_reply),
+                    Checked::Fails => (false, &[], &[]),
+                }
             }
-        }
-    };
+        };
 
     let code = if accept { Code::AccessAccept } else { Code::AccessReject };
     let mut encoder = Encoder::reply(out, code, framed.identifier(), MessageAuthenticator::First);
-    write_attributes(&mut encoder, &framed, accept, edited(reply, set_reply)).map_err(|_| Discard::ReplyTooLong)?;
+    write_attributes(&mut encoder, &framed, accept, edited(reply, set_reply))
+        .map_err(|_| Discard::ReplyTooLong)?;
     encoder.finish_reply(secret, framed.authenticator());
 
     let delay = if accept { Duration::ZERO } else { configuration.protocol.reject_delay };
@@ -84,5 +86,9 @@ fn write_attributes<'a>(
 
 /// Also one without octets, which nobody should send and everybody should return.
 fn write_proxy_state(encoder: &mut Encoder<'_>, state: &[u8]) -> Result<(), EncodeError> {
-    if state.is_empty() { encoder.raw(&[number::PROXY_STATE, 2]) } else { encoder.attribute(number::PROXY_STATE, state) }
+    if state.is_empty() {
+        encoder.raw(&[number::PROXY_STATE, 2])
+    } else {
+        encoder.attribute(number::PROXY_STATE, state)
+    }
 }

@@ -12,8 +12,8 @@
 pub mod entry;
 pub mod reply_store;
 
-use self::entry::{Entry, List, Lists, Progress};
 pub use self::entry::{Authenticator, Key};
+use self::entry::{Entry, List, Lists, Progress};
 use self::reply_store::ReplyStore;
 use crate::path::WorkerId;
 use crate::request::RequestHandle;
