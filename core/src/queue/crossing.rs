@@ -1,0 +1,431 @@
+//! All that one thread shares with the others: its gate and every one of its rings, so that no second look can miss
+//! one. The phases of a turn are methods, in the order of a turn; production calls them back to back, the simulator
+//! stops threads between any two, loom between any two accesses.
+//!
+//! | phase | does |
+//! |---|---|
+//! | [`unpark`](Crossing::unpark) | after a sleep: back to `RUN` |
+//! | [`sweep`](Crossing::sweep) | takes messages, gives their slots back |
+//! | [`room`](Crossing::room), [`stage`](Crossing::stage), [`ask_for_space`](Crossing::ask_for_space) | writes messages that nobody sees yet |
+//! | [`publish`](Crossing::publish) | shows them, one store per ring, and one fence for these and for the slots given back |
+//! | [`check_gate`](Crossing::check_gate) | until `None`: whose bell this thread has to ring |
+//! | [`announce`](Crossing::announce) | about to sleep, and a fence |
+//! | [`look_again`](Crossing::look_again) | may it? |
+//!
+//! The caller numbers threads ([`BellId`]) and learns links ([`LinkId`]); which core of the thread a link belongs to,
+//! and which core is at its other end, it keeps beside.
+
+use super::gate::{Announcement, Gate, Urgency, Woken};
+use super::ring::{Consumer, Producer, ring};
+use super::sync::{Arc, Ordering, fence};
+use crate::seeded::{self, Bug};
+use alloc::vec::Vec;
+
+/// The number of a thread, by which the driver finds its bell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BellId(pub u16);
+
+/// A link of this thread's [`Crossing`]: a ring to another thread and the one back. The other end has a number of its
+/// own for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub usize);
+
+/// Builds the crossings of all threads at once: the set of threads is fixed from start to exit.
+pub struct Exchange<M> {
+    gates: Vec<Arc<Gate>>,
+    links: Vec<Vec<Link<M>>>,
+}
+
+impl<M: Send> Exchange<M> {
+    /// For this many threads, numbered from 0, without links so far.
+    pub fn new(threads: u16) -> Self {
+        Exchange {
+            gates: (0..threads).map(|_| Arc::new(Gate::new())).collect(),
+            links: (0..threads).map(|_| Vec::new()).collect(),
+        }
+    }
+
+    /// Joins two threads by a ring of `slots` messages in each direction, and says which link that is to `one` and
+    /// to `other`. The same two threads may be joined several times, once for each pair of their cores. Each thread's
+    /// links count up from 0 in the order of these calls.
+    ///
+    /// # Panics
+    /// If a thread is not of this exchange, if it is joined to itself (cores of one thread need no ring), or if
+    /// `slots` is 0.
+    pub fn link(&mut self, one: BellId, other: BellId, slots: usize) -> (LinkId, LinkId) {
+        assert!(one != other, "a thread needs no ring to itself");
+        let (to_other, from_one) = ring(slots);
+        let (to_one, from_other) = ring(slots);
+        (
+            self.add(one, Link::new(to_other, from_other, other, &self.gates)),
+            self.add(other, Link::new(to_one, from_one, one, &self.gates)),
+        )
+    }
+
+    fn add(&mut self, thread: BellId, link: Link<M>) -> LinkId {
+        let links = &mut self.links[usize::from(thread.0)];
+        links.push(link);
+        LinkId(links.len() - 1)
+    }
+
+    /// One crossing for each thread, in their order.
+    pub fn build(self) -> Vec<Crossing<M>> {
+        self.gates
+            .into_iter()
+            .zip(self.links)
+            .zip(0..)
+            .map(|((gate, links), number)| Crossing {
+                bell: BellId(number),
+                gate,
+                touched: Vec::with_capacity(links.len()),
+                unchecked: Vec::with_capacity(links.len()),
+                links,
+                park: Park::Running,
+                counters: QueueCounters::default(),
+            })
+            .collect()
+    }
+}
+
+/// One thread's gate and all of its rings. It moves to its thread once and stays there; after the exchange is built
+/// nothing here allocates, locks or calls the system.
+pub struct Crossing<M> {
+    bell: BellId,
+    gate: Arc<Gate>,
+    links: Vec<Link<M>>,
+    /// Links with messages staged or slots given back since the last publish, each once.
+    touched: Vec<usize>,
+    /// Links that were published and whose gates are still to be checked, each once.
+    unchecked: Vec<usize>,
+    park: Park,
+    counters: QueueCounters,
+}
+
+/// What a thread has counted of its own sleeps and of the bells it rang. Lingering and the tripwire for lost wake-ups
+/// belong to the driver's loop and are counted there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueCounters {
+    /// Second looks that found nothing: the thread went to sleep.
+    pub parks: u64,
+    /// Second looks that found something: it did not.
+    pub park_cancels: u64,
+    /// Bells that this thread had to ring.
+    pub rings_sent: u64,
+    /// Parks ended by a ring after which, until the next announcement, neither a message nor room was found: another
+    /// look had found it before.
+    pub rings_spurious: u64,
+    /// Times that this thread asked for space.
+    pub full: u64,
+    /// Most messages that the first sweep after a park without a ring found in one ring: all of them lazy ones, but
+    /// for what came in that instant.
+    pub lazy_backlog_max: u64,
+}
+
+impl<M: Send> Crossing<M> {
+    /// The number of this thread.
+    pub fn bell(&self) -> BellId {
+        self.bell
+    }
+
+    /// How many links this thread has: they are numbered below this.
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// The thread at the other end.
+    pub fn peer(&self, link: LinkId) -> BellId {
+        self.links[link.0].bell
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> QueueCounters {
+        self.counters
+    }
+
+    /// Takes at most `budget_per_link` messages off each ring in turn, gives each to `f`, and says how many there
+    /// were. Their slots are given back once per ring; whether a writer waits for them is found out after the next
+    /// [`publish`](Self::publish).
+    ///
+    /// If `f` panics, the messages it has not been given stay in their rings for the next sweep.
+    #[inline]
+    pub fn sweep(&mut self, budget_per_link: usize, mut f: impl FnMut(LinkId, M)) -> usize {
+        let mut taken = 0;
+        for at in 0..self.links.len() {
+            taken += self.take(at, budget_per_link, |message| f(LinkId(at), message));
+        }
+        if let Park::Left(_) = self.park {
+            // Every ring has been seen once since the park: what comes now is no longer what a sleep left behind.
+            self.park = if taken == 0 && self.park == Park::Left(Woken::Rung) {
+                Park::RungForNothing
+            } else {
+                Park::Running
+            };
+        } else if taken > 0 {
+            self.park = Park::Running;
+        }
+        taken
+    }
+
+    /// The same for one link: before a decision that a message on its way would change.
+    #[inline]
+    pub fn sweep_link(&mut self, link: LinkId, budget: usize, f: impl FnMut(M)) -> usize {
+        let taken = self.take(link.0, budget, f);
+        if taken > 0 {
+            self.park = Park::Running;
+        }
+        taken
+    }
+
+    #[inline]
+    fn take(&mut self, at: usize, budget: usize, mut f: impl FnMut(M)) -> usize {
+        debug_assert!(!self.park.is_announced(), "an announced thread unparks before it sweeps");
+        let link = &mut self.links[at];
+        let available = link.incoming.available();
+        if self.park == Park::Left(Woken::Itself) {
+            self.counters.lazy_backlog_max = self.counters.lazy_backlog_max.max(available as u64);
+        }
+        let taken = available.min(budget);
+        for _ in 0..taken {
+            f(link.incoming.take().expect("as many are available"));
+        }
+        // Not `taken > 0`: a panic of `f` in an earlier sweep may have left a head behind.
+        if link.incoming.publish_head() {
+            touch(&mut self.touched, link, at);
+        }
+        taken
+    }
+
+    /// Messages that can be staged on this link now. Looks at the reader's cache line; the caller counts down from it.
+    #[inline]
+    pub fn room(&mut self, link: LinkId) -> usize {
+        let link = &mut self.links[link.0];
+        let room = link.outgoing.room();
+        if link.waits_for_space && link.outgoing.space_came() {
+            link.waits_for_space = false;
+            self.park = Park::Running;
+        }
+        room
+    }
+
+    /// Puts a message into its slot, to be seen after the next [`publish`](Self::publish). The ring's batch becomes
+    /// as urgent as its most urgent message.
+    ///
+    /// # Panics
+    /// Without [`room`](Self::room).
+    #[inline]
+    pub fn stage(&mut self, link: LinkId, message: M, urgency: Urgency) {
+        debug_assert!(!self.park.is_announced(), "an announced thread unparks before it stages");
+        let at = link.0;
+        let link = &mut self.links[at];
+        link.outgoing.stage(message);
+        // `None` is below `Some`.
+        link.staged = link.staged.max(Some(urgency));
+        touch(&mut self.touched, link, at);
+    }
+
+    /// Something waits in this thread for room on this link: its reader is to ring when half of the ring has been
+    /// read, and the second look includes this link until then. The wait ends when [`room`](Self::room) or
+    /// [`look_again`](Self::look_again) finds it answered; who needs more asks again.
+    ///
+    /// # Panics
+    /// If the thread has announced its sleep: the mark has to stand before that fence.
+    pub fn ask_for_space(&mut self, link: LinkId) {
+        assert!(!self.park.is_announced(), "space is asked for before the announcement");
+        let link = &mut self.links[link.0];
+        link.outgoing.ask_for_space();
+        link.waits_for_space = true;
+        self.counters.full += 1;
+    }
+
+    /// Shows the readers all that was staged, and passes the fence that stands before every look at their gates and
+    /// at their marks for space. [`check_gate`](Self::check_gate) has to follow until it says `None`.
+    ///
+    /// # Panics
+    /// If gates of the last publish are still unchecked.
+    #[inline]
+    pub fn publish(&mut self) {
+        assert!(
+            self.unchecked.is_empty(),
+            "the gates of the last batch are checked before the next is published"
+        );
+        if self.touched.is_empty() {
+            return;
+        }
+        for &at in &self.touched {
+            let link = &mut self.links[at];
+            link.touched = false;
+            link.published = link.staged.take();
+            link.silenced = (seeded::is(Bug::NotEmptySoDontRing) && !link.outgoing.was_empty())
+                || (seeded::is(Bug::GateReadBeforePublish) && link.gate.is_running());
+            link.outgoing.publish();
+        }
+        // One for all links, and for the heads that sweeps have published, too. Pairs with the fence in
+        // `Gate::announce`.
+        fence(Ordering::SeqCst);
+        core::mem::swap(&mut self.touched, &mut self.unchecked);
+    }
+
+    /// After [`publish`](Self::publish), until `None`: a bell that this thread, and no other, has to ring now.
+    #[inline]
+    pub fn check_gate(&mut self) -> Option<BellId> {
+        while let Some(at) = self.unchecked.pop() {
+            let link = &mut self.links[at];
+            let space_wanted = link.incoming.space_wanted();
+            let urgency = match link.published.take() {
+                _ if space_wanted => Urgency::Urgent,
+                None => continue,
+                _ if link.silenced => continue,
+                Some(Urgency::Urgent) => Urgency::Urgent,
+                // Lazy messages must not fill a ring behind a sleeper's back.
+                Some(Urgency::Lazy) if link.outgoing.is_past_half() => Urgency::Urgent,
+                Some(Urgency::Lazy) => Urgency::Lazy,
+            };
+            if link.gate.ring_if(urgency) {
+                self.counters.rings_sent += 1;
+                return Some(link.bell);
+            }
+        }
+        None
+    }
+
+    /// Says that this thread is about to sleep. [`look_again`](Self::look_again) has to follow. The thread's bell
+    /// was taken before this, or a ring for this very park could be taken for an older one.
+    ///
+    /// # Panics
+    /// If anything staged or given back is unpublished, or gates are unchecked: others may be asleep for want of it.
+    #[inline]
+    pub fn announce(&mut self, announcement: Announcement) {
+        assert!(
+            self.touched.is_empty() && self.unchecked.is_empty(),
+            "a thread publishes and checks all gates before it announces its sleep"
+        );
+        if self.park == Park::RungForNothing {
+            self.counters.rings_spurious += 1;
+        }
+        self.park = Park::Announced;
+        self.gate.announce(announcement);
+    }
+
+    /// The second look, at every ring: `true` if there is anything to read, or the room that was asked for. Then the
+    /// thread must not sleep, and unparks.
+    ///
+    /// # Panics
+    /// Without an announcement.
+    #[inline]
+    pub fn look_again(&mut self) -> bool {
+        assert!(self.park == Park::Announced, "the second look comes after the announcement");
+        let found =
+            !seeded::is(Bug::SecondLookMissing) && (self.is_anything_unread() || self.has_space_come());
+        if found {
+            self.park = Park::Cancelled;
+            self.counters.park_cancels += 1;
+        } else {
+            self.park = Park::Asleep;
+            self.counters.parks += 1;
+        }
+        found
+    }
+
+    /// Whether there is anything to read, on any link: also for a thread that lingers before it announces.
+    #[inline]
+    pub fn is_anything_unread(&mut self) -> bool {
+        self.links.iter_mut().any(|link| link.incoming.available() > 0)
+    }
+
+    #[inline]
+    fn has_space_come(&mut self) -> bool {
+        if seeded::is(Bug::BlockedRingNotInSecondLook) {
+            return false;
+        }
+        let mut came = false;
+        for link in self.links.iter_mut().filter(|link| link.waits_for_space) {
+            if link.outgoing.space_came() {
+                link.waits_for_space = false;
+                came = true;
+            }
+        }
+        came
+    }
+
+    /// Back to work, after a sleep or instead of one; says whether anybody rang. If somebody did, the bell may still
+    /// be on its way.
+    #[inline]
+    pub fn unpark(&mut self) -> Woken {
+        let woken = self.gate.leave();
+        self.park = match self.park {
+            Park::Asleep => Park::Left(woken),
+            Park::Running | Park::Announced | Park::Cancelled | Park::Left(_) | Park::RungForNothing => {
+                Park::Running
+            }
+        };
+        woken
+    }
+}
+
+/// Where this thread is in its own turn. What others see of it is the gate's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Park {
+    /// Awake, and something was done since the last park.
+    Running,
+    /// Between announcement and second look.
+    Announced,
+    /// The second look found something: it has to unpark.
+    Cancelled,
+    /// The second look found nothing: it sleeps, until it unparks.
+    Asleep,
+    /// Awake after a sleep, the rings not yet swept.
+    Left(Woken),
+    /// Awake by a ring, all rings swept, nothing found so far.
+    RungForNothing,
+}
+
+impl Park {
+    /// Whether the others may believe that this thread sleeps.
+    fn is_announced(self) -> bool {
+        matches!(self, Park::Announced | Park::Cancelled | Park::Asleep)
+    }
+}
+
+/// One thread's end of two rings, and the thread at the other end.
+struct Link<M> {
+    outgoing: Producer<M>,
+    incoming: Consumer<M>,
+    /// The other thread's gate.
+    gate: Arc<Gate>,
+    /// The other thread.
+    bell: BellId,
+    /// The most urgent message since the last publish.
+    staged: Option<Urgency>,
+    /// The most urgent message of the last publish, until its gate is checked.
+    published: Option<Urgency>,
+    /// Whether it is in `Crossing::touched`.
+    touched: bool,
+    /// Whether room has been asked for and has not come yet.
+    waits_for_space: bool,
+    /// Only ever set by seeded bugs, which decide before the publish what has to be decided after it.
+    silenced: bool,
+}
+
+impl<M: Send> Link<M> {
+    fn new(outgoing: Producer<M>, incoming: Consumer<M>, bell: BellId, gates: &[Arc<Gate>]) -> Self {
+        Link {
+            outgoing,
+            incoming,
+            gate: gates.get(usize::from(bell.0)).expect("the thread is of this exchange").clone(),
+            bell,
+            staged: None,
+            published: None,
+            touched: false,
+            waits_for_space: false,
+            silenced: false,
+        }
+    }
+}
+
+#[inline]
+fn touch<M>(touched: &mut Vec<usize>, link: &mut Link<M>, at: usize) {
+    if !link.touched {
+        link.touched = true;
+        touched.push(at);
+    }
+}
