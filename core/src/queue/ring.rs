@@ -236,9 +236,12 @@ impl<M: Send> Consumer<M> {
 
 impl<M> Drop for Consumer<M> {
     fn drop(&mut self) {
-        // For `Shared::drop`, which must not drop again what was taken. Release, as in `publish_head`: the writer may
-        // use these slots until it goes, too. No message is dropped here, so nothing can panic before the store.
-        self.shared.head.0.store(self.head, Ordering::Release);
+        // For `Shared::drop`, which must not drop again what was taken. No message is dropped here, so that nothing
+        // can panic before the store.
+        if self.published < self.head {
+            // Release, as in `publish_head`: the writer may use these slots until it goes, too.
+            self.shared.head.0.store(self.head, Ordering::Release);
+        }
     }
 }
 
