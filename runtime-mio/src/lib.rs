@@ -10,15 +10,23 @@
 
 pub mod bell;
 pub mod clock;
+pub mod counters;
 pub mod kernel_drops;
+pub mod listening;
+mod log;
 #[allow(unsafe_code)]
 pub mod mmsg;
+pub mod report;
 mod segments;
+pub mod server;
 pub mod sockets;
 pub mod system_calls;
+mod turn;
 
 pub use bell::{BELL, Bell};
 pub use clock::Clock;
+pub use listening::ListenError;
 pub use mmsg::{Outlet, ReceiveBatch, Received, SendBatch, SendOutcome};
+pub use server::{Server, StartError};
 pub use sockets::{BoundUdp, bind_udp, connect_udp, join_udp};
 pub use system_calls::SystemCalls;
