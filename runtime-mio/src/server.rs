@@ -1,7 +1,7 @@
 //! Starts the threads of a server, drains them, and tells what they count.
 //!
-//! The set of threads is fixed from start to exit. A thread that panics takes the process with it: its requests would
-//! hang for ever, and a server that is gone is replaced sooner than one that is half there.
+//! The set of threads is fixed from start to exit. A thread that panics, or that the kernel refuses its wait, takes the
+//! process with it: its requests would hang for ever, and a server that is gone is replaced sooner than one half there.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -41,7 +41,7 @@ pub struct Server {
 
 /// One of its threads.
 struct Serving {
-    handle: JoinHandle<io::Result<()>>,
+    handle: JoinHandle<()>,
     drained: Arc<AtomicBool>,
     report: ThreadReport,
 }
@@ -124,9 +124,9 @@ impl Server {
                 counters,
                 log,
             };
-            let handle = thread::Builder::new().name(name).spawn(move || {
+            let handle = thread::Builder::new().name(name.clone()).spawn(move || {
                 let _end_with_the_process = EndsProcessOnPanic;
-                turn.run()
+                turn.run().unwrap_or_else(|error| panic!("{name}: the kernel refused to wait or to read: {error}"));
             });
             match handle {
                 Ok(handle) => server.threads.push(Serving { handle, drained, report }),
@@ -173,19 +173,11 @@ impl Server {
     pub fn exit(self) {
         self.order(Stage::Exit);
         for serving in self.threads {
-            // Its panic would have ended the process.
-            if let Ok(Err(error)) = serving.handle.join() {
-                eprintln!("ulna: thread {}: {error}", serving.report.name);
-            }
+            serving.handle.join().expect("a thread that panics ends the process");
         }
         if let Some(log) = self.log {
             log.finish();
         }
-    }
-
-    /// Whether a thread has ended by itself: the kernel refused it its wait or its sockets.
-    pub fn has_failed(&self) -> bool {
-        self.threads.iter().any(|serving| serving.handle.is_finished())
     }
 
     fn order(&self, stage: Stage) {
