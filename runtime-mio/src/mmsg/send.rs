@@ -388,6 +388,13 @@ mod tests {
     use crate::mmsg::set_option;
     use crate::sockets::bind_udp;
 
+    #[test]
+    fn batches_can_be_made_in_one_thread_and_used_in_another() {
+        fn movable<T: Send>(_: T) {}
+        movable(SendBatch::new(1));
+        movable(crate::mmsg::ReceiveBatch::new(1, 1));
+    }
+
     /// A kernel or device that makes no segments is hard to come by; a socket told not to compute checksums gives
     /// the same answer.
     #[test]
