@@ -48,8 +48,9 @@ pub fn bind_udp(address: SocketAddr, share: bool, receive_buffer_octets: usize) 
     finish(socket)
 }
 
-/// Binds one more socket to the address of one that [`bind_udp`] shares. Sockets of an address are numbered by the
-/// kernel in the order of binding, which is what a steering program selects by.
+/// Binds one more socket to the address of one that [`bind_udp`] shares. The kernel numbers the sockets of an address
+/// in the order of binding, from 0 for the one that was bound first; that is what a steering program selects by. It
+/// can be attached once a second socket has joined.
 ///
 /// # Errors
 /// `AddrInUse` if the other one is not shared; otherwise as [`bind_udp`].

@@ -47,6 +47,8 @@ pub struct SendBatch {
     buffers: Vec<Vec<u8>>,
     groups: Groups,
     wire: Wire,
+    /// Whether the next buffer was emptied: otherwise it still holds an old packet, meant for someone else.
+    emptied: bool,
     /// Whether equal lengths leave together; ends for good when the kernel turns out not to know how.
     together: bool,
 }
@@ -59,6 +61,7 @@ impl SendBatch {
             buffers: (0..messages).map(|_| Vec::with_capacity(PACKET_OCTETS_MAX)).collect(),
             groups: Groups::new(),
             wire: Wire::new(messages),
+            emptied: false,
             together: true,
         }
     }
@@ -80,11 +83,14 @@ impl SendBatch {
         let next = self.groups.messages();
         let buffer = self.buffers.get_mut(next).expect("a full batch is flushed before the next packet");
         buffer.clear();
+        self.emptied = true;
         buffer
     }
 
     /// Adds the packet that was written into the [`SendBatch::slot`], to be sent this way.
     pub fn push(&mut self, transmit: Transmit) {
+        assert!(self.emptied, "each packet is written into a slot of its own");
+        self.emptied = false;
         let next = self.groups.messages();
         let buffer = self.buffers.get(next).expect("a full batch is flushed before the next packet");
         self.groups.add(transmit, buffer.len(), self.together);
@@ -387,6 +393,23 @@ mod tests {
     use super::*;
     use crate::mmsg::set_option;
     use crate::sockets::bind_udp;
+
+    #[test]
+    fn batches_can_be_made_in_one_thread_and_used_in_another() {
+        fn movable<T: Send>(_: T) {}
+        movable(SendBatch::new(1));
+        movable(crate::mmsg::ReceiveBatch::new(1, 1));
+    }
+
+    #[test]
+    #[should_panic(expected = "a slot of its own")]
+    fn an_old_packet_is_never_sent_again_to_someone_else() {
+        let destination = "127.0.0.1:9".parse().expect("an address");
+        let mut batch = SendBatch::new(2);
+        batch.slot().extend_from_slice(b"for one");
+        batch.push(Transmit { via: SocketId(0), source: None, destination });
+        batch.push(Transmit { via: SocketId(0), source: None, destination });
+    }
 
     /// A kernel or device that makes no segments is hard to come by; a socket told not to compute checksums gives
     /// the same answer.

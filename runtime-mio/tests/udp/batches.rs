@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use ulna_core::path::{SocketId, Transmit};
@@ -152,7 +153,7 @@ fn truncation_is_told_and_the_next_read_is_whole_again() {
     let mut receiver = receiver;
     while seen.len() < 3 {
         if small.receive(&receiver.bound.socket, &mut calls).expect("readable") == 0 {
-            assert!(receiver.wait(std::time::Duration::from_secs(10)));
+            assert!(receiver.wait(Duration::from_secs(10)));
         }
         assert!(small.received() <= small.capacity());
         seen.extend(small.datagrams().map(|datagram| (datagram.octets.to_vec(), datagram.is_truncated())));
@@ -161,6 +162,36 @@ fn truncation_is_told_and_the_next_read_is_whole_again() {
         seen,
         [(b"0123456789".to_vec(), true), (b"0123456789".to_vec(), false), (b"abc".to_vec(), false)]
     );
+}
+
+/// The kernel shrinks what it is offered to what it wrote: an IPv6 address no longer fits where an IPv4 one was.
+#[test]
+fn one_batch_reads_sockets_of_both_families_in_turn() {
+    let mut receivers = LOOPBACKS.map(Receiver::at);
+    let senders = LOOPBACKS.map(Receiver::at);
+    let mut calls = SystemCalls::default();
+    let mut send = SendBatch::new(MESSAGES_MAX);
+    let mut receive = ReceiveBatch::new(4, PACKET_OCTETS_MAX);
+    for _ in 0..3 {
+        for (receiver, sender) in receivers.iter_mut().zip(&senders) {
+            for number in 0..3 {
+                add(&mut send, to(receiver.address()), &numbered(number, 40));
+            }
+            assert_eq!(send.flush_through(&sender.bound.socket, &mut calls).sent, 3);
+            let mut number = 0;
+            while number < 3 {
+                if receive.receive(&receiver.bound.socket, &mut calls).expect("readable") == 0 {
+                    assert!(receiver.wait(Duration::from_secs(10)));
+                }
+                for datagram in receive.datagrams() {
+                    assert_eq!(datagram.octets, numbered(number, 40));
+                    assert_eq!(datagram.remote, sender.address());
+                    assert_eq!(datagram.local_address, Some(receiver.address().ip()));
+                    number += 1;
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -44,18 +44,19 @@ fn a_refused_message_does_not_stop_the_others() {
 
 #[test]
 fn a_refused_group_is_counted_whole_and_does_not_switch_groups_off() {
-    let mut receiver = Receiver::at("127.0.0.1:0");
-    let sender = Receiver::at("127.0.0.1:0");
+    let mut receiver = Receiver::at("[::1]:0");
+    let sender = Receiver::at("[::1]:0");
     let mut batch = SendBatch::new(MESSAGES_MAX);
     let good = to(receiver.address());
-    // The kernel's answer to a foreign source is EINVAL, the same as to segments that it cannot make.
-    let not_ours = Transmit { source: Some(IpAddr::from([192, 0, 2, 77])), ..good };
+    let not_ours = Transmit { source: Some("2001:db8::77".parse().expect("an address")), ..good };
     for number in 0..10 {
         add(&mut batch, not_ours, &numbered(number, 110));
         add(&mut batch, good, &numbered(number, 110));
     }
     let outcome = batch.flush_through(&sender.bound.socket, &mut SystemCalls::default());
     assert_eq!((outcome.sent, outcome.sent_together, outcome.failed), (10, 10, 10), "{outcome:?}");
+    // The very answer that the kernel gives to segments that it cannot make.
+    assert_eq!(outcome.failure.expect("told").kind(), io::ErrorKind::InvalidInput);
     assert!(batch.is_together());
     assert_eq!(receiver.expect(10).len(), 10);
 }
