@@ -10,8 +10,6 @@ use crate::packet::{
 };
 use crate::seeded::{self, Bug};
 use core::fmt;
-use hmac::Mac;
-use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 
 /// What is asked of a client's Access-Requests beyond the RFCs; by configuration, never learnt.
@@ -236,32 +234,23 @@ fn around(octets: &[u8], offset: usize) -> (&[u8], &[u8; AUTHENTICATOR_OCTETS], 
 
 /// HMAC-MD5 over the packet with `authenticator` in its field and zeros between `before` and `after`, where the
 /// Message-Authenticator stands (RFC 3579 §3.2).
-pub(in crate::packet) fn message_authenticator(
+fn message_authenticator(
     secret: &Secret,
     before: &[u8],
     authenticator: &[u8; AUTHENTICATOR_OCTETS],
     after: &[u8],
 ) -> [u8; AUTHENTICATOR_OCTETS] {
-    let mut mac = secret.keyed();
-    mac.update(&header_with(before, authenticator));
-    mac.update(&before[HEADER_OCTETS..]);
-    mac.update(&NO_AUTHENTICATOR);
-    mac.update(after);
-    mac.finalize().into_bytes().into()
+    secret.hmac([&header_with(before, authenticator), &before[HEADER_OCTETS..], &NO_AUTHENTICATOR, after])
 }
 
 /// MD5 over the packet with `authenticator` in its field, then the secret: with zeros the Request Authenticator
 /// (RFC 2866 §3), with that of the request the Response Authenticator (RFC 2865 §3).
-pub(in crate::packet) fn packet_digest(
+fn packet_digest(
     secret: &Secret,
     octets: &[u8],
     authenticator: &[u8; AUTHENTICATOR_OCTETS],
 ) -> [u8; AUTHENTICATOR_OCTETS] {
-    let mut digest = Md5::new();
-    digest.update(header_with(octets, authenticator));
-    digest.update(&octets[HEADER_OCTETS..]);
-    digest.update(secret.octets());
-    digest.finalize().into()
+    secret.md5_at_end([&header_with(octets, authenticator), &octets[HEADER_OCTETS..]])
 }
 
 /// The packet's header with another authenticator in it.

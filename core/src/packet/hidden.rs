@@ -4,7 +4,6 @@
 
 use crate::packet::{AUTHENTICATOR_OCTETS, Secret};
 use core::fmt;
-use md5::Digest;
 
 /// The longest password, and the longest User-Password value (RFC 2865 §5.2).
 pub const USER_PASSWORD_OCTETS_MAX: usize = 128;
@@ -69,7 +68,7 @@ pub fn hide_user_password<'o>(
 /// One block hidden or revealed: XOR with MD5 of the secret and the hidden block before, or the authenticator.
 #[inline]
 fn cover(block: &[u8; BLOCK_OCTETS], secret: &Secret, before: &[u8; BLOCK_OCTETS]) -> [u8; BLOCK_OCTETS] {
-    let mut covered: [u8; BLOCK_OCTETS] = secret.absorbed().chain_update(before).finalize().into();
+    let mut covered = secret.md5_at_start(before);
     for (covered, octet) in covered.iter_mut().zip(block) {
         *covered ^= octet;
     }
