@@ -5,13 +5,12 @@
 
 use crate::packet::attributes::{Attributes, number};
 use crate::packet::authenticator::NO_AUTHENTICATOR;
-use crate::packet::hidden::{self, HiddenError};
+use crate::packet::hidden;
 use crate::packet::{
     AUTHENTICATOR_OCTETS, AuthenticatorKind, Code, HEADER_OCTETS, PACKET_OCTETS_MAX, Secret, VALUE_OCTETS_MAX,
 };
 use alloc::vec::Vec;
 use core::fmt;
-use zeroize::Zeroize;
 
 /// Whether a packet that is written gets a Message-Authenticator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,15 +164,10 @@ impl<'b> Encoder<'b> {
     pub fn user_password(&mut self, password: &[u8], secret: &Secret) -> Result<(), EncodeError> {
         let authenticator = *self.out[4..].first_chunk().expect("the header is written first");
         let mut hidden = [0; hidden::USER_PASSWORD_OCTETS_MAX];
-        let added = match hidden::hide_user_password(password, secret, &authenticator, &mut hidden) {
-            Ok(value) => self.attribute(number::USER_PASSWORD, value),
-            Err(HiddenError::TooLong { octets } | HiddenError::BadLength { octets }) => {
-                Err(EncodeError::PasswordTooLong { octets })
-            }
-        };
-        // The first blocks of it stood there in clear.
-        hidden.zeroize();
-        added
+        // Its length is all that a password can be refused for.
+        let value = hidden::hide_user_password(password, secret, &authenticator, &mut hidden)
+            .map_err(|_| EncodeError::PasswordTooLong { octets: password.len() })?;
+        self.attribute(number::USER_PASSWORD, value)
     }
 
     /// Fills in Length, Message-Authenticator if one was reserved, and the Response Authenticator over the authenticator

@@ -60,10 +60,14 @@ impl Secret {
         digest.finalize().into()
     }
 
-    /// MD5 over the secret, then `octets`.
+    /// MD5 over the secret, then the pieces.
     #[inline]
-    pub(in crate::packet) fn md5_at_start(&self, octets: &[u8]) -> [u8; 16] {
-        self.absorbed.clone().chain_update(octets).finalize().into()
+    pub(in crate::packet) fn md5_at_start<const N: usize>(&self, pieces: [&[u8]; N]) -> [u8; 16] {
+        let mut digest = self.absorbed.clone();
+        for piece in pieces {
+            digest.update(piece);
+        }
+        digest.finalize().into()
     }
 }
 
