@@ -1,7 +1,10 @@
 //! What holds for every packet: framing, writing, signing and hiding, on octets that no one chose.
 
 use proptest::prelude::*;
-use ulna_core::packet::hidden::{hide_user_password, reveal_user_password};
+use ulna_core::packet::hidden::{
+    Hop, hide_salted, hide_user_password, rehide_salted, rehide_user_password, reveal_salted,
+    reveal_user_password,
+};
 use ulna_core::packet::{
     Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, PACKET_OCTETS_MAX, Requirements,
     Secret, Secrets, frame_law, number,
@@ -194,6 +197,33 @@ proptest! {
         let value = hide_user_password(&password, &own, &authenticator, &mut hidden).expect("128 octets at most");
         prop_assert!(value.len().is_multiple_of(16) && value.len() >= password.len().max(16));
         prop_assert_eq!(reveal_user_password(value, &own, &authenticator, &mut revealed), Ok(&password[..]));
+    }
+
+    #[test]
+    fn what_is_hidden_anew_is_revealed_at_the_next_hop(
+        password in proptest::collection::vec(any::<u8>(), 0..=128),
+        plain in proptest::collection::vec(any::<u8>(), 0..=239),
+        salt: [u8; 2],
+        authenticators: [[u8; 16]; 2],
+    ) {
+        // checklist 9, 48
+        prop_assume!(password.last() != Some(&0));
+        let (near, far) = (secret(b"near"), secret(b"far"));
+        let from = Hop { secret: &near, request_authenticator: &authenticators[0] };
+        let to = Hop { secret: &far, request_authenticator: &authenticators[1] };
+        let (mut hidden, mut anew, mut revealed) = ([0; 128], [0; 128], [0; 128]);
+        let value = hide_user_password(&password, &near, &authenticators[0], &mut hidden).expect("it fits");
+        let passed_on = rehide_user_password(value, from, to, &mut anew).expect("whole blocks");
+        prop_assert_eq!(passed_on.len(), value.len());
+        prop_assert_eq!(reveal_user_password(passed_on, &far, &authenticators[1], &mut revealed), Ok(&password[..]));
+
+        let (mut hidden, mut anew, mut revealed) = ([0; 253], [0; 253], [0; 253]);
+        let value = hide_salted(&plain, salt, from, &mut hidden).expect("it fits");
+        prop_assert_eq!(reveal_salted(value, from, &mut revealed), Ok(&plain[..]));
+        let passed_on = rehide_salted(value, from, to, &mut anew).expect("whole blocks");
+        prop_assert_eq!(&passed_on[..2], &value[..2]);
+        prop_assert_eq!(passed_on.len(), value.len());
+        prop_assert_eq!(reveal_salted(passed_on, to, &mut revealed), Ok(&plain[..]));
     }
 
     #[test]

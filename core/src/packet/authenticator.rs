@@ -3,15 +3,11 @@
 //! RFC 2865 §3, RFC 2866 §3, RFC 2869 §5.14, RFC 3579 §3.2, RFC 5176 §2.3 and §3.4, RFC 5997 §3; against forged
 //! replies (BlastRADIUS) what draft-ietf-radext-deprecating-radius asks for. All comparisons are in constant time.
 
-use crate::Discard;
 use crate::packet::{
-    AUTHENTICATOR_OCTETS, AuthenticatorKind, Code, Framed, HEADER_OCTETS, Landmark, Secret, SecretIndex,
-    Secrets,
+    AUTHENTICATOR_OCTETS, AuthenticatorKind, Code, Framed, HEADER_OCTETS, Landmark, ReplyError, Secret,
+    SecretIndex, Secrets, VerifyError,
 };
 use crate::seeded::{self, Bug};
-use core::fmt;
-use hmac::Mac;
-use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 
 /// What is asked of a client's Access-Requests beyond the RFCs; by configuration, never learnt.
@@ -236,32 +232,23 @@ fn around(octets: &[u8], offset: usize) -> (&[u8], &[u8; AUTHENTICATOR_OCTETS], 
 
 /// HMAC-MD5 over the packet with `authenticator` in its field and zeros between `before` and `after`, where the
 /// Message-Authenticator stands (RFC 3579 §3.2).
-pub(in crate::packet) fn message_authenticator(
+fn message_authenticator(
     secret: &Secret,
     before: &[u8],
     authenticator: &[u8; AUTHENTICATOR_OCTETS],
     after: &[u8],
 ) -> [u8; AUTHENTICATOR_OCTETS] {
-    let mut mac = secret.keyed();
-    mac.update(&header_with(before, authenticator));
-    mac.update(&before[HEADER_OCTETS..]);
-    mac.update(&NO_AUTHENTICATOR);
-    mac.update(after);
-    mac.finalize().into_bytes().into()
+    secret.hmac([&header_with(before, authenticator), &before[HEADER_OCTETS..], &NO_AUTHENTICATOR, after])
 }
 
 /// MD5 over the packet with `authenticator` in its field, then the secret: with zeros the Request Authenticator
 /// (RFC 2866 §3), with that of the request the Response Authenticator (RFC 2865 §3).
-pub(in crate::packet) fn packet_digest(
+fn packet_digest(
     secret: &Secret,
     octets: &[u8],
     authenticator: &[u8; AUTHENTICATOR_OCTETS],
 ) -> [u8; AUTHENTICATOR_OCTETS] {
-    let mut digest = Md5::new();
-    digest.update(header_with(octets, authenticator));
-    digest.update(&octets[HEADER_OCTETS..]);
-    digest.update(secret.octets());
-    digest.finalize().into()
+    secret.md5_at_end([&header_with(octets, authenticator), &octets[HEADER_OCTETS..]])
 }
 
 /// The packet's header with another authenticator in it.
@@ -279,109 +266,13 @@ fn same(computed: &[u8; AUTHENTICATOR_OCTETS], received: &[u8; AUTHENTICATOR_OCT
     computed.ct_eq(received).into()
 }
 
-/// Why a request is not believed. Each is a silent discard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VerifyError {
-    /// Not a code that a server takes.
-    NotARequest {
-        /// The packet's first octet.
-        code: u8,
-    },
-    /// An Access-Request without Message-Authenticator, from a client that must send one.
-    MessageAuthenticatorRequired,
-    /// Status-Server without Message-Authenticator (RFC 5997 §3).
-    UnsignedStatusServer,
-    /// EAP-Message without Message-Authenticator (RFC 3579 §3.1 and §3.3).
-    UnsignedEap,
-    /// An Access-Request with Proxy-State and without Message-Authenticator, from a client with `limit_proxy_state`.
-    UnsignedProxyState,
-    /// The Message-Authenticator verifies under none of the secrets.
-    BadMessageAuthenticator,
-    /// The Request Authenticator verifies under none of the secrets (RFC 2866 §3).
-    BadRequestAuthenticator,
-}
-
-impl VerifyError {
-    /// The name under which this is counted.
-    pub const fn discard(self) -> Discard {
-        match self {
-            VerifyError::NotARequest { .. } => Discard::UnknownCode,
-            VerifyError::MessageAuthenticatorRequired => Discard::MessageAuthenticatorRequired,
-            VerifyError::UnsignedStatusServer => Discard::UnsignedStatusServer,
-            VerifyError::UnsignedEap => Discard::UnsignedEap,
-            VerifyError::UnsignedProxyState => Discard::UnsignedProxyState,
-            VerifyError::BadMessageAuthenticator => Discard::BadMessageAuthenticator,
-            VerifyError::BadRequestAuthenticator => Discard::BadRequestAuthenticator,
-        }
-    }
-}
-
-impl fmt::Display for VerifyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            VerifyError::NotARequest { code } => return write!(f, "code {code} is not that of a request"),
-            VerifyError::MessageAuthenticatorRequired => {
-                "no Message-Authenticator, which this client must send"
-            }
-            VerifyError::UnsignedStatusServer => "Status-Server without Message-Authenticator",
-            VerifyError::UnsignedEap => "EAP-Message without Message-Authenticator",
-            VerifyError::UnsignedProxyState => "Proxy-State without Message-Authenticator",
-            VerifyError::BadMessageAuthenticator => {
-                "the Message-Authenticator is wrong: other secret, or forged"
-            }
-            VerifyError::BadRequestAuthenticator => {
-                "the Request Authenticator is wrong: other secret, or forged"
-            }
-        })
-    }
-}
-
-impl core::error::Error for VerifyError {}
-
-/// Why a reply is not believed. Each is a silent discard: the request waits on as if nothing had come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReplyError {
-    /// Not a code that answers anything.
-    NotAReply {
-        /// The packet's first octet.
-        code: u8,
-    },
-    /// No Message-Authenticator, which this server must send.
-    MessageAuthenticatorRequired,
-    /// EAP-Message without Message-Authenticator (RFC 3579 §3.1).
-    UnsignedEap,
-    /// The Response Authenticator does not verify (RFC 2865 §3).
-    BadResponseAuthenticator,
-    /// The Message-Authenticator does not verify (RFC 3579 §3.2).
-    BadMessageAuthenticator,
-}
-
-impl fmt::Display for ReplyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ReplyError::NotAReply { code } => return write!(f, "code {code} is not that of a reply"),
-            ReplyError::MessageAuthenticatorRequired => {
-                "no Message-Authenticator, which this server must send"
-            }
-            ReplyError::UnsignedEap => "EAP-Message without Message-Authenticator",
-            ReplyError::BadResponseAuthenticator => {
-                "the Response Authenticator is wrong: other secret, or forged"
-            }
-            ReplyError::BadMessageAuthenticator => {
-                "the Message-Authenticator is wrong: other secret, or forged"
-            }
-        })
-    }
-}
-
-impl core::error::Error for ReplyError {}
-
 /// What stands in an authenticator's place while it, or the one after it, is computed.
 pub(in crate::packet) const NO_AUTHENTICATOR: [u8; AUTHENTICATOR_OCTETS] = [0; AUTHENTICATOR_OCTETS];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Discard;
     use crate::packet::{Encoder, MessageAuthenticator, number};
     use alloc::vec::Vec;
 

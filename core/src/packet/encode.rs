@@ -4,14 +4,13 @@
 //! BlastRADIUS at receivers that do not check it (draft-ietf-radext-deprecating-radius).
 
 use crate::packet::attributes::{Attributes, number};
-use crate::packet::authenticator::{NO_AUTHENTICATOR, message_authenticator, packet_digest};
-use crate::packet::hidden::{self, HiddenError};
+use crate::packet::authenticator::NO_AUTHENTICATOR;
+use crate::packet::hidden;
 use crate::packet::{
     AUTHENTICATOR_OCTETS, AuthenticatorKind, Code, HEADER_OCTETS, PACKET_OCTETS_MAX, Secret, VALUE_OCTETS_MAX,
 };
 use alloc::vec::Vec;
 use core::fmt;
-use zeroize::Zeroize;
 
 /// Whether a packet that is written gets a Message-Authenticator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,15 +164,10 @@ impl<'b> Encoder<'b> {
     pub fn user_password(&mut self, password: &[u8], secret: &Secret) -> Result<(), EncodeError> {
         let authenticator = *self.out[4..].first_chunk().expect("the header is written first");
         let mut hidden = [0; hidden::USER_PASSWORD_OCTETS_MAX];
-        let added = match hidden::hide_user_password(password, secret, &authenticator, &mut hidden) {
-            Ok(value) => self.attribute(number::USER_PASSWORD, value),
-            Err(HiddenError::TooLong { octets } | HiddenError::BadLength { octets }) => {
-                Err(EncodeError::PasswordTooLong { octets })
-            }
-        };
-        // The first blocks of it stood there in clear.
-        hidden.zeroize();
-        added
+        // Its length is all that a password can be refused for.
+        let value = hidden::hide_user_password(password, secret, &authenticator, &mut hidden)
+            .map_err(|_| EncodeError::PasswordTooLong { octets: password.len() })?;
+        self.attribute(number::USER_PASSWORD, value)
     }
 
     /// Fills in Length, Message-Authenticator if one was reserved, and the Response Authenticator over the authenticator
@@ -181,9 +175,10 @@ impl<'b> Encoder<'b> {
     ///
     /// `secret` is the one that verified the request.
     pub fn finish_reply(self, secret: &Secret, request_authenticator: &[u8; AUTHENTICATOR_OCTETS]) {
-        let octets = self.finish_length_and_message_authenticator(secret, request_authenticator);
-        let digest = packet_digest(secret, octets, request_authenticator);
-        octets[4..HEADER_OCTETS].copy_from_slice(&digest);
+        // The digests are over the packet with the request's authenticator where the response's will stand.
+        let octets = self.finish_message_authenticator(secret, request_authenticator);
+        let digest = secret.md5_at_end([octets]);
+        octets[AUTHENTICATOR].copy_from_slice(&digest);
     }
 
     /// Fills in Length, Message-Authenticator if one was reserved, and of accounting, CoA and Disconnect the Request
@@ -193,12 +188,12 @@ impl<'b> Encoder<'b> {
             .is_some_and(|code| code.authenticator_kind() == AuthenticatorKind::Computed);
         let random = *self.out[4..].first_chunk().expect("the header is written first");
         let field = if computed { NO_AUTHENTICATOR } else { random };
-        let octets = self.finish_length_and_message_authenticator(secret, &field);
+        let octets = self.finish_message_authenticator(secret, &field);
         if !computed {
             return random;
         }
-        let digest = packet_digest(secret, octets, &NO_AUTHENTICATOR);
-        octets[4..HEADER_OCTETS].copy_from_slice(&digest);
+        let digest = secret.md5_at_end([octets]);
+        octets[AUTHENTICATOR].copy_from_slice(&digest);
         digest
     }
 
@@ -207,20 +202,19 @@ impl<'b> Encoder<'b> {
         self.finish_length();
     }
 
-    /// Fills in Length, then the Message-Authenticator over the packet with `field` as its authenticator.
-    fn finish_length_and_message_authenticator(
+    /// Fills in Length, the authenticator that the digests are over, and the Message-Authenticator if it was reserved.
+    fn finish_message_authenticator(
         self,
         secret: &Secret,
-        field: &[u8; AUTHENTICATOR_OCTETS],
+        authenticator: &[u8; AUTHENTICATOR_OCTETS],
     ) -> &'b mut [u8] {
         let form = self.form;
         let octets = self.finish_length();
+        octets[AUTHENTICATOR].copy_from_slice(authenticator);
         if form == Form::Signed {
-            let (before, value_on) = octets.split_at_mut(HEADER_OCTETS + 2);
-            let (value, after) = value_on
-                .split_first_chunk_mut::<AUTHENTICATOR_OCTETS>()
-                .expect("its place was reserved first");
-            *value = message_authenticator(secret, before, field, after);
+            // RFC 3579 §3.2: over zeros in its own place, which is how it was reserved.
+            let mac = secret.hmac([octets]);
+            octets[HEADER_OCTETS + 2..][..AUTHENTICATOR_OCTETS].copy_from_slice(&mac);
         }
         octets
     }
@@ -322,6 +316,9 @@ impl fmt::Display for EncodeError {
 }
 
 impl core::error::Error for EncodeError {}
+
+/// Where the Authenticator field stands.
+const AUTHENTICATOR: core::ops::Range<usize> = 4..HEADER_OCTETS;
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,12 @@
 //! Whether octets are a packet: lengths and attribute boundaries hold, and what stands where. RFC 2865 §3 and §5.
 //!
-//! One pass, no secret, no allocation. The pass also notes where the attributes stand that every packet is asked for
-//! afterwards ([`Landmark`]), so that no one walks again to verify or to choose a worker.
+//! One pass, no secret, no allocation; the pass over the attributes is [`Layout`]'s, which notes on the way what everyone
+//! asks for afterwards.
 
-use crate::Discard;
 use crate::packet::attributes::{Attributes, number};
 use crate::packet::encode::Encoder;
-use crate::packet::{AUTHENTICATOR_OCTETS, Code, HEADER_OCTETS, PACKET_OCTETS_MAX};
+use crate::packet::layout::{Landmark, Layout};
+use crate::packet::{AUTHENTICATOR_OCTETS, Code, FrameError, HEADER_OCTETS, PACKET_OCTETS_MAX};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -134,246 +134,6 @@ impl fmt::Debug for Framed<'_> {
     }
 }
 
-/// An attribute that framing looks out for; its first instance is remembered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Landmark {
-    /// User-Name (RFC 2865 §5.1).
-    UserName = 1,
-    /// User-Password (RFC 2865 §5.2).
-    UserPassword,
-    /// CHAP-Password (RFC 2865 §5.3).
-    ChapPassword,
-    /// CHAP-Challenge (RFC 2865 §5.40).
-    ChapChallenge,
-    /// Calling-Station-Id (RFC 2865 §5.31).
-    CallingStationId,
-    /// The first EAP-Message (RFC 3579 §3.1).
-    EapMessage,
-    /// The first Proxy-State (RFC 2865 §5.33).
-    ProxyState,
-    // From here on the kinds of which a packet may hold one only: `Layout::of` compares with the first of them.
-    /// State (RFC 2865 §5.24).
-    State,
-    /// Message-Authenticator (RFC 2869 §5.14).
-    MessageAuthenticator,
-}
-
-impl Landmark {
-    /// Every landmark.
-    pub const ALL: &'static [Landmark] = &[
-        Landmark::UserName,
-        Landmark::UserPassword,
-        Landmark::ChapPassword,
-        Landmark::ChapChallenge,
-        Landmark::CallingStationId,
-        Landmark::EapMessage,
-        Landmark::ProxyState,
-        Landmark::State,
-        Landmark::MessageAuthenticator,
-    ];
-
-    /// Its attribute number.
-    pub const fn number(self) -> u8 {
-        match self {
-            Landmark::UserName => number::USER_NAME,
-            Landmark::UserPassword => number::USER_PASSWORD,
-            Landmark::ChapPassword => number::CHAP_PASSWORD,
-            Landmark::ChapChallenge => number::CHAP_CHALLENGE,
-            Landmark::CallingStationId => number::CALLING_STATION_ID,
-            Landmark::EapMessage => number::EAP_MESSAGE,
-            Landmark::ProxyState => number::PROXY_STATE,
-            Landmark::State => number::STATE,
-            Landmark::MessageAuthenticator => number::MESSAGE_AUTHENTICATOR,
-        }
-    }
-}
-
-/// Where the first attribute of each [`Landmark`] begins. Small, without borrow: it crosses to the worker beside the
-/// octets.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Layout {
-    /// Offset of the attribute's number octet, by landmark; 0 is absent, as the header stands there.
-    offsets: [u16; LANDMARKS],
-}
-
-impl Layout {
-    /// One walk over the attributes of `octets`, which are header and attributes of one packet.
-    #[inline]
-    fn of(octets: &[u8]) -> Result<Layout, FrameError> {
-        let mut offsets = [0u16; PLACES_ROUNDED];
-        let mut rest = &octets[HEADER_OCTETS..];
-        while let [number, length, ..] = *rest {
-            let offset = (octets.len() - rest.len()) as u16;
-            if length < 2 {
-                return Err(FrameError::BadAttributeLength { attribute: number, offset, length });
-            }
-            let Some((_, after)) = rest.split_at_checked(usize::from(length)) else {
-                return Err(FrameError::AttributeOverrun { attribute: number, offset });
-            };
-            // Branchless: attributes that we do not look out for write to place 0, which nobody reads. The mask
-            // changes nothing, it shows the compiler that the place is inside.
-            let place = usize::from(PLACES[usize::from(number)]) & (PLACES_ROUNDED - 1);
-            let seen = offsets[place];
-            offsets[place] = if seen == 0 { offset } else { seen };
-            if (seen != 0) & (place >= Landmark::State as usize) {
-                return Err(if place == Landmark::State as usize {
-                    FrameError::SeveralStates { offset }
-                } else {
-                    FrameError::SeveralMessageAuthenticators { offset }
-                });
-            }
-            rest = after;
-        }
-        if let [number] = *rest {
-            let offset = (octets.len() - 1) as u16;
-            return Err(FrameError::AttributeOverrun { attribute: number, offset });
-        }
-        let offset = offsets[Landmark::MessageAuthenticator as usize];
-        if offset != 0 {
-            let length = octets[usize::from(offset) + 1];
-            if usize::from(length) != 2 + AUTHENTICATOR_OCTETS {
-                return Err(FrameError::BadMessageAuthenticatorLength { offset, length });
-            }
-        }
-        offsets[0] = 0;
-        Ok(Layout { offsets: *offsets.first_chunk().expect("the rounded places hold the landmarks") })
-    }
-
-    /// Where the first attribute of this kind begins (its number octet), counted from the packet's code: 20 to 4 094.
-    #[inline]
-    pub fn offset(&self, landmark: Landmark) -> Option<usize> {
-        match self.offsets[landmark as usize] {
-            0 => None,
-            offset => Some(usize::from(offset)),
-        }
-    }
-
-    /// Whether the packet has an attribute of this kind.
-    #[inline]
-    pub fn has(&self, landmark: Landmark) -> bool {
-        self.offsets[landmark as usize] != 0
-    }
-
-    /// The value of the first attribute of this kind in `octets`, the packet of which this is the layout.
-    #[inline]
-    pub fn value<'a>(&self, landmark: Landmark, octets: &'a [u8]) -> Option<&'a [u8]> {
-        let offset = self.offset(landmark)?;
-        let length = usize::from(octets[offset + 1]);
-        Some(&octets[offset + 2..offset + length])
-    }
-}
-
-impl fmt::Debug for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let present = Landmark::ALL.iter().filter_map(|landmark| Some((landmark, self.offset(*landmark)?)));
-        f.debug_map().entries(present).finish()
-    }
-}
-
-/// Why octets are not a packet. The peer's fault; each is a silent discard of the whole packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FrameError {
-    /// Fewer octets than a header has.
-    TooShort {
-        /// How many arrived.
-        octets: usize,
-    },
-    /// Length is below 20 or above 4 096.
-    BadLength {
-        /// The Length field.
-        length: u16,
-    },
-    /// Fewer octets arrived than Length says.
-    Truncated {
-        /// The Length field.
-        length: u16,
-        /// How many arrived.
-        octets: usize,
-    },
-    /// An attribute's length does not even count its own header.
-    BadAttributeLength {
-        /// Its number.
-        attribute: u8,
-        /// Where it begins in the packet.
-        offset: u16,
-        /// Its length octet: 0 or 1.
-        length: u8,
-    },
-    /// An attribute passes the end of the packet.
-    AttributeOverrun {
-        /// Its number.
-        attribute: u8,
-        /// Where it begins in the packet.
-        offset: u16,
-    },
-    /// A second Message-Authenticator.
-    SeveralMessageAuthenticators {
-        /// Where the second begins in the packet.
-        offset: u16,
-    },
-    /// A Message-Authenticator whose value is not 16 octets.
-    BadMessageAuthenticatorLength {
-        /// Where it begins in the packet.
-        offset: u16,
-        /// Its length octet, which should be 18.
-        length: u8,
-    },
-    /// A second State.
-    SeveralStates {
-        /// Where the second begins in the packet.
-        offset: u16,
-    },
-}
-
-impl FrameError {
-    /// The name under which this is counted.
-    pub const fn discard(self) -> Discard {
-        match self {
-            FrameError::TooShort { .. } => Discard::TooShort,
-            FrameError::BadLength { .. } => Discard::BadLength,
-            FrameError::Truncated { .. } => Discard::Truncated,
-            FrameError::BadAttributeLength { .. } | FrameError::AttributeOverrun { .. } => {
-                Discard::BadAttribute
-            }
-            FrameError::SeveralMessageAuthenticators { .. } => Discard::SeveralMessageAuthenticators,
-            FrameError::BadMessageAuthenticatorLength { .. } => Discard::BadMessageAuthenticatorLength,
-            FrameError::SeveralStates { .. } => Discard::SeveralStates,
-        }
-    }
-}
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            FrameError::TooShort { octets } => {
-                write!(f, "{octets} octets are fewer than a header of {HEADER_OCTETS}")
-            }
-            FrameError::BadLength { length } => {
-                write!(f, "Length {length} is not within {HEADER_OCTETS} to {PACKET_OCTETS_MAX}")
-            }
-            FrameError::Truncated { length, octets } => {
-                write!(f, "Length says {length} octets, {octets} arrived")
-            }
-            FrameError::BadAttributeLength { attribute, offset, length } => {
-                write!(f, "attribute {attribute} at octet {offset} has length {length}, below 2")
-            }
-            FrameError::AttributeOverrun { attribute, offset } => {
-                write!(f, "attribute {attribute} at octet {offset} passes the end of the packet")
-            }
-            FrameError::SeveralMessageAuthenticators { offset } => {
-                write!(f, "a second Message-Authenticator at octet {offset}")
-            }
-            FrameError::BadMessageAuthenticatorLength { offset, length } => {
-                write!(f, "the Message-Authenticator at octet {offset} has length {length}, not 18")
-            }
-            FrameError::SeveralStates { offset } => write!(f, "a second State at octet {offset}"),
-        }
-    }
-}
-
-impl core::error::Error for FrameError {}
-
 /// The law of framing, for any octets whatever; the entry point of the fuzzer.
 ///
 /// # Panics
@@ -391,22 +151,24 @@ pub fn frame_law(data: &[u8]) {
     assert_eq!(octets, &data[..octets.len()], "a packet is a prefix of its datagram");
     assert_eq!(octets[2..4], (octets.len() as u16).to_be_bytes(), "as long as Length says");
 
-    // The attributes cover the packet exactly, and the landmarks are the first of their kind.
+    // The attributes cover the packet exactly.
     let mut offset = HEADER_OCTETS;
-    let mut found = Layout::default();
     for attribute in framed.attributes() {
+        assert_eq!(octets[offset], attribute.number);
         assert_eq!(usize::from(octets[offset + 1]), attribute.value.len() + 2);
-        for landmark in Landmark::ALL.iter().filter(|landmark| landmark.number() == attribute.number) {
-            let place = &mut found.offsets[*landmark as usize];
-            if *place == 0 {
-                *place = offset as u16;
-                assert_eq!(framed.value(*landmark), Some(attribute.value));
-            }
-        }
         offset += 2 + attribute.value.len();
     }
     assert_eq!(offset, octets.len(), "the attributes end where the packet ends");
-    assert_eq!(framed.layout(), found, "each landmark is the first of its kind");
+
+    // Each landmark is the first attribute of its number.
+    for landmark in Landmark::ALL {
+        let mut before = framed.attributes();
+        let first = before.find(|attribute| attribute.number == landmark.number());
+        assert_eq!(framed.value(*landmark), first.map(|attribute| attribute.value));
+        let header = first.map(|first| octets.len() - before.octets().len() - first.value.len() - 2);
+        assert_eq!(framed.layout().offset(*landmark), header, "{landmark:?} is the first of its kind");
+        assert_eq!(framed.layout().has(*landmark), first.is_some());
+    }
     for unique in [Landmark::State, Landmark::MessageAuthenticator] {
         assert!(framed.attributes().of(unique.number()).count() <= 1, "{unique:?} is alone");
     }
@@ -425,25 +187,10 @@ pub fn frame_law(data: &[u8]) {
     assert_eq!((padded.octets(), padded.layout()), (octets, framed.layout()));
 }
 
-const LANDMARKS: usize = Landmark::ALL.len() + 1;
-/// A power of two that holds [`LANDMARKS`].
-const PLACES_ROUNDED: usize = LANDMARKS.next_power_of_two();
-
-/// The place of each attribute number in [`Layout`]; 0 for all that are no landmark.
-static PLACES: [u8; 256] = {
-    let mut places = [0; 256];
-    let mut index = 0;
-    while index < Landmark::ALL.len() {
-        let landmark = Landmark::ALL[index];
-        places[landmark.number() as usize] = landmark as u8;
-        index += 1;
-    }
-    places
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Discard;
     use alloc::string::ToString;
 
     /// A packet of these attributes, its Length as it should be.

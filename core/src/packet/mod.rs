@@ -12,17 +12,21 @@ mod authenticator;
 pub mod chap;
 mod code;
 mod encode;
+mod error;
 mod frame;
 pub mod hidden;
+mod layout;
 mod secret;
 
 pub use attributes::{Attribute, Attributes, BadAttribute, number};
-pub use authenticator::{ReplyError, Requirements, Verified, VerifiedReply, VerifyError};
+pub use authenticator::{Requirements, Verified, VerifiedReply};
 pub use code::{AuthenticatorKind, Code};
 pub use encode::{EncodeError, Encoder, MessageAuthenticator};
+pub use error::{FrameError, ReplyError, VerifyError};
+pub use frame::Framed;
 #[doc(hidden)]
 pub use frame::frame_law;
-pub use frame::{FrameError, Framed, Landmark, Layout};
+pub use layout::{Landmark, Layout};
 pub use secret::{EmptySecret, Secret, SecretIndex, Secrets};
 
 /// Octets before the first attribute: code, identifier, length, authenticator (RFC 2865 §3).

@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use hmac::{Hmac, KeyInit};
+use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -39,22 +39,35 @@ impl Secret {
         self.octets.len()
     }
 
-    /// The secret itself, for digests that end with it.
+    /// HMAC-MD5 over the pieces, one after the other, keyed with the secret (RFC 2104).
     #[inline]
-    pub(in crate::packet) fn octets(&self) -> &[u8] {
-        &self.octets
+    pub(in crate::packet) fn hmac<const N: usize>(&self, pieces: [&[u8]; N]) -> [u8; 16] {
+        let mut mac = self.keyed.clone();
+        for piece in pieces {
+            mac.update(piece);
+        }
+        mac.finalize().into_bytes().into()
     }
 
-    /// An HMAC-MD5 keyed with the secret.
+    /// MD5 over the pieces, then the secret.
     #[inline]
-    pub(in crate::packet) fn keyed(&self) -> Hmac<Md5> {
-        self.keyed.clone()
+    pub(in crate::packet) fn md5_at_end<const N: usize>(&self, pieces: [&[u8]; N]) -> [u8; 16] {
+        let mut digest = Md5::new();
+        for piece in pieces {
+            digest.update(piece);
+        }
+        digest.update(self.octets.as_slice());
+        digest.finalize().into()
     }
 
-    /// An MD5 that begins with the secret.
+    /// MD5 over the secret, then the pieces.
     #[inline]
-    pub(in crate::packet) fn absorbed(&self) -> Md5 {
-        self.absorbed.clone()
+    pub(in crate::packet) fn md5_at_start<const N: usize>(&self, pieces: [&[u8]; N]) -> [u8; 16] {
+        let mut digest = self.absorbed.clone();
+        for piece in pieces {
+            digest.update(piece);
+        }
+        digest.finalize().into()
     }
 }
 
