@@ -68,8 +68,11 @@ impl Listening {
             let mut address = listener.address;
             for poll in &polls[..network_cores] {
                 let first = sockets.len() % network_cores == 0;
-                let bound =
-                    if first { bind_udp(address, network_cores > 1, octets) } else { join_udp(address, octets) };
+                let bound = if first {
+                    bind_udp(address, network_cores > 1, octets)
+                } else {
+                    join_udp(address, octets)
+                };
                 let mut bound = bound.map_err(|source| ListenError { address, source })?;
                 // Where port 0 left the choice to the kernel, the other threads take the same.
                 address = bound.local;

@@ -79,11 +79,7 @@ impl Log {
         let mut crossings = exchange.build();
         let crossing = crossings.pop().expect("the log's own crossing is the last");
         let end = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let reader = Reader {
-            crossing,
-            lines: Lines::new(configuration, clock, out),
-            end: Arc::clone(&end),
-        };
+        let reader = Reader { crossing, lines: Lines::new(configuration, clock, out), end: Arc::clone(&end) };
         let thread = thread::Builder::new().name("ulna-log".into()).spawn(|| reader.run())?;
         let log_thread = thread.thread().clone();
         let writers = crossings

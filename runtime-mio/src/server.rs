@@ -126,7 +126,8 @@ impl Server {
             };
             let handle = thread::Builder::new().name(name.clone()).spawn(move || {
                 let _end_with_the_process = EndsProcessOnPanic;
-                turn.run().unwrap_or_else(|error| panic!("{name}: the kernel refused to wait or to read: {error}"));
+                turn.run()
+                    .unwrap_or_else(|error| panic!("{name}: the kernel refused to wait or to read: {error}"));
             });
             match handle {
                 Ok(handle) => server.threads.push(Serving { handle, drained, report }),
@@ -151,7 +152,10 @@ impl Server {
 
     /// What is counted so far.
     pub fn report(&self) -> Report<'_> {
-        Report { threads: self.threads.iter().map(|serving| &serving.report).collect(), listening: &self.listening }
+        Report {
+            threads: self.threads.iter().map(|serving| &serving.report).collect(),
+            listening: &self.listening,
+        }
     }
 
     /// Reads nothing new, finishes what was begun, delayed rejects too, and ends all threads. Waits for at most

@@ -297,4 +297,115 @@ pub struct Began {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::path::{ListenerId, Path, SocketId};
+
+    const LIFETIME: Duration = Duration::from_secs(10);
+    const WORKER: WorkerId = WorkerId(3);
+
+    fn table(entries_max: usize) -> Dedup {
+        Dedup::new(entries_max, 1 << 20, LIFETIME, &Seed::new([5; 32]))
+    }
+
+    fn key(port: u16, identifier: u8, signed: bool) -> Key {
+        let path = Path {
+            via: SocketId(0),
+            listener: ListenerId(0),
+            local: "192.0.2.1:1812".parse().unwrap(),
+            remote: core::net::SocketAddr::new("198.51.100.7".parse().unwrap(), port),
+        };
+        Key::new(&path, 1, identifier, signed)
+    }
+
+    fn seconds(n: u64) -> Instant {
+        Instant::from_nanoseconds(n * 1_000_000_000)
+    }
+
+    fn answered(dedup: &mut Dedup, key: &Key, authenticator: u8, now: Instant) -> RequestHandle {
+        let handle = dedup.begin(key, &[authenticator; 16], WORKER).unwrap().handle;
+        assert_eq!(dedup.answer(handle, Some(b"reply"), now), Kept::Reply);
+        handle
+    }
+
+    #[test]
+    fn exact_duplicate_finds_the_kept_reply() {
+        let mut dedup = table(8);
+        assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Fresh);
+        let handle = dedup.begin(&key(1, 9, true), &[1; 16], WORKER).unwrap().handle;
+        assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::InProgress(handle, WORKER));
+        assert_eq!(dedup.answer(handle, Some(b"reply"), seconds(1)), Kept::Reply);
+        assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Answered(handle));
+        assert_eq!(dedup.reply(handle), Some(&b"reply"[..]));
+    }
+
+    #[test]
+    fn another_port_identifier_or_signature_is_another_request() {
+        let mut dedup = table(8);
+        answered(&mut dedup, &key(1, 9, true), 1, seconds(0));
+        for other in [key(2, 9, true), key(1, 8, true), key(1, 9, false)] {
+            assert_eq!(dedup.look_up(&other, &[1; 16]), Seen::Fresh, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_authenticator_supersedes_and_makes_the_old_handle_stale() {
+        let mut dedup = table(8);
+        let old = dedup.begin(&key(1, 9, true), &[1; 16], WORKER).unwrap().handle;
+        assert_eq!(dedup.look_up(&key(1, 9, true), &[2; 16]), Seen::Superseding(old, Some(WORKER)));
+        let new = dedup.begin(&key(1, 9, true), &[2; 16], WORKER).unwrap().handle;
+        assert_eq!(dedup.answer(old, Some(b"late"), seconds(1)), Kept::Superseded);
+        assert!(!dedup.forget(old));
+        assert_eq!(dedup.answer(new, Some(b"reply"), seconds(1)), Kept::Reply);
+        assert_eq!(dedup.len(), 1);
+    }
+
+    #[test]
+    fn a_delayed_reply_is_kept_but_not_given_out() {
+        let mut dedup = table(8);
+        let handle = dedup.begin(&key(1, 9, true), &[1; 16], WORKER).unwrap().handle;
+        assert_eq!(dedup.delay(handle, b"reject"), Kept::Reply);
+        assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Delayed);
+        assert_eq!(dedup.reply(handle), None);
+        assert!(dedup.release(handle, seconds(1)));
+        assert!(!dedup.release(handle, seconds(1)));
+        assert_eq!(dedup.reply(handle), Some(&b"reject"[..]));
+    }
+
+    #[test]
+    fn replies_expire_after_their_lifetime_and_no_sooner() {
+        let mut dedup = table(8);
+        answered(&mut dedup, &key(1, 1, true), 1, seconds(0));
+        answered(&mut dedup, &key(1, 2, false), 1, seconds(3));
+        assert_eq!(dedup.next_expiry(), Some(seconds(10)));
+        dedup.expire(seconds(9), 100);
+        assert_eq!(dedup.len(), 2);
+        dedup.expire(seconds(10), 100);
+        assert_eq!((dedup.len(), dedup.next_expiry()), (1, Some(seconds(13))));
+        dedup.expire(seconds(13), 100);
+        assert!(dedup.is_empty());
+        assert_eq!(dedup.next_expiry(), None);
+    }
+
+    #[test]
+    fn a_full_table_gives_unsigned_replies_up_first_and_signed_ones_only_for_signed_requests() {
+        let mut dedup = table(2);
+        answered(&mut dedup, &key(1, 1, true), 1, seconds(0));
+        answered(&mut dedup, &key(1, 2, false), 1, seconds(1));
+        assert!(dedup.begin(&key(1, 3, false), &[1; 16], WORKER).unwrap().evicted);
+        assert_eq!(dedup.look_up(&key(1, 2, false), &[1; 16]), Seen::Fresh);
+        // The unsigned request in progress cannot be given up, the signed reply not for an unsigned request.
+        assert_eq!(dedup.begin(&key(1, 4, false), &[1; 16], WORKER), Err(Full(())));
+        assert!(dedup.begin(&key(1, 5, true), &[1; 16], WORKER).unwrap().evicted);
+        assert_eq!(dedup.look_up(&key(1, 1, true), &[1; 16]), Seen::Fresh);
+    }
+
+    #[test]
+    fn a_request_that_ends_without_reply_is_forgotten() {
+        let mut dedup = table(2);
+        let handle = dedup.begin(&key(1, 1, true), &[1; 16], WORKER).unwrap().handle;
+        assert!(dedup.forget(handle));
+        assert_eq!(dedup.look_up(&key(1, 1, true), &[1; 16]), Seen::Fresh);
+        assert_eq!(dedup.answer(handle, Some(b"late"), seconds(1)), Kept::Superseded);
+    }
+}

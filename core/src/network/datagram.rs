@@ -36,7 +36,9 @@ impl Network {
                 self.tell_of_duplicate(handle, worker);
                 Ok(())
             }
-            seen => self.decide(seen, &facts, |_| duplicate.take(), now),
+            seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => {
+                self.decide(seen, &facts, |_| duplicate.take(), now)
+            }
         };
         if let Some(unused) = duplicate {
             self.buffers.give_back(unused.into_buffer());
@@ -90,7 +92,22 @@ impl Network {
             Code::AccessRequest if packets.contains(Packets::ACCESS) => {}
             Code::AccountingRequest if packets.contains(Packets::ACCOUNTING) => {}
             Code::StatusServer if packets.contains(Packets::STATUS) => {}
-            _ => return Err(Discard::UnexpectedCode),
+            // What this listener does not take; replies; and requests that only a NAS takes.
+            Code::AccessRequest
+            | Code::AccountingRequest
+            | Code::StatusServer
+            | Code::AccessAccept
+            | Code::AccessReject
+            | Code::AccessChallenge
+            | Code::AccountingResponse
+            | Code::StatusClient
+            | Code::DisconnectRequest
+            | Code::DisconnectAck
+            | Code::DisconnectNak
+            | Code::CoaRequest
+            | Code::CoaAck
+            | Code::CoaNak
+            | Code::ProtocolError => return Err(Discard::UnexpectedCode),
         }
         let client = clients.client(client_id);
         let verified =
@@ -117,7 +134,9 @@ impl Network {
         let facts = Facts::of(&framed, &stamp, &self.slots);
         match self.dedup.look_up(&facts.key, &facts.request_authenticator) {
             Seen::InProgress(_, worker) => self.put_aside(worker, &verified, stamp),
-            seen => self.decide(seen, &facts, |buffers| Request::copied(&verified, stamp, buffers), now),
+            seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => {
+                self.decide(seen, &facts, |buffers| Request::copied(&verified, stamp, buffers), now)
+            }
         }
     }
 

@@ -130,12 +130,13 @@ mod tests {
         let allowed = |lane: &Lane| {
             [Class::New, Class::Accounting, Class::Ongoing].map(|class| lane.check(class).is_ok())
         };
+        let leave = |lane: &mut Lane, room| while lane.room > room { lane.send().unwrap(); };
         assert_eq!(allowed(&lane), [true, true, true]);
-        lane.set_room(16);
+        leave(&mut lane, 16);
         assert_eq!(allowed(&lane), [false, true, true]);
-        lane.set_room(8);
+        leave(&mut lane, 8);
         assert_eq!(allowed(&lane), [false, false, true]);
-        lane.set_room(0);
+        leave(&mut lane, 0);
         assert_eq!(allowed(&lane), [false, false, false]);
         assert_eq!(lane.check(Class::Ongoing), Err(Discard::WorkerFullOngoing));
     }
