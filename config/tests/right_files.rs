@@ -6,6 +6,7 @@ use std::time::Duration;
 use ulna_config::{Configuration, Cores, Warnings, default_text, parse};
 use ulna_core::ServerId;
 use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings};
+use ulna_core::packet::secret::{Secret, Secrets};
 use ulna_core::policy::Action;
 
 fn parsed(text: &str) -> (Configuration, Warnings) {
@@ -137,6 +138,9 @@ fn every_key_that_is_built_does_something() {
     assert_eq!(client_of(&configuration, "2001:db8::1"), Some("inner"));
     let (_, rotating) = configuration.clients.iter().next().expect("two clients");
     assert!(rotating.require_message_authenticator && !rotating.limit_proxy_state);
+    let [newest, old] = [&b"a secret of many octets"[..], b"an older secret"]
+        .map(|octets| Secret::new(octets).expect("not empty"));
+    assert_eq!(rotating.secrets, Secrets::rotating(newest, old));
     // Attributes go in the order of the text.
     let ann = configuration.users.look_up(b"ann").expect("ann is a user");
     let expected = b"\x1b\x06\x00\x00\x0e\x10\x19\x04\x01\xff\x12\x03a\x12\x03b\x06\x06\x00\x00\x00\x02";

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// A secret of one or more octets. Prints nothing.
@@ -27,6 +28,14 @@ impl Secret {
     }
 }
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Secret {}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
@@ -34,7 +43,7 @@ impl fmt::Debug for Secret {
 }
 
 /// One secret, or two while rotating.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secrets {
     newest: Secret,
     old: Option<Secret>,
@@ -49,11 +58,6 @@ impl Secrets {
     /// The new one and the one that it replaces.
     pub fn rotating(newest: Secret, old: Secret) -> Self {
         Secrets { newest, old: Some(old) }
-    }
-
-    /// How many octets the old one has, if there is one.
-    pub fn old_octet_count(&self) -> Option<usize> {
-        self.old.as_ref().map(Secret::octet_count)
     }
 
     /// The one that is not on its way out.
