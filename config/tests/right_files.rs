@@ -6,7 +6,7 @@ use std::time::Duration;
 use ulna_config::{Configuration, Cores, Warnings, default_text, parse};
 use ulna_core::ServerId;
 use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings};
-use ulna_core::packet::secret::{Secret, Secrets};
+use ulna_core::packet::{Secret, Secrets};
 use ulna_core::policy::Action;
 
 fn parsed(text: &str) -> (Configuration, Warnings) {

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 use ulna_core::client::{Client, ClientsBuilder, Prefix, PrefixError};
 use ulna_core::configuration::{Listener, Packets};
-use ulna_core::packet::secret::{Secret, Secrets};
+use ulna_core::packet::{Secret, Secrets};
 
 /// Up to here a secret is warned of: the RADIUS working group's draft on deprecating insecure practices asks for
 /// that, and for much longer ones than RFC 2865 §3's 16.

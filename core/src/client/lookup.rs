@@ -163,7 +163,7 @@ impl Clients {
 mod tests {
     use super::super::PrefixError;
     use super::*;
-    use crate::packet::secret::{Secret, Secrets};
+    use crate::packet::{Secret, Secrets};
     use core::net::{Ipv4Addr, Ipv6Addr};
     use proptest::prelude::*;
 

@@ -9,7 +9,7 @@ mod prefix;
 pub use lookup::{Clients, ClientsBuilder, DuplicatePrefix};
 pub use prefix::{Prefix, PrefixError};
 
-use crate::packet::secret::Secrets;
+use crate::packet::Secrets;
 use alloc::boxed::Box;
 
 /// A client's place in [`Clients`], in the order of the configuration.

@@ -1,3 +1,5 @@
 //! Octets.
 
-pub mod secret;
+mod secret;
+
+pub use secret::{EmptySecret, Secret, Secrets};
