@@ -20,6 +20,7 @@ pub use ulna_core::configuration::{Configuration, Cores};
 
 use document::{Document, Report};
 use std::path::Path;
+use zeroize::Zeroizing;
 
 /// Makes a configuration of the text of a file. `file_name` is only for messages. The same text and cores give the
 /// same configuration.
@@ -55,7 +56,8 @@ pub fn load(path: &Path, cores: Cores) -> Result<(Configuration, Warnings), Conf
         Err(error) => return Err(ConfigErrors::unreadable(&file_name, format!("cannot be read: {error}"))),
     };
     match String::from_utf8(octets) {
-        Ok(text) => parse(&text, &file_name, cores),
+        // The text holds secrets; core's own copies of them are wiped as well.
+        Ok(text) => parse(&Zeroizing::new(text), &file_name, cores),
         Err(error) => {
             let place = error.utf8_error().valid_up_to();
             let message = format!("is not UTF-8: the octet at offset {place} begins no character");

@@ -138,7 +138,7 @@ impl Network {
     pub fn handle_message(&mut self, from: Peer, message: Message, now: Instant) {
         match (from, message) {
             (Peer::Worker(worker), Message::Replied(completion)) => {
-                self.finish_replied(worker, completion, now)
+                self.finish_replied(worker, completion, now);
             }
             (Peer::Worker(worker), Message::Reply { completion, not_before }) => {
                 self.finish_delayed(worker, completion, not_before, now);

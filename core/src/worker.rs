@@ -170,9 +170,9 @@ impl Worker {
             Ok(Answered { accept, delay }) => {
                 self.counters.decisions.up();
                 if accept {
-                    self.counters.accepts.up()
+                    self.counters.accepts.up();
                 } else {
-                    self.counters.rejects.up()
+                    self.counters.rejects.up();
                 }
                 let completion = self.completed(request);
                 if delay.is_zero() {

@@ -121,3 +121,21 @@ pub fn is_public(address: IpAddr) -> bool {
         IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_public_unless_only_our_own_network_reaches_it() {
+        let public = |text: &str| is_public(text.parse().expect("an address"));
+        for text in ["0.0.0.0", "::", "192.0.2.1", "172.32.0.1", "2001:db8::1"] {
+            assert!(public(text), "{text}");
+        }
+        for text in
+            ["127.0.0.1", "::1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.0.1", "fd00::1", "fe80::1"]
+        {
+            assert!(!public(text), "{text}");
+        }
+    }
+}

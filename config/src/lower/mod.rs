@@ -18,7 +18,8 @@ use ulna_core::Seed;
 use ulna_core::configuration::{Configuration, Cores, LogFormat, LogSettings};
 use ulna_core::dictionary::Dictionary;
 
-/// The whole file. `None` only when an error was reported without which nothing can be made of it.
+/// The whole file. What was reported as wrong has its default in it or is left out, so with errors it is worth
+/// nothing; `None` where not even that can be made.
 pub fn lower(
     root: &Spanned<DeTable<'_>>,
     text: &str,

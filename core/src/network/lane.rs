@@ -130,7 +130,11 @@ mod tests {
         let allowed = |lane: &Lane| {
             [Class::New, Class::Accounting, Class::Ongoing].map(|class| lane.check(class).is_ok())
         };
-        let leave = |lane: &mut Lane, room| while lane.room > room { lane.send().unwrap(); };
+        let leave = |lane: &mut Lane, room| {
+            while lane.room > room {
+                lane.send().unwrap();
+            }
+        };
         assert_eq!(allowed(&lane), [true, true, true]);
         leave(&mut lane, 16);
         assert_eq!(allowed(&lane), [false, true, true]);
