@@ -49,11 +49,12 @@ fn lazy_messages_past_half_a_ring_wake_anyone() {
                 writer.stage(link, message, Lazy);
                 publish_and_ring(&mut writer, &writers_bells);
             }
+            (writer, writers_bells)
         });
         // Content with one: if it is awake for the first, the second is alone in the ring and rings nobody.
-        let got = read(crossings.pop().expect("the reader's"), 1, 1, Announcement::Park, &bells);
+        let (got, _reader) = read(crossings.pop().expect("the reader's"), 1, 1, Announcement::Park, &bells);
         assert_eq!(got, [(LinkId(0), 1)]);
-        thread.join().expect("the writer ends");
+        let _writer = thread.join().expect("the writer ends");
     });
 }
 
@@ -193,43 +194,44 @@ fn one_reader(
             .zip(writers)
             .map(|(crossing, messages)| {
                 let bells = bells.clone();
-                thread::spawn(move || write(crossing, messages, &bells))
+                thread::spawn(move || (write(crossing, messages, &bells), bells))
             })
             .collect();
         let reader = crossings.pop().expect("the reader's is left");
-        let got =
+        let (got, _reader) =
             read(reader, writers.iter().map(|messages| messages.len()).sum(), budget, announcement, &bells);
         for (link, messages) in writers.iter().enumerate() {
             let of_link = got.iter().filter(|(from, _)| from.0 == link).map(|(_, message)| *message);
             assert!(of_link.eq(messages.iter().map(|(message, _)| *message)), "each once, in order");
         }
-        for thread in threads {
-            thread.join().expect("the writer ends");
-        }
+        // Only now does anything drop: who frees what first is a model of its own.
+        let _writers: Vec<_> =
+            threads.into_iter().map(|thread| thread.join().expect("the writer ends")).collect();
     }
 }
 
-/// Reads until it has `count` messages, asleep whenever there are none; returns them in order of arrival.
+/// Reads until it has `count` messages, asleep whenever there are none; returns them in order of arrival, and the
+/// crossing.
 fn read(
     mut crossing: Crossing<u8>,
     count: usize,
     budget: usize,
     announcement: Announcement,
     bells: &Bells,
-) -> Vec<(LinkId, u8)> {
+) -> (Vec<(LinkId, u8)>, Crossing<u8>) {
     let mut got = Vec::new();
     loop {
         crossing.sweep(budget, |link, message| got.push((link, message)));
         publish_and_ring(&mut crossing, bells);
         if got.len() == count {
-            return got;
+            return (got, crossing);
         }
         park(&mut crossing, announcement, bells);
     }
 }
 
-/// Writes these messages, publishing after each, asleep whenever there is no room.
-fn write(mut crossing: Crossing<u8>, messages: Messages, bells: &Bells) {
+/// Writes these messages, publishing after each, asleep whenever there is no room; returns the crossing.
+fn write(mut crossing: Crossing<u8>, messages: Messages, bells: &Bells) -> Crossing<u8> {
     let link = LinkId(0);
     for &(message, urgency) in messages {
         while crossing.room(link) == 0 {
@@ -239,6 +241,7 @@ fn write(mut crossing: Crossing<u8>, messages: Messages, bells: &Bells) {
         crossing.stage(link, message, urgency);
         publish_and_ring(&mut crossing, bells);
     }
+    crossing
 }
 
 /// The end of a turn in which something was staged or taken.
