@@ -7,4 +7,7 @@
 pub mod digest;
 pub mod draw;
 pub mod fault;
+pub mod oracle;
+pub mod plan;
+pub mod swarm;
 pub mod trace;
