@@ -4,6 +4,7 @@
 //! server is driven through `phases`, one phase of one thread at a time; everything around it is a model, with a
 //! codec of its own in `oracle`. `checks` holds the laws, `fault` the ways in which things go wrong.
 
+pub mod actor;
 pub mod digest;
 pub mod draw;
 pub mod fault;
