@@ -1,0 +1,5 @@
+//! The models around the server: whoever speaks to it, sans-IO like itself.
+
+pub mod exchange;
+pub mod nas;
+pub mod retransmission;

@@ -1,0 +1,79 @@
+//! How often policy runs, and that every request ends.
+
+use super::wire::Ledger;
+use super::{Violation, invariants};
+use crate::phases::{Decision, Snapshot};
+use crate::plan::Plan;
+
+invariants! {
+    ONCE = "once", "Policy runs at most once per connection, Identifier and authenticator while the request can be remembered.";
+    VERIFIED_ONLY = "verified-only", "Policy runs only for what was received and verifies.";
+    ONE_FATE = "one-fate", "Each datagram received has exactly one fate or is in progress.";
+    ALL_SEEN = "all-seen", "The server counts as received what was handed to it.";
+    NOTHING_LEFT = "nothing-left", "When nothing has come for a long time, nothing is in progress any more.";
+    NO_PANIC = "no-panic", "The server never panics.";
+    PROGRESS = "progress", "After the faults, each patient client gets an answer within 30 seconds.";
+}
+
+/// Policy decided a request.
+///
+/// # Errors
+/// The law that this breaks.
+pub fn decided(
+    ledger: &mut Ledger,
+    plan: &Plan,
+    decision: &Decision,
+    now: u64,
+    turn_max: u64,
+) -> Result<(), Violation> {
+    let key = (decision.remote, decision.listener, decision.identifier);
+    let describe = |what: &str| format!("{}, Identifier {}: {what}", decision.remote, decision.identifier);
+    let Some(record) = ledger.record(key, &decision.authenticator) else {
+        let details = describe("nothing of that authenticator was received");
+        return Err(Violation { invariant: &VERIFIED_ONLY, at: now, details });
+    };
+    if !record.is_answerable() {
+        let details = describe("it was to be discarded");
+        return Err(Violation { invariant: &VERIFIED_ONLY, at: now, details });
+    }
+    let lifetime = plan.limits.dedup_lifetime_ms * 1_000_000;
+    if record.decisions >= record.runs {
+        let forgotten = now >= record.decided_at + lifetime.saturating_sub(turn_max);
+        if !forgotten && !record.is_ambiguous() {
+            let details = describe(&format!("again after {} ns", now - record.decided_at));
+            return Err(Violation { invariant: &ONCE, at: now, details });
+        }
+        record.runs = record.decisions + 1;
+    }
+    record.decisions += 1;
+    record.decided_at = now;
+    Ok(())
+}
+
+/// The sums, while nothing is between two of a thread's phases or at the end.
+///
+/// # Errors
+/// The law that they break.
+pub fn sums(snapshot: &Snapshot, handed: u64, now: u64) -> Result<(), Violation> {
+    if snapshot.received != handed {
+        let details = format!("it counts {}, it was handed {handed}", snapshot.received);
+        return Err(Violation { invariant: &ALL_SEEN, at: now, details });
+    }
+    if snapshot.fates() != snapshot.received {
+        let details = format!("{} received, {} fates: {snapshot:?}", snapshot.received, snapshot.fates());
+        return Err(Violation { invariant: &ONE_FATE, at: now, details });
+    }
+    Ok(())
+}
+
+/// The gauges, when the world has been idle for long.
+///
+/// # Errors
+/// The law that they break.
+pub fn idle(snapshot: &Snapshot, now: u64) -> Result<(), Violation> {
+    if snapshot.in_progress != 0 {
+        let details = format!("{} still in progress: {snapshot:?}", snapshot.in_progress);
+        return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
+    }
+    Ok(())
+}

@@ -1,0 +1,310 @@
+//! What leaves the server, against what was handed to it. Every datagram in is judged by the oracle and kept;
+//! every datagram out must belong to one of them.
+
+use super::{Violation, invariants};
+use crate::oracle::codec::{Packet, code, kind};
+use crate::oracle::judge::{Answer, Verdict, client_of, judge};
+use crate::plan::Plan;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use ulna_core::{ListenerId, Path, Transmit};
+
+invariants! {
+    WELL_FORMED = "well-formed", "Whatever is sent has lengths that hold and no octet beyond its Length.";
+    REQUESTED = "requested", "No reply is sent for a request that was not received.";
+    UNKNOWN_SILENCE = "unknown-silence", "Nothing is sent to an address that no client contains.";
+    UNVERIFIED_SILENCE = "unverified-silence", "Nothing is sent for a packet that does not verify or that breaks a rule.";
+    OWN_SECRET = "own-secret", "Each reply verifies under the secret of the client that sent the request.";
+    SAME_DOOR = "same-door", "A reply leaves from the address and port that its request came in on.";
+    IDENTICAL_DUPLICATE = "identical-duplicate", "A duplicate gets identical octets.";
+    ONE_PER_COPY = "one-per-copy", "No more replies are sent than copies of the request came in.";
+    PROXY_STATES = "proxy-states", "A reply returns exactly the Proxy-States of its request, in order.";
+    SIGNED_FIRST = "signed-first", "A reply to an Access-Request carries one right Message-Authenticator, and carries it first.";
+    RIGHT_CODE = "right-code", "Access-Accept is sent exactly for the right password, and each request gets a reply of its kind.";
+    REPLY_ATTRIBUTES = "reply-attributes", "An Access-Accept carries the attributes that are configured for its user, and no others.";
+    REJECT_DELAY = "reject-delay", "An Access-Reject of ours is not sent before its delay has passed.";
+}
+
+/// What was handed in under one authenticator.
+#[derive(Debug)]
+pub struct Record {
+    authenticator: [u8; 16],
+    /// What is owed by the first copy that deserved an answer; or why none is owed.
+    verdict: Verdict,
+    /// Copies that deserve an answer.
+    copies: u64,
+    replies: u64,
+    reply: Vec<u8>,
+    first_at: u64,
+    /// Two different packets with this authenticator deserve an answer: only what holds for both is checked.
+    ambiguous: bool,
+    octets: Vec<u8>,
+    /// How often a copy came when another authenticator, or none, had come last under this Identifier: each time it
+    /// supersedes that one and may be decided anew.
+    pub(super) runs: u32,
+    /// How often policy decided it.
+    pub(super) decisions: u32,
+    /// When policy decided it last.
+    pub(super) decided_at: u64,
+}
+
+impl Record {
+    /// Whether any copy deserves an answer.
+    pub fn is_answerable(&self) -> bool {
+        self.copies > 0
+    }
+
+    /// Whether different packets with its authenticator do.
+    pub fn is_ambiguous(&self) -> bool {
+        self.ambiguous
+    }
+}
+
+/// What was handed in under one Identifier of a connection.
+#[derive(Debug, Default)]
+struct Slot {
+    /// The authenticator of the last packet that deserved an answer.
+    current: Option<[u8; 16]>,
+    records: Vec<Record>,
+}
+
+/// Everything that was handed in, by where it came from and its Identifier.
+pub struct Ledger {
+    slots: BTreeMap<(SocketAddr, ListenerId, u8), Slot>,
+    replies: u64,
+}
+
+/// Records kept per Identifier; older ones have long left every cache.
+const RECORDS_MAX: usize = 48;
+
+impl Ledger {
+    /// An empty one.
+    pub fn new() -> Self {
+        Ledger { slots: BTreeMap::new(), replies: 0 }
+    }
+
+    /// How many replies were checked.
+    pub fn replies(&self) -> u64 {
+        self.replies
+    }
+
+    /// A datagram is handed to the server.
+    pub fn received(&mut self, plan: &Plan, path: &Path, octets: &[u8], now: u64) {
+        let Ok(packet) = Packet::read(octets) else { return };
+        let key = (path.remote, path.listener, packet.identifier());
+        let authenticator = packet.authenticator();
+        let Slot { current, records } = self.slots.entry(key).or_default();
+        let place = records.iter().rposition(|record| record.authenticator == authenticator);
+        if let Some(place) = place
+            && records[place].octets == packet.octets()
+            && matches!(records[place].verdict, Verdict::Answer(_))
+        {
+            records[place].copies += 1;
+            supersede(current, &mut records[place]);
+            return;
+        }
+        let listener = plan.topology.listeners[usize::from(path.listener.0)].kind;
+        let verdict = judge(&plan.topology, listener, path.remote.ip(), octets);
+        let answerable = matches!(verdict, Verdict::Answer(_));
+        let place = match place {
+            Some(place) => {
+                let record = &mut records[place];
+                if answerable {
+                    if record.copies > 0 {
+                        record.ambiguous = true;
+                    } else {
+                        (record.verdict, record.first_at) = (verdict, now);
+                        record.octets = packet.octets().to_vec();
+                    }
+                    record.copies += 1;
+                }
+                place
+            }
+            None => {
+                if records.len() == RECORDS_MAX {
+                    records.remove(0);
+                }
+                records.push(Record {
+                    authenticator,
+                    verdict,
+                    copies: u64::from(answerable),
+                    replies: 0,
+                    reply: Vec::new(),
+                    first_at: now,
+                    ambiguous: false,
+                    octets: packet.octets().to_vec(),
+                    runs: 0,
+                    decisions: 0,
+                    decided_at: 0,
+                });
+                records.len() - 1
+            }
+        };
+        if answerable {
+            supersede(current, &mut records[place]);
+        }
+    }
+
+    /// The record of a request, newest first.
+    pub(super) fn record(
+        &mut self,
+        key: (SocketAddr, ListenerId, u8),
+        authenticator: &[u8; 16],
+    ) -> Option<&mut Record> {
+        self.slots
+            .get_mut(&key)?
+            .records
+            .iter_mut()
+            .rev()
+            .find(|record| record.authenticator == *authenticator)
+    }
+
+    /// A datagram leaves the server. `turn_max` is the longest turn that any thread took so far: by so much the
+    /// `now` of a thread may lie behind.
+    ///
+    /// # Errors
+    /// The law that it breaks.
+    pub fn transmitted(
+        &mut self,
+        plan: &Plan,
+        transmit: &Transmit,
+        octets: &[u8],
+        now: u64,
+        turn_max: u64,
+    ) -> Result<(), Violation> {
+        self.replies += 1;
+        let (listener, _) = plan.topology.listener_and_network(transmit.via);
+        let remote = transmit.destination;
+        let violation = |invariant, details: String| {
+            Err(Violation { invariant, at: now, details: format!("to {remote}: {details}") })
+        };
+        let Ok(packet) = Packet::read(octets) else {
+            return violation(&WELL_FORMED, format!("{octets:02x?}"));
+        };
+        if packet.octets().len() != octets.len() {
+            return violation(
+                &WELL_FORMED,
+                format!("{} octets beyond Length", octets.len() - packet.octets().len()),
+            );
+        }
+        let Some(client) = client_of(&plan.topology.clients, remote.ip()) else {
+            return violation(&UNKNOWN_SILENCE, format!("code {}", packet.code()));
+        };
+        let secret = plan.topology.clients[client].secret.as_bytes();
+        let records = self.slots.get_mut(&(remote, listener, packet.identifier()));
+        let Some(Slot { records, .. }) = records else {
+            let elsewhere = (0..plan.topology.listeners.len() as u16)
+                .any(|other| self.slots.contains_key(&(remote, ListenerId(other), packet.identifier())));
+            let law = if elsewhere { &SAME_DOOR } else { &REQUESTED };
+            return violation(law, format!("code {}, Identifier {}", packet.code(), packet.identifier()));
+        };
+        let door = plan.topology.listeners[usize::from(listener.0)].address;
+        if transmit.source.is_some_and(|source| source != door.ip()) {
+            return violation(&SAME_DOOR, format!("from {:?} instead of {door}", transmit.source));
+        }
+        let owner =
+            records.iter().rposition(|record| packet.authenticator_holds(&record.authenticator, secret));
+        let Some(owner) = owner else {
+            let other = plan.topology.clients.iter().position(|client| {
+                records
+                    .iter()
+                    .any(|record| packet.authenticator_holds(&record.authenticator, client.secret.as_bytes()))
+            });
+            let details = match other {
+                Some(other) => {
+                    format!("it verifies under the secret of {}", plan.topology.clients[other].name)
+                }
+                None => format!("Identifier {}, and no secret verifies it", packet.identifier()),
+            };
+            return violation(&OWN_SECRET, details);
+        };
+        check_reply(plan, &mut records[owner], packet, (now, turn_max), remote)
+    }
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Ledger::new()
+    }
+}
+
+/// A copy that deserves an answer came, perhaps after one with another authenticator.
+fn supersede(current: &mut Option<[u8; 16]>, record: &mut Record) {
+    if *current != Some(record.authenticator) {
+        *current = Some(record.authenticator);
+        record.runs += 1;
+    }
+}
+
+fn check_reply(
+    plan: &Plan,
+    record: &mut Record,
+    packet: Packet<'_>,
+    (now, turn_max): (u64, u64),
+    remote: SocketAddr,
+) -> Result<(), Violation> {
+    let identifier = packet.identifier();
+    let violation = |invariant, details: String| {
+        let details = format!("to {remote}, Identifier {identifier}: {details}");
+        Err(Violation { invariant, at: now, details })
+    };
+    let answer = match &record.verdict {
+        Verdict::Answer(answer) => answer,
+        Verdict::Silence(reason) => {
+            return violation(&UNVERIFIED_SILENCE, format!("the request was to be discarded: {reason}"));
+        }
+    };
+    record.replies += 1;
+    if record.replies > record.copies {
+        return violation(&ONE_PER_COPY, format!("{} replies, {} copies", record.replies, record.copies));
+    }
+    let secret = plan.topology.clients[answer.client].secret.as_bytes();
+    if answer.signs_reply {
+        let signatures = packet.all(kind::MESSAGE_AUTHENTICATOR).count();
+        let first = packet.attributes().next().map(|(_, kind, _)| kind);
+        let right = packet.signature_holds(&record.authenticator, secret) == Some(true);
+        if signatures != 1 || first != Some(kind::MESSAGE_AUTHENTICATOR) || !right {
+            return violation(
+                &SIGNED_FIRST,
+                format!("{signatures} of them, first type {first:?}, right: {right}"),
+            );
+        }
+    }
+    if record.ambiguous {
+        return Ok(());
+    }
+    if packet.code() != answer.code {
+        return violation(&RIGHT_CODE, format!("code {} instead of {}", packet.code(), answer.code));
+    }
+    if !packet.all(kind::PROXY_STATE).eq(answer.proxy_states.iter().map(Vec::as_slice)) {
+        return violation(&PROXY_STATES, format!("{} were sent", answer.proxy_states.len()));
+    }
+    if let Some(details) = wrong_attributes(plan, answer, packet) {
+        return violation(&REPLY_ATTRIBUTES, details);
+    }
+    let due = record.first_at + plan.limits.reject_delay_ms * 1_000_000;
+    if packet.code() == code::ACCESS_REJECT && now + turn_max < due {
+        return violation(&REJECT_DELAY, format!("{} ns too early", due - now));
+    }
+    if record.replies > 1 && record.reply != packet.octets() {
+        return violation(&IDENTICAL_DUPLICATE, format!("reply {} differs", record.replies));
+    }
+    if record.reply.is_empty() {
+        record.reply = packet.octets().to_vec();
+    }
+    Ok(())
+}
+
+/// What is wrong with the attributes of an Access-Accept, beside its signature and Proxy-States.
+fn wrong_attributes(plan: &Plan, answer: &Answer, packet: Packet<'_>) -> Option<String> {
+    let user = &plan.topology.users[answer.user?];
+    let mut expected: Vec<(u8, &[u8])> = user.reply.iter().map(|(kind, value)| (*kind, &value[..])).collect();
+    let mut found: Vec<(u8, &[u8])> = packet
+        .attributes()
+        .filter(|&(_, kind, _)| kind != kind::MESSAGE_AUTHENTICATOR && kind != kind::PROXY_STATE)
+        .map(|(_, kind, value)| (kind, value))
+        .collect();
+    expected.sort_unstable();
+    found.sort_unstable();
+    (expected != found).then(|| format!("for {}: {found:02x?} instead of {expected:02x?}", user.name))
+}

@@ -1,0 +1,57 @@
+//! Faults of threads and of the bells between them: stops between any two phases, bells late, for nothing, merged.
+
+use super::{FaultClass, Injector};
+
+const MICROSECOND: u64 = 1_000;
+const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
+
+/// For how long `thread` is stopped before its phase number `ordinal`, if it is.
+pub fn stall(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> Option<u64> {
+    let length = |draw: crate::draw::Draw| [draw.magnitude(MICROSECOND..=2 * SECOND), 0];
+    faults.strike(FaultClass::ThreadStall, thread, ordinal, now, length).map(|[length, _]| length)
+}
+
+/// When the bell number `ordinal` of `thread` is heard: first after this many nanoseconds more than usual, and
+/// perhaps once more.
+pub fn bell(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> (u64, Option<u64>) {
+    let late = |draw: crate::draw::Draw| [draw.magnitude(MICROSECOND..=200 * MILLISECOND), 0];
+    let late = faults.strike(FaultClass::BellLate, thread, ordinal, now, late).map_or(0, |[late, _]| late);
+    // Half of the second bells come with the first, the others up to 10 ms after it: into a later park.
+    let again = |draw: crate::draw::Draw| {
+        [if draw.fork(1).one_in(2) { 0 } else { draw.magnitude(MICROSECOND..=10 * MILLISECOND) }, 0]
+    };
+    let again =
+        faults.strike(FaultClass::BellMerged, thread, ordinal, now, again).map(|[again, _]| late + again);
+    (late, again)
+}
+
+/// After how many nanoseconds a bell rings for nothing in the park number `ordinal` of `thread`, if it does.
+pub fn spurious_bell(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> Option<u64> {
+    let when = |draw: crate::draw::Draw| [draw.magnitude(MICROSECOND..=100 * MILLISECOND), 0];
+    faults.strike(FaultClass::BellSpurious, thread, ordinal, now, when).map(|[when, _]| when)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::Draws;
+
+    #[test]
+    fn stalls_and_bells_stay_within_their_bounds() {
+        let mut faults = Injector::drawn(Draws::new(2), [5_000; FaultClass::COUNT], u64::MAX);
+        let mut merged_at_once = 0;
+        for ordinal in 0..400 {
+            if let Some(length) = stall(0, ordinal, 0, &mut faults) {
+                assert!((MICROSECOND..=2 * SECOND).contains(&length));
+            }
+            let (late, again) = bell(0, ordinal, 0, &mut faults);
+            assert!(late <= 200 * MILLISECOND);
+            assert!(again.is_none_or(|again| (late..=late + 10 * MILLISECOND).contains(&again)));
+            merged_at_once += u32::from(again == Some(late));
+            assert!(spurious_bell(0, ordinal, 0, &mut faults).is_none_or(|when| when <= 100 * MILLISECOND));
+        }
+        assert!(merged_at_once > 20);
+        assert!(faults.counts()[FaultClass::ThreadStall as usize] > 100);
+    }
+}

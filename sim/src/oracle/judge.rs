@@ -1,0 +1,231 @@
+//! What a server with the plan's configuration owes to a datagram: silence with a reason, or an answer.
+//!
+//! Judges octets as they were handed to the server, not as they were sent: a damaged Access-Request without
+//! Message-Authenticator is a request like any other to a server.
+
+use super::codec::{Malformed, Packet, code, kind};
+use super::digest;
+use crate::plan::{Client, ListenerKind, Topology, User};
+use std::net::IpAddr;
+
+/// What is owed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// No reply of any kind, for this reason.
+    Silence(&'static str),
+    /// At most one reply per copy.
+    Answer(Answer),
+}
+
+/// The answer that is owed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The reply's code.
+    pub code: u8,
+    /// The place of the client in the plan.
+    pub client: usize,
+    /// The user whose reply attributes an Access-Accept carries.
+    pub user: Option<usize>,
+    /// The Proxy-States to be returned, in order.
+    pub proxy_states: Vec<Vec<u8>>,
+    /// Whether the request carried a Message-Authenticator (and it was right).
+    pub signed: bool,
+    /// Whether a Message-Authenticator comes first in the reply: in all replies on an access listener.
+    pub signs_reply: bool,
+}
+
+/// Judges one datagram that came from `source` to a listener of this kind.
+pub fn judge(topology: &Topology, listener: ListenerKind, source: IpAddr, datagram: &[u8]) -> Verdict {
+    match weigh(topology, listener, source, datagram) {
+        Ok(answer) => Verdict::Answer(answer),
+        Err(reason) => Verdict::Silence(reason),
+    }
+}
+
+/// The client with the longest prefix that contains `source`.
+pub fn client_of(clients: &[Client], source: IpAddr) -> Option<usize> {
+    clients
+        .iter()
+        .enumerate()
+        .filter(|(_, client)| client.contains(source))
+        .max_by_key(|(_, client)| client.prefix)
+        .map(|(place, _)| place)
+}
+
+fn weigh(
+    topology: &Topology,
+    listener: ListenerKind,
+    source: IpAddr,
+    datagram: &[u8],
+) -> Result<Answer, &'static str> {
+    let packet = Packet::read(datagram).map_err(|malformed| match malformed {
+        Malformed::TooShort => "too short",
+        Malformed::BadLength => "bad Length",
+        Malformed::Truncated => "truncated",
+        Malformed::BadAttribute => "bad attribute",
+    })?;
+    let place = client_of(&topology.clients, source).ok_or("unknown client")?;
+    let client = &topology.clients[place];
+    let secret = client.secret.as_bytes();
+    if packet.all(kind::MESSAGE_AUTHENTICATOR).count() > 1 {
+        return Err("several Message-Authenticators");
+    }
+    if packet.all(kind::MESSAGE_AUTHENTICATOR).any(|value| value.len() != 16) {
+        return Err("a Message-Authenticator of another length than 16");
+    }
+    if packet.all(kind::STATE).count() > 1 {
+        return Err("several States");
+    }
+    let mut answer = Answer {
+        code: 0,
+        client: place,
+        user: None,
+        proxy_states: packet.all(kind::PROXY_STATE).map(<[u8]>::to_vec).collect(),
+        signed: false,
+        signs_reply: listener == ListenerKind::Access,
+    };
+    match (packet.code(), listener) {
+        (code::ACCESS_REQUEST, ListenerKind::Access) => {
+            answer.signed = match packet.signature_holds(&packet.authenticator(), secret) {
+                Some(true) => true,
+                Some(false) => return Err("wrong Message-Authenticator"),
+                None if packet.all(kind::EAP_MESSAGE).next().is_some() => return Err("unsigned EAP-Message"),
+                None if client.require_message_authenticator => return Err("not signed, but it must be"),
+                None if client.limit_proxy_state && !answer.proxy_states.is_empty() => {
+                    return Err("unsigned Proxy-State");
+                }
+                None => false,
+            };
+            answer.user = authenticated(&topology.users, packet, secret);
+            answer.code = if answer.user.is_some() { code::ACCESS_ACCEPT } else { code::ACCESS_REJECT };
+        }
+        (code::STATUS_SERVER, _) => {
+            match packet.signature_holds(&packet.authenticator(), secret) {
+                Some(true) => answer.signed = true,
+                Some(false) => return Err("wrong Message-Authenticator"),
+                None => return Err("unsigned Status-Server"),
+            }
+            // RFC 5997 §3: by the port that it came to.
+            answer.code = match listener {
+                ListenerKind::Access => code::ACCESS_ACCEPT,
+                ListenerKind::Accounting => code::ACCOUNTING_RESPONSE,
+            };
+        }
+        (code::ACCOUNTING_REQUEST, ListenerKind::Accounting) => {
+            if !packet.authenticator_holds(&[0; 16], secret) {
+                return Err("wrong Request Authenticator");
+            }
+            if packet.signature_holds(&[0; 16], secret) == Some(false) {
+                return Err("wrong Message-Authenticator");
+            }
+            if !topology.answers_accounting {
+                return Err("no accounting rule");
+            }
+            answer.code = code::ACCOUNTING_RESPONSE;
+        }
+        _ => return Err("a code that this listener does not take"),
+    }
+    Ok(answer)
+}
+
+/// The user whose password the request proves. The first attribute of a type counts.
+fn authenticated(users: &[User], packet: Packet<'_>, secret: &[u8]) -> Option<usize> {
+    let name = packet.all(kind::USER_NAME).next()?;
+    let place = users.iter().position(|user| user.name.as_bytes() == name)?;
+    let password = users[place].password.as_bytes();
+    let authenticator = packet.authenticator();
+    let proven = if let Some(hidden) = packet.all(kind::USER_PASSWORD).next() {
+        digest::reveal_password(hidden, &authenticator, secret).is_some_and(|revealed| revealed == password)
+    } else if let Some(chap) = packet.all(kind::CHAP_PASSWORD).next() {
+        // RFC 2865 §5.40: without CHAP-Challenge, the challenge is the Request Authenticator.
+        let challenge = packet.all(kind::CHAP_CHALLENGE).next().unwrap_or(&authenticator);
+        chap.first().is_some_and(|&identifier| digest::chap_password(identifier, password, challenge) == chap)
+    } else {
+        false
+    };
+    proven.then_some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::codec::Writer;
+    use super::*;
+    use crate::plan::{Client, Topology, User};
+
+    fn topology() -> Topology {
+        let client = |network: &str, prefix, secret: &str| Client {
+            name: network.into(),
+            network: network.parse().expect("an address"),
+            prefix,
+            secret: secret.into(),
+            require_message_authenticator: false,
+            limit_proxy_state: true,
+        };
+        Topology {
+            clients: vec![client("10.0.0.0", 8, "wide"), client("10.1.2.3", 32, "narrow")],
+            users: vec![User { name: "bob".into(), password: "hello".into(), reply: vec![] }],
+            answers_accounting: true,
+            ..Topology::empty()
+        }
+    }
+
+    fn access(password: &[u8], secret: &[u8]) -> Writer {
+        Writer::new(code::ACCESS_REQUEST, 1, [7; 16])
+            .attribute(kind::USER_NAME, b"bob")
+            .attribute(kind::USER_PASSWORD, &digest::hide_password(password, &[7; 16], secret))
+    }
+
+    fn verdict(
+        source: &str,
+        listener: ListenerKind,
+        octets: &[u8],
+    ) -> Result<(u8, usize, bool), &'static str> {
+        match judge(&topology(), listener, source.parse().expect("an address"), octets) {
+            Verdict::Answer(answer) => Ok((answer.code, answer.client, answer.signed)),
+            Verdict::Silence(reason) => Err(reason),
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_says_whose_secret_counts() {
+        let right = access(b"hello", b"narrow").signed().request(b"narrow");
+        assert_eq!(verdict("10.1.2.3", ListenerKind::Access, &right), Ok((2, 1, true)));
+        assert_eq!(verdict("10.1.2.4", ListenerKind::Access, &right), Err("wrong Message-Authenticator"));
+        assert_eq!(verdict("11.1.2.4", ListenerKind::Access, &right), Err("unknown client"));
+        assert_eq!(
+            verdict("10.1.2.3", ListenerKind::Accounting, &right),
+            Err("a code that this listener does not take")
+        );
+    }
+
+    #[test]
+    fn passwords_decide_between_accept_and_reject() {
+        let unsigned = access(b"hello", b"wide").request(b"wide");
+        assert_eq!(verdict("10.0.0.1", ListenerKind::Access, &unsigned), Ok((2, 0, false)));
+        let wrong = access(b"hullo", b"wide").request(b"wide");
+        assert_eq!(verdict("10.0.0.1", ListenerKind::Access, &wrong), Ok((3, 0, false)));
+        let chap = digest::chap_password(3, b"hello", &[7; 16]);
+        let chap = Writer::new(1, 1, [7; 16]).attribute(1, b"bob").attribute(3, &chap).request(b"wide");
+        assert_eq!(verdict("10.0.0.1", ListenerKind::Access, &chap), Ok((2, 0, false)));
+    }
+
+    #[test]
+    fn rules_about_signatures_hold() {
+        let two = access(b"hello", b"wide").signed().signed().request(b"wide");
+        assert_eq!(verdict("10.0.0.1", ListenerKind::Access, &two), Err("several Message-Authenticators"));
+        let state = access(b"hello", b"wide").attribute(kind::PROXY_STATE, b"x").request(b"wide");
+        assert_eq!(verdict("10.0.0.1", ListenerKind::Access, &state), Err("unsigned Proxy-State"));
+        let status = Writer::new(code::STATUS_SERVER, 1, [7; 16]);
+        assert_eq!(
+            verdict("10.0.0.1", ListenerKind::Access, &status.request(b"wide")),
+            Err("unsigned Status-Server")
+        );
+        let status = Writer::new(code::STATUS_SERVER, 1, [7; 16]).signed().request(b"wide");
+        assert_eq!(verdict("10.0.0.1", ListenerKind::Accounting, &status), Ok((5, 0, true)));
+        let accounting = Writer::new(code::ACCOUNTING_REQUEST, 1, [0; 16]).accounting(b"wrong");
+        assert_eq!(
+            verdict("10.0.0.1", ListenerKind::Accounting, &accounting),
+            Err("wrong Request Authenticator")
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! The door through which the simulator drives a server: one method per phase of a thread's turn.
+//!
+//! In production a turn calls the phases back to back; here a thread may be stopped between any two. The world
+//! calls them in this order, all of a turn with the `now` that was taken when it began:
+//!
+//! 1. after a wait only: [`NodeThread::unpark`]; the bell has been taken just before
+//! 2. [`NodeThread::begin_turn`]
+//! 3. [`NodeThread::sweep`]
+//! 4. [`NodeThread::handle_datagram`] for each datagram of a bounded batch
+//! 5. [`NodeThread::handle_timeouts`]
+//! 6. [`NodeThread::poll_transmit`] until `None`
+//! 7. [`NodeThread::stage_messages`], [`NodeThread::publish`]
+//! 8. [`NodeThread::check_gate`] until [`GateCheck::Done`], each call a phase of its own
+//! 9. if the turn found nothing to do: [`NodeThread::announce`]
+//! 10. then [`NodeThread::look_again`]: `true` leads to 2, `false` into the kernel, until bell, datagram or the
+//!     deadline of [`NodeThread::poll_timeout`]
+
+use std::net::SocketAddr;
+use ulna_core::{Instant, ListenerId, Path, Transmit};
+
+/// A whole server process under test.
+pub trait Node {
+    /// One of its threads, numbered as [`crate::plan::Topology::threads`] says.
+    fn thread(&mut self, thread: usize) -> &mut dyn NodeThread;
+
+    /// Which network core the steering program sends datagrams of this flow to.
+    fn steer(&self, listener: ListenerId, remote: SocketAddr) -> usize;
+
+    /// Counts over all its threads, now.
+    fn snapshot(&self) -> Snapshot;
+}
+
+/// One thread of it, phase by phase.
+pub trait NodeThread {
+    /// Back from the kernel: the gate says running again.
+    fn unpark(&mut self, now: Instant);
+
+    /// A turn begins; room that readers gave back is told to the cores.
+    fn begin_turn(&mut self, now: Instant);
+
+    /// Takes a bounded number of messages off the rings; how many it took.
+    fn sweep(&mut self, now: Instant) -> usize;
+
+    /// One datagram came.
+    fn handle_datagram(&mut self, path: Path, octets: &[u8], now: Instant);
+
+    /// Does what is due.
+    fn handle_timeouts(&mut self, now: Instant);
+
+    /// One packet to be sent, into the empty `out`.
+    fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit>;
+
+    /// Writes waiting messages into slots of the rings; whether any is left for want of room.
+    fn stage_messages(&mut self, now: Instant) -> bool;
+
+    /// Makes what was staged visible.
+    fn publish(&mut self);
+
+    /// Looks at the next gate that this turn's publishing concerns.
+    fn check_gate(&mut self) -> GateCheck;
+
+    /// Says that it is about to wait.
+    fn announce(&mut self);
+
+    /// Looks once more at all that could have come meanwhile; `true` if there is something, and the gate says
+    /// running again.
+    fn look_again(&mut self) -> bool;
+
+    /// The next deadline as the runtime would ask for it.
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// The next deadline as an inspection of everything inside finds it; `None` where that is not offered.
+    /// [`NodeThread::poll_timeout`] must not be later.
+    fn earliest_deadline(&self) -> Option<Instant>;
+
+    /// Whether a message is visible to this thread for which, by the rules of the gate, it must not sleep.
+    fn urgent_visible(&self) -> bool;
+
+    /// Moves the decisions of policy since the last call into `sink`.
+    fn drain_decisions(&mut self, sink: &mut Vec<Decision>);
+}
+
+/// What looking at one gate led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateCheck {
+    /// No gate is left to be looked at.
+    Done,
+    /// That recipient needs no bell.
+    Quiet,
+    /// Ring the bell of this thread.
+    Ring(usize),
+}
+
+/// Policy decided one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// Where the request came from.
+    pub remote: SocketAddr,
+    /// Where it came in.
+    pub listener: ListenerId,
+    /// Its Identifier.
+    pub identifier: u8,
+    /// Its Request Authenticator.
+    pub authenticator: [u8; 16],
+}
+
+/// What a node counts. Sums over all threads; every datagram handed in is in exactly one of the fates or in
+/// progress.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Datagrams handed to `handle_datagram`.
+    pub received: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Duplicates that got the cached reply.
+    pub resent: u64,
+    /// Duplicates of a request in progress.
+    pub in_progress_duplicates: u64,
+    /// Silently discarded, all reasons together.
+    pub discarded: u64,
+    /// Requests that another one took the Identifier from.
+    pub superseded: u64,
+    /// Requests whose worker died.
+    pub orphaned: u64,
+    /// Requests without fate as yet, a delayed reject among them or not.
+    pub in_progress: u64,
+    /// Packet buffers, where the node counts them.
+    pub buffers: Option<Buffers>,
+    /// Tripwires that caught a lost wake-up.
+    pub lost_wakeups: u64,
+}
+
+impl Snapshot {
+    /// All fates together with what has none yet; equals `received`.
+    pub fn fates(&self) -> u64 {
+        self.answered
+            + self.resent
+            + self.in_progress_duplicates
+            + self.discarded
+            + self.superseded
+            + self.orphaned
+            + self.in_progress
+    }
+}
+
+/// Where the packet buffers are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Buffers {
+    /// Made so far.
+    pub allocated: u64,
+    /// On free lists.
+    pub free: u64,
+    /// In messages in rings or staged for them.
+    pub in_rings: u64,
+    /// With a core that works on the packet.
+    pub owned: u64,
+}

@@ -1,0 +1,313 @@
+//! A scenario as data: what there is, what its limits are, who sends what, what may go wrong. JSON on disk.
+//!
+//! A plan says everything that a run depends on but the draws, and those follow from its `seed`. All times are
+//! virtual, in the unit that the field's name says.
+
+use crate::fault::{Fault, FaultClass};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use ulna_core::{ListenerId, SocketId};
+
+/// The version of the plan's format; another one is refused.
+pub const VERSION: u32 = 1;
+
+/// A whole scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What all draws of the run are keyed by.
+    pub seed: u64,
+    /// The kebab-case name of a seeded bug to switch on in the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<String>,
+    /// How long faults strike, in virtual milliseconds.
+    pub faulty_ms: u64,
+    /// How long everything works again after that, before the world is left idle.
+    pub heal_ms: u64,
+    /// What there is.
+    pub topology: Topology,
+    /// Sizes and lifetimes of the server.
+    pub limits: Limits,
+    /// Which fault classes are on, with their intensities in parts of 10 000.
+    pub faults: Vec<FaultPlan>,
+}
+
+/// One fault class that is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultPlan {
+    /// Which.
+    pub class: FaultClass,
+    /// Of 10 000 opportunities, how many it takes.
+    pub per_myriad: u32,
+}
+
+/// What there is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topology {
+    /// Network threads; 0 joins each worker thread with a network core of its own.
+    pub network_threads: u16,
+    /// Worker threads, at least 1.
+    pub workers: u16,
+    /// The listening addresses, in the order of their [`ListenerId`]s.
+    pub listeners: Vec<Listener>,
+    /// Who may speak.
+    pub clients: Vec<Client>,
+    /// Who may log in.
+    pub users: Vec<User>,
+    /// Whether a rule answers accounting; without one it is discarded.
+    pub answers_accounting: bool,
+    /// Who sends.
+    pub nases: Vec<NasPlan>,
+}
+
+/// What a listener takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListenerKind {
+    /// Access-Request and Status-Server.
+    Access,
+    /// Accounting-Request and Status-Server.
+    Accounting,
+}
+
+/// A listening address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Never a wildcard.
+    pub address: SocketAddr,
+    /// What it takes.
+    pub kind: ListenerKind,
+}
+
+/// A client definition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// Its name.
+    pub name: String,
+    /// The first address of its network.
+    pub network: IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+    /// The shared secret.
+    pub secret: String,
+    /// Whether its Access-Requests must be signed.
+    pub require_message_authenticator: bool,
+    /// Whether Proxy-State in an unsigned Access-Request is refused.
+    pub limit_proxy_state: bool,
+}
+
+impl Client {
+    /// Whether `address` is within the client's network.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.network, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let differing = network.to_bits() ^ address.to_bits();
+                self.prefix == 0 || differing >> (32 - u32::from(self.prefix).min(32)) == 0
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let differing = network.to_bits() ^ address.to_bits();
+                self.prefix == 0 || differing >> (128 - u32::from(self.prefix).min(128)) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A user of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// User-Name.
+    pub name: String,
+    /// In clear.
+    pub password: String,
+    /// What an Access-Accept carries: attribute type and value.
+    pub reply: Vec<(u8, Vec<u8>)>,
+}
+
+/// What a NAS is to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// A client that knows its secret.
+    Known,
+    /// A client with another secret than the server's; it signs all it sends, and expects silence.
+    WrongSecret,
+    /// No client contains its address; it expects silence.
+    Unknown,
+}
+
+/// One NAS and what it sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NasPlan {
+    /// Its address.
+    pub address: IpAddr,
+    /// The secret that it uses.
+    pub secret: String,
+    /// What it is to the server.
+    pub standing: Standing,
+    /// Its source ports.
+    pub ports: Vec<u16>,
+    /// How many different Identifiers it uses per port, from 0; at most 256.
+    pub identifiers: u16,
+    /// How many transactions it starts while faults strike.
+    pub transactions: u32,
+    /// How many after they have ended, each of which must be answered.
+    pub heal_transactions: u32,
+    /// The mean pause between two bursts, in virtual microseconds.
+    pub pause_us: u64,
+    /// How many transactions start at once, at most.
+    pub burst: u32,
+    /// Access-Requests that carry a Message-Authenticator, per mille.
+    pub signed_per_mille: u64,
+    /// Access-Requests by CHAP instead of PAP, per mille.
+    pub chap_per_mille: u64,
+    /// Access-Requests with a wrong password, per mille.
+    pub wrong_password_per_mille: u64,
+    /// Transactions that are Accounting-Requests, per mille.
+    pub accounting_per_mille: u64,
+    /// Transactions that are Status-Servers, per mille.
+    pub status_per_mille: u64,
+    /// Proxy-States in a request, at most.
+    pub proxy_states_max: u64,
+    /// One way to or from the server, in virtual microseconds.
+    pub latency_us: u64,
+}
+
+/// Sizes and lifetimes of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Slots of a ring, a power of two.
+    pub ring_slots: u32,
+    /// Requests held per network core and worker.
+    pub requests_max: u32,
+    /// Packet buffers of a network core.
+    pub buffers: u32,
+    /// Live requests and cached replies of a network core.
+    pub dedup_entries: u32,
+    /// How long a reply is cached.
+    pub dedup_lifetime_ms: u64,
+    /// How old a request may be when its worker takes it up.
+    pub request_timeout_ms: u64,
+    /// How long a reject of ours waits.
+    pub reject_delay_ms: u64,
+    /// Rejects that wait at once, per network core.
+    pub delayed_rejects_max: u32,
+    /// Datagrams in a socket's receive buffer.
+    pub receive_queue: u32,
+    /// Datagrams read from a socket in a turn.
+    pub read_batch: u32,
+}
+
+impl Topology {
+    /// Nothing at all, to be filled in.
+    pub fn empty() -> Self {
+        Topology {
+            network_threads: 0,
+            workers: 1,
+            listeners: Vec::new(),
+            clients: Vec::new(),
+            users: Vec::new(),
+            answers_accounting: false,
+            nases: Vec::new(),
+        }
+    }
+
+    /// How many network cores there are.
+    pub fn networks(&self) -> usize {
+        usize::from(if self.network_threads == 0 { self.workers } else { self.network_threads })
+    }
+
+    /// How many threads there are. Network threads come first, then the workers; or each thread is both.
+    pub fn threads(&self) -> usize {
+        usize::from(self.network_threads) + usize::from(self.workers)
+    }
+
+    /// The thread of a worker.
+    pub fn thread_of_worker(&self, worker: usize) -> usize {
+        usize::from(self.network_threads) + worker
+    }
+
+    /// The socket of a network core on a listener.
+    pub fn socket(&self, listener: ListenerId, network: usize) -> SocketId {
+        SocketId(listener.0 * self.networks() as u16 + network as u16)
+    }
+
+    /// Which listener and network core a socket belongs to.
+    pub fn listener_and_network(&self, socket: SocketId) -> (ListenerId, usize) {
+        let networks = self.networks() as u16;
+        (ListenerId(socket.0 / networks), usize::from(socket.0 % networks))
+    }
+
+    /// The listener of this kind in the address family of `remote`.
+    pub fn listener_for(&self, kind: ListenerKind, remote: IpAddr) -> Option<ListenerId> {
+        self.listeners
+            .iter()
+            .position(|listener| listener.kind == kind && listener.address.is_ipv4() == remote.is_ipv4())
+            .map(|place| ListenerId(place as u16))
+    }
+}
+
+impl Plan {
+    /// The intensity of each class by its number, parts of 10 000; 0 where it is off.
+    pub fn intensities(&self) -> [u32; FaultClass::COUNT] {
+        let mut intensities = [0; FaultClass::COUNT];
+        for fault in &self.faults {
+            intensities[fault.class as usize] = fault.per_myriad;
+        }
+        intensities
+    }
+
+    /// When faults end, in virtual nanoseconds.
+    pub fn faulty_until(&self) -> u64 {
+        self.faulty_ms * 1_000_000
+    }
+
+    /// When nobody sends any more, in virtual nanoseconds.
+    pub fn idle_from(&self) -> u64 {
+        (self.faulty_ms + self.heal_ms) * 1_000_000
+    }
+}
+
+/// What a failing run leaves behind: the plan, what struck, and what it broke.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailureFile {
+    /// The scenario.
+    pub plan: Plan,
+    /// Every fault that struck. What is taken out here does not happen when the file is replayed.
+    pub faults: Vec<Fault>,
+    /// The name of the invariant that was broken.
+    pub invariant: String,
+    /// What exactly was seen.
+    pub details: String,
+    /// The digest of the run, 32 hex digits.
+    pub digest: String,
+}
+
+impl FailureFile {
+    /// Reads a failure file.
+    ///
+    /// # Errors
+    /// A sentence that says where the text is not one, or that its version is another.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let file: FailureFile = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if file.plan.version != VERSION {
+            return Err(format!("its plan has version {}, this build reads {VERSION}", file.plan.version));
+        }
+        Ok(file)
+    }
+
+    /// The text of the file.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("plain data always becomes JSON")
+    }
+}

@@ -1,0 +1,448 @@
+//! A small server that answers as the oracle would: what the simulator itself is tried and measured with.
+//!
+//! It has threads, rings, gates, duplicates and delayed rejects in their simplest form, and flaws that can be
+//! chosen, each of which some law must notice. It shares the oracle's codec, so it says nothing about ulna.
+
+use crate::oracle::codec::{Packet, Writer, code, kind};
+use crate::oracle::judge::{Answer, Verdict, judge};
+use crate::phases::{Decision, GateCheck, Node, NodeThread, Snapshot};
+use crate::plan::Plan;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use ulna_core::{Instant, ListenerId, Path, Transmit};
+
+/// What is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// It parks without looking again.
+    SecondLookMissing,
+    /// It rings each time, whatever the gate says.
+    RingsAlways,
+    /// It takes any request under an Identifier for a duplicate of the last.
+    DuplicateByIdentifier,
+    /// It decides a duplicate again.
+    DecidesAgain,
+    /// It returns Proxy-States in reverse.
+    ProxyStateReversed,
+    /// It does not sign.
+    Unsigned,
+    /// It sends rejects at once.
+    RejectsAtOnce,
+    /// It answers from another address than it was asked at.
+    OtherDoor,
+    /// It forgets to count what it discards.
+    UncountedDiscard,
+    /// It asks for its time-out a millisecond late.
+    TimeoutLate,
+    /// It answers what does not verify.
+    BelievesAll,
+    /// It panics at a certain User-Name.
+    Panics,
+    /// Its replies to duplicates have another octet.
+    DuplicatesDiffer,
+}
+
+/// Builds the server without a flaw.
+pub fn build(plan: &Plan) -> Box<dyn Node> {
+    Box::new(StandIn::new(plan, None))
+}
+
+type Key = (SocketAddr, ListenerId, u8, bool);
+
+enum Message {
+    Stray(Path, Vec<u8>),
+    Request(Path, Vec<u8>, Answer),
+    Replied { key: Key, authenticator: [u8; 16], reply: Vec<u8>, due: Option<u64> },
+}
+
+impl Message {
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Message::Replied { due: None, .. })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Run,
+    Park,
+    Rung,
+}
+
+struct Shared {
+    plan: Plan,
+    flaw: Option<Flaw>,
+    rings: Vec<VecDeque<Message>>,
+    gates: Vec<Gate>,
+    counts: Snapshot,
+}
+
+enum Kept {
+    InProgress,
+    Delayed { due: u64, reply: Vec<u8> },
+    Done { until: u64, reply: Vec<u8> },
+}
+
+struct Entry {
+    authenticator: [u8; 16],
+    path: Path,
+    kept: Kept,
+}
+
+struct Thread {
+    place: usize,
+    shared: Rc<RefCell<Shared>>,
+    entries: BTreeMap<Key, Entry>,
+    delayed: BTreeSet<(u64, Key)>,
+    in_progress: usize,
+    swept_at: u64,
+    transmits: VecDeque<(Transmit, Vec<u8>)>,
+    staged: Vec<(usize, Message)>,
+    unchecked: BTreeMap<usize, bool>,
+    decisions: Vec<Decision>,
+}
+
+/// The server.
+pub struct StandIn {
+    shared: Rc<RefCell<Shared>>,
+    threads: Vec<Thread>,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl StandIn {
+    /// The server of a plan, perhaps with a flaw.
+    pub fn new(plan: &Plan, flaw: Option<Flaw>) -> Self {
+        let threads = plan.topology.threads();
+        let shared = Rc::new(RefCell::new(Shared {
+            plan: plan.clone(),
+            flaw,
+            rings: (0..threads).map(|_| VecDeque::new()).collect(),
+            gates: vec![Gate::Run; threads],
+            counts: Snapshot::default(),
+        }));
+        let threads = (0..threads)
+            .map(|place| Thread {
+                place,
+                shared: Rc::clone(&shared),
+                entries: BTreeMap::new(),
+                delayed: BTreeSet::new(),
+                in_progress: 0,
+                swept_at: 0,
+                transmits: VecDeque::new(),
+                staged: Vec::new(),
+                unchecked: BTreeMap::new(),
+                decisions: Vec::new(),
+            })
+            .collect();
+        StandIn { shared, threads }
+    }
+}
+
+impl Node for StandIn {
+    fn thread(&mut self, thread: usize) -> &mut dyn NodeThread {
+        &mut self.threads[thread]
+    }
+
+    fn steer(&self, _listener: ListenerId, remote: SocketAddr) -> usize {
+        usize::from(remote.port()) % self.shared.borrow().plan.topology.networks()
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.shared.borrow().counts.clone()
+    }
+}
+
+impl Thread {
+    fn has(&self, flaw: Flaw) -> bool {
+        self.shared.borrow().flaw == Some(flaw)
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut self.shared.borrow_mut().counts);
+    }
+
+    fn send(&mut self, path: &Path, reply: Vec<u8>) {
+        let mut transmit = path.reversed();
+        if self.has(Flaw::OtherDoor) {
+            transmit.source = Some("203.0.113.9".parse().expect("written here"));
+        }
+        self.transmits.push_back((transmit, reply));
+    }
+
+    fn take_in(&mut self, path: Path, octets: &[u8], now: u64) {
+        let networks = self.shared.borrow().plan.topology.networks();
+        let owner = usize::from(path.remote.port()) % networks;
+        if owner != self.place {
+            self.count(|counts| counts.in_progress += 1);
+            self.staged.push((owner, Message::Stray(path, octets.to_vec())));
+            return;
+        }
+        let verdict = {
+            let shared = self.shared.borrow();
+            let listener = shared.plan.topology.listeners[usize::from(path.listener.0)].kind;
+            judge(&shared.plan.topology, listener, path.remote.ip(), octets)
+        };
+        let answer = match verdict {
+            Verdict::Answer(answer) => answer,
+            Verdict::Silence("wrong Message-Authenticator") if self.has(Flaw::BelievesAll) => {
+                let client = crate::oracle::judge::client_of(
+                    &self.shared.borrow().plan.topology.clients,
+                    path.remote.ip(),
+                );
+                Answer {
+                    code: code::ACCESS_REJECT,
+                    client: client.expect("it is known, its secret is wrong"),
+                    user: None,
+                    proxy_states: Vec::new(),
+                    signed: true,
+                    signs_reply: true,
+                }
+            }
+            Verdict::Silence(_) => {
+                let counted = !self.has(Flaw::UncountedDiscard);
+                self.count(|counts| counts.discarded += u64::from(counted));
+                return;
+            }
+        };
+        self.sort_out(path, octets, answer, now);
+    }
+
+    /// Fresh, duplicate or superseding.
+    fn sort_out(&mut self, path: Path, octets: &[u8], answer: Answer, now: u64) {
+        let packet = Packet::read(octets).expect("the oracle has read it");
+        let authenticator = packet.authenticator();
+        let key = (path.remote, path.listener, packet.identifier(), answer.signed);
+        let by_identifier = self.has(Flaw::DuplicateByIdentifier);
+        let again = self.has(Flaw::DecidesAgain);
+        let differ = self.has(Flaw::DuplicatesDiffer);
+        if let Some(entry) = self.entries.get(&key) {
+            let same = entry.authenticator == authenticator || by_identifier;
+            match &entry.kept {
+                Kept::InProgress | Kept::Delayed { .. } if same => {
+                    self.count(|counts| counts.in_progress_duplicates += 1);
+                    return;
+                }
+                Kept::Done { until, reply } if same && now < *until && !again => {
+                    let mut reply = reply.clone();
+                    if differ {
+                        reply =
+                            self.reply_of(packet, &Answer { proxy_states: Vec::new(), user: None, ..answer });
+                    }
+                    self.count(|counts| counts.resent += 1);
+                    self.send(&path, reply);
+                    return;
+                }
+                Kept::Done { .. } => {}
+                Kept::InProgress | Kept::Delayed { .. } => {
+                    if let Kept::Delayed { due, .. } = entry.kept {
+                        self.delayed.remove(&(due, key));
+                    }
+                    self.in_progress -= 1;
+                    self.count(|counts| {
+                        counts.superseded += 1;
+                        counts.in_progress -= 1;
+                    });
+                }
+            }
+        }
+        self.entries.insert(key, Entry { authenticator, path, kept: Kept::InProgress });
+        self.in_progress += 1;
+        self.count(|counts| counts.in_progress += 1);
+        let worker = {
+            let topology = &self.shared.borrow().plan.topology;
+            topology.thread_of_worker(usize::from(packet.identifier()) % usize::from(topology.workers))
+        };
+        self.staged.push((worker, Message::Request(path, octets.to_vec(), answer)));
+    }
+
+    fn reply_of(&self, packet: Packet<'_>, answer: &Answer) -> Vec<u8> {
+        let shared = self.shared.borrow();
+        let secret = shared.plan.topology.clients[answer.client].secret.as_bytes();
+        let mut reply = Writer::new(answer.code, packet.identifier(), [0; 16]);
+        if answer.signs_reply && shared.flaw != Some(Flaw::Unsigned) {
+            reply = reply.signed();
+        }
+        if let Some(user) = answer.user {
+            for (kind, value) in &shared.plan.topology.users[user].reply {
+                reply = reply.attribute(*kind, value);
+            }
+        }
+        let mut states = answer.proxy_states.clone();
+        if shared.flaw == Some(Flaw::ProxyStateReversed) {
+            states.reverse();
+        }
+        for state in &states {
+            reply = reply.attribute(kind::PROXY_STATE, state);
+        }
+        reply.reply(&packet.authenticator(), secret)
+    }
+
+    /// As a worker: policy decides.
+    fn work(&mut self, path: Path, octets: &[u8], answer: &Answer, now: u64) {
+        let packet = Packet::read(octets).expect("the oracle has read it");
+        let authenticator = packet.authenticator();
+        assert!(
+            !self.has(Flaw::Panics) || packet.identifier() != 3,
+            "the stand-in was told to panic at Identifier 3"
+        );
+        let key = (path.remote, path.listener, packet.identifier(), answer.signed);
+        self.decisions.push(Decision {
+            remote: path.remote,
+            listener: path.listener,
+            identifier: packet.identifier(),
+            authenticator,
+        });
+        let reply = self.reply_of(packet, answer);
+        let delay = self.shared.borrow().plan.limits.reject_delay_ms * 1_000_000;
+        let delayed = answer.code == code::ACCESS_REJECT && delay > 0 && !self.has(Flaw::RejectsAtOnce);
+        let due = delayed.then_some(now + delay);
+        if due.is_none() {
+            self.send(&path, reply.clone());
+        }
+        let owner = usize::from(path.remote.port()) % self.shared.borrow().plan.topology.networks();
+        self.staged.push((owner, Message::Replied { key, authenticator, reply, due }));
+    }
+
+    /// As a network thread: a worker has finished.
+    fn remember(&mut self, key: Key, authenticator: [u8; 16], reply: Vec<u8>, due: Option<u64>, now: u64) {
+        let lifetime = self.shared.borrow().plan.limits.dedup_lifetime_ms * 1_000_000;
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        if entry.authenticator != authenticator || !matches!(entry.kept, Kept::InProgress) {
+            return;
+        }
+        match due {
+            Some(due) => {
+                entry.kept = Kept::Delayed { due, reply };
+                self.delayed.insert((due, key));
+            }
+            None => {
+                entry.kept = Kept::Done { until: now + lifetime, reply };
+                self.finish_one();
+            }
+        }
+    }
+
+    fn finish_one(&mut self) {
+        self.in_progress -= 1;
+        self.count(|counts| {
+            counts.in_progress -= 1;
+            counts.answered += 1;
+        });
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let lazy = (self.in_progress > 0).then_some(self.swept_at + SECOND);
+        let delayed = self.delayed.first().map(|&(due, _)| due);
+        [lazy, delayed].into_iter().flatten().min()
+    }
+}
+
+impl NodeThread for Thread {
+    fn unpark(&mut self, _now: Instant) {
+        self.shared.borrow_mut().gates[self.place] = Gate::Run;
+    }
+
+    fn begin_turn(&mut self, _now: Instant) {}
+
+    fn sweep(&mut self, now: Instant) -> usize {
+        let now = now.as_nanoseconds();
+        self.swept_at = now;
+        let messages = std::mem::take(&mut self.shared.borrow_mut().rings[self.place]);
+        let taken = messages.len();
+        for message in messages {
+            match message {
+                Message::Stray(path, octets) => {
+                    self.count(|counts| counts.in_progress -= 1);
+                    self.take_in(path, &octets, now);
+                }
+                Message::Request(path, octets, answer) => self.work(path, &octets, &answer, now),
+                Message::Replied { key, authenticator, reply, due, .. } => {
+                    self.remember(key, authenticator, reply, due, now);
+                }
+            }
+        }
+        taken
+    }
+
+    fn handle_datagram(&mut self, path: Path, octets: &[u8], now: Instant) {
+        self.count(|counts| counts.received += 1);
+        self.take_in(path, octets, now.as_nanoseconds());
+    }
+
+    fn handle_timeouts(&mut self, now: Instant) {
+        let now = now.as_nanoseconds();
+        while let Some(&(due, key)) = self.delayed.first().filter(|(due, _)| *due <= now) {
+            self.delayed.remove(&(due, key));
+            let lifetime = self.shared.borrow().plan.limits.dedup_lifetime_ms * 1_000_000;
+            let entry = self.entries.get_mut(&key).expect("what is delayed is kept");
+            let until = now + lifetime;
+            let kept = std::mem::replace(&mut entry.kept, Kept::InProgress);
+            let Kept::Delayed { reply, .. } = kept else { unreachable!("it is in the list of the delayed") };
+            entry.kept = Kept::Done { until, reply: reply.clone() };
+            let path = entry.path;
+            self.finish_one();
+            self.send(&path, reply);
+        }
+    }
+
+    fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        let (transmit, octets) = self.transmits.pop_front()?;
+        out.extend_from_slice(&octets);
+        Some(transmit)
+    }
+
+    fn stage_messages(&mut self, _now: Instant) -> bool {
+        false
+    }
+
+    fn publish(&mut self) {
+        let mut shared = self.shared.borrow_mut();
+        for (recipient, message) in self.staged.drain(..) {
+            *self.unchecked.entry(recipient).or_default() |= message.is_urgent();
+            shared.rings[recipient].push_back(message);
+        }
+    }
+
+    fn check_gate(&mut self) -> GateCheck {
+        let Some((recipient, urgent)) = self.unchecked.pop_first() else { return GateCheck::Done };
+        let always = self.has(Flaw::RingsAlways);
+        let mut shared = self.shared.borrow_mut();
+        if always || (urgent && shared.gates[recipient] == Gate::Park) {
+            shared.gates[recipient] = Gate::Rung;
+            GateCheck::Ring(recipient)
+        } else {
+            GateCheck::Quiet
+        }
+    }
+
+    fn announce(&mut self) {
+        self.shared.borrow_mut().gates[self.place] = Gate::Park;
+    }
+
+    fn look_again(&mut self) -> bool {
+        let found = self.urgent_visible() && !self.has(Flaw::SecondLookMissing);
+        if found {
+            self.shared.borrow_mut().gates[self.place] = Gate::Run;
+        }
+        found
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let late = if self.has(Flaw::TimeoutLate) { 1_000_000 } else { 0 };
+        self.deadline().map(|deadline| Instant::from_nanoseconds(deadline + late))
+    }
+
+    fn earliest_deadline(&self) -> Option<Instant> {
+        self.deadline().map(Instant::from_nanoseconds)
+    }
+
+    fn urgent_visible(&self) -> bool {
+        self.shared.borrow().rings[self.place].iter().any(Message::is_urgent)
+    }
+
+    fn drain_decisions(&mut self, sink: &mut Vec<Decision>) {
+        sink.append(&mut self.decisions);
+    }
+}

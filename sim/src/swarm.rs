@@ -1,0 +1,306 @@
+//! Draws a plan from a seed, swarm style: each fault class on with p = ½, limits often tiny, so that seeds differ
+//! in kind and not only in degree.
+
+use crate::draw::{Class, Draw, Draws};
+use crate::fault::FaultClass;
+use crate::plan::{
+    Client, FaultPlan, Limits, Listener, ListenerKind, NasPlan, Plan, Standing, Topology, User, VERSION,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// What a campaign looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// Each fault class with p = ½.
+    Swarm,
+    /// No faults at all.
+    Calm,
+    /// Faults of the network and of NASes only.
+    Link,
+    /// Faults of threads and bells only, threads always crossed, rings tiny.
+    Threads,
+    /// Every fault class at once.
+    Everything,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Profile; 5] =
+        [Profile::Swarm, Profile::Calm, Profile::Link, Profile::Threads, Profile::Everything];
+
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::Swarm => "swarm",
+            Profile::Calm => "calm",
+            Profile::Link => "link",
+            Profile::Threads => "threads",
+            Profile::Everything => "everything",
+        }
+    }
+
+    fn admits(self, class: FaultClass, heads: bool) -> bool {
+        let of_threads = matches!(
+            class,
+            FaultClass::ThreadStall
+                | FaultClass::BellLate
+                | FaultClass::BellSpurious
+                | FaultClass::BellMerged
+        );
+        match self {
+            Profile::Swarm => heads,
+            Profile::Calm => false,
+            Profile::Link => heads && !of_threads,
+            Profile::Threads => of_threads,
+            Profile::Everything => true,
+        }
+    }
+}
+
+impl Plan {
+    /// The plan of a seed, as `ulna-sim run` draws it.
+    pub fn from_seed(seed: u64) -> Plan {
+        Plan::drawn(seed, Profile::Swarm)
+    }
+
+    /// The plan of a seed under a profile.
+    pub fn drawn(seed: u64, profile: Profile) -> Plan {
+        let draws = Draws::new(seed);
+        let faulty_ms = draws.at(Class::Topology, 0, 1).range(20_000..=60_000);
+        Plan {
+            version: VERSION,
+            seed,
+            bug: None,
+            faulty_ms,
+            heal_ms: 125_000,
+            topology: topology(draws, profile, faulty_ms),
+            limits: limits(draws, profile),
+            faults: faults(draws, profile),
+        }
+    }
+}
+
+fn faults(draws: Draws, profile: Profile) -> Vec<FaultPlan> {
+    let mut faults = Vec::new();
+    for &class in FaultClass::ALL {
+        let draw = draws.at(Class::Swarm, class as u64, 0);
+        if profile.admits(class, draw.one_in(2)) {
+            let usual = u64::from(class.usual());
+            let per_myriad = draw.fork(1).magnitude((usual / 4).max(1)..=usual * 4).min(10_000) as u32;
+            faults.push(FaultPlan { class, per_myriad });
+        }
+    }
+    faults
+}
+
+fn limits(draws: Draws, profile: Profile) -> Limits {
+    let draw = |field: u64| draws.at(Class::Limits, 0, field);
+    let tiny = draw(0).one_in(2) || profile == Profile::Threads;
+    let size = |field: u64, tiny_ends: (u64, u64), usual: u64| {
+        if tiny && draw(field).one_in(2) {
+            draw(field).fork(1).magnitude(tiny_ends.0..=tiny_ends.1)
+        } else {
+            usual
+        }
+    };
+    let ring = size(1, (2, 32), 1_024);
+    Limits {
+        ring_slots: 1 << ring.ilog2(),
+        requests_max: size(2, (8, 64), 16_384) as u32,
+        buffers: size(3, (16, 128), 2_048) as u32,
+        dedup_entries: size(4, (64, 256), 8_192) as u32,
+        // RFC 5080 §2.2.2: cached for 5 to 30 seconds.
+        dedup_lifetime_ms: draw(5).range(5_000..=30_000),
+        request_timeout_ms: size(6, (500, 10_000), 30_000),
+        reject_delay_ms: if draw(7).one_in(3) { 0 } else { draw(7).fork(1).range(100..=2_000) },
+        delayed_rejects_max: size(8, (4, 32), 10_000) as u32,
+        receive_queue: size(9, (2, 16), 256) as u32,
+        read_batch: draw(10).magnitude(1..=64) as u32,
+    }
+}
+
+fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
+    let draw = |field: u64| draws.at(Class::Topology, 1, field);
+    let joined = profile != Profile::Threads && draw(0).one_in(3);
+    let network_threads = if joined { 0 } else { draw(1).range(1..=3) as u16 };
+    let address = |text: &str| text.parse::<SocketAddr>().expect("written here");
+    let listeners = vec![
+        Listener { address: address("192.0.2.1:1812"), kind: ListenerKind::Access },
+        Listener { address: address("[2001:db8::1]:1812"), kind: ListenerKind::Access },
+        Listener { address: address("192.0.2.1:1813"), kind: ListenerKind::Accounting },
+        Listener { address: address("[2001:db8::1]:1813"), kind: ListenerKind::Accounting },
+    ];
+    let users =
+        (0..draw(2).range(1..=12)).map(|place| user(draws.at(Class::Topology, 2, place), place)).collect();
+    let count = draw(3).range(3..=12);
+    let mut topology = Topology {
+        network_threads,
+        workers: draw(4).range(1..=3) as u16,
+        listeners,
+        clients: Vec::new(),
+        users,
+        answers_accounting: false,
+        nases: Vec::new(),
+    };
+    for place in 0..count {
+        add_nas(&mut topology, draws.at(Class::Workload, place, 0), place, count, faulty_ms);
+    }
+    topology
+}
+
+fn user(draw: Draw, place: u64) -> User {
+    let mut reply = Vec::new();
+    if draw.fork(1).one_in(2) {
+        // Session-Timeout (RFC 2865 §5.27).
+        reply.push((27, (draw.fork(2).range(60..=86_400) as u32).to_be_bytes().to_vec()));
+    }
+    if draw.fork(3).one_in(3) {
+        // Class (RFC 2865 §5.25), up to the length of a whole attribute.
+        let mut class = vec![0; draw.fork(4).range(1..=253) as usize];
+        draw.fork(5).fill(&mut class);
+        reply.push((25, class));
+    }
+    let password: String = (0..draw.fork(6).range(1..=40))
+        .map(|letter| char::from(draw.fork(100 + letter).range(33..=126) as u8))
+        .collect();
+    User { name: format!("user{place}"), password, reply }
+}
+
+/// Adds a NAS and, unless it is to stay unknown, a client for it: of its own or, once in four, the one before.
+fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_ms: u64) {
+    let shared = place > 0 && draw.fork(1).one_in(4);
+    let group = if shared { place - 1 } else { place };
+    let v6 = draw.fork(2).one_in(3);
+    let address = if v6 {
+        IpAddr::V6(Ipv6Addr::from_bits(
+            (0x2001_0db8_0001_u128 << 80) + (u128::from(group) << 64) + u128::from(place) + 1,
+        ))
+    } else {
+        IpAddr::V4(Ipv4Addr::new(10, 0, group as u8, place as u8 + 1))
+    };
+    let standing = match draw.fork(3).below(10) {
+        0 if count > 3 => Standing::Unknown,
+        1 if count > 3 => Standing::WrongSecret,
+        _ => Standing::Known,
+    };
+    let covering = topology.clients.iter().position(|client| client.contains(address));
+    let secret = match covering {
+        Some(client) => topology.clients[client].secret.clone(),
+        None => format!("secret-{place}-{:016x}", draw.fork(4).bits()),
+    };
+    let known_client = match (covering, standing) {
+        // An address inside a known network cannot be unknown.
+        (Some(client), _) => Some(client),
+        (None, Standing::Unknown) => None,
+        (None, Standing::Known | Standing::WrongSecret) => {
+            // A wide network must not come to contain an earlier NAS that is unknown.
+            let wide = !shared && draw.fork(5).one_in(2);
+            topology.clients.push(Client {
+                name: format!("client{place}"),
+                network: network_of(address, wide),
+                prefix: match (v6, wide) {
+                    (false, false) => 32,
+                    (false, true) => 24,
+                    (true, false) => 128,
+                    (true, true) => 64,
+                },
+                secret: secret.clone(),
+                require_message_authenticator: draw.fork(6).one_in(3),
+                limit_proxy_state: draw.fork(7).one_in(3),
+            });
+            Some(topology.clients.len() - 1)
+        }
+    };
+    let standing =
+        if covering.is_some() && standing == Standing::Unknown { Standing::Known } else { standing };
+    let signed_per_mille = match known_client.map(|client| &topology.clients[client]) {
+        // Unsigned, it would be answered: nothing in it can be checked.
+        _ if standing != Standing::Known => 1_000,
+        Some(client) if client.require_message_authenticator => draw.fork(8).pick(&[1_000, 1_000, 800]),
+        _ => draw.fork(8).pick(&[0, 500, 1_000]),
+    };
+    let transactions = draw.fork(9).range(20..=120) as u32;
+    let burst: u32 = draw.fork(10).pick(&[1, 2, 8, 32]);
+    let port = 1_024 + draw.fork(11).below(50_000) as u16;
+    topology.nases.push(NasPlan {
+        address,
+        secret: if standing == Standing::WrongSecret { format!("not-{secret}") } else { secret },
+        standing,
+        ports: (0..draw.fork(12).magnitude(1..=6) as u16).map(|step| port + step).collect(),
+        identifiers: draw.fork(13).pick(&[4, 16, 256]),
+        transactions,
+        heal_transactions: 8,
+        // Bursts hold half of `burst` on the average; all of them fit into the faulty time.
+        pause_us: faulty_ms * 1_000 / u64::from(transactions) * u64::from(burst.div_ceil(2)) * 9 / 10,
+        burst,
+        signed_per_mille,
+        chap_per_mille: draw.fork(14).pick(&[0, 300, 1_000]),
+        wrong_password_per_mille: draw.fork(15).pick(&[0, 200, 500]),
+        accounting_per_mille: draw.fork(16).pick(&[0, 0, 200]),
+        status_per_mille: draw.fork(17).pick(&[0, 50, 200]),
+        proxy_states_max: draw.fork(18).pick(&[0, 1, 4]),
+        latency_us: draw.fork(19).magnitude(20..=80_000),
+    });
+}
+
+fn network_of(address: IpAddr, wide: bool) -> IpAddr {
+    match address {
+        address if !wide => address,
+        IpAddr::V4(address) => IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & 0xffff_ff00)),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::judge::client_of;
+    use crate::plan::FailureFile;
+
+    #[test]
+    fn a_seed_is_a_plan_and_a_plan_is_its_text() {
+        assert_ne!(Plan::from_seed(1), Plan::from_seed(2));
+        let file = FailureFile {
+            plan: Plan::from_seed(1),
+            faults: Vec::new(),
+            invariant: "x".into(),
+            details: "y".into(),
+            digest: "z".into(),
+        };
+        assert_eq!(FailureFile::from_json(&file.to_json()), Ok(file));
+        assert!(FailureFile::from_json("{}").is_err());
+    }
+
+    #[test]
+    fn plans_say_who_is_known_truly_and_stay_within_what_they_promise() {
+        let mut classes = [0; FaultClass::COUNT];
+        let mut transactions = 0;
+        for seed in 0..400 {
+            let plan = Plan::from_seed(seed);
+            for nas in &plan.topology.nases {
+                let client = client_of(&plan.topology.clients, nas.address);
+                let secret = client.map(|client| plan.topology.clients[client].secret.as_str());
+                let standing = match secret {
+                    None => Standing::Unknown,
+                    Some(secret) if secret == nas.secret => Standing::Known,
+                    Some(_) => Standing::WrongSecret,
+                };
+                assert_eq!(standing, nas.standing, "seed {seed}, {}", nas.address);
+                transactions += nas.transactions + nas.heal_transactions;
+            }
+            assert!(plan.topology.workers >= 1 && plan.limits.ring_slots.is_power_of_two());
+            assert!((5_000..=30_000).contains(&plan.limits.dedup_lifetime_ms));
+            plan.faults.iter().for_each(|fault| classes[fault.class as usize] += 1);
+        }
+        assert!(classes.iter().all(|&on| (150..250).contains(&on)), "{classes:?}");
+        assert!(transactions > 400 * 200);
+    }
+
+    #[test]
+    fn profiles_admit_what_they_name() {
+        assert!(Plan::drawn(3, Profile::Calm).faults.is_empty());
+        assert_eq!(Plan::drawn(3, Profile::Everything).faults.len(), FaultClass::COUNT);
+        assert_eq!(Plan::drawn(3, Profile::Threads).faults.len(), 4);
+        assert!(Plan::drawn(3, Profile::Threads).topology.network_threads > 0);
+    }
+}

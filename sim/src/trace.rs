@@ -1,0 +1,189 @@
+//! What happened, event by event: a digest of all of it, the last events for printing, all of them where asked.
+
+use crate::digest::{Digest, Value};
+use std::collections::VecDeque;
+use std::fmt;
+
+/// What kind of event. The numbers enter the digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Kind {
+    /// A NAS sends; words: port, listener.
+    NasSends = 1,
+    /// A NAS receives; words: port, listener.
+    NasReceives = 2,
+    /// A datagram enters a socket's receive buffer; words: socket, port.
+    Arrives = 3,
+    /// A datagram finds the receive buffer full; words: socket, port.
+    Overflows = 4,
+    /// A thread reads a datagram; words: socket, port.
+    Reads = 5,
+    /// A thread sends a datagram; words: socket, port.
+    Transmits = 6,
+    /// A thread begins a turn; words: turn, parks.
+    Turn = 7,
+    /// A thread took messages off its rings; words: how many, 0.
+    Sweeps = 8,
+    /// A thread rings a bell; words: whose, its number.
+    Rings = 9,
+    /// A bell is heard; words: rung by a thread (1) or by nobody (0), pending before.
+    Bell = 10,
+    /// A thread announces that it parks; words: park, 0.
+    Announces = 11,
+    /// A thread finds something at its second look; words: park, 0.
+    CancelsPark = 12,
+    /// A thread waits in the kernel; words: park, deadline.
+    Parks = 13,
+    /// A thread leaves its wait; words: park, cause.
+    Wakes = 14,
+    /// A thread is stopped; words: for how long, before which phase.
+    Stalls = 15,
+    /// A NAS gives an exchange up; words: exchange, reason.
+    GivesUp = 16,
+    /// A NAS has its answer; words: exchange, code.
+    Answered = 17,
+    /// A NAS reboots.
+    Reboots = 18,
+    /// Policy decided a request; words: port, listener and Identifier.
+    Decides = 19,
+}
+
+/// One event as it is kept for printing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Virtual nanoseconds.
+    pub at: u64,
+    /// Threads from 0, NASes from [`NAS`].
+    pub node: u32,
+    /// What.
+    pub kind: Kind,
+    /// What the kind says.
+    pub words: [u64; 2],
+    /// How many octets.
+    pub length: u32,
+    /// The first octets: code, Identifier, Length, the beginning of the authenticator.
+    pub head: [u8; 8],
+}
+
+/// The number of the first NAS as a node.
+pub const NAS: u32 = 1_000;
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>5}.{:09} ", self.at / 1_000_000_000, self.at % 1_000_000_000)?;
+        match self.node {
+            thread if thread < NAS => write!(f, "thread {thread:<3}")?,
+            nas => write!(f, "nas {:<6}", nas - NAS)?,
+        }
+        write!(f, " {:<12} {:>6} {:>6}", format!("{:?}", self.kind), self.words[0], self.words[1])?;
+        if self.length > 0 {
+            write!(f, "  {} octets", self.length)?;
+            if self.length >= 8 {
+                let [code, identifier, ..] = self.head;
+                write!(f, ", code {code}, Identifier {identifier}, authenticator ")?;
+                for octet in &self.head[4..] {
+                    write!(f, "{octet:02x}")?;
+                }
+                write!(f, "…")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The record of one run.
+pub struct Trace {
+    digest: Digest,
+    tail: VecDeque<Entry>,
+    tail_max: usize,
+    events: u64,
+}
+
+impl Trace {
+    /// A trace that keeps the last `tail_max` events; `usize::MAX` for all.
+    pub fn new(tail_max: usize) -> Self {
+        Trace { digest: Digest::new(), tail: VecDeque::new(), tail_max, events: 0 }
+    }
+
+    /// Takes one event.
+    pub fn add(&mut self, at: u64, node: u32, kind: Kind, words: [u64; 2], octets: &[u8]) {
+        self.digest.add(at, node, kind as u16, words, octets);
+        self.events += 1;
+        if self.tail_max == 0 {
+            return;
+        }
+        if self.tail.len() == self.tail_max {
+            self.tail.pop_front();
+        }
+        let mut head = [0; 8];
+        let kept = octets.len().min(8);
+        head[..kept].copy_from_slice(&octets[..kept]);
+        self.tail.push_back(Entry { at, node, kind, words, length: octets.len() as u32, head });
+    }
+
+    /// The digest of everything so far.
+    pub fn digest(&self) -> Value {
+        self.digest.value()
+    }
+
+    /// How many events there were.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The events kept, oldest first.
+    pub fn tail(&self) -> impl Iterator<Item = &Entry> {
+        self.tail.iter()
+    }
+}
+
+/// Where two runs of the same plan part: the number of the event, and what either has there.
+pub fn first_difference(one: &Trace, other: &Trace) -> Option<(usize, Option<Entry>, Option<Entry>)> {
+    let mut place = 0;
+    loop {
+        match (one.tail.get(place), other.tail.get(place)) {
+            (None, None) => return None,
+            (a, b) if a == b => place += 1,
+            (a, b) => return Some((place, a.copied(), b.copied())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_is_bounded_and_the_digest_is_not() {
+        let (mut short, mut long) = (Trace::new(2), Trace::new(usize::MAX));
+        for at in 0..5 {
+            short.add(at, 0, Kind::Turn, [0; 2], b"");
+            long.add(at, 0, Kind::Turn, [0; 2], b"");
+        }
+        assert_eq!(short.digest(), long.digest());
+        assert_eq!(short.tail().map(|entry| entry.at).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!((long.tail().count(), long.events()), (5, 5));
+    }
+
+    #[test]
+    fn the_first_difference_is_found_or_the_missing_end() {
+        let (mut one, mut other) = (Trace::new(usize::MAX), Trace::new(usize::MAX));
+        one.add(1, 0, Kind::Turn, [0; 2], b"");
+        other.add(1, 0, Kind::Turn, [0; 2], b"");
+        assert!(first_difference(&one, &other).is_none());
+        one.add(2, 0, Kind::Turn, [0; 2], b"");
+        assert!(matches!(first_difference(&one, &other), Some((1, Some(_), None))));
+        other.add(2, 7, Kind::Parks, [0; 2], b"");
+        assert!(matches!(first_difference(&one, &other), Some((1, Some(_), Some(Entry { node: 7, .. })))));
+    }
+
+    #[test]
+    fn an_entry_prints_its_packet() {
+        let mut trace = Trace::new(1);
+        trace.add(2_000_000_001, NAS + 3, Kind::NasSends, [1, 0], &[1, 42, 0, 20, 0xab, 0xcd, 0, 1, 9]);
+        let line = trace.tail().next().expect("one was added").to_string();
+        assert!(
+            line.contains("nas 3") && line.contains("code 1, Identifier 42") && line.contains("abcd0001")
+        );
+    }
+}

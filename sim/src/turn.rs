@@ -1,0 +1,106 @@
+//! A virtual thread: which phase comes next, whether it sleeps, what its bell says. Holds no core and no queue.
+
+/// The next thing that a thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Leave the kernel, take the bell, swap the gate back.
+    Unpark,
+    /// Begin a turn: take `now`.
+    Begin,
+    /// Take messages.
+    Sweep,
+    /// Read datagrams.
+    Read,
+    /// Do what is due.
+    Timeouts,
+    /// Send datagrams.
+    Transmit,
+    /// Stage and publish messages.
+    Publish,
+    /// Look at one gate.
+    Gate,
+    /// Announce a park.
+    Announce,
+    /// Look once more.
+    LookAgain,
+    /// Enter the kernel.
+    Park,
+    /// Wait there.
+    Asleep,
+}
+
+/// Why a thread left the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cause {
+    /// Its bell.
+    Bell = 1,
+    /// A datagram.
+    Datagram = 2,
+    /// Its deadline.
+    Deadline = 3,
+}
+
+/// One virtual thread.
+#[derive(Debug)]
+pub struct Turn {
+    /// What comes next.
+    pub phase: Phase,
+    /// The `now` of this turn.
+    pub now: u64,
+    /// This turn did something, so another one follows without a park.
+    pub worked: bool,
+    /// Published, and not yet looked at all gates.
+    pub before_gate: bool,
+    /// Turns begun.
+    pub turns: u64,
+    /// Turns in a row for a deadline in the past.
+    pub overdue: u32,
+    /// Phases so far: the ordinal of their draws.
+    pub phases: u64,
+    /// Parks announced.
+    pub announced: u64,
+    /// Waits in the kernel.
+    pub parks: u64,
+    /// Wake-ups, for their latency's draw.
+    pub wakes: u64,
+    /// Bells that threads rang for it.
+    pub rings: u64,
+    /// The bell is up.
+    pub bell_pending: bool,
+    /// Real bells not yet heard.
+    pub bells_on_their_way: u32,
+}
+
+impl Turn {
+    /// A thread that is about to begin its first turn.
+    pub fn new() -> Self {
+        Turn {
+            phase: Phase::Begin,
+            now: 0,
+            worked: false,
+            before_gate: false,
+            turns: 0,
+            overdue: 0,
+            phases: 0,
+            announced: 0,
+            parks: 0,
+            wakes: 0,
+            rings: 0,
+            bell_pending: false,
+            bells_on_their_way: 0,
+        }
+    }
+
+    /// Whether it waits in the kernel.
+    pub fn is_asleep(&self) -> bool {
+        self.phase == Phase::Asleep
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Turn::new()
+    }
+}
