@@ -95,7 +95,7 @@ fn runtime_ranges() {
         ),
         [
             "2:19: `network_threads` must be a whole number from 0 to 64, found 65",
-            "3:14: `ring_slots` must be a power of two from 16 to 65536, found 1000",
+            "3:14: `ring_slots` must be a power of two from 2 to 65536, found 1000",
             "4:16: `requests_max` must be a whole number from 1 to 1048576, found 2.5",
             "5:10: `signal = \"always\"` is not built yet",
             "6:25: `receive_buffer_octets` must be a whole number from 4096 to 1073741824, found -1",

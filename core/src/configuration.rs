@@ -63,7 +63,7 @@ pub struct RuntimeSettings {
     pub network_threads: usize,
     /// Worker threads, 1 to 256.
     pub workers: usize,
-    /// Messages in a ring between two threads: a power of two, 16 to 65 536.
+    /// Messages in a ring between two threads: a power of two, 2 to 65 536.
     pub ring_slots: usize,
     /// Requests in progress per network thread and worker, 1 to 1 048 576.
     pub requests_max: usize,

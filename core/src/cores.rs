@@ -4,13 +4,13 @@
 //! [`assemble`] builds all threads of a server at once. [`Cores`] has the phases of a turn. The runtime calls them back
 //! to back; the simulator calls them one by one and stops threads between any two:
 //!
-//! 1. [`begin`](Cores::begin): who has slept is awake now; how much room there is in each ring.
+//! 1. [`unpark`](Cores::unpark) after an announcement; [`begin`](Cores::begin): how much room there is in each ring.
 //! 2. [`sweep`](Cores::sweep): messages from other threads.
 //! 3. [`handle_datagram`](Cores::handle_datagram): for each datagram read.
 //! 4. [`handle_timeout`](Cores::handle_timeout): what is due, once all rings are swept.
 //! 5. [`work`](Cores::work): where threads are joined, what this thread's own worker has to do.
 //! 6. [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`.
-//! 7. [`stage`](Cores::stage), [`publish`](Cores::publish), [`check_gate`](Cores::check_gate) until `None`.
+//! 7. [`finish`](Cores::finish), [`publish`](Cores::publish), [`check_gate`](Cores::check_gate) until `None`.
 //! 8. If [`may_park`](Cores::may_park): [`announce`](Cores::announce), [`look_again`](Cores::look_again), and unless
 //!    that found something, sleep until bell, socket or [`poll_timeout`](Cores::poll_timeout).
 
@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::network::Network;
 use crate::path::{NetworkId, Path, Peer, Transmit, WorkerId};
 use crate::queue::message::Message;
-use crate::queue::{Announcement, BellId, Crossing, Exchange, LinkId, QueueCounters};
+use crate::queue::{Announcement, BellId, Crossing, Exchange, LinkId, QueueCounters, Urgency};
 use crate::seed::Seed;
 use crate::time::{Cause, Instant};
 use crate::worker::Worker;
@@ -129,9 +129,13 @@ impl Cores {
         self.crossing.counters()
     }
 
-    /// Awake: back to `RUN`, and each core learns how much room its rings have.
-    pub fn begin(&mut self) {
+    /// Back to `RUN`, after a sleep or instead of one.
+    pub fn unpark(&mut self) {
         self.crossing.unpark();
+    }
+
+    /// A turn begins: each core learns how much room its rings have.
+    pub fn begin(&mut self) {
         for (link, (own, other)) in self.links.iter().enumerate() {
             let room = self.crossing.room(LinkId(link));
             match own {
@@ -196,8 +200,18 @@ impl Cores {
         from_network.or_else(|| self.worker.as_mut().and_then(Worker::poll_event))
     }
 
-    /// Moves the cores' messages into the rings, where nobody sees them yet.
-    pub fn stage(&mut self) {
+    /// The turn's messages go into the rings, where nobody sees them yet; where threads are joined, what this thread's
+    /// own worker has finished goes home to its network core.
+    pub fn finish(&mut self, now: Instant) {
+        self.stage();
+        let (Some(network), Some(worker)) = (&mut self.network, &self.worker) else { return };
+        let from = Peer::Worker(worker.id());
+        while let Some(message) = self.between.to_network.pop_front() {
+            network.handle_message(from, message, now);
+        }
+    }
+
+    fn stage(&mut self) {
         let Cores { network, worker, crossing, links, between } = self;
         let own_network = network.as_ref().map(|network| Peer::Network(network.id()));
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
@@ -225,15 +239,6 @@ impl Cores {
                     stage(own_worker, to, message);
                 }
             }
-        }
-    }
-
-    /// Where threads are joined: hands to the thread's own network core what its worker has finished.
-    pub fn take_home(&mut self, now: Instant) {
-        let (Some(network), Some(worker)) = (&mut self.network, &self.worker) else { return };
-        let from = Peer::Worker(worker.id());
-        while let Some(message) = self.between.to_network.pop_front() {
-            network.handle_message(from, message, now);
         }
     }
 
@@ -290,6 +295,34 @@ impl Cores {
         network.into_iter().chain(worker).min()
     }
 
+    /// What is inside, for the simulator's judges.
+    pub fn inspect(&self) -> Inspection {
+        let mut inspection = Inspection {
+            earliest_deadline: self.network.as_ref().and_then(Network::earliest_deadline),
+            must_not_sleep: self.crossing.is_space_there(),
+            ..Inspection::default()
+        };
+        self.crossing.for_each_unread(|_, message| {
+            inspection.buffers_in_rings += message.buffers();
+            inspection.must_not_sleep |= message.urgency() == Urgency::Urgent;
+        });
+        self.crossing.for_each_staged(|message| inspection.buffers_owned += message.buffers());
+        for message in self.between.to_worker.iter().chain(&self.between.to_network) {
+            inspection.buffers_owned += message.buffers();
+        }
+        if let Some(network) = &self.network {
+            inspection.buffers_made += network.buffers().made();
+            inspection.buffers_free += network.buffers().free();
+            inspection.buffers_owned += network.buffers_owned();
+        }
+        if let Some(worker) = &self.worker {
+            inspection.buffers_made += worker.buffers().made();
+            inspection.buffers_free += worker.buffers().free();
+            inspection.buffers_owned += worker.buffers_owned();
+        }
+        inspection
+    }
+
     /// Whether nothing is under way here: what a draining server waits for.
     pub fn is_drained(&self) -> bool {
         self.may_park()
@@ -324,6 +357,23 @@ impl Cores {
             network.handle_swept(now);
         }
     }
+}
+
+/// What a thread looks like from inside, at the boundary of two phases.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// The next deadline, found by looking at what is due.
+    pub earliest_deadline: Option<Instant>,
+    /// A message for which the thread must be woken is visible to it, or room that it waits for has come.
+    pub must_not_sleep: bool,
+    /// Packet buffers that this thread's cores have made.
+    pub buffers_made: usize,
+    /// Of these, how many lie in their free lists.
+    pub buffers_free: usize,
+    /// Buffers of any owner in messages that this thread has not read.
+    pub buffers_in_rings: usize,
+    /// Buffers of any owner that this thread holds.
+    pub buffers_owned: usize,
 }
 
 const OWN_CORE: &str = "a link belongs to a core of this thread";

@@ -77,6 +77,8 @@ counters! {
         received,
         /// Datagrams passed on to the network thread that owns their connection.
         strays_sent,
+        /// Of the received, strays that another network thread had read.
+        strays_taken,
         /// Status-Server requests answered.
         status_answered,
         /// Duplicates answered with the reply that was kept.

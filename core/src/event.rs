@@ -5,6 +5,7 @@
 
 use crate::client::ClientId;
 use crate::discard::Discard;
+use crate::path::ListenerId;
 use crate::time::Instant;
 use core::net::SocketAddr;
 
@@ -63,8 +64,12 @@ pub enum Event {
         remote: SocketAddr,
         /// Whose it was.
         client: ClientId,
+        /// Where it came in.
+        listener: ListenerId,
         /// Its Identifier.
         identifier: u8,
+        /// Its Request Authenticator: with remote, listener and Identifier it names the request.
+        request_authenticator: [u8; 16],
         /// Its User-Name, empty if it had none.
         user_name: ShortName,
         /// What came of it.

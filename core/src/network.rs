@@ -25,6 +25,7 @@ use crate::queue::message::Message;
 use crate::request::buffer::BufferPool;
 use crate::request::{Request, RequestHandle, Stamp};
 use crate::seed::Seed;
+use crate::seeded::{self, Bug};
 use crate::time::{Cause, Instant};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -32,8 +33,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-/// How long lazy completions may lie unread while requests are outstanding.
-const LAZY_SWEEP: Duration = Duration::from_secs(1);
+/// How long lazy messages may lie unread while requests or strays are outstanding.
+pub(crate) const LAZY_SWEEP: Duration = Duration::from_secs(1);
 /// Packets that wait to be polled by the driver, at most: some of its batches.
 const ANSWERS_MAX: usize = 1024;
 /// Events that wait to be polled by the driver, at most; more are lost, as the log says.
@@ -170,7 +171,8 @@ impl Network {
         self.dedup.expire(now, EXPIRIES_EACH_TURN);
         self.counters.dedup_entries.set(self.dedup.len() as u64);
         if self.lazy_sweep.is_some_and(|due| due <= now) {
-            self.lazy_sweep = (self.counters.in_progress.value() > 0).then(|| now + LAZY_SWEEP);
+            // As long as a buffer is away, a lazy message will bring it home.
+            self.lazy_sweep = (self.buffers.lent() > 0).then(|| now + LAZY_SWEEP);
         }
     }
 
@@ -186,11 +188,11 @@ impl Network {
 
     /// When [`handle_timeout`](Network::handle_timeout) is wanted next, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, Cause)> {
-        let late = if crate::seeded::is(crate::seeded::Bug::TimeoutRoundedUp) {
-            Duration::from_millis(1)
-        } else {
-            Duration::ZERO
-        };
+        let late = if seeded::is(Bug::TimeoutRoundedUp) { Duration::from_millis(1) } else { Duration::ZERO };
+        self.next_deadline().map(|(due, cause)| (due + late, cause))
+    }
+
+    fn next_deadline(&self) -> Option<(Instant, Cause)> {
         [
             self.delayed.front().map(|reject| (reject.due, Cause::DelayedReject)),
             self.dedup.next_expiry().map(|expires| (expires, Cause::DedupExpiry)),
@@ -199,7 +201,23 @@ impl Network {
         .into_iter()
         .flatten()
         .min()
-        .map(|(due, cause)| (due + late, cause))
+    }
+
+    /// The next deadline, for the simulator's judges.
+    pub fn earliest_deadline(&self) -> Option<Instant> {
+        self.next_deadline().map(|(due, _)| due)
+    }
+
+    /// The buffers of this core's requests.
+    pub fn buffers(&self) -> &BufferPool {
+        &self.buffers
+    }
+
+    /// How many buffers of any owner this core holds outside of its free list.
+    pub fn buffers_owned(&self) -> usize {
+        self.aside.len()
+            + self.outgoing.iter().map(|(_, message)| message.buffers()).sum::<usize>()
+            + self.lanes.iter().map(Lane::buffers).sum::<usize>()
     }
 
     /// The next message to another core; there is room for it.

@@ -9,6 +9,7 @@ use crate::configuration::Configuration;
 use crate::counters::WorkerCounters;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::{Event, Outcome, ShortName};
+use crate::network::LAZY_SWEEP;
 use crate::packet::{Landmark, PACKET_OCTETS_MAX};
 use crate::path::{NetworkId, Peer, Transmit, WorkerId};
 use crate::queue::message::Message;
@@ -38,6 +39,8 @@ pub struct Worker {
     /// Where a reply is written before it goes into its buffer.
     scratch: Vec<u8>,
     events: VecDeque<Event>,
+    /// While buffers of ours are away: they come home in lazy messages.
+    lazy_sweep: Option<Instant>,
     counters: Arc<WorkerCounters>,
 }
 
@@ -63,6 +66,7 @@ impl Worker {
                 .collect(),
             scratch: Vec::with_capacity(PACKET_OCTETS_MAX),
             events: VecDeque::with_capacity(EVENTS_MAX),
+            lazy_sweep: None,
             counters: Arc::default(),
             configuration,
         }
@@ -99,12 +103,16 @@ impl Worker {
         }
     }
 
-    /// Does what is due. A worker has no deadlines yet.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    /// Does what is due. The driver sweeps all rings before it calls this.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.lazy_sweep.is_some_and(|due| due <= now) {
+            self.lazy_sweep = (self.reply_buffers.lent() > 0).then(|| now + LAZY_SWEEP);
+        }
+    }
 
     /// When [`handle_timeout`](Worker::handle_timeout) is wanted next, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, Cause)> {
-        None
+        self.lazy_sweep.map(|due| (due, Cause::LazySweep))
     }
 
     /// The answer to an effect. This core asks for none yet.
@@ -150,6 +158,18 @@ impl Worker {
             || self.outboxes.iter().any(|outbox| outbox.room > 0 && !outbox.waiting.is_empty())
     }
 
+    /// The buffers for long replies.
+    pub fn buffers(&self) -> &BufferPool {
+        &self.reply_buffers
+    }
+
+    /// How many buffers of any owner this core holds outside of its free list.
+    pub fn buffers_owned(&self) -> usize {
+        let waiting = self.outboxes.iter().flat_map(|outbox| &outbox.waiting);
+        self.transmits.iter().map(|(_, completion)| completion.buffers()).sum::<usize>()
+            + waiting.map(Message::buffers).sum::<usize>()
+    }
+
     /// Network cores to which completions wait for room in the ring.
     pub fn waits_for_room(&self) -> impl Iterator<Item = NetworkId> + '_ {
         let waiting = self.outboxes.iter().enumerate().filter(|(_, outbox)| !outbox.waiting.is_empty());
@@ -174,7 +194,7 @@ impl Worker {
                 } else {
                     self.counters.rejects.up();
                 }
-                let completion = self.completed(request);
+                let completion = self.completed(request, now);
                 if delay.is_zero() {
                     self.transmits.push_back((network, completion));
                 } else {
@@ -189,10 +209,11 @@ impl Worker {
     }
 
     /// The request's end with the reply that stands in the scratch buffer.
-    fn completed(&mut self, request: Request) -> Completion {
-        let Worker { reply_buffers, counters, scratch, .. } = self;
+    fn completed(&mut self, request: Request, now: Instant) -> Completion {
+        let Worker { reply_buffers, counters, scratch, lazy_sweep, .. } = self;
         request.answered(scratch, || {
             let buffer = reply_buffers.take(LARGE_OCTETS).expect("there is one for each request in progress");
+            lazy_sweep.get_or_insert(now + LAZY_SWEEP);
             counters.reply_buffers_made.set(reply_buffers.made() as u64);
             counters.reply_buffers_lent.set(reply_buffers.lent() as u64);
             buffer
@@ -215,7 +236,9 @@ impl Worker {
             finished: now,
             remote: stamp.path.remote,
             client: stamp.client,
+            listener: stamp.path.listener,
             identifier: framed.identifier(),
+            request_authenticator: *framed.authenticator(),
             user_name: ShortName::new(framed.value(Landmark::UserName).unwrap_or_default()),
             outcome,
         });

@@ -161,7 +161,9 @@ impl Lines {
     /// A log that cannot be written must not end the server: errors are dropped here, and nowhere else.
     fn write(&mut self, event: &Event) {
         match *event {
-            Event::Finished { received, finished, remote, client, identifier, user_name, outcome } => {
+            Event::Finished {
+                received, finished, remote, client, identifier, user_name, outcome, ..
+            } => {
                 let at = self.wall(finished);
                 let client = &self.configuration.clients.client(client).name;
                 let outcome = match outcome {

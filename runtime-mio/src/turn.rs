@@ -96,8 +96,7 @@ impl Turn {
             self.cores.handle_timeout(now);
             self.cores.work(now);
             self.transmit(&mut send, &mut calls);
-            self.cores.stage();
-            self.cores.take_home(now);
+            self.cores.finish(now);
             self.cores.publish();
             while let Some(bell) = self.cores.check_gate() {
                 self.bells[usize::from(bell.0)].ring(&mut calls);
@@ -171,13 +170,17 @@ impl Turn {
         let mut patience = Some(Duration::ZERO);
         if !has_unread && self.cores.may_park() {
             self.cores.announce();
-            if !self.cores.look_again() {
+            if self.cores.look_again() {
+                self.cores.unpark();
+            } else {
                 let deadline = self.cores.poll_timeout().map(|(due, _)| due);
                 patience = deadline.map(|due| due.saturating_since(self.clock.now()));
             }
         }
         calls.wait += 1;
-        match self.poll.poll(events, patience) {
+        let polled = self.poll.poll(events, patience);
+        self.cores.unpark();
+        match polled {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             polled => polled?,
         }

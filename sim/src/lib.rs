@@ -9,6 +9,7 @@ pub mod checks;
 pub mod digest;
 pub mod draw;
 pub mod fault;
+pub mod node;
 pub mod oracle;
 pub mod phases;
 pub mod plan;

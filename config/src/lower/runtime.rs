@@ -55,9 +55,9 @@ fn workers(section: &Section<'_>, automatic: usize, report: &mut Report) -> Opti
 fn ring_slots(section: &Section<'_>, report: &mut Report) -> Option<usize> {
     let value = section.value("ring_slots")?;
     let slots = crate::section::integer(value.get_ref()).and_then(|number| usize::try_from(number).ok());
-    let slots = slots.filter(|slots| (16..=65_536).contains(slots) && slots.is_power_of_two());
+    let slots = slots.filter(|slots| (2..=65_536).contains(slots) && slots.is_power_of_two());
     if slots.is_none() {
-        section.refuse("ring_slots", "a power of two from 16 to 65536", value, report);
+        section.refuse("ring_slots", "a power of two from 2 to 65536", value, report);
     }
     slots
 }

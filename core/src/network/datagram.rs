@@ -50,6 +50,7 @@ impl Network {
 
     /// A datagram of ours that another thread read. Its buffer goes home.
     pub(super) fn take_stray(&mut self, from: NetworkId, stray: Stray, now: Instant) {
+        self.counters.strays_taken.up();
         self.take(stray.path(), stray.octets(), now);
         self.outgoing.push_back((Peer::Network(from), Message::StrayBuffer(stray.into_buffer())));
     }
@@ -65,6 +66,7 @@ impl Network {
         } else if let Some(buffer) = self.buffers.take(octets.len()) {
             *out += 1;
             self.counters.strays_sent.up();
+            self.lazy_sweep.get_or_insert(now + LAZY_SWEEP);
             self.outgoing.push_back((Peer::Network(owner), Message::Stray(Stray::new(path, octets, buffer))));
             return;
         } else {
@@ -125,11 +127,13 @@ impl Network {
         };
         if code == Code::StatusServer {
             // Never through dedup: the answer to the same octets is the same (RFC 5997 §4.2).
-            return self.answer(Answer::Status {
+            self.answer(Answer::Status {
                 stamp,
                 identifier: framed.identifier(),
                 request_authenticator: *framed.authenticator(),
-            });
+            })?;
+            self.counters.status_answered.up();
+            return Ok(());
         }
         let facts = Facts::of(&framed, &stamp, &self.slots);
         match self.dedup.look_up(&facts.key, &facts.request_authenticator) {

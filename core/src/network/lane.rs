@@ -114,6 +114,11 @@ impl Lane {
         self.homeward.pop_front()
     }
 
+    /// How many buffers wait here.
+    pub fn buffers(&self) -> usize {
+        self.homeward.len()
+    }
+
     /// Whether something waits for room.
     pub fn is_waiting_for_room(&self) -> bool {
         !self.homeward.is_empty() && self.room == 0

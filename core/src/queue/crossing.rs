@@ -332,6 +332,23 @@ impl<M: Send> Crossing<M> {
         self.links.iter_mut().any(|link| link.incoming.available() > 0)
     }
 
+    /// Shows each message that this thread has not read. For inspection.
+    pub fn for_each_unread(&self, mut f: impl FnMut(LinkId, &M)) {
+        for (at, link) in self.links.iter().enumerate() {
+            link.incoming.for_each_unread(|message| f(LinkId(at), message));
+        }
+    }
+
+    /// Shows each message that this thread has staged and not published. For inspection.
+    pub fn for_each_staged(&self, mut f: impl FnMut(&M)) {
+        self.links.iter().for_each(|link| link.outgoing.for_each_staged(&mut f));
+    }
+
+    /// Whether room that this thread waits for has come. For inspection.
+    pub fn is_space_there(&self) -> bool {
+        self.links.iter().any(|link| link.waits_for_space && link.outgoing.has_space_come())
+    }
+
     #[inline]
     fn has_space_come(&mut self) -> bool {
         if seeded::is(Bug::BlockedRingNotInSecondLook) {

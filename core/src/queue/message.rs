@@ -59,4 +59,15 @@ impl Message {
             | Message::StrayBuffer(_) => Urgency::Lazy,
         }
     }
+
+    /// How many packet buffers travel in it.
+    pub fn buffers(&self) -> usize {
+        match self {
+            Message::Request(_) | Message::ReplyBuffer(_) | Message::Stray(_) | Message::StrayBuffer(_) => 1,
+            Message::Replied(completion)
+            | Message::Reply { completion, .. }
+            | Message::Discarded { completion, .. } => completion.buffers(),
+            Message::Duplicate(_) | Message::Cancel(_) => 0,
+        }
+    }
 }

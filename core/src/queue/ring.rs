@@ -138,6 +138,20 @@ impl<M: Send> Producer<M> {
         self.head >= self.want
     }
 
+    /// Shows each message that was staged and not published. For inspection.
+    pub fn for_each_staged(&self, mut f: impl FnMut(&M)) {
+        for sequence in self.published..self.tail {
+            // SAFETY: `stage` wrote the slot, and the reader does not touch it before a tail above it is published,
+            // which `&self` keeps from happening while the reference lives.
+            self.shared.slot(sequence).with(|slot| f(unsafe { (*slot).assume_init_ref() }));
+        }
+    }
+
+    /// Whether the reader has come as far as was asked; for inspection.
+    pub fn has_space_come(&self) -> bool {
+        self.shared.head.0.load(Ordering::Acquire) >= self.want
+    }
+
     #[inline]
     fn look_at_head(&mut self) {
         // Acquire pairs with the Release store in `Consumer::publish_head`: the slots below it are free.
@@ -200,6 +214,17 @@ impl<M: Send> Consumer<M> {
         // a head above it is published, writes it no more. `head` has moved on, so it is moved out once; neither
         // `Shared::drop` nor a later `take` reads it again.
         Some(slot.with(|slot| unsafe { (*slot).assume_init_read() }))
+    }
+
+    /// Shows each unread message without taking it: for inspection, and never for a decision to sleep.
+    pub fn for_each_unread(&self, mut f: impl FnMut(&M)) {
+        // Acquire pairs with the Release store in `Producer::publish`, as in `available`.
+        let tail = self.shared.tail.0.load(Ordering::Acquire);
+        for sequence in self.head..tail {
+            // SAFETY: as in `take`: the slot is written, and not written again before a head above it is published.
+            // `&self` keeps it from being taken while the reference lives.
+            self.shared.slot(sequence).with(|slot| f(unsafe { (*slot).assume_init_ref() }));
+        }
     }
 
     /// Gives the slots of all that was taken back to the writer; says whether there were any. A SeqCst fence and

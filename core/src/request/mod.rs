@@ -144,6 +144,11 @@ impl Completion {
         (!octets.is_empty()).then_some(octets)
     }
 
+    /// How many buffers it has: one, or two.
+    pub fn buffers(&self) -> usize {
+        1 + usize::from(self.longer_reply.is_some())
+    }
+
     /// The request's buffer, and the worker's if the reply was too long for it.
     pub fn into_buffers(self) -> (Box<Packet>, Option<Box<Packet>>) {
         (self.buffer, self.longer_reply)
