@@ -26,6 +26,11 @@ fn two_writers_one_message_each() {
 }
 
 #[test]
+fn two_writers_two_messages_each() {
+    check(Some(2), one_reader(2, 64, Announcement::Park, TWO_WRITERS_TWICE));
+}
+
+#[test]
 fn lazy_message_wakes_who_wants_it() {
     check(None, one_reader(4, 64, Announcement::Want, LAZY));
 }
@@ -37,7 +42,7 @@ fn urgent_message_brings_the_lazy_one_before_it() {
 
 #[test]
 fn lazy_messages_past_half_a_ring_wake_anyone() {
-    check(Some(3), || {
+    check(None, || {
         let mut exchange = Exchange::new(2);
         let (_, link) = exchange.link(BellId(0), BellId(1), 2);
         let mut crossings = exchange.build();
@@ -66,6 +71,40 @@ fn blocked_writer_is_woken_when_half_a_ring_is_read() {
 #[test]
 fn blocked_lazy_writer_and_waiting_reader_do_not_sleep_on_each_other() {
     check(Some(3), one_reader(2, 64, Announcement::Want, THREE_LAZY));
+}
+
+/// A network thread at a limit waits for a completion, which is lazy; the worker waits for the request. Both gates,
+/// both directions.
+#[test]
+fn request_and_lazy_completion() {
+    check(None, || {
+        let mut exchange = Exchange::new(2);
+        let (to_worker, to_network) = exchange.link(BellId(0), BellId(1), 2);
+        let mut crossings = exchange.build();
+        let bells = bells(2);
+        let mut worker = crossings.pop().expect("the worker's");
+        let workers_bells = bells.clone();
+        let thread = thread::spawn(move || {
+            let mut request = None;
+            loop {
+                worker.sweep(64, |_, message| request = Some(message));
+                if let Some(request) = request {
+                    worker.stage(to_network, request, Lazy);
+                }
+                publish_and_ring(&mut worker, &workers_bells);
+                if request.is_some() {
+                    return (worker, workers_bells);
+                }
+                park(&mut worker, Announcement::Park, &workers_bells);
+            }
+        });
+        let mut network = crossings.pop().expect("the network thread's");
+        network.stage(to_worker, 1, Urgent);
+        publish_and_ring(&mut network, &bells);
+        let (got, _network) = read(network, 1, 64, Announcement::Want, &bells);
+        assert_eq!(got, [(to_worker, 1)]);
+        let _worker = thread.join().expect("the worker ends");
+    });
 }
 
 #[test]
@@ -165,6 +204,7 @@ const THREE_URGENT: &[Messages] = &[&[(1, Urgent), (2, Urgent), (3, Urgent)]];
 const LAZY: &[Messages] = &[&[(1, Lazy)]];
 const THREE_LAZY: &[Messages] = &[&[(1, Lazy), (2, Lazy), (3, Lazy)]];
 const LAZY_THEN_URGENT: &[Messages] = &[&[(1, Lazy), (2, Urgent)]];
+const TWO_WRITERS_TWICE: &[Messages] = &[&[(1, Urgent), (2, Urgent)], &[(3, Urgent), (4, Urgent)]];
 const TWO_WRITERS: &[Messages] = &[&[(1, Urgent)], &[(2, Urgent)]];
 
 /// Runs a model without bugs. `preemption_bound`: how often a thread may be stopped where it need not be; `None` is

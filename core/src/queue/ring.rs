@@ -297,9 +297,8 @@ unsafe impl<M: Send> Send for Shared<M> {}
 impl<M> Shared<M> {
     #[inline(always)]
     fn slot(&self, sequence: u64) -> &UnsafeCell<MaybeUninit<M>> {
-        let place = sequence as usize & (self.slots.len() - 1);
-        // SAFETY: the number of slots is a power of two and not 0 (`ring`), so that the mask keeps it below.
-        unsafe { self.slots.get_unchecked(place) }
+        // The number of slots is a power of two: its low bits alone, and the compiler sees that they are in bounds.
+        &self.slots[sequence as usize & (self.slots.len() - 1)]
     }
 }
 
