@@ -5,10 +5,12 @@
 //! codec of its own in [`oracle`]. [`checks`] holds the laws, [`fault`] the ways in which things go wrong.
 
 pub mod actor;
+pub mod campaign;
 pub mod checks;
 pub mod digest;
 pub mod draw;
 pub mod fault;
+pub mod mutants;
 pub mod oracle;
 pub mod phases;
 pub mod plan;
