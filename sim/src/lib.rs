@@ -5,17 +5,20 @@
 //! codec of its own in [`oracle`]. [`checks`] holds the laws, [`fault`] the ways in which things go wrong.
 
 pub mod actor;
+pub mod campaign;
 pub mod checks;
 pub mod digest;
 pub mod draw;
 pub mod fault;
+pub mod mutants;
 pub mod node;
 pub mod oracle;
 pub mod phases;
 pub mod plan;
 pub mod run;
 pub mod schedule;
-pub mod stand_in;
+#[cfg(test)]
+mod stand_in;
 pub mod swarm;
 pub mod trace;
 pub mod turn;

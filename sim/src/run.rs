@@ -8,7 +8,9 @@ use crate::phases::Node;
 use crate::plan::{FailureFile, Plan};
 use crate::trace::{Entry, first_difference};
 use crate::world::World;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use ulna_core::seeded::{self, Bug};
 
 /// Makes the server that a plan describes.
 pub type Builder = fn(&Plan) -> Box<dyn Node>;
@@ -36,8 +38,35 @@ pub struct Outcome {
     pub tail: Vec<Entry>,
 }
 
-/// Runs a plan, with faults drawn or, if a log is given, repeated from it.
+/// Whether the seeded bug that a plan names can be switched on.
+///
+/// # Errors
+/// There is no bug of that name, or bugs are not compiled in.
+pub fn check_bug(plan: &Plan) -> Result<(), String> {
+    match plan.bug.as_deref() {
+        None => Ok(()),
+        Some(name) if Bug::named(name).is_none() => Err(format!("there is no seeded bug {name:?}")),
+        Some(_) if seeded::COMPILED_IN => Ok(()),
+        Some(name) => Err(format!("the plan has the seeded bug {name:?}; build with --features seeded-bugs")),
+    }
+}
+
+/// From now on a panic prints nothing: where it was is kept for the breach that it becomes.
+pub fn keep_panics_quiet() {
+    panic::set_hook(Box::new(|information| {
+        let place = information.location().map(|place| format!(", {}:{}", place.file(), place.line()));
+        PANICKED_AT.set(place.unwrap_or_default());
+    }));
+}
+
+thread_local! {
+    static PANICKED_AT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Runs a plan, with faults drawn or, if a log is given, repeated from it. Its seeded bug is switched on for the
+/// whole process; a bug that [`check_bug`] refuses is ignored.
 pub fn run(plan: &Plan, recorded: Option<&[Fault]>, build: Builder, tail_max: usize) -> Outcome {
+    switch_bug(plan);
     let mut world = World::new(plan, build(plan), recorded, tail_max);
     let violation = finish(&mut world);
     Outcome {
@@ -58,6 +87,7 @@ pub fn run(plan: &Plan, recorded: Option<&[Fault]>, build: Builder, tail_max: us
 /// # Errors
 /// The first event that differs, in words.
 pub fn check_determinism(plan: &Plan, recorded: Option<&[Fault]>, build: Builder) -> Result<Value, String> {
+    switch_bug(plan);
     let mut one = World::new(plan, build(plan), recorded, usize::MAX);
     let mut other = World::new(plan, build(plan), recorded, usize::MAX);
     let ends = (finish(&mut one), finish(&mut other));
@@ -83,6 +113,14 @@ pub fn failure_file(plan: &Plan, outcome: &Outcome) -> Option<FailureFile> {
     })
 }
 
+#[cfg(feature = "seeded-bugs")]
+fn switch_bug(plan: &Plan) {
+    seeded::choose(plan.bug.as_deref().and_then(Bug::named));
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+fn switch_bug(_plan: &Plan) {}
+
 /// Runs a world; a panic of the server is a breach as well.
 fn finish(world: &mut World<'_>) -> Option<Violation> {
     match catch_unwind(AssertUnwindSafe(|| world.run())) {
@@ -90,7 +128,11 @@ fn finish(world: &mut World<'_>) -> Option<Violation> {
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
-            Some(Violation { invariant: &NO_PANIC, at: world.now(), details: text.into() })
+            Some(Violation {
+                invariant: &NO_PANIC,
+                at: world.now(),
+                details: format!("{text}{}", PANICKED_AT.take()),
+            })
         }
     }
 }

@@ -1,0 +1,39 @@
+//! Seeded bugs: each must be noticed by some law, or the laws are too few.
+
+use crate::plan::Plan;
+use crate::run::{Builder, run};
+use crate::swarm::Profile;
+use std::time::Duration;
+use ulna_core::seeded::{self, Bug};
+
+/// What became of one seeded bug.
+#[derive(Debug, Clone)]
+pub struct Fate {
+    /// The bug.
+    pub bug: Bug,
+    /// The law that noticed it, and the seed.
+    pub killed: Option<(&'static str, u64)>,
+    /// How long that took, or how long it was tried.
+    pub took: Duration,
+}
+
+/// Profiles in turn: channels die sooner where threads are crossed and rings are tiny.
+const PROFILES: [Profile; 2] = [Profile::Swarm, Profile::Threads];
+
+/// Runs plans with this bug until a law is broken, at most for `limit`. `None` where bugs are not compiled in.
+pub fn hunt(bug: Bug, build: Builder, limit: Duration) -> Option<Fate> {
+    if !seeded::COMPILED_IN {
+        return None;
+    }
+    #[expect(clippy::disallowed_methods, reason = "how long a hunt may last is no matter of virtual time")]
+    let began = std::time::Instant::now();
+    let mut seed = 0;
+    let mut killed = None;
+    while killed.is_none() && began.elapsed() < limit {
+        let mut plan = Plan::drawn(seed, PROFILES[(seed % 2) as usize]);
+        plan.bug = Some(bug.name().into());
+        killed = run(&plan, None, build, 0).violation.map(|violation| (violation.invariant.name, seed));
+        seed += 1;
+    }
+    Some(Fate { bug, killed, took: began.elapsed() })
+}
