@@ -288,6 +288,11 @@ impl Cores {
         self.crossing.is_anything_unread()
     }
 
+    /// Whether this thread will still look at a gate before it can sleep: a ring may be on its way. For the simulator.
+    pub fn is_before_gate(&self) -> bool {
+        self.crossing.is_before_gate()
+    }
+
     /// When [`handle_timeout`](Cores::handle_timeout) is wanted next, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, Cause)> {
         let network = self.network.as_ref().and_then(Network::poll_timeout);

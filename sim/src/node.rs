@@ -10,7 +10,7 @@ use ulna_config::Cores as MachineCores;
 use ulna_core::cores::{Cores, assemble};
 use ulna_core::dictionary::{DataType, Dictionary};
 use ulna_core::event::{Event, Outcome};
-use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, Transmit};
+use ulna_core::{Configuration, Discard, Instant, ListenerId, Path, Seed, Transmit};
 
 /// A server of the plan's topology and limits.
 pub fn build(plan: &Plan) -> Box<dyn Node> {
@@ -67,6 +67,8 @@ impl Node for Server {
             snapshot.resent += counters.duplicates_resent.value();
             snapshot.in_progress_duplicates += counters.duplicates_in_progress.value();
             snapshot.superseded += counters.superseded.value();
+            snapshot.forgotten += counters.replies_evicted.value()
+                + counters.discarded[Discard::DelayedRejectsFull as usize].value();
             snapshot.discarded += counters.discarded.iter().map(|counter| counter.value()).sum::<u64>();
         }
         let networks = self.threads.iter().filter_map(|Thread(cores)| cores.network());
@@ -113,6 +115,10 @@ impl NodeThread for Thread {
 
     fn check_gate(&mut self) -> GateCheck {
         self.0.check_gate().map_or(GateCheck::Done, |bell| GateCheck::Ring(usize::from(bell.0)))
+    }
+
+    fn is_before_gate(&self) -> bool {
+        self.0.is_before_gate()
     }
 
     fn announce(&mut self) {

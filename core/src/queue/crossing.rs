@@ -339,6 +339,11 @@ impl<M: Send> Crossing<M> {
         }
     }
 
+    /// Whether this thread has still to look at a gate, for what it has published, given back or staged. For inspection.
+    pub fn is_before_gate(&self) -> bool {
+        !self.touched.is_empty() || !self.unchecked.is_empty()
+    }
+
     /// Shows each message that this thread has staged and not published. For inspection.
     pub fn for_each_staged(&self, mut f: impl FnMut(&M)) {
         self.links.iter().for_each(|link| link.outgoing.for_each_staged(&mut f));
