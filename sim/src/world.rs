@@ -232,11 +232,14 @@ impl<'p> World<'p> {
             }
             Phase::Transmit => {
                 self.transmit(place)?;
+                Phase::Stage
+            }
+            Phase::Stage => {
+                let now = self.instant(place);
+                self.node.thread(place).stage_messages(now);
                 Phase::Publish
             }
             Phase::Publish => {
-                let now = self.instant(place);
-                self.node.thread(place).stage_messages(now);
                 self.node.thread(place).publish();
                 self.threads[place].before_gate = true;
                 Phase::Gate

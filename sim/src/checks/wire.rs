@@ -23,6 +23,7 @@ invariants! {
     RIGHT_CODE = "right-code", "Access-Accept is sent exactly for the right password, and each request gets a reply of its kind.";
     REPLY_ATTRIBUTES = "reply-attributes", "An Access-Accept carries the attributes that are configured for its user, and no others.";
     REJECT_DELAY = "reject-delay", "An Access-Reject of ours is not sent before its delay has passed.";
+    REJECT_NOT_LATE = "reject-not-late", "While nothing goes wrong, an Access-Reject is sent within half a millisecond after its delay.";
 }
 
 /// What was handed in under one authenticator.
@@ -76,6 +77,10 @@ pub struct Ledger {
 
 /// Records kept per Identifier; older ones have long left every cache.
 const RECORDS_MAX: usize = 48;
+/// The longest stall and the latest bell together, generously.
+const CALM_AFTER: u64 = 10_000_000_000;
+/// Two wake-ups of a thread and one bell, generously.
+const REJECT_SLACK: u64 = 500_000;
 
 impl Ledger {
     /// An empty one.
@@ -285,6 +290,11 @@ fn check_reply(
     let due = record.first_at + plan.limits.reject_delay_ms * 1_000_000;
     if packet.code() == code::ACCESS_REJECT && now + turn_max < due {
         return violation(&REJECT_DELAY, format!("{} ns too early", due - now));
+    }
+    // Once faults have ended for so long, no thread is stopped and no bell is late.
+    let calm = record.first_at > plan.faulty_until() + CALM_AFTER;
+    if packet.code() == code::ACCESS_REJECT && calm && record.copies == 1 && now > due + REJECT_SLACK {
+        return violation(&REJECT_NOT_LATE, format!("{} ns too late", now - due));
     }
     if record.replies > 1 && record.reply != packet.octets() {
         return violation(&IDENTICAL_DUPLICATE, format!("reply {} differs", record.replies));
