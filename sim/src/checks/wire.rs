@@ -66,6 +66,8 @@ impl Record {
 struct Slot {
     /// The authenticator of the last packet that deserved an answer.
     current: Option<[u8; 16]>,
+    /// Strays: each may reach its owner after what was handed in later.
+    strays: u32,
     records: Vec<Record>,
 }
 
@@ -93,12 +95,18 @@ impl Ledger {
         self.replies
     }
 
-    /// A datagram is handed to the server.
-    pub fn received(&mut self, plan: &Plan, path: &Path, octets: &[u8], now: u64) {
+    /// A datagram is handed to the server. `stray`: to another network core than the one that its flow belongs to, so
+    /// that it crosses a ring, and what was handed in after it may overtake it.
+    pub fn received(&mut self, plan: &Plan, path: &Path, octets: &[u8], stray: bool, now: u64) {
         let Ok(packet) = Packet::read(octets) else { return };
         let key = (path.remote, path.listener, packet.identifier());
         let authenticator = packet.authenticator();
-        let Slot { current, records } = self.slots.entry(key).or_default();
+        let Slot { current, strays, records } = self.slots.entry(key).or_default();
+        if stray {
+            // Where it comes to its owner it may part two copies of any one, and stand apart from its own.
+            *strays += 1;
+            records.iter_mut().for_each(|record| record.runs += 1);
+        }
         let place = records.iter().rposition(|record| record.authenticator == authenticator);
         if let Some(place) = place
             && records[place].octets == packet.octets()
@@ -138,7 +146,7 @@ impl Ledger {
                     first_at: now,
                     ambiguous: false,
                     octets: packet.octets().to_vec(),
-                    runs: 0,
+                    runs: *strays,
                     decisions: 0,
                     decided_at: 0,
                 });
@@ -233,7 +241,7 @@ impl Default for Ledger {
     }
 }
 
-/// A copy that deserves an answer came, perhaps after one with another authenticator.
+/// A copy of this record came and deserves an answer, perhaps after one with another authenticator.
 fn supersede(current: &mut Option<[u8; 16]>, record: &mut Record) {
     if *current != Some(record.authenticator) {
         *current = Some(record.authenticator);
