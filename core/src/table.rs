@@ -5,8 +5,8 @@
 
 use crate::seed::{KeyedHash, Seed};
 use core::borrow::Borrow;
-use core::hash::Hash;
-use hashbrown::HashMap;
+use core::hash::{BuildHasher, Hash, Hasher};
+use hashbrown::{HashMap, HashTable};
 
 /// Look-up, insertion and removal by key; at most `bound` entries.
 pub struct Table<K, V> {
@@ -71,6 +71,66 @@ impl<K: Hash + Eq, V> Table<K, V> {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+}
+
+/// A bounded hash table of places in a slab that the caller keeps, keys and all: five octets an entry.
+pub struct Index {
+    places: HashTable<u32>,
+    hash: KeyedHash,
+    bound: usize,
+}
+
+impl Index {
+    /// An index of at most `bound` places, its memory taken now, its hasher keyed from `seed`.
+    pub fn new(bound: usize, seed: &Seed) -> Self {
+        // Twice the bound: see `Table::new`.
+        Index { places: HashTable::with_capacity(bound * 2), hash: seed.hasher(), bound }
+    }
+
+    /// The place among those with the hash of `key` for which `is_it` says yes.
+    pub fn find(&self, key: &[u8], mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.places.find(hash_of(&self.hash, key), |&place| is_it(place)).copied()
+    }
+
+    /// Adds a place under `key`, where it is not yet. `key_of` gives the key of a place that is in.
+    ///
+    /// # Errors
+    /// `Full` with the place when there are `bound` already.
+    pub fn insert<'a>(
+        &mut self,
+        key: &[u8],
+        place: u32,
+        key_of: impl Fn(u32) -> &'a [u8],
+    ) -> Result<(), Full<u32>> {
+        if self.places.len() >= self.bound {
+            return Err(Full(place));
+        }
+        let Index { places, hash, .. } = self;
+        places.insert_unique(hash_of(hash, key), place, |&place| hash_of(hash, key_of(place)));
+        Ok(())
+    }
+
+    /// Takes a place out, which must be in under `key`.
+    pub fn remove(&mut self, key: &[u8], place: u32) {
+        let entry = self.places.find_entry(hash_of(&self.hash, key), |&there| there == place);
+        entry.expect("what is removed from an index is in it").remove();
+    }
+
+    /// How many places there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+}
+
+fn hash_of(hash: &KeyedHash, key: &[u8]) -> u64 {
+    let mut hasher = hash.build_hasher();
+    hasher.write(key);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -59,6 +59,17 @@ impl fmt::Debug for Instant {
     }
 }
 
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// A delayed reject may go.
+    DelayedReject,
+    /// The lifetime of a kept reply is over.
+    DedupExpiry,
+    /// Lazy completions have lain in their rings long enough.
+    LazySweep,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

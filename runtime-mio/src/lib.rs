@@ -1,1 +1,32 @@
-//! TODO
+//! Drives ulna's core with real sockets, threads and clocks over mio.
+//!
+//! Whatever touches a descriptor, a thread or a clock lives here; nothing here decides about a packet. The core says
+//! what is to be sent and when it wants to be called again, the simulator calls the very same core with its own
+//! clock and wires.
+//!
+//! Linux only so far: batches ([`mmsg`]), destination addresses and the counters of `/proc` are that kernel's.
+
+#![deny(unsafe_code)]
+
+pub mod bell;
+pub mod clock;
+pub mod counters;
+pub mod kernel_drops;
+pub mod listening;
+mod log;
+#[allow(unsafe_code)]
+pub mod mmsg;
+pub mod report;
+mod segments;
+pub mod server;
+pub mod sockets;
+pub mod system_calls;
+mod turn;
+
+pub use bell::{BELL, Bell};
+pub use clock::Clock;
+pub use listening::ListenError;
+pub use mmsg::{Outlet, ReceiveBatch, Received, SendBatch, SendOutcome};
+pub use server::{Server, StartError};
+pub use sockets::{BoundUdp, bind_udp, connect_udp, join_udp};
+pub use system_calls::SystemCalls;

@@ -4,7 +4,7 @@
 
 mod progress;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use progress::Progress;
 use serde_json::json;
 use std::ops::Range;
@@ -16,9 +16,9 @@ use ulna_sim::campaign::{Campaign, Failure, Totals};
 use ulna_sim::checks;
 use ulna_sim::fault::{Fault, FaultClass};
 use ulna_sim::mutants;
+use ulna_sim::node;
 use ulna_sim::plan::{FailureFile, Plan};
-use ulna_sim::run::{self, Builder};
-use ulna_sim::stand_in;
+use ulna_sim::run;
 use ulna_sim::swarm::Profile;
 
 const BROKEN: u8 = 1;
@@ -52,9 +52,6 @@ enum Command {
         /// Where failure files go; by default into the directory for temporary files.
         #[arg(long)]
         failures: Option<PathBuf>,
-        /// What is tried.
-        #[arg(long, value_enum, default_value_t)]
-        against: Against,
     },
     /// Run one seed or one failure file, and print its digest and its last events.
     Replay {
@@ -69,9 +66,6 @@ enum Command {
         /// Print one JSON object instead.
         #[arg(long)]
         json: bool,
-        /// What is tried.
-        #[arg(long, value_enum, default_value_t)]
-        against: Against,
     },
     /// List the laws, the fault classes, the seeded bugs and the profiles.
     List {
@@ -90,26 +84,7 @@ enum Command {
         /// Print one JSON object a line instead.
         #[arg(long)]
         json: bool,
-        /// What is tried.
-        #[arg(long, value_enum, default_value_t)]
-        against: Against,
     },
-}
-
-/// What is put into the simulator.
-#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Against {
-    /// The simulator's own small server, which says nothing about ulna: to try the simulator itself.
-    #[default]
-    StandIn,
-}
-
-impl Against {
-    fn builder(self) -> Builder {
-        match self {
-            Against::StandIn => stand_in::build,
-        }
-    }
 }
 
 fn main() -> ExitCode {
@@ -126,7 +101,7 @@ fn main() -> ExitCode {
     };
     run::keep_panics_quiet();
     match arguments.command {
-        Command::Run { seeds, for_, profile, threads, failures, against } => {
+        Command::Run { seeds, for_, profile, threads, failures } => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             let campaign = Campaign {
                 seeds: seeds.unwrap_or(if for_.is_some() { 0..u64::MAX } else { 0..100 }),
@@ -134,19 +109,19 @@ fn main() -> ExitCode {
                 threads: threads.unwrap_or(cores),
                 failures: failures.unwrap_or_else(|| std::env::temp_dir().join("ulna-sim")),
             };
-            run_campaign(&campaign, for_, against)
+            run_campaign(&campaign, for_)
         }
-        Command::Replay { what, profile, tail, json, against } => replay(&what, profile, tail, json, against),
+        Command::Replay { what, profile, tail, json } => replay(&what, profile, tail, json),
         Command::List { json } => list(json),
-        Command::Mutants { bug, limit, json, against } => hunt(bug.as_deref(), limit, json, against),
+        Command::Mutants { bug, limit, json } => hunt(bug.as_deref(), limit, json),
     }
 }
 
-fn run_campaign(campaign: &Campaign, limit: Option<Duration>, against: Against) -> ExitCode {
+fn run_campaign(campaign: &Campaign, limit: Option<Duration>) -> ExitCode {
     let planned = limit.is_none().then(|| campaign.seeds.end.saturating_sub(campaign.seeds.start));
     let mut progress = Progress::begin(planned, limit);
     let mut code = 0;
-    let totals = campaign.run(against.builder(), |totals, failure| {
+    let totals = campaign.run(node::build, |totals, failure| {
         match failure {
             Some(Failure::Law { seed, violation, file }) => {
                 code = if code == 0 { BROKEN } else { code };
@@ -204,7 +179,7 @@ fn print_totals(totals: &Totals, elapsed: Duration) {
     );
 }
 
-fn replay(what: &str, profile: Profile, tail: usize, json: bool, against: Against) -> ExitCode {
+fn replay(what: &str, profile: Profile, tail: usize, json: bool) -> ExitCode {
     let (plan, faults): (Plan, Option<Vec<Fault>>) = match what.parse() {
         Ok(seed) => (Plan::drawn(seed, profile), None),
         Err(_) => match read_failure(Path::new(what)) {
@@ -215,8 +190,8 @@ fn replay(what: &str, profile: Profile, tail: usize, json: bool, against: Agains
     if let Err(error) = run::check_bug(&plan) {
         return usage(&error);
     }
-    let outcome = run::run(&plan, faults.as_deref(), against.builder(), tail);
-    let repeated = run::check_determinism(&plan, faults.as_deref(), against.builder());
+    let outcome = run::run(&plan, faults.as_deref(), node::build, tail);
+    let repeated = run::check_determinism(&plan, faults.as_deref(), node::build);
     let difference = match &repeated {
         Ok(digest) if *digest == outcome.digest => None,
         Ok(digest) => Some(format!("{digest} instead of {}", outcome.digest)),
@@ -282,7 +257,7 @@ fn list(json: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn hunt(only: Option<&str>, limit: Duration, json: bool, against: Against) -> ExitCode {
+fn hunt(only: Option<&str>, limit: Duration, json: bool) -> ExitCode {
     if !seeded::COMPILED_IN {
         return usage(
             "seeded bugs are not compiled in; run: cargo run --profile ci -p ulna-sim --features seeded-bugs -- mutants",
@@ -295,7 +270,7 @@ fn hunt(only: Option<&str>, limit: Duration, json: bool, against: Against) -> Ex
     };
     let mut alive = false;
     for bug in bugs {
-        let Some(fate) = mutants::hunt(bug, against.builder(), limit) else { continue };
+        let Some(fate) = mutants::hunt(bug, node::build, limit) else { continue };
         let (state, law, seed) = match fate.killed {
             Some((law, seed)) => ("dead", law, Some(seed)),
             None => ("alive", "-", None),

@@ -61,6 +61,9 @@ pub trait NodeThread {
     /// Looks at the next gate that this turn's publishing concerns.
     fn check_gate(&mut self) -> GateCheck;
 
+    /// Whether it has made something visible, a message or room, and not yet looked at the gate of whom it concerns.
+    fn is_before_gate(&self) -> bool;
+
     /// Says that it is about to wait.
     fn announce(&mut self);
 
@@ -127,6 +130,8 @@ pub struct Snapshot {
     pub orphaned: u64,
     /// Requests without fate as yet, a delayed reject among them or not.
     pub in_progress: u64,
+    /// Decided requests, or their replies, that were given up for want of room: they may be decided again.
+    pub forgotten: u64,
     /// Packet buffers, where the node counts them.
     pub buffers: Option<Buffers>,
     /// Tripwires that caught a lost wake-up.

@@ -427,6 +427,10 @@ impl NodeThread for Thread {
         }
     }
 
+    fn is_before_gate(&self) -> bool {
+        !self.unchecked.is_empty()
+    }
+
     fn announce(&mut self) {
         self.shared.borrow_mut().gates[self.place] = Gate::Park;
     }

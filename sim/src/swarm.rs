@@ -111,7 +111,8 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
         dedup_entries: size(4, (64, 256), 8_192) as u32,
         // RFC 5080 §2.2.2: cached for 5 to 30 seconds.
         dedup_lifetime_ms: draw(5).range(5_000..=30_000),
-        request_timeout_ms: size(6, (500, 10_000), 30_000),
+        request_timeout_ms: size(6, (2_500, 10_000), 30_000),
+        // Shorter than the least request time-out, as the configuration demands.
         reject_delay_ms: if draw(7).one_in(3) { 0 } else { draw(7).fork(1).range(100..=2_000) },
         delayed_rejects_max: size(8, (4, 32), 10_000) as u32,
         receive_queue: size(9, (2, 16), 256) as u32,

@@ -53,8 +53,6 @@ pub struct Turn {
     pub now: u64,
     /// This turn did something, so another one follows without a park.
     pub worked: bool,
-    /// Published, and not yet looked at all gates.
-    pub before_gate: bool,
     /// Turns begun.
     pub turns: u64,
     /// Turns in a row for a deadline in the past.
@@ -82,7 +80,6 @@ impl Turn {
             phase: Phase::Begin,
             now: 0,
             worked: false,
-            before_gate: false,
             turns: 0,
             overdue: 0,
             phases: 0,

@@ -241,7 +241,6 @@ impl<'p> World<'p> {
             }
             Phase::Publish => {
                 self.node.thread(place).publish();
-                self.threads[place].before_gate = true;
                 Phase::Gate
             }
             Phase::Gate => self.look_at_gate(place)?,
@@ -316,7 +315,9 @@ impl<'p> World<'p> {
             let low = u64::from(decision.listener.0) << 8 | u64::from(decision.identifier);
             let words = [u64::from(decision.remote.port()), low];
             self.trace.add(self.now, place as u32, Kind::Decides, words, &[]);
-            execution::decided(&mut self.ledger, self.plan, &decision, self.now, self.turn_max)?;
+            let node = &self.node;
+            let forgotten = || node.snapshot().forgotten;
+            execution::decided(&mut self.ledger, self.plan, &decision, self.now, self.turn_max, forgotten)?;
         }
         self.decisions = decisions;
         Ok(())
@@ -361,7 +362,6 @@ impl<'p> World<'p> {
                 Ok(Phase::Gate)
             }
             GateCheck::Done => {
-                self.threads[place].before_gate = false;
                 self.check_rest()?;
                 let readable = self.is_readable(place);
                 Ok(if self.threads[place].worked || readable { Phase::Begin } else { Phase::Announce })
@@ -465,7 +465,8 @@ impl<'p> World<'p> {
 
     /// The law of the channels, over all threads.
     fn check_rest(&mut self) -> Result<(), Violation> {
-        let writer_before_gate = self.threads.iter().any(|turn| turn.before_gate);
+        let writer_before_gate =
+            (0..self.threads.len()).any(|thread| self.node.thread(thread).is_before_gate());
         for place in 0..self.threads.len() {
             let turn = &self.threads[place];
             if !turn.is_asleep() {

@@ -75,6 +75,8 @@ struct Slot {
 pub struct Ledger {
     slots: BTreeMap<(SocketAddr, ListenerId, u8), Slot>,
     replies: u64,
+    /// Decisions made again because the server had to forget the first.
+    pub excused: u64,
 }
 
 /// Records kept per Identifier; older ones have long left every cache.
@@ -87,7 +89,7 @@ const REJECT_SLACK: u64 = 500_000;
 impl Ledger {
     /// An empty one.
     pub fn new() -> Self {
-        Ledger { slots: BTreeMap::new(), replies: 0 }
+        Ledger { slots: BTreeMap::new(), replies: 0, excused: 0 }
     }
 
     /// How many replies were checked.

@@ -1,0 +1,192 @@
+//! A file's text: where its lines begin, which parts of it must not be shown, and what was found wrong in it.
+
+use crate::error::{ConfigErrors, Finding, Place, Warnings};
+use crate::keys;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The text of a file, with its name for messages.
+pub struct Document<'d> {
+    file: &'d str,
+    text: &'d str,
+    /// Offset of each line's first octet.
+    lines: Vec<usize>,
+}
+
+/// Collects what is wrong and what is odd, by place.
+#[derive(Default)]
+pub struct Report {
+    errors: Vec<(Range<usize>, String)>,
+    warnings: Vec<(Range<usize>, String)>,
+    /// Parts of the text that no message shows.
+    masked: Vec<Range<usize>>,
+}
+
+impl<'d> Document<'d> {
+    pub fn new(file: &'d str, text: &'d str) -> Self {
+        let starts =
+            text.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(place, _)| place + 1);
+        Document { file, text, lines: std::iter::once(0).chain(starts).collect() }
+    }
+
+    /// The tables of the text. Where it is not TOML nothing but that is reported: what follows from a misplaced
+    /// bracket would only hide it.
+    pub fn parse(&self) -> Result<Spanned<DeTable<'d>>, ConfigErrors> {
+        let (root, errors) = DeTable::parse_recoverable(self.text);
+        if errors.is_empty() {
+            return Ok(root);
+        }
+        let mut found: Vec<Finding> = errors
+            .iter()
+            .map(|error| {
+                let offset = self.boundary(error.span().map_or(0, |span| span.start));
+                Finding {
+                    file: self.file.into(),
+                    place: Some(self.place(offset)),
+                    message: format!("not TOML: {}", error.message()),
+                    excerpt: self.guarded_excerpt(offset),
+                }
+            })
+            .collect();
+        found.sort_by_key(|finding| finding.place);
+        found.dedup();
+        Err(ConfigErrors(found))
+    }
+
+    fn finding(&self, span: &Range<usize>, message: String, masked: &[Range<usize>]) -> Finding {
+        Finding {
+            file: self.file.into(),
+            place: Some(self.place(self.boundary(span.start))),
+            message,
+            // What concerns the file as a whole has no line to show.
+            excerpt: (!span.is_empty()).then(|| self.excerpt(span, masked)),
+        }
+    }
+
+    /// The nearest beginning of a character at or before `offset`.
+    fn boundary(&self, offset: usize) -> usize {
+        (0..=offset.min(self.text.len())).rev().find(|place| self.text.is_char_boundary(*place)).unwrap_or(0)
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset) - 1
+    }
+
+    fn place(&self, offset: usize) -> Place {
+        let line = self.line(offset);
+        Place { line: line + 1, column: self.text[self.lines[line]..offset].chars().count() + 1 }
+    }
+
+    /// The line of `span` up to the end of `span`, what is masked left out, and how many of its characters stand
+    /// before `span`. What follows is not shown: nobody needs it, and a comment may tell a secret.
+    fn excerpt(&self, span: &Range<usize>, masked: &[Range<usize>]) -> (String, usize) {
+        let start = self.lines[self.line(self.boundary(span.start))];
+        let line = self.text[start..].lines().next().unwrap_or_default();
+        let end = self.boundary(span.end).min(start + line.len());
+        let closing = self.text[end..].bytes().take_while(|octet| *octet == b']').count();
+        let end = end + closing;
+        let (mut shown, mut before) = (String::new(), 0);
+        let mut hiding = false;
+        for (place, character) in self.text[start..end].char_indices() {
+            let place = start + place;
+            if place == self.boundary(span.start) {
+                before = shown.chars().count();
+            }
+            let hidden = masked.iter().any(|mask| mask.contains(&place));
+            match (hidden, hiding) {
+                (true, true) => {}
+                (true, false) => shown.push_str("***"),
+                (false, _) => shown.push(printable(character)),
+            }
+            hiding = hidden;
+        }
+        if end < start + line.trim_end().len() {
+            shown.push_str(" …");
+        }
+        (shown, before)
+    }
+
+    /// For text that could not be parsed, so that nobody knows where its secrets stand: only a key that we know, and
+    /// nothing after it.
+    fn guarded_excerpt(&self, offset: usize) -> Option<(String, usize)> {
+        let start = self.lines[self.line(offset)];
+        let line = self.text[start..].lines().next().unwrap_or_default();
+        let (key, _) = line.split_once('=')?;
+        if !keys::is_known(key.trim()) {
+            return None;
+        }
+        let shown = format!("{}= …", key);
+        let before = self.text[start..offset].chars().count().min(shown.chars().count() - 1);
+        Some((shown, before))
+    }
+}
+
+impl Report {
+    pub fn error(&mut self, span: Range<usize>, message: String) {
+        self.errors.push((span, message));
+    }
+
+    pub fn warning(&mut self, span: Range<usize>, message: String) {
+        self.warnings.push((span, message));
+    }
+
+    /// Keeps a value out of every message.
+    pub fn mask(&mut self, value: &Spanned<DeValue<'_>>) {
+        match value.get_ref() {
+            DeValue::Array(values) => values.iter().for_each(|value| self.mask(value)),
+            DeValue::Table(table) => table.values().for_each(|value| self.mask(value)),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => self.masked.push(value.span()),
+        }
+    }
+
+    /// Keeps the values of all secret keys out of every message, wherever they stand.
+    pub fn mask_secrets(&mut self, table: &DeTable<'_>) {
+        for (key, value) in table {
+            if keys::is_secret(key.get_ref()) {
+                self.mask(value);
+            } else {
+                self.mask_secrets_within(value);
+            }
+        }
+    }
+
+    fn mask_secrets_within(&mut self, value: &Spanned<DeValue<'_>>) {
+        match value.get_ref() {
+            DeValue::Array(values) => values.iter().for_each(|value| self.mask_secrets_within(value)),
+            DeValue::Table(table) => self.mask_secrets(table),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {}
+        }
+    }
+
+    pub fn finish(mut self, document: &Document<'_>) -> (ConfigErrors, Warnings) {
+        self.masked.sort_by_key(|mask| mask.start);
+        let findings = |found: &mut Vec<(Range<usize>, String)>| -> Vec<Finding> {
+            found.sort_by_key(|(span, _)| span.start);
+            found
+                .drain(..)
+                .map(|(span, message)| {
+                    // Only the masks of its line matter; there may be one for each of 100 000 clients.
+                    let start = document.lines[document.line(document.boundary(span.start))];
+                    let first = self.masked.partition_point(|mask| mask.end <= start);
+                    let last = self.masked.partition_point(|mask| mask.start < span.end);
+                    document.finding(&span, message, &self.masked[first.min(last)..last])
+                })
+                .collect()
+        };
+        (ConfigErrors(findings(&mut self.errors)), Warnings(findings(&mut self.warnings)))
+    }
+}
+
+/// What a terminal might obey is shown as a replacement.
+fn printable(character: char) -> char {
+    if character.is_control() && character != '\t' { char::REPLACEMENT_CHARACTER } else { character }
+}

@@ -1,0 +1,160 @@
+//! `[[client]]`.
+
+use super::listen::is_public;
+use super::{Names, Placed};
+use crate::document::Report;
+use crate::keys;
+use crate::section::{Section, found, kind};
+use toml::Spanned;
+use toml::de::DeValue;
+use ulna_core::client::{Client, ClientsBuilder, Prefix, PrefixError};
+use ulna_core::configuration::{Listener, Packets};
+use ulna_core::packet::{Secret, Secrets};
+
+/// Up to here a secret is warned of: the RADIUS working group's draft on deprecating insecure practices asks for
+/// that, and for much longer ones than RFC 2865 §3's 16.
+const SHORT_SECRET_OCTETS: usize = 12;
+
+pub fn clients(file: &Section<'_>, listeners: &[Placed<Listener>], report: &mut Report) -> ClientsBuilder {
+    let mut builder = ClientsBuilder::default();
+    let mut names = Names::default();
+    let mut unsigned = Vec::new();
+    let sections = file.tables("client", &keys::CLIENT, report);
+    if sections.is_empty() && file.value("client").is_none() {
+        report.warning(file.span(), "there is no [[client]]: every packet will be discarded".into());
+    }
+    for section in &sections {
+        let name = section.name("name", report);
+        if let Some(name) = &name {
+            names.add("client", name, report);
+        }
+        let secrets = secrets(section, report);
+        let require = section.boolean("require_message_authenticator", report).unwrap_or(false);
+        let limit = section.boolean("limit_proxy_state", report).unwrap_or(true);
+        let prefixes = prefixes(section, report);
+        let (Some(name), Some(secrets)) = (name, secrets) else { continue };
+        if !require {
+            unsigned.push(Spanned::new(section.span(), *name.get_ref()));
+        }
+        let client = builder.add(Client {
+            name: (*name.get_ref()).into(),
+            secrets,
+            require_message_authenticator: require,
+            limit_proxy_state: limit,
+        });
+        for prefix in prefixes {
+            if let Err(duplicate) = builder.network(prefix.value, client) {
+                let owner = &builder.client(duplicate.owner).name;
+                let message = format!(
+                    "network {} of client \"{}\" already belongs to client \"{owner}\"",
+                    duplicate.prefix,
+                    name.get_ref()
+                );
+                report.error(prefix.span, message);
+            }
+        }
+    }
+    warn_of_unsigned(&unsigned, listeners, report);
+    builder
+}
+
+fn prefixes(section: &Section<'_>, report: &mut Report) -> Vec<Placed<Prefix>> {
+    let expected = "a network such as \"192.0.2.0/24\", or an array of them";
+    let mut prefixes = Vec::new();
+    for value in section.items("network", expected, report) {
+        match value.get_ref().as_str().map(str::parse::<Prefix>) {
+            Some(Ok(prefix)) => prefixes.push(Placed { value: prefix, span: value.span() }),
+            Some(Err(error @ (PrefixError::HostBits { .. } | PrefixError::Length { .. }))) => {
+                report.error(value.span(), format!("`network` {}: {error}", found(value.get_ref())));
+            }
+            Some(Err(PrefixError::Address)) | None => {
+                let expected = "a network such as \"192.0.2.0/24\" or \"2001:db8::/32\", or an address";
+                section.refuse("network", expected, value, report);
+            }
+        }
+    }
+    prefixes
+}
+
+/// `"text"`, or `[NEW, OLD]` while rotating.
+fn secrets(section: &Section<'_>, report: &mut Report) -> Option<Secrets> {
+    const EXPECTED: &str = "a text, or [NEW, OLD] while rotating";
+    let Some(value) = section.value("secret") else {
+        section.missing("secret", report);
+        return None;
+    };
+    // Errors stand at the key: at the value, what is shown would end with it.
+    let place = section.key_span("secret").unwrap_or(value.span());
+    match value.get_ref() {
+        DeValue::String(_) => secret(value, section, report).map(Secrets::one),
+        DeValue::Array(values) if values.len() == 2 => {
+            let [newest, old] = [0, 1].map(|place| secret(&values[place], section, report));
+            Some(Secrets::rotating(newest?, old?))
+        }
+        DeValue::Table(table)
+            if !table.is_empty() && table.keys().all(|key| keys::SECRET.contains(&&**key.get_ref())) =>
+        {
+            report.error(place, "a `secret` from elsewhere than this file is not built yet".into());
+            None
+        }
+        DeValue::Array(values) => {
+            report.error(place, format!("`secret` must be {EXPECTED}, found an array of {}", values.len()));
+            None
+        }
+        other @ (DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Table(_)) => {
+            report.error(place, format!("`secret` must be {EXPECTED}, found {}", kind(other)));
+            None
+        }
+    }
+}
+
+fn secret(value: &Spanned<DeValue<'_>>, section: &Section<'_>, report: &mut Report) -> Option<Secret> {
+    let place = section.key_span("secret").unwrap_or(value.span());
+    let Some(text) = value.get_ref().as_str() else {
+        report.error(place, format!("a `secret` must be a text, found {}", kind(value.get_ref())));
+        return None;
+    };
+    match Secret::new(text.as_bytes()) {
+        Ok(secret) => {
+            if text.len() <= SHORT_SECRET_OCTETS {
+                let message = format!(
+                    "a `secret` of {SHORT_SECRET_OCTETS} octets or fewer can be guessed; use 16 or more"
+                );
+                report.warning(place, message);
+            }
+            Some(secret)
+        }
+        // RFC 2865 §3: the secret must not be empty, or packets could be forged by everybody.
+        Err(_) => {
+            report.error(place, "`secret` must not be empty".into());
+            None
+        }
+    }
+}
+
+/// One warning for all: a file of 10 000 clients would else bury every other.
+fn warn_of_unsigned(unsigned: &[Spanned<&str>], listeners: &[Placed<Listener>], report: &mut Report) {
+    let public = listeners
+        .iter()
+        .map(|listener| &listener.value)
+        .find(|listener| listener.packets.contains(Packets::ACCESS) && is_public(listener.address.ip()));
+    if let (Some(first), Some(listener)) = (unsigned.first(), public) {
+        let others = match unsigned.len() - 1 {
+            0 => String::new(),
+            1 => " and 1 other".into(),
+            others => format!(" and {others} others"),
+        };
+        let message = format!(
+            "client \"{}\"{others} may send unsigned Access-Requests, and \"{}\" listens on {}: set \
+             `require_message_authenticator = true` where the client signs",
+            first.get_ref(),
+            listener.name,
+            listener.address
+        );
+        report.warning(first.span(), message);
+    }
+}

@@ -1,0 +1,141 @@
+//! `[[listen]]`: one listener for each address.
+
+use super::{Names, Placed};
+use crate::document::Report;
+use crate::keys;
+use crate::section::{Section, found};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use toml::Spanned;
+use toml::de::DeValue;
+use ulna_core::ServerId;
+use ulna_core::configuration::{Listener, Packets};
+
+/// Far more than anybody has; each is a socket in every network thread.
+const LISTENERS_MAX: usize = 1_024;
+
+pub fn listeners(
+    file: &Section<'_>,
+    servers: &BTreeMap<&str, ServerId>,
+    report: &mut Report,
+) -> Vec<Placed<Listener>> {
+    let mut listeners: Vec<Placed<Listener>> = Vec::new();
+    let mut names = Names::default();
+    let sections = file.tables("listen", &keys::LISTEN, report);
+    if sections.is_empty() && file.value("listen").is_none() {
+        report.error(file.span(), "there is no [[listen]]: nothing to serve".into());
+    }
+    for section in &sections {
+        let name = section.name("name", report);
+        if let Some(name) = &name {
+            names.add("listener", name, report);
+        }
+        section.word("transport", &["udp"], &["tcp", "tls"], report);
+        let packets = packets(section, report);
+        let server = server(section, servers, report);
+        let expected = "an address with port such as \"0.0.0.0:1812\", or an array of them";
+        for value in section.items("address", expected, report) {
+            let Some(address) = address(section, value, report) else { continue };
+            let there = listeners.iter().find(|there| there.value.address == address && address.port() != 0);
+            if let Some(there) = there {
+                let message = format!("{address} is already listened on by \"{}\"", there.value.name);
+                report.error(value.span(), message);
+                continue;
+            }
+            let (Some(name), Some(packets), Some(server)) = (&name, packets, server) else { continue };
+            let name = (*name.get_ref()).into();
+            listeners.push(Placed { value: Listener { name, address, packets, server }, span: value.span() });
+        }
+    }
+    if let Some(beyond) = listeners.get(LISTENERS_MAX) {
+        report.error(beyond.span.clone(), format!("more than {LISTENERS_MAX} listening addresses"));
+    }
+    listeners
+}
+
+fn address(section: &Section<'_>, value: &Spanned<DeValue<'_>>, report: &mut Report) -> Option<SocketAddr> {
+    match value.get_ref().as_str().and_then(|text| text.parse::<SocketAddr>().ok()) {
+        // Our IPv6 sockets take no IPv4, so such an address would hear nothing.
+        Some(SocketAddr::V6(v6)) if v6.ip().to_ipv4_mapped().is_some() => {
+            let v4 = SocketAddr::new(v6.ip().to_canonical(), v6.port());
+            section.refuse("address", &format!("written as IPv4, \"{v4}\""), value, report);
+            None
+        }
+        Some(address) => Some(address),
+        None => {
+            let expected = "an address with port such as \"0.0.0.0:1812\" or \"[::]:1812\"";
+            section.refuse("address", expected, value, report);
+            None
+        }
+    }
+}
+
+fn packets(section: &Section<'_>, report: &mut Report) -> Option<Packets> {
+    let mut packets = Packets::NONE;
+    let mut whole = true;
+    let values = section.items("packets", "an array of \"access\", \"accounting\", \"status\"", report);
+    for value in &values {
+        let word = section.one_word("packets", value, &["access", "accounting", "status"], &["coa"], report);
+        packets = packets.with(match word {
+            Some("access") => Packets::ACCESS,
+            Some("accounting") => Packets::ACCOUNTING,
+            Some("status") => Packets::STATUS,
+            Some(_) | None => {
+                whole = false;
+                Packets::NONE
+            }
+        });
+    }
+    (whole && packets != Packets::NONE).then_some(packets)
+}
+
+fn server(
+    section: &Section<'_>,
+    servers: &BTreeMap<&str, ServerId>,
+    report: &mut Report,
+) -> Option<ServerId> {
+    let Some(value) = section.value("server") else {
+        section.missing("server", report);
+        return None;
+    };
+    let server = value.get_ref().as_str().and_then(|name| servers.get(name)).copied();
+    if server.is_none() {
+        let nearest = value
+            .get_ref()
+            .as_str()
+            .and_then(|name| ulna_core::dictionary::nearest(name, servers.keys().copied()))
+            .map_or(String::new(), |name| format!("; did you mean \"{name}\"?"));
+        let found = found(value.get_ref());
+        report.error(
+            value.span(),
+            format!("`server` must be the name of a [[server]], found {found}{nearest}"),
+        );
+    }
+    server
+}
+
+/// Whether hosts other than our own network's may reach this address. An unspecified address may be any.
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
+        IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_public_unless_only_our_own_network_reaches_it() {
+        let public = |text: &str| is_public(text.parse().expect("an address"));
+        for text in ["0.0.0.0", "::", "192.0.2.1", "172.32.0.1", "2001:db8::1"] {
+            assert!(public(text), "{text}");
+        }
+        for text in
+            ["127.0.0.1", "::1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.0.1", "fd00::1", "fe80::1"]
+        {
+            assert!(!public(text), "{text}");
+        }
+    }
+}

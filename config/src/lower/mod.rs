@@ -1,0 +1,86 @@
+//! From tables to core's plain types. Each table has its file here; what concerns several is at the end of [`lower`].
+
+mod attributes;
+mod client;
+mod listen;
+mod runtime;
+mod server;
+mod user;
+
+use crate::document::Report;
+use crate::keys;
+use crate::section::Section;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::DeTable;
+use ulna_core::Seed;
+use ulna_core::configuration::{Configuration, Cores, LogFormat, LogSettings};
+use ulna_core::dictionary::Dictionary;
+
+/// The whole file. What was reported as wrong has its default in it or is left out, so with errors it is worth
+/// nothing; `None` where not even that can be made.
+pub fn lower(
+    root: &Spanned<DeTable<'_>>,
+    text: &str,
+    cores: Cores,
+    report: &mut Report,
+) -> Option<Configuration> {
+    report.mask_secrets(root.get_ref());
+    // Where nothing better is known, the beginning of the file.
+    let file = Section::open(&keys::ROOT, root.get_ref(), 0..0, report);
+    let dictionary = Dictionary::built_in();
+    // The tables' hashes are keyed from the text: whoever does not know its secrets does not know the key, and the
+    // same text makes the same configuration.
+    let seed = Seed::new([0; 32]).fork(text);
+
+    let runtime = runtime::runtime(&file, cores, report);
+    let protocol = runtime::protocol(&file, report);
+    let (servers, server_names) = server::servers(&file, &dictionary, report);
+    let listeners = listen::listeners(&file, &server_names, report);
+    let clients = client::clients(&file, &listeners, report);
+    let users = user::users(&file, &dictionary, &seed, report);
+    let log = log(&file, report);
+
+    Some(Configuration {
+        runtime,
+        protocol,
+        listeners: listeners.into_iter().map(|listener| listener.value).collect(),
+        clients: clients.build(&seed),
+        users: users?,
+        servers,
+        log,
+    })
+}
+
+/// Something and where it stands.
+struct Placed<T> {
+    value: T,
+    span: Range<usize>,
+}
+
+/// Names that must be unique, with where each stands.
+#[derive(Default)]
+struct Names<'d>(BTreeMap<&'d str, Range<usize>>);
+
+impl<'d> Names<'d> {
+    /// Reports a name that stands there already.
+    fn add(&mut self, what: &str, name: &Spanned<&'d str>, report: &mut Report) -> bool {
+        if self.0.contains_key(name.get_ref()) {
+            report.error(name.span(), format!("{what} \"{}\" is defined twice", name.get_ref()));
+            return false;
+        }
+        self.0.insert(name.get_ref(), name.span());
+        true
+    }
+}
+
+fn log(file: &Section<'_>, report: &mut Report) -> LogSettings {
+    let mut log = LogSettings::default();
+    let Some(section) = file.table("log", &keys::LOG, report) else { return log };
+    if section.word("format", &["text"], &["json"], report).is_some() {
+        log.format = LogFormat::Text;
+    }
+    log.requests = section.boolean("requests", report).unwrap_or(log.requests);
+    log
+}

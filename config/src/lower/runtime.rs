@@ -1,0 +1,90 @@
+//! `[runtime]` and `[protocol]`.
+
+use crate::document::Report;
+use crate::keys;
+use crate::section::Section;
+use std::time::Duration;
+use ulna_core::configuration::{Cores, Protocol, RuntimeSettings};
+
+const WORKERS_MAX: usize = 256;
+const GIBIBYTE: usize = 1 << 30;
+
+pub fn runtime(file: &Section<'_>, cores: Cores, report: &mut Report) -> RuntimeSettings {
+    let automatic = cores.0.clamp(1, WORKERS_MAX);
+    let mut runtime = RuntimeSettings { workers: automatic, ..RuntimeSettings::default() };
+    let Some(section) = file.table("runtime", &keys::RUNTIME, report) else { return runtime };
+    if let Some(threads) = section.integer("network_threads", 0..=64, report) {
+        runtime.network_threads = threads;
+    }
+    if let Some(workers) = workers(&section, automatic, report) {
+        runtime.workers = workers;
+    }
+    section.word("signal", &["announce"], &["always", "timer"], report);
+    if let Some(slots) = ring_slots(&section, report) {
+        runtime.ring_slots = slots;
+    }
+    let sizes = [
+        ("requests_max", 1..=1_048_576, &mut runtime.requests_max),
+        ("receive_buffer_octets", 4_096..=GIBIBYTE, &mut runtime.receive_buffer_octets),
+        ("dedup_entries_max", 1..=16_777_216, &mut runtime.dedup_entries_max),
+        ("replies_octets_max", 65_536..=GIBIBYTE.saturating_mul(16), &mut runtime.replies_octets_max),
+    ];
+    for (key, range, size) in sizes {
+        if let Some(octets) = section.integer(key, range, report) {
+            *size = octets;
+        }
+    }
+    runtime
+}
+
+fn workers(section: &Section<'_>, automatic: usize, report: &mut Report) -> Option<usize> {
+    let value = section.value("workers")?;
+    if value.get_ref().as_str() == Some("auto") {
+        return Some(automatic);
+    }
+    let workers = crate::section::integer(value.get_ref()).and_then(|number| usize::try_from(number).ok());
+    let workers = workers.filter(|workers| (1..=WORKERS_MAX).contains(workers));
+    if workers.is_none() {
+        let expected = format!("a whole number from 1 to {WORKERS_MAX} or \"auto\"");
+        section.refuse("workers", &expected, value, report);
+    }
+    workers
+}
+
+/// A ring's place is found by masking its count, hence a power of two.
+fn ring_slots(section: &Section<'_>, report: &mut Report) -> Option<usize> {
+    let value = section.value("ring_slots")?;
+    let slots = crate::section::integer(value.get_ref()).and_then(|number| usize::try_from(number).ok());
+    let slots = slots.filter(|slots| (2..=65_536).contains(slots) && slots.is_power_of_two());
+    if slots.is_none() {
+        section.refuse("ring_slots", "a power of two from 2 to 65536", value, report);
+    }
+    slots
+}
+
+pub fn protocol(file: &Section<'_>, report: &mut Report) -> Protocol {
+    let mut protocol = Protocol::default();
+    let Some(section) = file.table("protocol", &keys::PROTOCOL, report) else { return protocol };
+    let least = Duration::from_millis(10);
+    let most = Duration::from_secs(3_600);
+    let spans = [
+        ("reject_delay", Duration::ZERO..=Duration::from_secs(60), &mut protocol.reject_delay),
+        ("request_timeout", least..=most, &mut protocol.request_timeout),
+        ("dedup_lifetime", least..=most, &mut protocol.dedup_lifetime),
+    ];
+    for (key, range, span) in spans {
+        if let Some(value) = section.duration(key, range, report) {
+            *span = value;
+        }
+    }
+    if let Some(rejects) = section.integer("delayed_rejects_max", 0..=10_000_000, report) {
+        protocol.delayed_rejects_max = rejects;
+    }
+    // A reject that waits longer than its request lives would never be sent.
+    if protocol.reject_delay >= protocol.request_timeout {
+        let place = section.value("reject_delay").or_else(|| section.value("request_timeout"));
+        let place = place.map_or(section.span(), toml::Spanned::span);
+        report.error(place, "`reject_delay` must be shorter than `request_timeout`".into());
+    }
+    protocol
+}

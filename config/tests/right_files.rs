@@ -1,0 +1,410 @@
+//! What a right file becomes, what is warned of, and that no text makes the parser fail or tell a secret.
+
+use proptest::prelude::*;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use ulna_config::{Configuration, Cores, Warnings, default_text, parse};
+use ulna_core::ServerId;
+use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings};
+use ulna_core::packet::{Secret, Secrets};
+use ulna_core::policy::Action;
+
+fn parsed(text: &str) -> (Configuration, Warnings) {
+    match parse(text, "ulna.toml", Cores(2)) {
+        Ok(parsed) => parsed,
+        Err(errors) => panic!("the text is right, but:\n{errors}"),
+    }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+fn client_of<'c>(configuration: &'c Configuration, source: &str) -> Option<&'c str> {
+    let source: IpAddr = source.parse().expect("an address");
+    configuration.clients.look_up(source).map(|id| &*configuration.clients.client(id).name)
+}
+
+#[test]
+fn the_default_configuration_is_what_the_manual_says() {
+    let (configuration, warnings) = parsed(default_text());
+    let listeners: Vec<_> = configuration
+        .listeners
+        .iter()
+        .map(|listener| (&*listener.name, listener.address, listener.packets, listener.server))
+        .collect();
+    let access = Packets::ACCESS.with(Packets::STATUS);
+    let accounting = Packets::ACCOUNTING.with(Packets::STATUS);
+    assert_eq!(
+        listeners,
+        [
+            ("authentication", address("127.0.0.1:1812"), access, ServerId(0)),
+            ("authentication", address("[::1]:1812"), access, ServerId(0)),
+            ("accounting", address("127.0.0.1:1813"), accounting, ServerId(0)),
+            ("accounting", address("[::1]:1813"), accounting, ServerId(0)),
+        ]
+    );
+    assert_eq!(client_of(&configuration, "127.0.0.1"), Some("localhost"));
+    assert_eq!(client_of(&configuration, "::1"), Some("localhost"));
+    assert_eq!(client_of(&configuration, "192.0.2.1"), None);
+    let bob = configuration.users.look_up(b"bob").expect("bob is a user");
+    assert_eq!(&**bob.password, b"hello");
+    assert_eq!(&*bob.reply, b"\x12\x0dHello, bob.");
+    assert_eq!(configuration.server(ServerId(0)).new[0].action, Action::AuthenticateUsers);
+    assert_eq!(configuration.runtime, RuntimeSettings { workers: 2, ..RuntimeSettings::default() });
+    assert_eq!(configuration.protocol, Protocol::default());
+    assert!(configuration.log.requests && configuration.log.format == LogFormat::Text);
+    let messages: Vec<_> = warnings.iter().map(|warning| &*warning.message).collect();
+    assert_eq!(messages, ["a `secret` of 12 octets or fewer can be guessed; use 16 or more"]);
+}
+
+#[test]
+fn every_key_that_is_built_does_something() {
+    let (configuration, warnings) = parsed(
+        r#"
+        log = { requests = false, format = "text" }
+        [runtime]
+        network_threads = 2
+        workers = 0x3
+        signal = "announce"
+        ring_slots = 64
+        requests_max = 16_384
+        receive_buffer_octets = 65_536
+        dedup_entries_max = 1000
+        replies_octets_max = 1_000_000
+        [protocol]
+        reject_delay = "0s"
+        delayed_rejects_max = 5
+        request_timeout = "5s"
+        dedup_lifetime = "100ms"
+        [[listen]]
+        name = "all"
+        transport = "udp"
+        address = "0.0.0.0:0"
+        packets = "access"
+        server = "second"
+        [[client]]
+        name = "rotating"
+        network = "192.0.2.0/24"
+        secret = ["a secret of many octets", "an older secret"]
+        require_message_authenticator = true
+        limit_proxy_state = false
+        [[client]]
+        name = "inner"
+        network = ["192.0.2.9", "2001:db8::/32"]
+        secret = "a secret of many octets"
+        require_message_authenticator = true
+        [[user]]
+        name = "ann"
+        password = "x"
+        reply = { Session-Timeout = 3600, Class = "0x01ff", Reply-Message = ["a", "b"], Service-Type = "Framed-User" }
+        [[server]]
+        name = "first"
+        [[server.new]]
+        reject = true
+        set_reply = { Reply-Message = "no" }
+        [[server]]
+        name = "second"
+        [[server.new]]
+        accept = true
+        "#,
+    );
+    assert!(warnings.is_empty(), "{warnings}");
+    assert_eq!(
+        configuration.runtime,
+        RuntimeSettings {
+            network_threads: 2,
+            workers: 3,
+            ring_slots: 64,
+            requests_max: 16_384,
+            receive_buffer_octets: 65_536,
+            dedup_entries_max: 1_000,
+            replies_octets_max: 1_000_000,
+        }
+    );
+    assert_eq!(
+        configuration.protocol,
+        Protocol {
+            reject_delay: Duration::ZERO,
+            delayed_rejects_max: 5,
+            request_timeout: Duration::from_secs(5),
+            dedup_lifetime: Duration::from_millis(100),
+        }
+    );
+    assert_eq!(configuration.listeners[0].server, ServerId(1));
+    assert_eq!(configuration.listeners[0].packets, Packets::ACCESS);
+    assert_eq!(client_of(&configuration, "192.0.2.1"), Some("rotating"));
+    assert_eq!(client_of(&configuration, "192.0.2.9"), Some("inner"));
+    assert_eq!(client_of(&configuration, "2001:db8::1"), Some("inner"));
+    let (_, rotating) = configuration.clients.iter().next().expect("two clients");
+    assert!(rotating.require_message_authenticator && !rotating.limit_proxy_state);
+    let [newest, old] = [&b"a secret of many octets"[..], b"an older secret"]
+        .map(|octets| Secret::new(octets).expect("not empty"));
+    assert_eq!(rotating.secrets, Secrets::rotating(newest, old));
+    // Attributes go in the order of the text.
+    let ann = configuration.users.look_up(b"ann").expect("ann is a user");
+    let expected = b"\x1b\x06\x00\x00\x0e\x10\x19\x04\x01\xff\x12\x03a\x12\x03b\x06\x06\x00\x00\x00\x02";
+    assert_eq!(&*ann.reply, expected);
+    let first = &configuration.servers[0].new[0];
+    assert_eq!((first.action, &*first.set_reply), (Action::Reject, &b"\x12\x04no"[..]));
+    assert_eq!(configuration.servers[1].new[0].action, Action::Accept);
+    assert!(!configuration.log.requests);
+}
+
+#[test]
+fn workers_follow_the_cores_that_are_handed_in() {
+    let text = format!("{}[runtime]\nworkers = \"auto\"\n", default_text());
+    for (cores, workers) in [(0, 1), (1, 1), (7, 7), (1_000, 256)] {
+        let (configuration, _) = parse(&text, "x", Cores(cores)).expect("right");
+        assert_eq!(configuration.runtime.workers, workers);
+    }
+}
+
+#[test]
+fn unsigned_requests_on_a_public_address_are_warned_of_once() {
+    let text =
+        default_text().replace("127.0.0.1:1812", "0.0.0.0:1812").replace("testing123", "0123456789abcdef");
+    let second = "[[client]]\nname = \"nas\"\nnetwork = \"192.0.2.0/24\"\nsecret = \"0123456789abcdef\"\n";
+    let (_, warnings) = parsed(&format!("{text}{second}"));
+    let expected = "client \"localhost\" and 1 other may send unsigned Access-Requests, and \"authentication\" \
+                    listens on 0.0.0.0:1812: set `require_message_authenticator = true` where the client signs";
+    let messages: Vec<_> = warnings.iter().map(|warning| &*warning.message).collect();
+    assert_eq!(messages, [expected]);
+}
+
+#[test]
+fn a_file_without_clients_is_warned_of() {
+    let text = default_text().split("[[client]]").next().expect("what stands before").to_owned();
+    let (configuration, warnings) = parsed(&format!("{text}[[server]]\nname = \"default\"\n"));
+    assert!(configuration.clients.is_empty());
+    let expected = "ulna.toml:1:1: there is no [[client]]: every packet will be discarded";
+    assert_eq!(warnings.to_string(), expected);
+}
+
+#[test]
+fn a_hundred_thousand_clients_are_read() {
+    let mut text = default_text().to_owned();
+    for number in 0..100_000u32 {
+        let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 | number);
+        let client = format!(
+            "[[client]]\nname = \"nas-{number}\"\nnetwork = \"{address}\"\nsecret = \"0123456789abcdef\"\n"
+        );
+        text.push_str(&client);
+    }
+    let (configuration, _) = parsed(&text);
+    assert_eq!(client_of(&configuration, "10.1.134.159"), Some("nas-99999"));
+}
+
+/// Every name of the contract, each with a value that it will take one day. Each is either taken or refused as not
+/// built yet; none is unknown.
+#[test]
+fn no_name_of_the_contract_is_unknown() {
+    let text = r#"
+        include = ["conf.d/*.toml"]
+        [runtime]
+        network_threads = 0
+        workers = "auto"
+        dictionaries = []
+        signal = "announce"
+        ring_slots = 1024
+        requests_max = 16_384
+        linger_max = "50us"
+        linger_cpu = 5
+        receive_buffer_octets = 4_194_304
+        state_directory = "state"
+        [protocol]
+        reject_delay = "1s"
+        delayed_rejects_max = 10_000
+        request_timeout = "30s"
+        dedup_lifetime = "10s"
+        failures_max = 10
+        failure_window = "60s"
+        state_lifetime = "60s"
+        state_max = 100_000
+        [[listen]]
+        name = "auth"
+        transport = "udp"
+        address = ["0.0.0.0:1812", "[::]:1812"]
+        packets = ["access", "status", "accounting"]
+        server = "edge"
+        connected = false
+        [[client]]
+        name = "core-switch"
+        network = ["192.0.2.10/32"]
+        secret = "0123456789abcdef"
+        require_message_authenticator = true
+        limit_proxy_state = true
+        coa_address = "192.0.2.10:3799"
+        [[client_rule]]
+        name = "branches"
+        [[user]]
+        name = "bob"
+        password = "hello"
+        one_time_code = { totp = "BASE32" }
+        reply = { Session-Timeout = 3600 }
+        [[remote_server]]
+        name = "uni-1"
+        [[pool]]
+        name = "uni"
+        [[realm]]
+        name = "example.edu"
+        [[server]]
+        name = "edge"
+        ongoing = "other"
+        [[server.new]]
+        when = { realm = "example.edu" }
+        proxy = "uni"
+        set_request = { Operator-Name = "1example.org" }
+        set_session = { site = "campus" }
+        [[server.new]]
+        authenticate = "users"
+        [[server]]
+        name = "other"
+        [[server.ongoing]]
+        continue = true
+        [[server.reply]]
+        remove_reply = ["Tunnel-Private-Group-Id"]
+        [[server.accounting]]
+        store = "file"
+        [[server.coa]]
+        proxy = "client"
+        [accounting.file]
+        path = "accounting.jsonl"
+        [limits]
+        connections = 100_000
+        [log]
+        format = "text"
+        requests = true
+        [control]
+        socket = "ulna.sock"
+        [metrics]
+        address = "127.0.0.1:9812"
+    "#;
+    let errors = parse(text, "ulna.toml", Cores(2)).err().expect("much is not built yet");
+    let refused: Vec<&str> = errors
+        .iter()
+        .map(|finding| finding.message.strip_suffix(" is not built yet").unwrap_or(&finding.message))
+        .collect();
+    assert_eq!(
+        refused,
+        [
+            "`include`",
+            "`dictionaries`",
+            "`linger_max`",
+            "`linger_cpu`",
+            "`state_directory`",
+            "`failures_max`",
+            "`failure_window`",
+            "`state_lifetime`",
+            "`state_max`",
+            "`connected`",
+            "`coa_address`",
+            "`client_rule`",
+            "`one_time_code`",
+            "`remote_server`",
+            "`pool`",
+            "`realm`",
+            "`ongoing`",
+            "`when`",
+            "`proxy`",
+            "`set_request`",
+            "`set_session`",
+            "`ongoing`",
+            "`reply`",
+            "`accounting`",
+            "`coa`",
+            "`accounting`",
+            "`limits`",
+            "`control`",
+            "`metrics`",
+        ]
+    );
+}
+
+/// One change to a text.
+#[derive(Debug, Clone)]
+enum Change {
+    Remove(prop::sample::Index, usize),
+    Insert(prop::sample::Index, &'static str),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let piece = prop::sample::select(vec![
+        "\"",
+        "'",
+        "\"\"\"",
+        "[",
+        "]",
+        "[[",
+        "]]",
+        "{",
+        "}",
+        "=",
+        ".",
+        ",",
+        "\n",
+        "#",
+        "\\",
+        "x",
+        "5",
+        " ",
+        "\t",
+        "é",
+        "\u{feff}",
+        "\r",
+        "[[client]]\n",
+        "secret = ",
+        "[",
+        "true",
+        "-",
+    ]);
+    prop_oneof![
+        (any::<prop::sample::Index>(), 1..4usize).prop_map(|(place, count)| Change::Remove(place, count)),
+        (any::<prop::sample::Index>(), piece).prop_map(|(place, piece)| Change::Insert(place, piece)),
+    ]
+}
+
+/// The default configuration with secrets that stand out; or such ones on a line with much else.
+fn with_secrets(inline: bool) -> String {
+    if inline {
+        return r#"client = [{ secret = ["QSECRETQ", "QSECRETQ"], name = "a", network = "::1" }]
+            user = [{ name = "b", password = "QSECRETQ", reply = { Reply-Message = "x" } }] # QSECRETQ"#
+            .into();
+    }
+    default_text().replace("testing123", "QSECRETQSECRETQ").replace("hello", "QSECRETQ")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_damage_to_a_file_makes_it_tell_a_secret(inline: bool, changes in prop::collection::vec(change(), 1..4)) {
+        let mut text: Vec<char> = with_secrets(inline).chars().collect();
+        for change in changes {
+            match change {
+                Change::Remove(place, count) => {
+                    let place = place.index(text.len());
+                    text.drain(place..(place + count).min(text.len()));
+                }
+                Change::Insert(place, piece) => {
+                    let place = place.index(text.len());
+                    text.splice(place..place, piece.chars());
+                }
+            }
+        }
+        let text: String = text.into_iter().collect();
+        let said = match parse(&text, "ulna.toml", Cores(2)) {
+            Ok((_, warnings)) => warnings.to_string(),
+            Err(errors) => errors.to_string(),
+        };
+        prop_assert!(!said.contains("SECR"), "{}", said);
+    }
+
+    #[test]
+    fn any_text_is_parsed_or_refused_with_a_place(text in "[a-z\\[\\]{}=\"'.,#\\n\\r\\t \\\\é0-9_-]{0,80}") {
+        match parse(&text, "ulna.toml", Cores(2)) {
+            Ok(_) => prop_assert!(text.contains("listen")),
+            Err(errors) => prop_assert!(errors.iter().all(|finding| finding.place.is_some())),
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Each kind of wrong file, with the exact message and its place.
+
+use ulna_config::{Cores, default_text, parse};
+
+/// Everything reported of a text, as it is printed.
+fn printed(text: &str) -> String {
+    parse(text, "ulna.toml", Cores(2)).err().map_or("no error".into(), |errors| errors.to_string())
+}
+
+/// What is reported of lines added to the default configuration: line (counted from the first added), column and
+/// message of each.
+fn added(lines: &str) -> Vec<String> {
+    let before = default_text().lines().count();
+    let text = format!("{}{lines}", default_text());
+    let Err(errors) = parse(&text, "ulna.toml", Cores(2)) else { return vec!["no error".into()] };
+    errors
+        .iter()
+        .map(|finding| {
+            let place = finding.place.expect("a text has places");
+            let line = place.line.checked_sub(before).expect("the default configuration is not wrong");
+            format!("{line}:{}: {}", place.column, finding.message)
+        })
+        .collect()
+}
+
+#[test]
+fn errors_show_file_place_message_and_line_with_a_caret() {
+    let text = format!("{}[runtime]\nworkers = \"many\" # a comment\n", default_text());
+    let line = default_text().lines().count() + 2;
+    assert_eq!(
+        printed(&text),
+        format!(
+            "ulna.toml:{line}:11: `workers` must be a whole number from 1 to 256 or \"auto\", found \"many\"\n\
+             \u{20}   workers = \"many\" …\n\
+             \u{20}             ^"
+        )
+    );
+}
+
+#[test]
+fn all_errors_are_reported_in_the_order_of_the_text() {
+    assert_eq!(
+        added("[runtime]\nworkers = 0\n[protocol]\nreject_delay = 5\n[log]\nrequests = \"no\"\n"),
+        [
+            "2:11: `workers` must be a whole number from 1 to 256 or \"auto\", found 0",
+            "4:16: `reject_delay` must be a span of time such as \"30s\" (units: us, ms, s, m, h, d), found 5",
+            "6:12: `requests` must be true or false, found \"no\"",
+        ]
+    );
+}
+
+#[test]
+fn a_misspelt_secret_is_unknown_offers_the_nearest_and_is_not_shown() {
+    assert_eq!(
+        printed("[[client]]\nname = \"a\"\nnetwork = \"192.0.2.1\"\nsecrt = \"hunter2hunter2\"\n"),
+        "ulna.toml:1:1: there is no [[listen]]: nothing to serve\n\
+         ulna.toml:1:1: missing key `secret` in [[client]]\n\
+         \u{20}   [[client]]\n\
+         \u{20}   ^\n\
+         ulna.toml:4:1: unknown key `secrt` in [[client]], expected one of `name`, `network`, `secret`, \
+         `require_message_authenticator`, `limit_proxy_state`; did you mean `secret`?\n\
+         \u{20}   secrt …\n\
+         \u{20}   ^"
+    );
+}
+
+#[test]
+fn a_secret_before_the_error_on_its_line_is_masked() {
+    let text = "client = [{ secret = \"hunter2hunter2\", name = 5 }]";
+    let shown = "\u{20}   client = [{ secret = ***, name = 5 …\n\
+                 \u{20}                                    ^";
+    assert!(printed(text).contains(shown), "{}", printed(text));
+}
+
+#[test]
+fn unknown_tables_and_wrong_brackets() {
+    assert_eq!(
+        added("[listens]\n"),
+        [
+            "1:2: unknown key `listens` in the file, expected one of `runtime`, `protocol`, `listen`, `client`, \
+          `user`, `server`, `log`; did you mean `listen`?"
+        ]
+    );
+    assert_eq!(added("[[log]]\n"), ["1:3: `log` must be written as [log], found an array"]);
+    let text = "[client]\nname = \"a\"\n";
+    assert!(printed(text).contains("ulna.toml:1:2: `client` must be written as [[client]], found a table"));
+}
+
+#[test]
+fn runtime_ranges() {
+    assert_eq!(
+        added(
+            "[runtime]\nnetwork_threads = 65\nring_slots = 1000\nrequests_max = 2.5\nsignal = \"always\"\n\
+             receive_buffer_octets = -1\ndedup_entries_max = 0\nreplies_octets_max = \"64 MiB\"\n"
+        ),
+        [
+            "2:19: `network_threads` must be a whole number from 0 to 64, found 65",
+            "3:14: `ring_slots` must be a power of two from 2 to 65536, found 1000",
+            "4:16: `requests_max` must be a whole number from 1 to 1048576, found 2.5",
+            "5:10: `signal = \"always\"` is not built yet",
+            "6:25: `receive_buffer_octets` must be a whole number from 4096 to 1073741824, found -1",
+            "7:21: `dedup_entries_max` must be a whole number from 1 to 16777216, found 0",
+            "8:22: `replies_octets_max` must be a whole number from 65536 to 17179869184, found \"64 MiB\"",
+        ]
+    );
+}
+
+#[test]
+fn protocol_spans() {
+    assert_eq!(
+        added("[protocol]\nrequest_timeout = \"2h\"\ndedup_lifetime = \"10\"\ndelayed_rejects_max = true\n"),
+        [
+            "2:19: `request_timeout` must be from \"10ms\" to \"1h\", found \"2h\"",
+            "3:18: `dedup_lifetime` must be a span of time such as \"30s\" (units: us, ms, s, m, h, d), \
+             found \"10\"",
+            "4:23: `delayed_rejects_max` must be a whole number from 0 to 10000000, found true",
+        ]
+    );
+    assert_eq!(
+        added("[protocol]\nreject_delay = \"30s\"\n"),
+        ["2:16: `reject_delay` must be shorter than `request_timeout`"]
+    );
+}
+
+#[test]
+fn listeners() {
+    assert_eq!(
+        added(
+            "[[listen]]\nname = \"\"\ntransport = \"tls\"\naddress = [\"127.0.0.1\", \"[::ffff:192.0.2.1]:1812\"]\n\
+             packets = [\"acess\", \"coa\"]\nserver = \"defualt\"\n"
+        ),
+        [
+            "2:8: `name` must be text of 1 to 253 octets without control characters, found \"\"",
+            "3:13: `transport = \"tls\"` is not built yet",
+            "4:12: `address` must be an address with port such as \"0.0.0.0:1812\" or \"[::]:1812\", found \
+             \"127.0.0.1\"",
+            "4:25: `address` must be written as IPv4, \"192.0.2.1:1812\", found \"[::ffff:192.0.2.1]:1812\"",
+            "5:12: `packets` must be one of \"access\", \"accounting\", \"status\", found \"acess\"",
+            "5:21: `packets = \"coa\"` is not built yet",
+            "6:10: `server` must be the name of a [[server]], found \"defualt\"; did you mean \"default\"?",
+        ]
+    );
+    assert_eq!(
+        added("[[listen]]\nname = \"authentication\"\naddress = \"127.0.0.1:1812\"\npackets = []\n"),
+        [
+            "1:1: missing key `server` in [[listen]]",
+            "2:8: listener \"authentication\" is defined twice",
+            "3:11: 127.0.0.1:1812 is already listened on by \"authentication\"",
+            "4:11: `packets` must be an array of \"access\", \"accounting\", \"status\", found an empty array",
+        ]
+    );
+}
+
+#[test]
+fn clients_and_their_networks() {
+    assert_eq!(
+        added(
+            "[[client]]\nname = \"localhost\"\nnetwork = [\"192.0.2.1/24\", \"x\", \"::/129\"]\n\
+             secret = \"0123456789abcdef\"\n"
+        ),
+        [
+            "2:8: client \"localhost\" is defined twice",
+            "3:12: `network` \"192.0.2.1/24\": host bits are set; the network is \"192.0.2.0/24\"",
+            "3:28: `network` must be a network such as \"192.0.2.0/24\" or \"2001:db8::/32\", or an address, \
+             found \"x\"",
+            "3:33: `network` \"::/129\": the prefix length must be 0 to 128",
+        ]
+    );
+    assert_eq!(
+        added("[[client]]\nname = \"b\"\nnetwork = \"::1\"\nsecret = \"0123456789abcdef\"\n"),
+        ["3:11: network ::1/128 of client \"b\" already belongs to client \"localhost\""]
+    );
+    assert_eq!(
+        added("[[client]]\nnetwork = []\nsecret = \"0123456789abcdef\"\nlimit_proxy_state = \"auto\"\n"),
+        [
+            "1:1: missing key `name` in [[client]]",
+            "2:11: `network` must be a network such as \"192.0.2.0/24\", or an array of them, found an empty array",
+            "4:21: `limit_proxy_state` must be true or false, found \"auto\"",
+        ]
+    );
+}
+
+/// The one error of a client with this secret.
+fn secret_error(secret: &str) -> String {
+    let errors = added(&format!("[[client]]\nname = \"b\"\nnetwork = \"192.0.2.1\"\nsecret = {secret}\n"));
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors[0].clone()
+}
+
+#[test]
+fn secrets_are_texts_and_never_empty() {
+    // checklist 6
+    assert_eq!(secret_error("\"\""), "4:1: `secret` must not be empty");
+    assert_eq!(secret_error("[\"0123456789abcdef\", \"\"]"), "4:1: `secret` must not be empty");
+    let expected = "4:1: `secret` must be a text, or [NEW, OLD] while rotating, found";
+    assert_eq!(secret_error("5"), format!("{expected} a whole number"));
+    assert_eq!(secret_error("[\"0123456789abcdef\"]"), format!("{expected} an array of 1"));
+    assert_eq!(secret_error("{ hunter2 = 5 }"), format!("{expected} a table"));
+    let later = "4:1: a `secret` from elsewhere than this file is not built yet";
+    assert_eq!(secret_error("{ file = \"x\" }"), later);
+    assert_eq!(secret_error("{ env = \"X\" }"), later);
+    assert_eq!(secret_error("[5, \"x\"]"), "4:1: a `secret` must be a text, found a whole number");
+}
+
+#[test]
+fn users_and_replies() {
+    assert_eq!(
+        added(
+            "[[user]]\nname = \"bob\"\npassword = 5\nreply = { Sesion-Timeout = 5, Session-Timeout = \"soon\", \
+             Proxy-State = \"x\", Tunnel-Password = \"hunter2\", Reply-Message = [\"a\", []] }\n"
+        ),
+        [
+            "2:8: user \"bob\" is defined twice",
+            "3:1: `password` must be a text of 1 to 128 octets, found a whole number",
+            "4:11: unknown attribute `Sesion-Timeout`; did you mean `Session-Timeout`?",
+            "4:49: `Session-Timeout` expects a whole number from 0 to 4294967295, found \"soon\"",
+            "4:57: `Proxy-State` cannot be set: it is ulna's own to write",
+            "4:94: `Tunnel-Password` expects no value: encrypted attributes are not built yet",
+            "4:127: `Reply-Message` expects a text or a whole number, found an array",
+        ]
+    );
+    assert_eq!(
+        added(
+            "[[user]]\nname = \"a\"\npassword = \"\"\n[[user]]\nname = \"b\"\npassword = { argon2 = \"x\" }\n"
+        ),
+        [
+            "3:1: `password` must be a text of 1 to 128 octets, found an empty text",
+            "6:1: a `password` that is not a text is not built yet",
+        ]
+    );
+}
+
+#[test]
+fn a_reply_that_fits_no_packet_is_refused() {
+    let message = format!("\"{}\"", "x".repeat(253));
+    let messages = vec![message; 16].join(", ");
+    assert_eq!(
+        added(&format!(
+            "[[user]]\nname = \"a\"\npassword = \"b\"\nreply = {{ Reply-Message = [{messages}] }}\n"
+        )),
+        ["4:1: `reply` has 4080 octets of attributes, a packet has room for 4058"]
+    );
+}
+
+#[test]
+fn rules_have_one_action_and_are_reached() {
+    assert_eq!(
+        added(
+            "[[server]]\nname = \"s\"\n[[server.new]]\naccept = true\nreject = true\n[[server.new]]\n\
+             [[server.new]]\nauthenticate = \"mac\"\n"
+        ),
+        [
+            "5:1: a rule has one action, found `accept` and `reject`",
+            "6:1: rule 2 is never reached: rule 1 of this server has no `when` and always matches",
+            "6:1: the rule needs an action: `accept`, `reject` or `authenticate`",
+            "7:1: rule 3 is never reached: rule 1 of this server has no `when` and always matches",
+            "8:16: `authenticate = \"mac\"` is not built yet",
+        ]
+    );
+    assert_eq!(
+        added("[[server]]\nname = \"default\"\n[[server.new]]\naccept = false\nwhen = { realm = \"x\" }\n"),
+        [
+            "2:8: server \"default\" is defined twice",
+            "4:10: `accept` must be true, found false",
+            "5:1: `when` is not built yet",
+        ]
+    );
+    // A rule with `when` may fail to match, so the next is reached; an action that is not built yet is one.
+    assert_eq!(
+        added(
+            "[[server]]\nname = \"s\"\n[[server.new]]\nwhen = {}\nproxy = \"x\"\n[[server.new]]\nreject = true\n"
+        ),
+        ["4:1: `when` is not built yet", "5:1: `proxy` is not built yet"]
+    );
+}
+
+#[test]
+fn log_formats() {
+    assert_eq!(added("[log]\nformat = \"json\"\n"), ["2:10: `format = \"json\"` is not built yet"]);
+    assert_eq!(added("[log]\nformat = \"xml\"\n"), ["2:10: `format` must be \"text\", found \"xml\""]);
+}
+
+#[test]
+fn what_is_not_toml_is_placed_and_shows_no_value() {
+    let text = "[[client]]\nname = \"a\"\nsecret = hunter2\n";
+    let printed = printed(text);
+    assert!(printed.starts_with("ulna.toml:3:10: not TOML: "), "{printed}");
+    assert!(printed.ends_with("\n    secret = …\n             ^"), "{printed}");
+    let twice = self::printed("[log]\nrequests = true\nrequests = false\n");
+    assert_eq!(twice, "ulna.toml:3:1: not TOML: duplicate key\n    requests = …\n    ^");
+}
+
+#[test]
+fn columns_count_characters_and_tabs_keep_the_caret_in_place() {
+    let text = format!("{}[log]\n\tformat\t=\t\"é\" # ü\n", default_text());
+    assert!(printed(&text).ends_with("\n    \tformat\t=\t\"é\" …\n    \t      \t \t^"), "{}", printed(&text));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let path = std::path::Path::new("no such directory/ulna.toml");
+    let error = ulna_config::load(path, Cores(1)).err().expect("there is none").to_string();
+    assert!(error.starts_with("no such directory/ulna.toml: cannot be read: "), "{error}");
+}
+
+#[test]
+fn a_file_that_is_not_utf_8_is_refused() {
+    let path = std::env::temp_dir().join(format!("ulna-config-test-{}.toml", std::process::id()));
+    std::fs::write(&path, b"# caf\xe9\n").expect("the temporary directory can be written");
+    let error = ulna_config::load(&path, Cores(1)).err().map(|errors| errors.to_string());
+    std::fs::remove_file(&path).expect("it was just written");
+    let expected = format!("{}: is not UTF-8: the octet at offset 5 begins no character", path.display());
+    assert_eq!(error, Some(expected));
+}
+
+#[test]
+fn a_file_of_nothing_has_nothing_to_serve() {
+    assert_eq!(printed(""), "ulna.toml:1:1: there is no [[listen]]: nothing to serve");
+}

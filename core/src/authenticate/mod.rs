@@ -1,0 +1,42 @@
+//! Whether a user is who they claim to be: PAP and CHAP against the users of the configuration.
+//!
+//! RFC 2865 §2.2, §5.2 and §5.3. Passwords are compared in constant time and never leave this room.
+
+pub mod users;
+
+use self::users::{User, Users};
+use crate::packet::hidden::{USER_PASSWORD_OCTETS_MAX, reveal_user_password};
+use crate::packet::{Framed, Landmark, Secret, chap};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+/// What became of a check.
+pub enum Checked<'u> {
+    /// The password is that of this user.
+    Matches(&'u User),
+    /// No such user, no password that could be checked, or a wrong one: who asks does not learn which.
+    Fails,
+}
+
+/// Checks the credentials of an Access-Request; `secret` is the one that hides its User-Password.
+pub fn check<'u>(users: &'u Users, framed: &Framed<'_>, secret: &Secret) -> Checked<'u> {
+    let user = framed.value(Landmark::UserName).and_then(|name| users.look_up(name));
+    let Some(user) = user else { return Checked::Fails };
+    // RFC 2865 §4.1: a request has either of the two; should it have both, the one that is harder to forge decides.
+    let matches = if let Some(chap_password) = framed.value(Landmark::ChapPassword) {
+        chap::chap_matches(chap_password, framed.chap_challenge(), &user.password)
+    } else if let Some(hidden) = framed.value(Landmark::UserPassword) {
+        pap_matches(hidden, secret, framed.authenticator(), &user.password)
+    } else {
+        false
+    };
+    if matches { Checked::Matches(user) } else { Checked::Fails }
+}
+
+fn pap_matches(hidden: &[u8], secret: &Secret, request_authenticator: &[u8; 16], password: &[u8]) -> bool {
+    let mut clear = [0; USER_PASSWORD_OCTETS_MAX];
+    let matches = reveal_user_password(hidden, secret, request_authenticator, &mut clear)
+        .is_ok_and(|given| given.ct_eq(password).into());
+    clear.zeroize();
+    matches
+}

@@ -1,0 +1,104 @@
+//! The users of the configuration, found by name, octet for octet (RFC 2865 §5.1).
+
+use crate::seed::Seed;
+use crate::table::Table;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use zeroize::Zeroizing;
+
+/// Users by name. Made once, then only read.
+pub struct Users(Table<Box<[u8]>, User>);
+
+/// What is known of one user.
+#[derive(Clone)]
+pub struct User {
+    /// In clear, wiped when dropped: CHAP needs it so (RFC 1994 §2.1). 1 to 128 octets (RFC 2865 §5.2).
+    pub password: Zeroizing<Box<[u8]>>,
+    /// Attribute octets (Type, Length, Value, one after the other) of an Access-Accept; at most
+    /// [`REPLY_OCTETS_MAX`](crate::configuration::REPLY_OCTETS_MAX).
+    pub reply: Box<[u8]>,
+}
+
+/// Two users have this name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DuplicateUser(pub Box<[u8]>);
+
+impl fmt::Display for DuplicateUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "user \"{}\" is defined twice", self.0.escape_ascii())
+    }
+}
+
+impl core::error::Error for DuplicateUser {}
+
+impl Users {
+    /// A table of these users, its hash keyed from `seed`.
+    ///
+    /// # Errors
+    /// When a name stands there twice.
+    pub fn new(users: Vec<(Box<[u8]>, User)>, seed: &Seed) -> Result<Users, DuplicateUser> {
+        let mut table = Table::new(users.len(), &seed.fork("users"));
+        for (name, user) in users {
+            if table.get(&name).is_some() {
+                return Err(DuplicateUser(name));
+            }
+            assert!(table.insert(name, user).is_ok(), "the table was made for all of them");
+        }
+        Ok(Users(table))
+    }
+
+    /// The user of that name, compared octet for octet: letter case counts, and no realm is stripped.
+    pub fn look_up(&self, name: &[u8]) -> Option<&User> {
+        self.0.get(name)
+    }
+
+    /// How many users there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("reply", &self.reply).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::vec;
+
+    fn user(password: &[u8]) -> User {
+        User { password: Zeroizing::new(password.into()), reply: [].into() }
+    }
+
+    #[test]
+    fn users_are_found_octet_for_octet() {
+        let entries = vec![(b"bob"[..].into(), user(b"hello")), (b"Bob"[..].into(), user(b"other"))];
+        let users = Users::new(entries, &Seed::new([1; 32])).expect("two names");
+        assert_eq!(users.look_up(b"bob").map(|user| &**user.password), Some(&b"hello"[..]));
+        assert_eq!(users.look_up(b"Bob").map(|user| &**user.password), Some(&b"other"[..]));
+        assert!(users.look_up(b"bob@example.org").is_none());
+        assert_eq!(users.len(), 2);
+    }
+
+    #[test]
+    fn a_name_stands_once() {
+        let entries = vec![(b"bob"[..].into(), user(b"hello")), (b"bob"[..].into(), user(b"other"))];
+        let error = Users::new(entries, &Seed::new([1; 32])).err();
+        assert_eq!(error, Some(DuplicateUser(b"bob"[..].into())));
+    }
+
+    #[test]
+    fn a_password_is_never_printed() {
+        assert_eq!(format!("{:?}", user(b"hello")), "User { reply: [], .. }");
+    }
+}

@@ -1,0 +1,197 @@
+//! Everything that an operator decides, as plain data: what the configuration file becomes.
+//!
+//! Holds no file names and no text to be read later; makes no decisions. Its bounds are checked where it is made.
+
+use crate::authenticate::users::Users;
+use crate::client::Clients;
+use crate::policy::{ServerId, VirtualServer};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+/// Room for configured attributes in a reply: 4 096 octets (RFC 2865 §3) less the header and the
+/// Message-Authenticator. What a request's Proxy-States need comes off that, and is known only then.
+pub const REPLY_OCTETS_MAX: usize = 4096 - 20 - 18;
+
+/// A whole configuration. Shared by all threads, never changed.
+pub struct Configuration {
+    /// Threads, rings and memory.
+    pub runtime: RuntimeSettings,
+    /// Times and bounds of the protocol.
+    pub protocol: Protocol,
+    /// One for each address that is listened on; a [`ListenerId`](crate::ListenerId) is a place here.
+    pub listeners: Vec<Listener>,
+    /// Who may speak.
+    pub clients: Clients,
+    /// Users with their passwords.
+    pub users: Users,
+    /// Virtual servers; a [`ServerId`] is a place here.
+    pub servers: Vec<VirtualServer>,
+    /// What is logged.
+    pub log: LogSettings,
+}
+
+impl Configuration {
+    /// How many network cores there are: network threads, or where these are joined with workers, workers.
+    pub fn network_cores(&self) -> usize {
+        if self.runtime.network_threads == 0 { self.runtime.workers } else { self.runtime.network_threads }
+    }
+
+    /// How many worker cores there are.
+    pub fn worker_cores(&self) -> usize {
+        self.runtime.workers
+    }
+
+    /// A virtual server by its number.
+    ///
+    /// # Panics
+    /// If the number is of another configuration.
+    pub fn server(&self, server: ServerId) -> &VirtualServer {
+        &self.servers[usize::from(server.0)]
+    }
+}
+
+/// How many cores the machine has. Handed in, so that the same file gives the same configuration in a simulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cores(pub usize);
+
+/// Threads, rings and memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeSettings {
+    /// Network threads, 0 to 64; 0: joined, each worker thread has a network core of its own.
+    pub network_threads: usize,
+    /// Worker threads, 1 to 256.
+    pub workers: usize,
+    /// Messages in a ring between two threads: a power of two, 2 to 65 536.
+    pub ring_slots: usize,
+    /// Requests in progress per network thread and worker, 1 to 1 048 576.
+    pub requests_max: usize,
+    /// Of each listening socket, 4 096 to 1 GiB.
+    pub receive_buffer_octets: usize,
+    /// Requests, in progress or answered, that a network thread remembers; 1 to 16 777 216.
+    pub dedup_entries_max: usize,
+    /// Octets of cached replies that a network thread keeps; 65 536 to 16 GiB.
+    pub replies_octets_max: usize,
+}
+
+impl Default for RuntimeSettings {
+    /// Joined threads, one worker; all else as the configuration's defaults.
+    fn default() -> Self {
+        RuntimeSettings {
+            network_threads: 0,
+            workers: 1,
+            ring_slots: 1024,
+            requests_max: 16_384,
+            receive_buffer_octets: 4_194_304,
+            dedup_entries_max: 131_072,
+            replies_octets_max: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Times and bounds of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protocol {
+    /// How long an Access-Reject of our own waits, against guessing; less than `request_timeout`.
+    pub reject_delay: Duration,
+    /// Rejects that wait at one time, per worker; further ones are discarded by name.
+    pub delayed_rejects_max: usize,
+    /// After which a request without an answer is given up.
+    pub request_timeout: Duration,
+    /// How long an answered request is remembered for its duplicates (RFC 5080 §2.2.2).
+    pub dedup_lifetime: Duration,
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        Protocol {
+            reject_delay: Duration::from_secs(1),
+            delayed_rejects_max: 10_000,
+            request_timeout: Duration::from_secs(30),
+            dedup_lifetime: Duration::from_secs(10),
+        }
+    }
+}
+
+/// One address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The operator's name; the addresses of one `[[listen]]` share it.
+    pub name: Box<str>,
+    /// The address and port; port 0 lets the system choose one.
+    pub address: SocketAddr,
+    /// Which packets it takes.
+    pub packets: Packets,
+    /// Whose rules hold.
+    pub server: ServerId,
+}
+
+/// A set of kinds of packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Packets(u8);
+
+impl Packets {
+    /// None.
+    pub const NONE: Packets = Packets(0);
+    /// Access-Request (RFC 2865).
+    pub const ACCESS: Packets = Packets(1);
+    /// Accounting-Request (RFC 2866).
+    pub const ACCOUNTING: Packets = Packets(2);
+    /// Status-Server (RFC 5997).
+    pub const STATUS: Packets = Packets(4);
+
+    /// Those of either.
+    #[must_use]
+    pub const fn with(self, other: Packets) -> Packets {
+        Packets(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are among these.
+    pub const fn contains(self, other: Packets) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// One line per finished request.
+    pub requests: bool,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        LogSettings { requests: true, format: LogFormat::Text }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_a_set() {
+        let both = Packets::ACCESS.with(Packets::STATUS);
+        assert!(both.contains(Packets::ACCESS) && both.contains(Packets::STATUS));
+        assert!(
+            !both.contains(Packets::ACCOUNTING) && !both.contains(Packets::ACCESS.with(Packets::ACCOUNTING))
+        );
+        assert!(!Packets::NONE.contains(Packets::STATUS));
+    }
+
+    #[test]
+    fn a_configuration_may_be_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Configuration>();
+    }
+}

@@ -1,0 +1,151 @@
+//! What an operator reads: how often each thing happened in one core.
+//!
+//! A counter has one writer, the thread that runs the core, and any number of readers; it costs that writer a plain
+//! load and store. Every packet and every request ends in exactly one of them:
+//!
+//! - per packet: `received` = `strays_sent` + `status_answered` + `duplicates_resent` + `duplicates_in_progress`
+//!   + discards of packets + `accepted`, where an owner counts a stray that it takes as received;
+//! - per request: `accepted` = `answered` + `superseded` + discards of requests + in progress.
+
+use crate::discard::Discard;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts up; gauges also count down.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the thread that owns the core may call this.
+    pub fn add(&self, n: u64) {
+        // Relaxed, and no read-modify-write: one writer, and readers need no order with anything else.
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Adds one.
+    pub fn up(&self) {
+        self.add(1);
+    }
+
+    /// Takes one off a gauge.
+    pub fn down(&self) {
+        let value = self.0.load(Ordering::Relaxed);
+        assert!(value > 0, "a gauge never goes below zero");
+        self.0.store(value - 1, Ordering::Relaxed);
+    }
+
+    /// Notes a new reading of something that is counted elsewhere.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value now.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($(#[doc = $outer:literal])* $name:ident { $($(#[doc = $doc:literal])+ $field:ident,)+ }) => {
+        $(#[doc = $outer])*
+        #[derive(Debug)]
+        #[repr(align(128))]
+        pub struct $name {
+            $($(#[doc = $doc])+ pub $field: Counter,)+
+            /// Discards by reason: of packets in a network core, of requests that it had accepted, too.
+            pub discarded: [Counter; Discard::COUNT],
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name { $($field: Counter::default(),)+ discarded: core::array::from_fn(|_| Counter::default()) }
+            }
+        }
+
+        impl $name {
+            /// Name and value of each counter but the discards, in the order of declaration.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+                [$((stringify!($field), self.$field.value()),)+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Counters of one [`Network`](crate::network::Network).
+    NetworkCounters {
+        /// Datagrams read, and strays taken from other network threads.
+        received,
+        /// Datagrams passed on to the network thread that owns their connection.
+        strays_sent,
+        /// Of the received, strays that another network thread had read.
+        strays_taken,
+        /// Status-Server requests answered.
+        status_answered,
+        /// Duplicates answered with the reply that was kept.
+        duplicates_resent,
+        /// Duplicates of requests that a worker still has.
+        duplicates_in_progress,
+        /// Requests given to a worker.
+        accepted,
+        /// Requests without Message-Authenticator among them (RFC 2865 Access-Requests that nothing protects).
+        accepted_unsigned,
+        /// Requests verified under the old one of two secrets.
+        verified_by_old_secret,
+        /// Requests that got their reply.
+        answered,
+        /// Requests that a newer one with the same Identifier displaced.
+        superseded,
+        /// Gauge: requests that a worker has.
+        in_progress,
+        /// Gauge: rejects that wait for their time.
+        delayed_rejects,
+        /// Gauge: live entries of the dedup table.
+        dedup_entries,
+        /// Kept replies given up before their lifetime for want of room.
+        replies_evicted,
+        /// Replies that did not fit into the reply store.
+        replies_not_kept,
+        /// Packet buffers made, of either class.
+        buffers_made,
+        /// Gauge: packet buffers that are in use.
+        buffers_lent,
+        /// Notices of duplicates or superseded requests that found their ring full.
+        notices_dropped,
+    }
+}
+
+counters! {
+    /// Counters of one [`Worker`](crate::worker::Worker).
+    WorkerCounters {
+        /// Requests taken up.
+        requests,
+        /// Decisions made: policy ran to its end.
+        decisions,
+        /// Access-Accepts made.
+        accepts,
+        /// Access-Rejects made.
+        rejects,
+        /// Notices about requests that had been finished before.
+        late_notices,
+        /// Buffers made for replies that did not fit into their request's buffer.
+        reply_buffers_made,
+        /// Gauge: of these, how many are with a network thread.
+        reply_buffers_lent,
+        /// Gauge: completions that wait for room in their ring.
+        completions_waiting,
+    }
+}
+
+impl NetworkCounters {
+    /// Counts one discard.
+    pub fn discard(&self, reason: Discard) {
+        self.discarded[reason as usize].up();
+    }
+}
+
+impl WorkerCounters {
+    /// Counts one discard.
+    pub fn discard(&self, reason: Discard) {
+        self.discarded[reason as usize].up();
+    }
+}

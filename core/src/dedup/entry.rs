@@ -1,0 +1,167 @@
+//! One remembered request, what it is told by, and the lists that order entries by time.
+
+use super::reply_store::StoredReply;
+use crate::path::{Path, WorkerId};
+use crate::seeded::{self, Bug};
+use crate::time::Instant;
+
+use core::net::SocketAddr;
+
+/// The 16 octets of a Request Authenticator.
+pub type Authenticator = [u8; 16];
+
+const KEY_OCTETS: usize = 47;
+
+/// What requests of one connection are told apart by: both addresses and ports, code, Identifier, signed or not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Key([u8; KEY_OCTETS]);
+
+impl Key {
+    /// The key of a request that came this way.
+    pub fn new(path: &Path, code: u8, identifier: u8, signed: bool) -> Self {
+        let mut octets = [0; KEY_OCTETS];
+        write_address(&mut octets[..22], path.remote);
+        write_address(&mut octets[22..44], path.local);
+        if seeded::is(Bug::DedupKeyWithoutPort) {
+            octets[16..18].fill(0);
+        }
+        octets[44] = code;
+        octets[45] = identifier;
+        octets[46] = u8::from(signed);
+        Key(octets)
+    }
+
+    /// Whether the request was verified.
+    pub fn signed(&self) -> bool {
+        self.0[46] != 0
+    }
+
+    pub(super) fn octets(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl core::fmt::Debug for Key {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Key(code {}, Identifier {}, signed {})", self.0[44], self.0[45], self.signed())
+    }
+}
+
+/// Address, port and, where a link-local address needs it, scope: 22 octets.
+fn write_address(out: &mut [u8], address: SocketAddr) {
+    let (octets, scope) = match address {
+        SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped().octets(), 0),
+        SocketAddr::V6(v6) => (v6.ip().octets(), v6.scope_id()),
+    };
+    out[..16].copy_from_slice(&octets);
+    out[16..18].copy_from_slice(&address.port().to_be_bytes());
+    out[18..22].copy_from_slice(&scope.to_be_bytes());
+}
+
+/// How far a request is.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// The entry is not in use.
+    Free,
+    /// A worker has it.
+    WithWorker {
+        worker: WorkerId,
+        /// The number of the message that told the worker of a duplicate last.
+        duplicate_sent: u64,
+    },
+    /// Its reject waits.
+    Delayed { reply: StoredReply },
+    /// It was answered.
+    Answered { reply: Option<StoredReply>, expires: Instant },
+}
+
+/// One entry of the slab.
+pub(super) struct Entry {
+    pub key: Key,
+    pub generation: u32,
+    pub request_authenticator: Authenticator,
+    pub progress: Progress,
+    /// Neighbours on the list of answered requests that the entry is on.
+    before: u32,
+    after: u32,
+}
+
+impl Entry {
+    pub fn free() -> Self {
+        Entry {
+            key: Key([0; KEY_OCTETS]),
+            generation: 0,
+            request_authenticator: [0; 16],
+            progress: Progress::Free,
+            before: NONE,
+            after: NONE,
+        }
+    }
+
+    pub fn expires(&self) -> Option<Instant> {
+        match self.progress {
+            Progress::Answered { expires, .. } => Some(expires),
+            Progress::Free | Progress::WithWorker { .. } | Progress::Delayed { .. } => None,
+        }
+    }
+}
+
+/// No neighbour.
+const NONE: u32 = u32::MAX;
+
+/// The lists, each in order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    AnsweredSigned,
+    AnsweredUnsigned,
+}
+
+impl List {
+    pub fn answered(signed: bool) -> List {
+        if signed { List::AnsweredSigned } else { List::AnsweredUnsigned }
+    }
+}
+
+/// First and last entry of each list.
+#[derive(Debug)]
+pub(super) struct Lists([(u32, u32); 2]);
+
+impl Default for Lists {
+    fn default() -> Self {
+        Lists([(NONE, NONE); 2])
+    }
+}
+
+impl Lists {
+    /// The oldest of a list.
+    pub fn front(&self, list: List) -> Option<u32> {
+        let front = self.0[list as usize].0;
+        (front != NONE).then_some(front)
+    }
+
+    /// Puts an entry that is on no list at the end of this one.
+    pub fn append(&mut self, entries: &mut [Entry], list: List, place: u32) {
+        let (front, back) = &mut self.0[list as usize];
+        entries[place as usize].before = *back;
+        entries[place as usize].after = NONE;
+        match *back {
+            NONE => *front = place,
+            last => entries[last as usize].after = place,
+        }
+        *back = place;
+    }
+
+    /// Takes an entry off the list that it is on.
+    pub fn remove(&mut self, entries: &mut [Entry], list: List, place: u32) {
+        let (front, back) = &mut self.0[list as usize];
+        let (before, after) = (entries[place as usize].before, entries[place as usize].after);
+        match before {
+            NONE => *front = after,
+            before => entries[before as usize].after = after,
+        }
+        match after {
+            NONE => *back = before,
+            after => entries[after as usize].before = before,
+        }
+    }
+}

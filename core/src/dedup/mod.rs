@@ -1,0 +1,411 @@
+//! Answers whether a verified request was seen before on its connection, and keeps its reply for duplicates.
+//!
+//! Knows no client and no policy. RFC 2865 §3, RFC 5080 §2.2.2: a request is the same as an earlier one when source
+//! address and port, the address it came to, code, Identifier and Request Authenticator are; the same Identifier with
+//! another authenticator is a new request in the place of the old one.
+//!
+//! Only verified packets come here. An Access-Request without Message-Authenticator has nothing that could be
+//! verified: such requests have entries of their own and never displace, or look up, those of signed ones.
+//!
+//! An entry's life: with a worker → (its reject is delayed →) answered, for the dedup lifetime → free.
+
+pub mod entry;
+pub mod reply_store;
+
+pub use self::entry::{Authenticator, Key};
+use self::entry::{Entry, List, Lists, Progress};
+use self::reply_store::ReplyStore;
+use crate::path::WorkerId;
+use crate::request::RequestHandle;
+use crate::seed::Seed;
+use crate::seeded::{self, Bug};
+use crate::table::{Full, Index};
+use crate::time::Instant;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// The requests of one network thread's connections, by key.
+pub struct Dedup {
+    index: Index,
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    lists: Lists,
+    replies: ReplyStore,
+    lifetime: Duration,
+}
+
+/// What is known of a request that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing.
+    Fresh,
+    /// It is a duplicate of one that a worker has.
+    InProgress(RequestHandle, WorkerId),
+    /// It is a duplicate of one whose reject waits for its time.
+    Delayed,
+    /// It is a duplicate of one whose reply is kept under this handle.
+    Answered(RequestHandle),
+    /// It is new, and takes the place of the one of this handle; that is with this worker, if it is.
+    Superseding(RequestHandle, Option<WorkerId>),
+}
+
+/// Whether a completion still finds its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The reply stands for duplicates.
+    Reply,
+    /// The request is answered, but there was no room for its reply.
+    Nothing,
+    /// A newer request has its place; the table is as it was.
+    Superseded,
+}
+
+impl Dedup {
+    /// A table for `entries_max` live requests and `replies_octets_max` octets of replies, kept for `lifetime`.
+    pub fn new(entries_max: usize, replies_octets_max: usize, lifetime: Duration, seed: &Seed) -> Self {
+        Dedup {
+            index: Index::new(entries_max, seed),
+            entries: Vec::with_capacity(entries_max),
+            free: Vec::with_capacity(entries_max),
+            lists: Lists::default(),
+            replies: ReplyStore::new(replies_octets_max),
+            lifetime,
+        }
+    }
+
+    /// Whether a request was seen before. Changes nothing.
+    pub fn look_up(&self, key: &Key, request_authenticator: &Authenticator) -> Seen {
+        let Some(place) = self.find(key) else { return Seen::Fresh };
+        let entry = &self.entries[place as usize];
+        let handle = RequestHandle { entry: place, generation: entry.generation };
+        let same = entry.request_authenticator == *request_authenticator
+            || seeded::is(Bug::DedupKeyWithoutAuthenticator);
+        match entry.progress {
+            Progress::Free => unreachable!("a free entry is not in the index"),
+            Progress::WithWorker { worker, .. } if same => Seen::InProgress(handle, worker),
+            Progress::WithWorker { worker, .. } => Seen::Superseding(handle, Some(worker)),
+            Progress::Delayed { .. } if same => Seen::Delayed,
+            Progress::Answered { .. } if same && !seeded::is(Bug::PolicyRunAgainOnRetransmit) => {
+                Seen::Answered(handle)
+            }
+            Progress::Delayed { .. } | Progress::Answered { .. } => Seen::Superseding(handle, None),
+        }
+    }
+
+    /// Notes that `worker` has the request from now on. What had this key before is forgotten, its handle stale.
+    ///
+    /// # Errors
+    /// `Full` when all entries are live and none may be given up for it.
+    pub fn begin(
+        &mut self,
+        key: &Key,
+        request_authenticator: &Authenticator,
+        worker: WorkerId,
+    ) -> Result<Began, Full<()>> {
+        let mut evicted = false;
+        let place = match self.find(key) {
+            Some(place) => {
+                self.retire(place);
+                place
+            }
+            None => {
+                if self.index.len() == self.entries.capacity() {
+                    evicted = self.evict(key.signed());
+                    if !evicted {
+                        return Err(Full(()));
+                    }
+                }
+                self.claim(key)
+            }
+        };
+        let entry = &mut self.entries[place as usize];
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.request_authenticator = *request_authenticator;
+        entry.progress = Progress::WithWorker { worker, duplicate_sent: 0 };
+        Ok(Began { handle: RequestHandle { entry: place, generation: entry.generation }, evicted })
+    }
+
+    /// Notes the reply to a request; it stands for the dedup lifetime from `now`.
+    pub fn answer(&mut self, handle: RequestHandle, reply: Option<&[u8]>, now: Instant) -> Kept {
+        if !self.is_with_worker(handle) {
+            return Kept::Superseded;
+        }
+        let reply = reply.and_then(|octets| self.replies.keep(octets));
+        let kept = if reply.is_some() { Kept::Reply } else { Kept::Nothing };
+        let list = List::answered(self.entries[handle.entry as usize].key.signed());
+        self.entries[handle.entry as usize].progress =
+            Progress::Answered { reply, expires: now + self.lifetime };
+        self.lists.append(&mut self.entries, list, handle.entry);
+        kept
+    }
+
+    /// Keeps a reply that must not be sent yet, until [`release`](Dedup::release).
+    pub fn delay(&mut self, handle: RequestHandle, reply: &[u8]) -> Kept {
+        if !self.is_with_worker(handle) {
+            return Kept::Superseded;
+        }
+        let Some(reply) = self.replies.keep(reply) else { return Kept::Nothing };
+        self.entries[handle.entry as usize].progress = Progress::Delayed { reply };
+        Kept::Reply
+    }
+
+    /// Notes that a delayed reply may go: it counts as answered from now on. False if it was superseded meanwhile.
+    pub fn release(&mut self, handle: RequestHandle, now: Instant) -> bool {
+        let entry = &mut self.entries[handle.entry as usize];
+        if entry.generation != handle.generation || !matches!(entry.progress, Progress::Delayed { .. }) {
+            return false;
+        }
+        let list = List::answered(entry.key.signed());
+        let Progress::Delayed { reply } = core::mem::replace(&mut entry.progress, Progress::Free) else {
+            unreachable!("it has just been seen to be delayed");
+        };
+        entry.progress = Progress::Answered { reply: Some(reply), expires: now + self.lifetime };
+        self.lists.append(&mut self.entries, list, handle.entry);
+        true
+    }
+
+    /// Forgets a request that ends without a reply, so that its retransmission starts anew; false if it was superseded.
+    pub fn forget(&mut self, handle: RequestHandle) -> bool {
+        let current = self.is_with_worker(handle);
+        if current {
+            self.free_entry(handle.entry);
+        }
+        current
+    }
+
+    /// The reply kept under a handle, and where its NAS is to get it.
+    pub fn reply(&self, handle: RequestHandle) -> Option<&[u8]> {
+        let entry = self.entries.get(handle.entry as usize)?;
+        match &entry.progress {
+            Progress::Answered { reply: Some(reply), .. } if entry.generation == handle.generation => {
+                Some(self.replies.octets(reply))
+            }
+            Progress::Answered { .. }
+            | Progress::Free
+            | Progress::WithWorker { .. }
+            | Progress::Delayed { .. } => None,
+        }
+    }
+
+    /// Which message to its worker told it of a duplicate last (0: none), to be set to the next one.
+    pub fn duplicate_sent(&mut self, handle: RequestHandle) -> Option<&mut u64> {
+        match &mut self.entries[handle.entry as usize].progress {
+            Progress::WithWorker { duplicate_sent, .. } => Some(duplicate_sent),
+            Progress::Free | Progress::Delayed { .. } | Progress::Answered { .. } => None,
+        }
+    }
+
+    /// Forgets up to `budget` replies whose lifetime is over.
+    pub fn expire(&mut self, now: Instant, budget: usize) {
+        let mut left = budget;
+        for list in [List::AnsweredSigned, List::AnsweredUnsigned] {
+            while let Some(place) = self.lists.front(list)
+                && left > 0
+                && self.entries[place as usize].expires().is_some_and(|expires| expires <= now)
+            {
+                self.retire(place);
+                self.free_entry(place);
+                left -= 1;
+            }
+        }
+    }
+
+    /// When the next kept reply expires.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        let expires = |list| self.lists.front(list).and_then(|place| self.entries[place as usize].expires());
+        [expires(List::AnsweredSigned), expires(List::AnsweredUnsigned)].into_iter().flatten().min()
+    }
+
+    /// How many requests and replies are live.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    fn find(&self, key: &Key) -> Option<u32> {
+        self.index.find(key.octets(), |place| self.entries[place as usize].key == *key)
+    }
+
+    fn is_with_worker(&self, handle: RequestHandle) -> bool {
+        let entry = &self.entries[handle.entry as usize];
+        entry.generation == handle.generation && matches!(entry.progress, Progress::WithWorker { .. })
+    }
+
+    /// A new entry for a key that has none; there is room.
+    fn claim(&mut self, key: &Key) -> u32 {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(Entry::free());
+            (self.entries.len() - 1) as u32
+        });
+        self.entries[place as usize].key = *key;
+        let entries = &self.entries;
+        self.index
+            .insert(key.octets(), place, |place| entries[place as usize].key.octets())
+            .expect("an entry is claimed only where there is room");
+        place
+    }
+
+    /// Drops an entry's reply and takes it off its list; it stays in the index.
+    fn retire(&mut self, place: u32) {
+        let entry = &mut self.entries[place as usize];
+        let signed = entry.key.signed();
+        let reply = match core::mem::replace(&mut entry.progress, Progress::Free) {
+            Progress::Free | Progress::WithWorker { .. } => None,
+            Progress::Delayed { reply } => Some(reply),
+            Progress::Answered { reply, .. } => {
+                self.lists.remove(&mut self.entries, List::answered(signed), place);
+                reply
+            }
+        };
+        if let Some(reply) = reply {
+            self.replies.forget(reply);
+        }
+    }
+
+    /// Takes an entry that is on no list out of the index.
+    fn free_entry(&mut self, place: u32) {
+        let entry = &mut self.entries[place as usize];
+        entry.progress = Progress::Free;
+        self.index.remove(entry.key.octets(), place);
+        self.free.push(place);
+    }
+
+    /// Gives the oldest kept reply up for a new request: an unsigned one first, a signed one only for a signed one.
+    fn evict(&mut self, for_signed: bool) -> bool {
+        let oldest = self
+            .lists
+            .front(List::AnsweredUnsigned)
+            .or_else(|| self.lists.front(List::AnsweredSigned).filter(|_| for_signed));
+        let Some(place) = oldest else { return false };
+        self.retire(place);
+        self.free_entry(place);
+        true
+    }
+}
+
+/// What [`Dedup::begin`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Began {
+    /// The request's name from now on.
+    pub handle: RequestHandle,
+    /// Whether another reply was given up for it before its time.
+    pub evicted: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::{ListenerId, Path, SocketId};
+
+    const LIFETIME: Duration = Duration::from_secs(10);
+    const WORKER: WorkerId = WorkerId(3);
+
+    fn table(entries_max: usize) -> Dedup {
+        Dedup::new(entries_max, 1 << 20, LIFETIME, &Seed::new([5; 32]))
+    }
+
+    fn key(port: u16, identifier: u8, signed: bool) -> Key {
+        let path = Path {
+            via: SocketId(0),
+            listener: ListenerId(0),
+            local: "192.0.2.1:1812".parse().unwrap(),
+            remote: core::net::SocketAddr::new("198.51.100.7".parse().unwrap(), port),
+        };
+        Key::new(&path, 1, identifier, signed)
+    }
+
+    fn seconds(n: u64) -> Instant {
+        Instant::from_nanoseconds(n * 1_000_000_000)
+    }
+
+    fn answered(dedup: &mut Dedup, key: &Key, authenticator: u8, now: Instant) -> RequestHandle {
+        let handle = dedup.begin(key, &[authenticator; 16], WORKER).unwrap().handle;
+        assert_eq!(dedup.answer(handle, Some(b"reply"), now), Kept::Reply);
+        handle
+    }
+
+    #[test]
+    fn exact_duplicate_finds_the_kept_reply() {
+        let mut dedup = table(8);
+        assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Fresh);
+        let handle = dedup.begin(&key(1, 9, true), &[1; 16], WORKER).unwrap().handle;
+        assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::InProgress(handle, WORKER));
+        assert_eq!(dedup.answer(handle, Some(b"reply"), seconds(1)), Kept::Reply);
+        assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Answered(handle));
+        assert_eq!(dedup.reply(handle), Some(&b"reply"[..]));
+    }
+
+    #[test]
+    fn another_port_identifier_or_signature_is_another_request() {
+        let mut dedup = table(8);
+        answered(&mut dedup, &key(1, 9, true), 1, seconds(0));
+        for other in [key(2, 9, true), key(1, 8, true), key(1, 9, false)] {
+            assert_eq!(dedup.look_up(&other, &[1; 16]), Seen::Fresh, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_authenticator_supersedes_and_makes_the_old_handle_stale() {
+        let mut dedup = table(8);
+        let old = dedup.begin(&key(1, 9, true), &[1; 16], WORKER).unwrap().handle;
+        assert_eq!(dedup.look_up(&key(1, 9, true), &[2; 16]), Seen::Superseding(old, Some(WORKER)));
+        let new = dedup.begin(&key(1, 9, true), &[2; 16], WORKER).unwrap().handle;
+        assert_eq!(dedup.answer(old, Some(b"late"), seconds(1)), Kept::Superseded);
+        assert!(!dedup.forget(old));
+        assert_eq!(dedup.answer(new, Some(b"reply"), seconds(1)), Kept::Reply);
+        assert_eq!(dedup.len(), 1);
+    }
+
+    #[test]
+    fn a_delayed_reply_is_kept_but_not_given_out() {
+        let mut dedup = table(8);
+        let handle = dedup.begin(&key(1, 9, true), &[1; 16], WORKER).unwrap().handle;
+        assert_eq!(dedup.delay(handle, b"reject"), Kept::Reply);
+        assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Delayed);
+        assert_eq!(dedup.reply(handle), None);
+        assert!(dedup.release(handle, seconds(1)));
+        assert!(!dedup.release(handle, seconds(1)));
+        assert_eq!(dedup.reply(handle), Some(&b"reject"[..]));
+    }
+
+    #[test]
+    fn replies_expire_after_their_lifetime_and_no_sooner() {
+        let mut dedup = table(8);
+        answered(&mut dedup, &key(1, 1, true), 1, seconds(0));
+        answered(&mut dedup, &key(1, 2, false), 1, seconds(3));
+        assert_eq!(dedup.next_expiry(), Some(seconds(10)));
+        dedup.expire(seconds(9), 100);
+        assert_eq!(dedup.len(), 2);
+        dedup.expire(seconds(10), 100);
+        assert_eq!((dedup.len(), dedup.next_expiry()), (1, Some(seconds(13))));
+        dedup.expire(seconds(13), 100);
+        assert!(dedup.is_empty());
+        assert_eq!(dedup.next_expiry(), None);
+    }
+
+    #[test]
+    fn a_full_table_gives_unsigned_replies_up_first_and_signed_ones_only_for_signed_requests() {
+        let mut dedup = table(2);
+        answered(&mut dedup, &key(1, 1, true), 1, seconds(0));
+        answered(&mut dedup, &key(1, 2, false), 1, seconds(1));
+        assert!(dedup.begin(&key(1, 3, false), &[1; 16], WORKER).unwrap().evicted);
+        assert_eq!(dedup.look_up(&key(1, 2, false), &[1; 16]), Seen::Fresh);
+        // The unsigned request in progress cannot be given up, the signed reply not for an unsigned request.
+        assert_eq!(dedup.begin(&key(1, 4, false), &[1; 16], WORKER), Err(Full(())));
+        assert!(dedup.begin(&key(1, 5, true), &[1; 16], WORKER).unwrap().evicted);
+        assert_eq!(dedup.look_up(&key(1, 1, true), &[1; 16]), Seen::Fresh);
+    }
+
+    #[test]
+    fn a_request_that_ends_without_reply_is_forgotten() {
+        let mut dedup = table(2);
+        let handle = dedup.begin(&key(1, 1, true), &[1; 16], WORKER).unwrap().handle;
+        assert!(dedup.forget(handle));
+        assert_eq!(dedup.look_up(&key(1, 1, true), &[1; 16]), Seen::Fresh);
+        assert_eq!(dedup.answer(handle, Some(b"late"), seconds(1)), Kept::Superseded);
+    }
+}

@@ -1,0 +1,87 @@
+//! What happened, as data: one event for each finished request and each discarded packet.
+//!
+//! An event is of fixed size and owns no memory, so that noting one allocates nothing; the driver renders it to text
+//! elsewhere. It never holds a secret, a password, a key or a State.
+
+use crate::client::ClientId;
+use crate::discard::Discard;
+use crate::path::ListenerId;
+use crate::time::Instant;
+use core::net::SocketAddr;
+
+/// Octets of a User-Name that an event keeps.
+pub const NAME_OCTETS_MAX: usize = 63;
+
+/// A User-Name as received, cut at [`NAME_OCTETS_MAX`].
+#[derive(Clone, Copy)]
+pub struct ShortName {
+    length: u8,
+    octets: [u8; NAME_OCTETS_MAX],
+}
+
+impl ShortName {
+    /// The first octets of `name`.
+    pub fn new(name: &[u8]) -> Self {
+        let length = name.len().min(NAME_OCTETS_MAX);
+        let mut octets = [0; NAME_OCTETS_MAX];
+        octets[..length].copy_from_slice(&name[..length]);
+        ShortName { length: length as u8, octets }
+    }
+
+    /// The octets kept; any octet may stand here, so a log escapes them.
+    pub fn octets(&self) -> &[u8] {
+        &self.octets[..usize::from(self.length)]
+    }
+}
+
+impl core::fmt::Debug for ShortName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "\"{}\"", self.octets().escape_ascii())
+    }
+}
+
+/// How a request ended, as its worker saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Access-Accept.
+    Accept,
+    /// Access-Reject.
+    Reject,
+    /// No answer, for this reason.
+    Discarded(Discard),
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, Copy)]
+pub enum Event {
+    /// A worker has finished a request.
+    Finished {
+        /// When it was read from its socket.
+        received: Instant,
+        /// When the worker was done with it.
+        finished: Instant,
+        /// Where it came from.
+        remote: SocketAddr,
+        /// Whose it was.
+        client: ClientId,
+        /// Where it came in.
+        listener: ListenerId,
+        /// Its Identifier.
+        identifier: u8,
+        /// Its Request Authenticator: with remote, listener and Identifier it names the request.
+        request_authenticator: [u8; 16],
+        /// Its User-Name, empty if it had none.
+        user_name: ShortName,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// A network core has discarded a packet that no worker has seen.
+    Discarded {
+        /// When.
+        at: Instant,
+        /// Where it came from.
+        remote: SocketAddr,
+        /// Why.
+        reason: Discard,
+    },
+}

@@ -1,0 +1,310 @@
+//! The state machine of one network thread: from a datagram to a request at a worker, and from its end to what
+//! duplicates get.
+//!
+//! A packet's way is frame → client → verify → dedup → worker; each step that says no names its [`Discard`]. Owns the
+//! connections that hash to this thread, their dedup table and the buffers of their requests. Knows no rule, no user,
+//! no descriptor, thread or clock.
+
+mod completion;
+mod datagram;
+pub mod lane;
+pub mod owner;
+mod status;
+
+use self::lane::Lane;
+use self::owner::Owners;
+use crate::configuration::Configuration;
+use crate::conversation::slot::Slots;
+use crate::counters::NetworkCounters;
+use crate::dedup::Dedup;
+use crate::discard::Discard;
+use crate::effect::{Effect, EffectDone, Ticket};
+use crate::event::Event;
+use crate::path::{NetworkId, Path, Peer, Transmit, WorkerId};
+use crate::queue::message::Message;
+use crate::request::buffer::BufferPool;
+use crate::request::{Request, RequestHandle, Stamp};
+use crate::seed::Seed;
+use crate::seeded::{self, Bug};
+use crate::time::{Cause, Instant};
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+/// How long lazy messages may lie unread while requests or strays are outstanding.
+pub(crate) const LAZY_SWEEP: Duration = Duration::from_secs(1);
+/// Packets that wait to be polled by the driver, at most: some of its batches.
+const ANSWERS_MAX: usize = 1024;
+/// Events that wait to be polled by the driver, at most; more are lost, as the log says.
+const EVENTS_MAX: usize = 1024;
+/// Expired replies forgotten in one turn, at most.
+const EXPIRIES_EACH_TURN: usize = 256;
+
+/// One network core.
+pub struct Network {
+    id: NetworkId,
+    configuration: Arc<Configuration>,
+    owners: Owners,
+    slots: Slots,
+    /// Where threads are joined: the worker on this very thread.
+    own_worker: Option<WorkerId>,
+    dedup: Dedup,
+    buffers: BufferPool,
+    lanes: Vec<Lane>,
+    /// Strays that each other network thread has of ours.
+    strays_out: Vec<usize>,
+    /// Duplicates of requests in progress, put aside until their worker's ring has been swept.
+    aside: VecDeque<Aside>,
+    answers: VecDeque<Answer>,
+    delayed: VecDeque<DelayedReject>,
+    outgoing: VecDeque<(Peer, Message)>,
+    events: VecDeque<Event>,
+    lazy_sweep: Option<Instant>,
+    counters: Arc<NetworkCounters>,
+}
+
+/// A duplicate of a request that a worker had when it came.
+struct Aside {
+    worker: WorkerId,
+    duplicate: Request,
+}
+
+/// A packet to be sent.
+enum Answer {
+    /// The reply that is kept under this handle, if it still is.
+    Kept(RequestHandle, Path),
+    /// The answer to a Status-Server.
+    Status { stamp: Stamp, identifier: u8, request_authenticator: [u8; 16] },
+}
+
+/// A reject that waits, its reply in the dedup table.
+struct DelayedReject {
+    handle: RequestHandle,
+    path: Path,
+    due: Instant,
+}
+
+impl Network {
+    /// The network core `id` of a server with this configuration. All cores of a server get the same `seed`.
+    pub fn new(
+        id: NetworkId,
+        configuration: Arc<Configuration>,
+        own_worker: Option<WorkerId>,
+        seed: &Seed,
+    ) -> Self {
+        let runtime = &configuration.runtime;
+        let networks = configuration.network_cores();
+        let workers = configuration.worker_cores();
+        let requests_max = runtime.requests_max;
+        let buffers_max = requests_max * workers + runtime.ring_slots * networks;
+        let delayed_max = configuration.protocol.delayed_rejects_max;
+        Network {
+            id,
+            owners: Owners::new(networks as u16, seed),
+            slots: Slots::new(workers as u16, seed),
+            own_worker,
+            dedup: Dedup::new(
+                runtime.dedup_entries_max,
+                runtime.replies_octets_max,
+                configuration.protocol.dedup_lifetime,
+                &seed.fork("dedup"),
+            ),
+            buffers: BufferPool::new(buffers_max, SMALL_BUFFERS_NOW, LARGE_BUFFERS_NOW),
+            lanes: (0..workers).map(|_| Lane::new(runtime.ring_slots, requests_max)).collect(),
+            strays_out: (0..networks).map(|_| 0).collect(),
+            aside: VecDeque::with_capacity(ASIDE_MAX),
+            answers: VecDeque::with_capacity(ANSWERS_MAX),
+            delayed: VecDeque::with_capacity(delayed_max),
+            outgoing: VecDeque::with_capacity(OUTGOING_NOW),
+            events: VecDeque::with_capacity(EVENTS_MAX),
+            lazy_sweep: None,
+            counters: Arc::default(),
+            configuration,
+        }
+    }
+
+    /// What this core counts.
+    pub fn counters(&self) -> &Arc<NetworkCounters> {
+        &self.counters
+    }
+
+    /// Which network core this is.
+    pub fn id(&self) -> NetworkId {
+        self.id
+    }
+
+    /// A message from a worker or from another network core.
+    pub fn handle_message(&mut self, from: Peer, message: Message, now: Instant) {
+        match (from, message) {
+            (Peer::Worker(worker), Message::Replied(completion)) => {
+                self.finish_replied(worker, completion, now);
+            }
+            (Peer::Worker(worker), Message::Reply { completion, not_before }) => {
+                self.finish_delayed(worker, completion, not_before, now);
+            }
+            (Peer::Worker(worker), Message::Discarded { completion, reason }) => {
+                self.finish_discarded(worker, completion, reason);
+            }
+            (Peer::Network(network), Message::Stray(stray)) => self.take_stray(network, stray, now),
+            (Peer::Network(network), Message::StrayBuffer(buffer)) => {
+                self.strays_out[usize::from(network.0)] -= 1;
+                self.buffers.give_back(buffer);
+            }
+            (from, message) => panic!("{from:?} does not send {message:?} to a network core"),
+        }
+        self.counters.buffers_lent.set(self.buffers.lent() as u64);
+    }
+
+    /// Notes at the start of a turn how many slots of the ring to `peer` are free.
+    pub fn handle_room(&mut self, peer: Peer, slots: usize) {
+        // Rings between network threads need no count: each side has at most half a ring of strays out.
+        if let Peer::Worker(worker) = peer {
+            self.lanes[usize::from(worker.0)].set_room(slots);
+        }
+    }
+
+    /// Does what is due. The driver sweeps all rings before it calls this.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.release_delayed(now);
+        self.dedup.expire(now, EXPIRIES_EACH_TURN);
+        self.counters.dedup_entries.set(self.dedup.len() as u64);
+        if self.lazy_sweep.is_some_and(|due| due <= now) {
+            // As long as a buffer is away, a lazy message will bring it home.
+            self.lazy_sweep = (self.buffers.lent() > 0).then(|| now + LAZY_SWEEP);
+        }
+    }
+
+    /// The answer to an effect. This core asks for none yet.
+    pub fn handle_effect_done(&mut self, _ticket: Ticket, answer: EffectDone, _now: Instant) {
+        match answer {}
+    }
+
+    /// What this core needs to have done elsewhere. It asks for nothing yet.
+    pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
+        None
+    }
+
+    /// When [`handle_timeout`](Network::handle_timeout) is wanted next, and what for.
+    pub fn poll_timeout(&self) -> Option<(Instant, Cause)> {
+        let late = if seeded::is(Bug::TimeoutRoundedUp) { Duration::from_millis(1) } else { Duration::ZERO };
+        self.next_deadline().map(|(due, cause)| (due + late, cause))
+    }
+
+    fn next_deadline(&self) -> Option<(Instant, Cause)> {
+        [
+            self.delayed.front().map(|reject| (reject.due, Cause::DelayedReject)),
+            self.dedup.next_expiry().map(|expires| (expires, Cause::DedupExpiry)),
+            self.lazy_sweep.map(|due| (due, Cause::LazySweep)),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The next deadline, for the simulator's judges.
+    pub fn earliest_deadline(&self) -> Option<Instant> {
+        self.next_deadline().map(|(due, _)| due)
+    }
+
+    /// The buffers of this core's requests.
+    pub fn buffers(&self) -> &BufferPool {
+        &self.buffers
+    }
+
+    /// How many buffers of any owner this core holds outside of its free list.
+    pub fn buffers_owned(&self) -> usize {
+        self.aside.len()
+            + self.outgoing.iter().map(|(_, message)| message.buffers()).sum::<usize>()
+            + self.lanes.iter().map(Lane::buffers).sum::<usize>()
+    }
+
+    /// The next message to another core; there is room for it.
+    pub fn poll_message(&mut self) -> Option<(Peer, Message)> {
+        if let Some(message) = self.outgoing.pop_front() {
+            return Some(message);
+        }
+        self.lanes.iter_mut().enumerate().find_map(|(worker, lane)| {
+            let buffer = lane.next_homeward()?;
+            Some((Peer::Worker(WorkerId(worker as u16)), Message::ReplyBuffer(buffer)))
+        })
+    }
+
+    /// One packet, into the caller's empty buffer.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        loop {
+            match self.answers.pop_front()? {
+                Answer::Kept(handle, path) => {
+                    if let Some(reply) = self.dedup.reply(handle) {
+                        out.extend_from_slice(reply);
+                        return Some(path.reversed());
+                    }
+                    // Superseded since it was put in line: nobody waits for it any more.
+                }
+                Answer::Status { stamp, identifier, request_authenticator } => {
+                    self.encode_status(&stamp, identifier, &request_authenticator, out);
+                    return Some(stamp.path.reversed());
+                }
+            }
+        }
+    }
+
+    /// The next event for the log.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The worker whose ring must be swept before this core can decide about a duplicate.
+    ///
+    /// The driver sweeps that ring whole and calls [`handle_swept`](Network::handle_swept), before it hands in any
+    /// other datagram.
+    pub fn poll_sweep(&self) -> Option<WorkerId> {
+        self.aside.front().map(|aside| aside.worker)
+    }
+
+    /// Whether there is something that the driver has not polled yet.
+    pub fn has_output(&self) -> bool {
+        !self.outgoing.is_empty() || !self.answers.is_empty() || !self.aside.is_empty()
+    }
+
+    /// Whether this core waits for completions, lazy ones too: a worker has as many requests as it may, or all
+    /// buffers are away.
+    pub fn wants_completions(&self) -> bool {
+        self.lanes.iter().any(Lane::is_at_limit) || self.buffers.is_exhausted()
+    }
+
+    /// Workers to whom something waits for room in the ring.
+    pub fn waits_for_room(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        let waiting = self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_waiting_for_room());
+        waiting.map(|(worker, _)| WorkerId(worker as u16))
+    }
+
+    /// Whether no request is under way and no reject waits: what a draining server waits for.
+    pub fn is_drained(&self) -> bool {
+        self.delayed.is_empty() && self.counters.in_progress.value() == 0 && !self.has_output()
+    }
+
+    fn discard(&mut self, remote: SocketAddr, reason: Discard, now: Instant) {
+        self.counters.discard(reason);
+        if self.configuration.log.requests && self.events.len() < EVENTS_MAX {
+            self.events.push_back(Event::Discarded { at: now, remote, reason });
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) -> Result<(), Discard> {
+        if self.answers.len() == ANSWERS_MAX {
+            return Err(Discard::TransmitQueueFull);
+        }
+        self.answers.push_back(answer);
+        Ok(())
+    }
+}
+
+/// Buffers made at start.
+const SMALL_BUFFERS_NOW: usize = 2048;
+const LARGE_BUFFERS_NOW: usize = 64;
+/// Duplicates put aside at once: the driver has each decided before it hands in another, strays come by the ring.
+const ASIDE_MAX: usize = 1024;
+/// Messages that fit without another allocation; in one turn there are about as many as datagrams were read.
+const OUTGOING_NOW: usize = 1024;

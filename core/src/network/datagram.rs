@@ -1,0 +1,307 @@
+//! A datagram's way to its worker, or to its discard by name.
+
+use super::lane::Class;
+use super::{ASIDE_MAX, Answer, Aside, LAZY_SWEEP, Network};
+use crate::configuration::Packets;
+use crate::conversation::slot::Slots;
+use crate::dedup::{Authenticator, Key, Seen};
+use crate::discard::Discard;
+use crate::packet::{Code, Framed, Landmark, SecretIndex, Verified};
+use crate::path::{NetworkId, Path, Peer, WorkerId};
+use crate::queue::message::Message;
+use crate::request::buffer::{BufferPool, LARGE_OCTETS};
+use crate::request::{Request, RequestHandle, Stamp, Stray};
+use crate::seeded::{self, Bug};
+use crate::time::Instant;
+
+impl Network {
+    /// A datagram from one of this thread's sockets.
+    pub fn handle_datagram(&mut self, path: Path, octets: &[u8], now: Instant) {
+        let owner = self.owners.owner(path.remote);
+        if owner == self.id {
+            self.take(path, octets, now);
+        } else {
+            self.pass_on(owner, path, octets, now);
+        }
+    }
+
+    /// Decides about the duplicate that was put aside first, now that its worker's ring has been swept.
+    pub fn handle_swept(&mut self, now: Instant) {
+        let Some(Aside { duplicate, .. }) = self.aside.pop_front() else { return };
+        let facts = Facts::of(&duplicate.framed(), duplicate.stamp(), &self.slots);
+        let remote = facts.stamp.path.remote;
+        let mut duplicate = Some(duplicate);
+        let decided = match self.dedup.look_up(&facts.key, &facts.request_authenticator) {
+            Seen::InProgress(handle, worker) => {
+                self.tell_of_duplicate(handle, worker);
+                Ok(())
+            }
+            seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => {
+                self.decide(seen, &facts, |_| duplicate.take(), now)
+            }
+        };
+        if let Some(unused) = duplicate {
+            self.buffers.give_back(unused.into_buffer());
+        }
+        if let Err(reason) = decided {
+            self.discard(remote, reason, now);
+        }
+    }
+
+    /// A datagram of ours that another thread read. Its buffer goes home.
+    pub(super) fn take_stray(&mut self, from: NetworkId, stray: Stray, now: Instant) {
+        self.counters.strays_taken.up();
+        self.take(stray.path(), stray.octets(), now);
+        self.outgoing.push_back((Peer::Network(from), Message::StrayBuffer(stray.into_buffer())));
+    }
+
+    fn pass_on(&mut self, owner: NetworkId, path: Path, octets: &[u8], now: Instant) {
+        self.counters.received.up();
+        // Padding beyond the longest packet is of no use to the owner.
+        let octets = &octets[..octets.len().min(LARGE_OCTETS)];
+        let out = &mut self.strays_out[usize::from(owner.0)];
+        // Half a ring: the other half is for the buffers of the owner's strays on their way home through it.
+        let reason = if *out >= self.configuration.runtime.ring_slots / 2 {
+            Discard::StrayRingFull
+        } else if let Some(buffer) = self.buffers.take(octets.len()) {
+            *out += 1;
+            self.counters.strays_sent.up();
+            self.lazy_sweep.get_or_insert(now + LAZY_SWEEP);
+            self.outgoing.push_back((Peer::Network(owner), Message::Stray(Stray::new(path, octets, buffer))));
+            return;
+        } else {
+            Discard::NoBuffer
+        };
+        self.discard(path.remote, reason, now);
+    }
+
+    fn take(&mut self, path: Path, octets: &[u8], now: Instant) {
+        self.counters.received.up();
+        if let Err(reason) = self.verify_and_decide(path, octets, now) {
+            self.discard(path.remote, reason, now);
+        }
+        self.counters.buffers_lent.set(self.buffers.lent() as u64);
+        self.counters.buffers_made.set(self.buffers.made() as u64);
+    }
+
+    fn verify_and_decide(&mut self, path: Path, octets: &[u8], now: Instant) -> Result<(), Discard> {
+        let framed = Framed::parse(octets).map_err(|error| error.discard())?;
+        let clients = &self.configuration.clients;
+        let client_id = clients.look_up(path.remote.ip()).ok_or(Discard::UnknownClient)?;
+        let code = framed.code().ok_or(Discard::UnknownCode)?;
+        let packets = self.configuration.listeners[usize::from(path.listener.0)].packets;
+        match code {
+            Code::AccessRequest if packets.contains(Packets::ACCESS) => {}
+            Code::AccountingRequest if packets.contains(Packets::ACCOUNTING) => {}
+            Code::StatusServer if packets.contains(Packets::STATUS) => {}
+            // What this listener does not take; replies; and requests that only a NAS takes.
+            Code::AccessRequest
+            | Code::AccountingRequest
+            | Code::StatusServer
+            | Code::AccessAccept
+            | Code::AccessReject
+            | Code::AccessChallenge
+            | Code::AccountingResponse
+            | Code::StatusClient
+            | Code::DisconnectRequest
+            | Code::DisconnectAck
+            | Code::DisconnectNak
+            | Code::CoaRequest
+            | Code::CoaAck
+            | Code::CoaNak
+            | Code::ProtocolError => return Err(Discard::UnexpectedCode),
+        }
+        let client = clients.client(client_id);
+        let verified =
+            framed.verify_request(&client.secrets, client.requirements()).map_err(|error| error.discard())?;
+        if verified.secret_index() != SecretIndex::NEWEST {
+            self.counters.verified_by_old_secret.up();
+        }
+        let stamp = Stamp {
+            handle: RequestHandle::NONE,
+            path,
+            client: client_id,
+            secret_index: verified.secret_index(),
+            signed: verified.signed(),
+            received: now,
+        };
+        if code == Code::StatusServer {
+            // Never through dedup: the answer to the same octets is the same (RFC 5997 §4.2).
+            self.answer(Answer::Status {
+                stamp,
+                identifier: framed.identifier(),
+                request_authenticator: *framed.authenticator(),
+            })?;
+            self.counters.status_answered.up();
+            return Ok(());
+        }
+        let facts = Facts::of(&framed, &stamp, &self.slots);
+        match self.dedup.look_up(&facts.key, &facts.request_authenticator) {
+            Seen::InProgress(_, worker) => self.put_aside(worker, &verified, stamp),
+            seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => {
+                self.decide(seen, &facts, |buffers| Request::copied(&verified, stamp, buffers), now)
+            }
+        }
+    }
+
+    /// Everything but a duplicate in progress. `request` is called only where the request is accepted.
+    fn decide(
+        &mut self,
+        seen: Seen,
+        facts: &Facts,
+        request: impl FnOnce(&mut BufferPool) -> Option<Request>,
+        now: Instant,
+    ) -> Result<(), Discard> {
+        match seen {
+            Seen::Fresh => self.accept(facts, None, request, now),
+            Seen::Superseding(_, None) => self.accept(facts, None, request, now),
+            Seen::Superseding(handle, Some(worker)) => {
+                self.accept(facts, Some((handle, worker)), request, now)
+            }
+            Seen::Delayed => {
+                self.counters.duplicates_in_progress.up();
+                Ok(())
+            }
+            Seen::Answered(handle) => {
+                self.dedup.reply(handle).ok_or(Discard::ReplyNotKept)?;
+                self.answer(Answer::Kept(handle, facts.stamp.path))?;
+                self.counters.duplicates_resent.up();
+                Ok(())
+            }
+            Seen::InProgress(..) => unreachable!("a duplicate in progress is put aside or told of"),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        facts: &Facts,
+        superseded: Option<(RequestHandle, WorkerId)>,
+        request: impl FnOnce(&mut BufferPool) -> Option<Request>,
+        now: Instant,
+    ) -> Result<(), Discard> {
+        let worker = self.worker_for(facts);
+        if let Err(reason) = self.lanes[usize::from(worker.0)].check(facts.class) {
+            if seeded::is(Bug::RequestLeakedWhenDropped) {
+                return Ok(());
+            }
+            return Err(reason);
+        }
+        let request = request(&mut self.buffers).ok_or(Discard::NoBuffer)?;
+        let Ok(began) = self.dedup.begin(&facts.key, &facts.request_authenticator, worker) else {
+            self.buffers.give_back(request.into_buffer());
+            return Err(Discard::DedupFull);
+        };
+        if began.evicted {
+            self.counters.replies_evicted.up();
+        }
+        self.send(worker, Message::Request(request.with_handle(began.handle)));
+        if let Some((old, old_worker)) = superseded {
+            self.notify(old_worker, Message::Cancel(old));
+        }
+        self.lanes[usize::from(worker.0)].begin_request();
+        self.counters.accepted.up();
+        self.counters.in_progress.up();
+        if !facts.stamp.signed {
+            self.counters.accepted_unsigned.up();
+        }
+        self.lazy_sweep.get_or_insert(now + LAZY_SWEEP);
+        Ok(())
+    }
+
+    fn put_aside(&mut self, worker: WorkerId, verified: &Verified<'_>, stamp: Stamp) -> Result<(), Discard> {
+        if self.aside.len() == ASIDE_MAX {
+            return Err(Discard::NoBuffer);
+        }
+        let duplicate = Request::copied(verified, stamp, &mut self.buffers).ok_or(Discard::NoBuffer)?;
+        self.aside.push_back(Aside { worker, duplicate });
+        Ok(())
+    }
+
+    fn tell_of_duplicate(&mut self, handle: RequestHandle, worker: WorkerId) {
+        self.counters.duplicates_in_progress.up();
+        let lane = &self.lanes[usize::from(worker.0)];
+        let unread = self.dedup.duplicate_sent(handle).is_some_and(|number| lane.is_unread(*number));
+        if unread {
+            return;
+        }
+        if let Some(number) = self.notify(worker, Message::Duplicate(handle))
+            && let Some(sent) = self.dedup.duplicate_sent(handle)
+        {
+            *sent = number;
+        }
+    }
+
+    /// Sends a notice if there is room; a worker does the right thing without it, only later.
+    fn notify(&mut self, worker: WorkerId, notice: Message) -> Option<u64> {
+        let number = self.lanes[usize::from(worker.0)].send();
+        match number {
+            Some(_) => self.outgoing.push_back((Peer::Worker(worker), notice)),
+            None => self.counters.notices_dropped.up(),
+        }
+        number
+    }
+
+    fn send(&mut self, worker: WorkerId, message: Message) {
+        let number = self.lanes[usize::from(worker.0)].send();
+        assert!(number.is_some(), "a request is accepted only where there is room for it");
+        self.outgoing.push_back((Peer::Worker(worker), message));
+    }
+
+    fn worker_for(&self, facts: &Facts) -> WorkerId {
+        match (facts.route, self.own_worker) {
+            (Route::Anywhere(_) | Route::Opening(_), Some(own)) => own,
+            (Route::Opening(owner) | Route::Conversation(owner), _) => owner,
+            (Route::Anywhere(draw), None) => {
+                let workers = self.lanes.len();
+                let [one, other] = [draw % workers, draw / workers % workers];
+                let fewer = self.lanes[other].in_progress() < self.lanes[one].in_progress();
+                WorkerId(if fewer { other } else { one } as u16)
+            }
+        }
+    }
+}
+
+/// What decides about a verified request.
+struct Facts {
+    key: Key,
+    request_authenticator: Authenticator,
+    class: Class,
+    route: Route,
+    stamp: Stamp,
+}
+
+/// Which worker may have a request.
+#[derive(Debug, Clone, Copy)]
+enum Route {
+    /// Any; the number chooses two of them.
+    Anywhere(usize),
+    /// The owner of its slot; where threads are joined, also the worker of the thread that read it: it has neither
+    /// State nor EAP-Message that would tie it to a conversation elsewhere.
+    Opening(WorkerId),
+    /// The owner of its slot and no other.
+    Conversation(WorkerId),
+}
+
+impl Facts {
+    fn of(framed: &Framed<'_>, stamp: &Stamp, slots: &Slots) -> Facts {
+        let layout = framed.layout();
+        let (class, route) = if framed.code() == Some(Code::AccessRequest) {
+            let owner = slots.owner(slots.slot(framed, stamp.client));
+            let has_state = layout.has(Landmark::State);
+            let is_tied = has_state || layout.has(Landmark::EapMessage);
+            let class = if has_state { Class::Ongoing } else { Class::New };
+            (class, if is_tied { Route::Conversation(owner) } else { Route::Opening(owner) })
+        } else {
+            // A Request Authenticator that was verified is a digest: as good as drawn.
+            let [a, b, c, d, ..] = *framed.authenticator();
+            (Class::Accounting, Route::Anywhere(u32::from_le_bytes([a, b, c, d]) as usize))
+        };
+        Facts {
+            key: Key::new(&stamp.path, framed.code_octet(), framed.identifier(), stamp.signed),
+            request_authenticator: *framed.authenticator(),
+            class,
+            route,
+            stamp: *stamp,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What a network core knows of the ring to one worker: room, and how much of it each kind of request may use.
+//!
+//! The core counts room down itself and sheds before it accepts, so that a push can never fail.
+
+use crate::discard::Discard;
+use crate::request::buffer::Packet;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+
+/// Kinds of requests in the order in which they are shed when a worker has little room left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A request without State: its NAS will try again.
+    New,
+    /// Accounting: its NAS will try again, too, but what is lost in the end is money.
+    Accounting,
+    /// A request with State: others before it were in vain if it is lost. An eighth is kept for these.
+    Ongoing,
+}
+
+/// The way to one worker.
+#[derive(Debug)]
+pub struct Lane {
+    /// Free slots of the ring, as far as we know.
+    room: usize,
+    /// Slots of the ring in all.
+    slots: usize,
+    /// Messages ever sent, and of these ever taken off.
+    sent: u64,
+    taken: u64,
+    /// Requests that the worker has.
+    in_progress: usize,
+    requests_max: usize,
+    /// Buffers of long replies that wait for room on their way home.
+    homeward: VecDeque<Box<Packet>>,
+}
+
+impl Lane {
+    /// An empty lane over a ring of `slots`, for at most `requests_max` requests.
+    pub fn new(slots: usize, requests_max: usize) -> Self {
+        Lane {
+            room: slots,
+            slots,
+            sent: 0,
+            taken: 0,
+            in_progress: 0,
+            requests_max,
+            homeward: VecDeque::new(),
+        }
+    }
+
+    /// Notes the room that there is at the start of a turn.
+    pub fn set_room(&mut self, room: usize) {
+        self.room = room;
+        self.taken = self.sent - (self.slots - room) as u64;
+    }
+
+    /// Whether a request of this class may go.
+    pub fn check(&self, class: Class) -> Result<(), Discard> {
+        let bound = self.slots.min(self.requests_max);
+        let held = self.in_progress + self.homeward.len();
+        let left = self.room.min(self.requests_max.saturating_sub(held));
+        let (kept_for_others, reason) = match class {
+            Class::New => (bound / 4, Discard::WorkerFull),
+            Class::Accounting => (bound / 8, Discard::WorkerFullAccounting),
+            Class::Ongoing => (0, Discard::WorkerFullOngoing),
+        };
+        if left > kept_for_others { Ok(()) } else { Err(reason) }
+    }
+
+    /// Uses one slot up and says the message's number, from 1. `None` if there is no room.
+    pub fn send(&mut self) -> Option<u64> {
+        self.room = self.room.checked_sub(1)?;
+        self.sent += 1;
+        Some(self.sent)
+    }
+
+    /// Whether the message of this number is still in the ring, as far as we know.
+    pub fn is_unread(&self, number: u64) -> bool {
+        number > self.taken
+    }
+
+    /// Counts a request that goes.
+    pub fn begin_request(&mut self) {
+        self.in_progress += 1;
+    }
+
+    /// Counts a request that is completed.
+    pub fn end_request(&mut self) {
+        self.in_progress -= 1;
+    }
+
+    /// How many requests the worker has.
+    pub fn in_progress(&self) -> usize {
+        self.in_progress
+    }
+
+    /// Whether the worker has as many requests as it may.
+    pub fn is_at_limit(&self) -> bool {
+        self.in_progress >= self.requests_max
+    }
+
+    /// Puts the buffer of a long reply in line for its way home.
+    pub fn send_home(&mut self, buffer: Box<Packet>) {
+        self.homeward.push_back(buffer);
+    }
+
+    /// The next buffer to go home, if there is room for it.
+    pub fn next_homeward(&mut self) -> Option<Box<Packet>> {
+        if self.homeward.is_empty() {
+            return None;
+        }
+        self.send()?;
+        self.homeward.pop_front()
+    }
+
+    /// How many buffers wait here.
+    pub fn buffers(&self) -> usize {
+        self.homeward.len()
+    }
+
+    /// Whether something waits for room.
+    pub fn is_waiting_for_room(&self) -> bool {
+        !self.homeward.is_empty() && self.room == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sheds_new_requests_first_and_ongoing_ones_last() {
+        let mut lane = Lane::new(64, 1000);
+        let allowed = |lane: &Lane| {
+            [Class::New, Class::Accounting, Class::Ongoing].map(|class| lane.check(class).is_ok())
+        };
+        let leave = |lane: &mut Lane, room| {
+            while lane.room > room {
+                lane.send().unwrap();
+            }
+        };
+        assert_eq!(allowed(&lane), [true, true, true]);
+        leave(&mut lane, 16);
+        assert_eq!(allowed(&lane), [false, true, true]);
+        leave(&mut lane, 8);
+        assert_eq!(allowed(&lane), [false, false, true]);
+        leave(&mut lane, 0);
+        assert_eq!(allowed(&lane), [false, false, false]);
+        assert_eq!(lane.check(Class::Ongoing), Err(Discard::WorkerFullOngoing));
+    }
+
+    #[test]
+    fn the_limit_of_requests_sheds_too() {
+        let mut lane = Lane::new(64, 2);
+        lane.begin_request();
+        assert!(lane.check(Class::New).is_ok());
+        lane.begin_request();
+        assert!(lane.is_at_limit());
+        assert_eq!(lane.check(Class::New), Err(Discard::WorkerFull));
+        lane.end_request();
+        assert!(lane.check(Class::New).is_ok());
+    }
+
+    #[test]
+    fn knows_which_messages_were_read() {
+        let mut lane = Lane::new(4, 4);
+        let first = lane.send().unwrap();
+        let second = lane.send().unwrap();
+        assert!(lane.is_unread(first) && lane.is_unread(second));
+        lane.set_room(3);
+        assert!(!lane.is_unread(first) && lane.is_unread(second));
+    }
+}

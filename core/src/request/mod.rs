@@ -1,0 +1,184 @@
+//! A verified request on its way: its octets in a box that travels, and what its network core knows about it.
+//!
+//! A [`Request`] is made from a [`Verified`] packet only, never from octets. Its box goes to a worker and comes home in
+//! a [`Completion`], with the reply in the place of the request. Every request is completed exactly once.
+
+pub mod buffer;
+
+use self::buffer::{BufferPool, Packet};
+use crate::client::ClientId;
+use crate::packet::{Framed, SecretIndex, Verified};
+use crate::path::{ListenerId, Path, SocketId};
+use crate::time::Instant;
+use alloc::boxed::Box;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Names one request in its network core's dedup table. The generation tells it from those that had the entry before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestHandle {
+    /// Place in the table.
+    pub entry: u32,
+    /// How many requests had this place before. Wraps: no completion is 2³² requests late.
+    pub generation: u32,
+}
+
+/// What is known of a request beside its octets.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp {
+    /// Its name between the threads.
+    pub handle: RequestHandle,
+    /// The way it came.
+    pub path: Path,
+    /// Whose it is.
+    pub client: ClientId,
+    /// Which of the client's secrets verified it, and signs the reply.
+    pub secret_index: SecretIndex,
+    /// Whether anything was verified: a Message-Authenticator or a computed Request Authenticator.
+    pub signed: bool,
+    /// When it was read.
+    pub received: Instant,
+}
+
+impl Stamp {
+    /// The stamp of a buffer with no packet in it.
+    const BLANK: Stamp = {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        Stamp {
+            handle: RequestHandle::NONE,
+            path: Path { via: SocketId(0), listener: ListenerId(0), local: nowhere, remote: nowhere },
+            client: ClientId(0),
+            secret_index: SecretIndex(0),
+            signed: false,
+            received: Instant::ORIGIN,
+        }
+    };
+}
+
+impl RequestHandle {
+    /// The handle of what has not been accepted yet.
+    pub const NONE: RequestHandle = RequestHandle { entry: u32::MAX, generation: 0 };
+}
+
+/// A request that verified under its client's secret, or an Access-Request that carries nothing to verify.
+pub struct Request(Box<Packet>);
+
+impl Request {
+    /// Copies a verified packet into a buffer that is large enough for it.
+    fn new(verified: &Verified<'_>, mut buffer: Box<Packet>, stamp: Stamp) -> Self {
+        buffer.fill(*verified.framed());
+        buffer.stamp = Stamp { secret_index: verified.secret_index(), signed: verified.signed(), ..stamp };
+        Request(buffer)
+    }
+
+    /// The same in a buffer of `buffers`; `None` when all of them are away.
+    pub fn copied(verified: &Verified<'_>, stamp: Stamp, buffers: &mut BufferPool) -> Option<Self> {
+        let buffer = buffers.take(verified.framed().octets().len())?;
+        Some(Request::new(verified, buffer, stamp))
+    }
+
+    /// What is known beside the octets.
+    pub fn stamp(&self) -> &Stamp {
+        &self.0.stamp
+    }
+
+    /// The packet as it was framed.
+    pub fn framed(&self) -> Framed<'_> {
+        self.0.framed()
+    }
+
+    /// Names it: what was put aside gets its handle only when it is accepted.
+    pub fn with_handle(mut self, handle: RequestHandle) -> Self {
+        self.0.stamp.handle = handle;
+        self
+    }
+
+    /// Ends it without a reply.
+    pub fn discarded(self) -> Completion {
+        let mut buffer = self.0;
+        buffer.set_octets(&[]);
+        Completion { buffer, longer_reply: None }
+    }
+
+    /// Ends it with `reply` octets: in its own buffer where they fit, else in `larger`, which is called only then.
+    pub fn answered(self, reply: &[u8], larger: impl FnOnce() -> Box<Packet>) -> Completion {
+        let mut completion = self.discarded();
+        if reply.len() <= completion.buffer.capacity() {
+            completion.buffer.set_octets(reply);
+        } else {
+            completion.longer_reply.insert(larger()).set_octets(reply);
+        }
+        completion
+    }
+
+    /// Gives the buffer back unused.
+    pub fn into_buffer(self) -> Box<Packet> {
+        self.0
+    }
+}
+
+impl fmt::Debug for Request {
+    /// The stamp only: octets hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Request").field(self.stamp()).finish()
+    }
+}
+
+/// The end of a request: its buffer on the way home, with the reply in it.
+#[derive(Debug)]
+pub struct Completion {
+    buffer: Box<Packet>,
+    /// A reply that did not fit; this buffer belongs to the worker and goes back to it.
+    longer_reply: Option<Box<Packet>>,
+}
+
+impl Completion {
+    /// What was known of the request.
+    pub fn stamp(&self) -> &Stamp {
+        &self.buffer.stamp
+    }
+
+    /// The reply's octets; none if there was no answer, or no buffer to keep it in.
+    pub fn reply_octets(&self) -> Option<&[u8]> {
+        let octets = self.longer_reply.as_ref().unwrap_or(&self.buffer).octets();
+        (!octets.is_empty()).then_some(octets)
+    }
+
+    /// How many buffers it has: one, or two.
+    pub fn buffers(&self) -> usize {
+        1 + usize::from(self.longer_reply.is_some())
+    }
+
+    /// The request's buffer, and the worker's if the reply was too long for it.
+    pub fn into_buffers(self) -> (Box<Packet>, Option<Box<Packet>>) {
+        (self.buffer, self.longer_reply)
+    }
+}
+
+/// A datagram that another thread read than the one that its connection belongs to, in a buffer of the reader's.
+#[derive(Debug)]
+pub struct Stray(Box<Packet>);
+
+impl Stray {
+    /// Copies a datagram, neither framed nor verified, into a buffer that is large enough for it.
+    pub fn new(path: Path, octets: &[u8], mut buffer: Box<Packet>) -> Self {
+        buffer.set_octets(octets);
+        buffer.stamp = Stamp { path, ..Stamp::BLANK };
+        Stray(buffer)
+    }
+
+    /// The way it came.
+    pub fn path(&self) -> Path {
+        self.0.stamp.path
+    }
+
+    /// The datagram.
+    pub fn octets(&self) -> &[u8] {
+        self.0.octets()
+    }
+
+    /// The reader's buffer, to be sent home.
+    pub fn into_buffer(self) -> Box<Packet> {
+        self.0
+    }
+}

@@ -1,0 +1,94 @@
+//! One request, decided and answered: rule, credentials, reply attributes, signature.
+
+use crate::authenticate::{self, Checked};
+use crate::configuration::Configuration;
+use crate::discard::Discard;
+use crate::packet::{Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, number};
+use crate::policy::{Decision, edited};
+use crate::request::Request;
+use crate::seeded::{self, Bug};
+use crate::time::Instant;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// A reply stands in the buffer.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered {
+    /// Access-Accept, not Access-Reject.
+    pub accept: bool,
+    /// How long it has to wait: rejects of our own only.
+    pub delay: Duration,
+}
+
+/// Decides about a request and writes its signed reply into `out`.
+pub fn answer(
+    configuration: &Configuration,
+    request: &Request,
+    out: &mut Vec<u8>,
+    now: Instant,
+) -> Result<Answered, Discard> {
+    let stamp = request.stamp();
+    if now.saturating_since(stamp.received) > configuration.protocol.request_timeout {
+        return Err(Discard::TooOld);
+    }
+    let framed = request.framed();
+    if framed.code() == Some(Code::AccountingRequest) {
+        return Err(Discard::NoAccountingRule);
+    }
+    let listener = &configuration.listeners[usize::from(stamp.path.listener.0)];
+    let client = configuration.clients.client(stamp.client);
+    let secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
+
+    let (accept, reply, set_reply): (bool, &[u8], &[u8]) =
+        match configuration.server(listener.server).decide() {
+            Decision::Accept { set_reply } => (true, &[], set_reply),
+            Decision::Reject { set_reply } => (false, &[], set_reply),
+            Decision::AuthenticateUsers { set_reply } => {
+                match authenticate::check(&configuration.users, &framed, secret) {
+                    Checked::Matches(user) => (true, &user.reply, set_reply),
+                    Checked::Fails => (false, &[], &[]),
+                }
+            }
+        };
+
+    let code = if accept { Code::AccessAccept } else { Code::AccessReject };
+    let mut encoder = Encoder::reply(out, code, framed.identifier(), MessageAuthenticator::First);
+    write_attributes(&mut encoder, &framed, accept, edited(reply, set_reply))
+        .map_err(|_| Discard::ReplyTooLong)?;
+    encoder.finish_reply(secret, framed.authenticator());
+
+    let delay = if accept { Duration::ZERO } else { configuration.protocol.reject_delay };
+    Ok(Answered { accept, delay })
+}
+
+fn write_attributes<'a>(
+    encoder: &mut Encoder<'_>,
+    framed: &Framed<'_>,
+    accept: bool,
+    reply: impl Iterator<Item = &'a [u8]>,
+) -> Result<(), EncodeError> {
+    for attribute in reply {
+        encoder.raw(attribute)?;
+    }
+    if !accept && let Some(eap) = framed.value(Landmark::EapMessage) {
+        // RFC 3579 §2.6.3: an Access-Reject to EAP carries EAP-Failure (code 4) with that packet's identifier, the
+        // octet after its code.
+        let identifier = eap.get(1).copied().unwrap_or_default();
+        encoder.eap_message(&[4, identifier, 0, 4])?;
+    }
+    // RFC 2865 §5.33: every Proxy-State, unchanged and in order.
+    if seeded::is(Bug::ProxyStateReversed) {
+        let states: Vec<_> = framed.proxy_states().collect();
+        return states.into_iter().rev().try_for_each(|state| write_proxy_state(encoder, state));
+    }
+    framed.proxy_states().try_for_each(|state| write_proxy_state(encoder, state))
+}
+
+/// Also one without octets, which nobody should send and everybody should return.
+fn write_proxy_state(encoder: &mut Encoder<'_>, state: &[u8]) -> Result<(), EncodeError> {
+    if state.is_empty() {
+        encoder.raw(&[number::PROXY_STATE, 2])
+    } else {
+        encoder.attribute(number::PROXY_STATE, state)
+    }
+}

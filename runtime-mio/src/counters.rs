@@ -1,0 +1,78 @@
+//! What one thread counts beside its cores: system calls, packets sent, sleeps and bells.
+
+use ulna_core::counters::Counter;
+use ulna_core::queue::QueueCounters;
+
+use crate::mmsg::SendOutcome;
+use crate::system_calls::SystemCalls;
+
+macro_rules! thread_counters {
+    ($($(#[doc = $doc:literal])+ $field:ident,)+) => {
+        /// Written by its thread, read by any.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct ThreadCounters { $($(#[doc = $doc])+ pub $field: Counter,)+ }
+
+        impl ThreadCounters {
+            /// Name and value of each, in the order of declaration.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+                [$((stringify!($field), self.$field.value()),)+].into_iter()
+            }
+        }
+    };
+}
+
+thread_counters! {
+    /// System calls that read datagrams.
+    receive_calls,
+    /// System calls that sent packets.
+    send_calls,
+    /// Waits in the kernel, and looks without waiting.
+    wait_calls,
+    /// Bells rung: system calls that woke another thread.
+    ring_calls,
+    /// Packets sent.
+    packets_sent,
+    /// Of these, packets that left as segments of a send that they shared.
+    packets_sent_together,
+    /// Packets dropped because a socket's send buffer was full.
+    send_would_block,
+    /// Packets that the kernel refused to send.
+    send_failed,
+    /// Sleeps.
+    parks,
+    /// Sleeps that the second look prevented.
+    park_cancels,
+    /// Bells that this thread had to ring, by the count of its crossing.
+    rings_sent,
+    /// Bells that brought nothing.
+    rings_spurious,
+    /// Times that this thread waited for room in a ring.
+    full,
+    /// Most lazy messages found in one ring after a sleep.
+    lazy_backlog_max,
+    /// Events that found the log's ring full.
+    events_lost,
+}
+
+impl ThreadCounters {
+    pub(crate) fn note(&self, calls: &SystemCalls, queue: QueueCounters) {
+        self.receive_calls.set(calls.receive);
+        self.send_calls.set(calls.send);
+        self.wait_calls.set(calls.wait);
+        self.ring_calls.set(calls.ring);
+        self.parks.set(queue.parks);
+        self.park_cancels.set(queue.park_cancels);
+        self.rings_sent.set(queue.rings_sent);
+        self.rings_spurious.set(queue.rings_spurious);
+        self.full.set(queue.full);
+        self.lazy_backlog_max.set(queue.lazy_backlog_max);
+    }
+
+    pub(crate) fn note_sent(&self, outcome: &SendOutcome) {
+        self.packets_sent.add(outcome.sent as u64);
+        self.packets_sent_together.add(outcome.sent_together as u64);
+        self.send_would_block.add(outcome.dropped_would_block as u64);
+        self.send_failed.add(outcome.failed as u64);
+    }
+}

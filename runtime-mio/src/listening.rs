@@ -1,0 +1,120 @@
+//! All sockets that the server listens on, of all threads, and what each is for.
+//!
+//! Every network thread has a socket on every address; the kernel spreads connections over them. The table is made
+//! before the threads start and never changes: a [`SocketId`] is a place in it, so that a descriptor's number need not
+//! cross threads.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::UdpSocket;
+use mio::{Interest, Poll, Token};
+use ulna_core::configuration::Configuration;
+use ulna_core::path::{ListenerId, SocketId};
+
+use crate::sockets::{bind_udp, join_udp};
+
+/// The table.
+#[derive(Debug)]
+pub struct Listening {
+    sockets: Vec<Bound>,
+    network_cores: usize,
+}
+
+/// One socket of one network thread.
+#[derive(Debug)]
+pub struct Bound {
+    /// The socket; any thread sends through it, one reads.
+    pub socket: UdpSocket,
+    /// The address of the configuration that it belongs to.
+    pub listener: ListenerId,
+    /// Where it is bound; the address may be a wildcard.
+    pub local: SocketAddr,
+    /// The receive buffer that was granted, in octets.
+    pub granted_receive_octets: usize,
+    /// Its number in the kernel's tables of sockets.
+    pub inode: u64,
+}
+
+/// An address that could not be listened on.
+#[derive(Debug)]
+pub struct ListenError {
+    /// Which.
+    pub address: SocketAddr,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on udp {}: {}", self.address, self.source)
+    }
+}
+
+impl std::error::Error for ListenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl Listening {
+    /// Binds every address of the configuration once for each network thread, and has each thread's poll watch its own.
+    pub(crate) fn bind(configuration: &Configuration, polls: &[Poll]) -> Result<Self, ListenError> {
+        let network_cores = configuration.network_cores();
+        let octets = configuration.runtime.receive_buffer_octets;
+        let mut sockets = Vec::new();
+        for (listener, number) in configuration.listeners.iter().zip(0..) {
+            let mut address = listener.address;
+            for poll in &polls[..network_cores] {
+                let first = sockets.len() % network_cores == 0;
+                let bound = if first {
+                    bind_udp(address, network_cores > 1, octets)
+                } else {
+                    join_udp(address, octets)
+                };
+                let mut bound = bound.map_err(|source| ListenError { address, source })?;
+                // Where port 0 left the choice to the kernel, the other threads take the same.
+                address = bound.local;
+                let via = SocketId(sockets.len() as u16);
+                poll.registry()
+                    .register(&mut bound.socket, Self::token(via), Interest::READABLE)
+                    .map_err(|source| ListenError { address, source })?;
+                sockets.push(Bound {
+                    socket: bound.socket,
+                    listener: ListenerId(number),
+                    local: bound.local,
+                    granted_receive_octets: bound.granted_receive_octets,
+                    inode: bound.inode,
+                });
+            }
+        }
+        Ok(Listening { sockets, network_cores })
+    }
+
+    /// The socket of this number.
+    pub(crate) fn socket(&self, via: SocketId) -> &Bound {
+        &self.sockets[usize::from(via.0)]
+    }
+
+    /// The token under which readiness of this socket is reported.
+    pub(crate) fn token(via: SocketId) -> Token {
+        Token(usize::from(via.0))
+    }
+
+    /// The sockets that this network thread reads.
+    pub(crate) fn of_thread(&self, thread: usize) -> impl Iterator<Item = SocketId> + '_ {
+        let own = (thread..self.sockets.len()).step_by(self.network_cores);
+        own.filter(move |_| thread < self.network_cores).map(|place| SocketId(place as u16))
+    }
+
+    /// One address for each `address` of the configuration, with the port that it really has.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.sockets.iter().step_by(self.network_cores).map(|bound| bound.local)
+    }
+
+    /// All sockets.
+    pub fn sockets(&self) -> &[Bound] {
+        &self.sockets
+    }
+}

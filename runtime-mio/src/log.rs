@@ -1,0 +1,217 @@
+//! Turns events into lines, on a thread of its own: the threads that serve only put them into a ring.
+//!
+//! The ring is bounded; what does not fit is lost and counted. While events come, the log thread looks every
+//! [`NAP`]; when none has come for a while it sleeps until it is rung for.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, SystemTime};
+
+use ulna_core::configuration::Configuration;
+use ulna_core::discard::Discard;
+use ulna_core::event::{Event, Outcome};
+use ulna_core::queue::{Announcement, BellId, Crossing, Exchange, LinkId, Urgency};
+use ulna_core::time::Instant;
+
+use crate::clock::Clock;
+
+/// Events that a thread's ring holds: more than are written in one nap at full speed.
+const RING_SLOTS: usize = 8192;
+/// Between two looks while events come.
+const NAP: Duration = Duration::from_millis(10);
+/// Looks in vain after which the log thread sleeps until it is rung for.
+const LOOKS_IN_VAIN_MAX: u32 = 20;
+/// Lines about discarded packets in one second, for each reason; a line then says how many more there were.
+const DISCARD_LINES_MAX: u64 = 10;
+
+/// A serving thread's end of its ring to the log.
+pub(crate) struct EventWriter {
+    crossing: Crossing<Event>,
+    room: usize,
+    log_thread: Thread,
+}
+
+impl EventWriter {
+    /// Puts an event into the ring; false if it is full.
+    pub fn write(&mut self, event: Event) -> bool {
+        if self.room == 0 {
+            self.room = self.crossing.room(TO_LOG);
+        }
+        if self.room == 0 {
+            return false;
+        }
+        self.room -= 1;
+        self.crossing.stage(TO_LOG, event, Urgency::Urgent);
+        true
+    }
+
+    /// Shows them to the log thread, and wakes it if it sleeps.
+    pub fn publish(&mut self) {
+        self.crossing.publish();
+        while self.crossing.check_gate().is_some() {
+            self.log_thread.unpark();
+        }
+    }
+}
+
+/// A serving thread has one link, to the log.
+const TO_LOG: LinkId = LinkId(0);
+
+/// The log thread, and the way to end it.
+pub(crate) struct Log {
+    thread: JoinHandle<()>,
+    end: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Log {
+    /// Starts the log thread, with a writer for each of `threads` serving threads.
+    pub fn start(
+        configuration: Arc<Configuration>,
+        threads: u16,
+        clock: Clock,
+        out: Box<dyn Write + Send>,
+    ) -> io::Result<(Log, Vec<EventWriter>)> {
+        let mut exchange = Exchange::new(threads + 1);
+        for thread in 0..threads {
+            exchange.link(BellId(thread), BellId(threads), RING_SLOTS);
+        }
+        let mut crossings = exchange.build();
+        let crossing = crossings.pop().expect("the log's own crossing is the last");
+        let end = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let reader = Reader { crossing, lines: Lines::new(configuration, clock, out), end: Arc::clone(&end) };
+        let thread = thread::Builder::new().name("ulna-log".into()).spawn(|| reader.run())?;
+        let log_thread = thread.thread().clone();
+        let writers = crossings
+            .into_iter()
+            .map(|crossing| EventWriter { crossing, room: 0, log_thread: log_thread.clone() })
+            .collect();
+        Ok((Log { thread, end }, writers))
+    }
+
+    /// Ends it once it has written all that is in the rings; the serving threads have ended before.
+    pub fn finish(self) {
+        self.end.store(true, std::sync::atomic::Ordering::Release);
+        self.thread.thread().unpark();
+        // A panic there has been reported by the panic itself, and the server is going down.
+        let _ = self.thread.join();
+    }
+}
+
+struct Reader {
+    crossing: Crossing<Event>,
+    lines: Lines,
+    end: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Reader {
+    fn run(mut self) {
+        let mut in_vain = 0;
+        loop {
+            // Read before the sweep: what was written before the end was set is then found by it.
+            let is_ending = self.end.load(std::sync::atomic::Ordering::Acquire);
+            let Reader { crossing, lines, .. } = &mut self;
+            let taken = crossing.sweep(RING_SLOTS, |_, event| lines.write(&event));
+            crossing.publish();
+            while crossing.check_gate().is_some() {}
+            lines.flush();
+            if is_ending && taken == 0 {
+                self.lines.sum_up();
+                return;
+            }
+            in_vain = if taken > 0 { 0 } else { in_vain + 1 };
+            if in_vain < LOOKS_IN_VAIN_MAX {
+                thread::sleep(NAP);
+                continue;
+            }
+            self.lines.sum_up();
+            self.crossing.announce(Announcement::Park);
+            if !self.crossing.look_again() && !self.end.load(std::sync::atomic::Ordering::Acquire) {
+                thread::park();
+            }
+            self.crossing.unpark();
+            in_vain = 0;
+        }
+    }
+}
+
+/// Renders events.
+struct Lines {
+    configuration: Arc<Configuration>,
+    /// The wall time of the clock's origin.
+    origin: SystemTime,
+    out: BufWriter<Box<dyn Write + Send>>,
+    /// The second that the counts below are of.
+    second: u64,
+    discards: [u64; Discard::COUNT],
+}
+
+impl Lines {
+    fn new(configuration: Arc<Configuration>, clock: Clock, out: Box<dyn Write + Send>) -> Self {
+        let since_origin = Duration::from_nanos(clock.now().as_nanoseconds());
+        Lines {
+            configuration,
+            origin: SystemTime::now() - since_origin,
+            out: BufWriter::with_capacity(65_536, out),
+            second: 0,
+            discards: [0; Discard::COUNT],
+        }
+    }
+
+    /// A log that cannot be written must not end the server: errors are dropped here, and nowhere else.
+    fn write(&mut self, event: &Event) {
+        match *event {
+            Event::Finished {
+                received, finished, remote, client, identifier, user_name, outcome, ..
+            } => {
+                let at = self.wall(finished);
+                let client = &self.configuration.clients.client(client).name;
+                let outcome = match outcome {
+                    Outcome::Accept => "accept",
+                    Outcome::Reject => "reject",
+                    Outcome::Discarded(reason) => reason.name(),
+                };
+                let span = finished.saturating_since(received).as_micros();
+                let _ = writeln!(
+                    self.out,
+                    "{at} {outcome} user={user_name:?} client={client} from={remote} identifier={identifier} \
+                     queued_us={span}"
+                );
+            }
+            Event::Discarded { at, remote, reason } => {
+                let second = at.as_nanoseconds() / 1_000_000_000;
+                if second != self.second {
+                    self.sum_up();
+                    self.second = second;
+                }
+                let count = &mut self.discards[reason as usize];
+                *count += 1;
+                if *count <= DISCARD_LINES_MAX {
+                    let at = self.wall(at);
+                    let _ = writeln!(self.out, "{at} discard reason={} from={remote}", reason.name());
+                }
+            }
+        }
+    }
+
+    /// Says how many discards of the last second got no line of their own.
+    fn sum_up(&mut self) {
+        let at = self.wall(Instant::from_nanoseconds(self.second * 1_000_000_000));
+        for (reason, count) in Discard::ALL.iter().zip(&mut self.discards) {
+            if *count > DISCARD_LINES_MAX {
+                let more = *count - DISCARD_LINES_MAX;
+                let _ = writeln!(self.out, "{at} discard reason={} more={more}", reason.name());
+            }
+            *count = 0;
+        }
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        let _ = self.out.flush();
+    }
+
+    fn wall(&self, at: Instant) -> humantime::Rfc3339Timestamp {
+        humantime::format_rfc3339_micros(self.origin + Duration::from_nanos(at.as_nanoseconds()))
+    }
+}

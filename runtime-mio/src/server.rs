@@ -1,0 +1,212 @@
+//! Starts the threads of a server, drains them, and tells what they count.
+//!
+//! The set of threads is fixed from start to exit. A thread that panics, or that the kernel refuses its wait, takes the
+//! process with it: its requests would hang for ever, and a server that is gone is replaced sooner than one half there.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mio::Poll;
+use ulna_core::Seed;
+use ulna_core::configuration::Configuration;
+use ulna_core::cores::{Cores, assemble};
+use ulna_core::network::Network;
+use ulna_core::worker::Worker;
+
+use crate::bell::Bell;
+use crate::clock::Clock;
+use crate::counters::ThreadCounters;
+use crate::listening::{ListenError, Listening};
+use crate::log::Log;
+use crate::report::{Report, ThreadReport};
+use crate::system_calls::SystemCalls;
+use crate::turn::{Orders, Stage, Turn};
+
+/// Between two looks whether all threads are drained.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// A running server.
+pub struct Server {
+    listening: Arc<Listening>,
+    threads: Vec<Serving>,
+    bells: Arc<[Bell]>,
+    orders: Arc<Orders>,
+    log: Option<Log>,
+}
+
+/// One of its threads.
+struct Serving {
+    handle: JoinHandle<()>,
+    drained: Arc<AtomicBool>,
+    report: ThreadReport,
+}
+
+/// Why a server could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be had.
+    Listen(ListenError),
+    /// A thread, or what it waits on, cannot be had.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Listen(error) => error.fmt(f),
+            StartError::Thread(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<ListenError> for StartError {
+    fn from(error: ListenError) -> Self {
+        StartError::Listen(error)
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        StartError::Thread(error)
+    }
+}
+
+impl Server {
+    /// Binds all sockets and starts all threads. Lines of the log go to `log_out`.
+    ///
+    /// # Errors
+    /// When an address is in use or a thread cannot be had; then nothing has been started.
+    pub fn start(
+        configuration: &Arc<Configuration>,
+        seed: &Seed,
+        log_out: Box<dyn Write + Send>,
+    ) -> Result<Server, StartError> {
+        let clock = Clock::start();
+        let cores = assemble(configuration, seed);
+        let polls = cores.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
+        let bells: Arc<[Bell]> =
+            polls.iter().map(|poll| Bell::new(poll.registry())).collect::<io::Result<Vec<_>>>()?.into();
+        let listening = Arc::new(Listening::bind(configuration, &polls)?);
+        let (log, writers) = if configuration.log.requests {
+            let (log, writers) = Log::start(Arc::clone(configuration), cores.len() as u16, clock, log_out)?;
+            (Some(log), writers.into_iter().map(Some).collect())
+        } else {
+            (None, cores.iter().map(|_| None).collect::<Vec<_>>())
+        };
+        let mut server =
+            Server { listening, threads: Vec::new(), bells, orders: Arc::new(Orders::default()), log };
+        for (thread, ((cores, poll), log)) in cores.into_iter().zip(polls).zip(writers).enumerate() {
+            let name = name_of(&cores);
+            let drained = Arc::new(AtomicBool::new(false));
+            let counters = Arc::new(ThreadCounters::default());
+            let report = ThreadReport {
+                name: name.clone(),
+                thread: Arc::clone(&counters),
+                network: cores.network().map(Network::counters).cloned(),
+                worker: cores.worker().map(Worker::counters).cloned(),
+            };
+            let turn = Turn {
+                cores,
+                poll,
+                sockets: server.listening.of_thread(thread).map(|via| (via, true)).collect(),
+                listening: Arc::clone(&server.listening),
+                bells: Arc::clone(&server.bells),
+                clock,
+                orders: Arc::clone(&server.orders),
+                drained: Arc::clone(&drained),
+                counters,
+                log,
+            };
+            let handle = thread::Builder::new().name(name.clone()).spawn(move || {
+                let _end_with_the_process = EndsProcessOnPanic;
+                turn.run()
+                    .unwrap_or_else(|error| panic!("{name}: the kernel refused to wait or to read: {error}"));
+            });
+            match handle {
+                Ok(handle) => server.threads.push(Serving { handle, drained, report }),
+                Err(error) => {
+                    server.exit();
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(server)
+    }
+
+    /// One address for each `address` of the configuration, with the port that it really has.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.listening.addresses()
+    }
+
+    /// The least receive buffer that a socket was granted, in octets.
+    pub fn granted_receive_octets(&self) -> usize {
+        self.listening.sockets().iter().map(|bound| bound.granted_receive_octets).min().unwrap_or_default()
+    }
+
+    /// What is counted so far.
+    pub fn report(&self) -> Report<'_> {
+        Report {
+            threads: self.threads.iter().map(|serving| &serving.report).collect(),
+            listening: &self.listening,
+        }
+    }
+
+    /// Reads nothing new, finishes what was begun, delayed rejects too, and ends all threads. Waits for at most
+    /// `patience`; false if something was still under way then.
+    pub fn drain(&self, patience: Duration) -> bool {
+        self.order(Stage::Draining);
+        let until = std::time::Instant::now() + patience;
+        // Twice in a row: a message may be on its way from one thread that has just drained to another that had.
+        let mut looks = 0;
+        while looks < 2 && std::time::Instant::now() < until {
+            thread::sleep(DRAIN_LOOK);
+            let drained = self.threads.iter().all(|serving| serving.drained.load(Ordering::Relaxed));
+            looks = if drained { looks + 1 } else { 0 };
+        }
+        looks == 2
+    }
+
+    /// Ends all threads at once, and the log when it has written all lines.
+    pub fn exit(self) {
+        self.order(Stage::Exit);
+        for serving in self.threads {
+            serving.handle.join().expect("a thread that panics ends the process");
+        }
+        if let Some(log) = self.log {
+            log.finish();
+        }
+    }
+
+    fn order(&self, stage: Stage) {
+        self.orders.give(stage);
+        let mut calls = SystemCalls::default();
+        self.bells.iter().for_each(|bell| bell.ring(&mut calls));
+    }
+}
+
+fn name_of(cores: &Cores) -> String {
+    match (cores.network(), cores.worker()) {
+        (Some(network), None) => format!("network-{}", network.id().0),
+        (None, Some(worker)) => format!("worker-{}", worker.id().0),
+        (Some(_), Some(worker)) => format!("joined-{}", worker.id().0),
+        (None, None) => unreachable!("a thread has a core"),
+    }
+}
+
+/// Ends the process if its thread panics.
+struct EndsProcessOnPanic;
+
+impl Drop for EndsProcessOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
