@@ -104,9 +104,8 @@ impl NodeThread for Thread {
         self.0.poll_transmit(out)
     }
 
-    fn stage_messages(&mut self, now: Instant) -> bool {
+    fn stage_messages(&mut self, now: Instant) {
         self.0.finish(now);
-        self.0.worker().is_some_and(|worker| worker.waits_for_room().next().is_some())
     }
 
     fn publish(&mut self) {

@@ -9,7 +9,7 @@
 //! 4. [`NodeThread::handle_datagram`] for each datagram of a bounded batch
 //! 5. [`NodeThread::handle_timeouts`]
 //! 6. [`NodeThread::poll_transmit`] until `None`
-//! 7. [`NodeThread::stage_messages`], [`NodeThread::publish`]
+//! 7. [`NodeThread::stage_messages`], then [`NodeThread::publish`]
 //! 8. [`NodeThread::check_gate`] until [`GateCheck::Done`], each call a phase of its own
 //! 9. if the turn found nothing to do: [`NodeThread::announce`]
 //! 10. then [`NodeThread::look_again`]: `true` leads to 2, `false` into the kernel, until bell, datagram or the
@@ -38,7 +38,9 @@ pub trait NodeThread {
     /// A turn begins; room that readers gave back is told to the cores.
     fn begin_turn(&mut self, now: Instant);
 
-    /// Takes a bounded number of messages off the rings; how many it took.
+    /// Takes a bounded number of messages off the rings; how many it took. Where a thread joins a network core and a
+    /// worker, what moved between the two counts, too: a turn that answers 0, reads nothing and sends nothing is
+    /// taken for one that found nothing to do.
     fn sweep(&mut self, now: Instant) -> usize;
 
     /// One datagram came.
@@ -50,8 +52,8 @@ pub trait NodeThread {
     /// One packet to be sent, into the empty `out`.
     fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit>;
 
-    /// Writes waiting messages into slots of the rings; whether any is left for want of room.
-    fn stage_messages(&mut self, now: Instant) -> bool;
+    /// Writes waiting messages into slots of the rings. What finds no room waits; the thread's second look covers it.
+    fn stage_messages(&mut self, now: Instant);
 
     /// Makes what was staged visible.
     fn publish(&mut self);
@@ -76,7 +78,8 @@ pub trait NodeThread {
     /// [`NodeThread::poll_timeout`] must not be later.
     fn earliest_deadline(&self) -> Option<Instant>;
 
-    /// Whether a message is visible to this thread for which, by the rules of the gate, it must not sleep.
+    /// Whether something is visible to this thread for which, by the rules of its gate, it must not sleep: an urgent
+    /// message, any message where it waits for completions, room in a ring that it waits on, a letter in its mailbox.
     fn urgent_visible(&self) -> bool;
 
     /// Moves the decisions of policy since the last call into `sink`.

@@ -178,6 +178,8 @@ mod tests {
             (Flaw::OtherDoor, &["same-door"]),
             (Flaw::UncountedDiscard, &["one-fate"]),
             (Flaw::TimeoutLate, &["timeout-not-late"]),
+            (Flaw::TimeoutLateUnseen, &["reject-not-late"]),
+            (Flaw::DuplicateWithoutPort, &["once"]),
             (Flaw::BelievesAll, &["verified-only", "unverified-silence"]),
             (Flaw::Panics, &["no-panic"]),
             (Flaw::DuplicatesDiffer, &["identical-duplicate", "reply-attributes", "proxy-states"]),

@@ -36,6 +36,10 @@ pub enum Flaw {
     UncountedDiscard,
     /// It asks for its time-out a millisecond late.
     TimeoutLate,
+    /// The same, and it offers no look at its deadlines.
+    TimeoutLateUnseen,
+    /// It keeps duplicates by address without port.
+    DuplicateWithoutPort,
     /// It answers what does not verify.
     BelievesAll,
     /// It panics at a certain User-Name.
@@ -163,6 +167,14 @@ impl Thread {
         change(&mut self.shared.borrow_mut().counts);
     }
 
+    fn key(&self, path: &Path, packet: Packet<'_>, answer: &Answer) -> Key {
+        let mut remote = path.remote;
+        if self.has(Flaw::DuplicateWithoutPort) {
+            remote.set_port(0);
+        }
+        (remote, path.listener, packet.identifier(), answer.signed)
+    }
+
     fn send(&mut self, path: &Path, reply: Vec<u8>) {
         let mut transmit = path.reversed();
         if self.has(Flaw::OtherDoor) {
@@ -213,7 +225,7 @@ impl Thread {
     fn sort_out(&mut self, path: Path, octets: &[u8], answer: Answer, now: u64) {
         let packet = Packet::read(octets).expect("the oracle has read it");
         let authenticator = packet.authenticator();
-        let key = (path.remote, path.listener, packet.identifier(), answer.signed);
+        let key = self.key(&path, packet, &answer);
         let by_identifier = self.has(Flaw::DuplicateByIdentifier);
         let again = self.has(Flaw::DecidesAgain);
         let differ = self.has(Flaw::DuplicatesDiffer);
@@ -287,7 +299,7 @@ impl Thread {
             !self.has(Flaw::Panics) || packet.identifier() != 3,
             "the stand-in was told to panic at Identifier 3"
         );
-        let key = (path.remote, path.listener, packet.identifier(), answer.signed);
+        let key = self.key(&path, packet, answer);
         self.decisions.push(Decision {
             remote: path.remote,
             listener: path.listener,
@@ -393,9 +405,7 @@ impl NodeThread for Thread {
         Some(transmit)
     }
 
-    fn stage_messages(&mut self, _now: Instant) -> bool {
-        false
-    }
+    fn stage_messages(&mut self, _now: Instant) {}
 
     fn publish(&mut self) {
         let mut shared = self.shared.borrow_mut();
@@ -434,12 +444,13 @@ impl NodeThread for Thread {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let late = if self.has(Flaw::TimeoutLate) { 1_000_000 } else { 0 };
+        let is_late = self.has(Flaw::TimeoutLate) || self.has(Flaw::TimeoutLateUnseen);
+        let late = if is_late { 1_000_000 } else { 0 };
         self.deadline().map(|deadline| Instant::from_nanoseconds(deadline + late))
     }
 
     fn earliest_deadline(&self) -> Option<Instant> {
-        self.deadline().map(Instant::from_nanoseconds)
+        self.deadline().filter(|_| !self.has(Flaw::TimeoutLateUnseen)).map(Instant::from_nanoseconds)
     }
 
     fn urgent_visible(&self) -> bool {

@@ -75,7 +75,11 @@ impl fmt::Display for Entry {
             thread if thread < NAS => write!(f, "thread {thread:<3}")?,
             nas => write!(f, "nas {:<6}", nas - NAS)?,
         }
-        write!(f, " {:<12} {:>6} {:>6}", format!("{:?}", self.kind), self.words[0], self.words[1])?;
+        write!(f, " {:<12}", format!("{:?}", self.kind))?;
+        for word in self.words {
+            // The end of time: no deadline.
+            if word == u64::MAX { write!(f, " {:>6}", "-")? } else { write!(f, " {word:>6}")? }
+        }
         if self.length > 0 {
             write!(f, "  {} octets", self.length)?;
             if self.length >= 8 {

@@ -16,7 +16,9 @@ pub enum Phase {
     Timeouts,
     /// Send datagrams.
     Transmit,
-    /// Stage and publish messages.
+    /// Write messages into slots.
+    Stage,
+    /// Publish them.
     Publish,
     /// Look at one gate.
     Gate,

@@ -31,7 +31,7 @@ struct Socket {
     thread: usize,
     queue: VecDeque<(SocketAddr, Vec<u8>)>,
     arrivals: u64,
-    overflowing: u64,
+    full_until: u64,
 }
 
 /// One run of one plan.
@@ -83,7 +83,7 @@ impl<'p> World<'p> {
                 thread: socket % networks,
                 queue: VecDeque::new(),
                 arrivals: 0,
-                overflowing: 0,
+                full_until: 0,
             })
             .collect();
         let mut ports = BTreeMap::new();
@@ -232,11 +232,14 @@ impl<'p> World<'p> {
             }
             Phase::Transmit => {
                 self.transmit(place)?;
+                Phase::Stage
+            }
+            Phase::Stage => {
+                let now = self.instant(place);
+                self.node.thread(place).stage_messages(now);
                 Phase::Publish
             }
             Phase::Publish => {
-                let now = self.instant(place);
-                self.node.thread(place).stage_messages(now);
                 self.node.thread(place).publish();
                 Phase::Gate
             }
@@ -295,7 +298,9 @@ impl<'p> World<'p> {
                 };
                 let words = [socket as u64, u64::from(remote.port())];
                 self.trace.add(self.now, place as u32, Kind::Reads, words, &octets);
-                self.ledger.received(self.plan, &path, &octets, self.now);
+                let network = socket % self.plan.topology.networks();
+                let stray = self.node.steer(listener, remote) != network;
+                self.ledger.received(self.plan, &path, &octets, stray, self.now);
                 self.handed += 1;
                 self.node.thread(place).handle_datagram(path, &octets, now);
             }
@@ -485,15 +490,15 @@ impl<'p> World<'p> {
         let socket = &mut self.sockets[place];
         let ordinal = socket.arrivals;
         socket.arrivals += 1;
-        let burst = |draw: crate::draw::Draw| [draw.magnitude(1..=8), 0];
+        // Full for a time, not for a number of datagrams: that might last into the time after the faults.
+        let span = |draw: crate::draw::Draw| [draw.magnitude(1_000..=SECOND), 0];
         let class = FaultClass::ReceiveOverflow;
-        if let Some([burst, _]) = self.faults.strike(class, place as u64, ordinal, self.now, burst) {
-            socket.overflowing = burst;
+        if let Some([span, _]) = self.faults.strike(class, place as u64, ordinal, self.now, span) {
+            socket.full_until = self.now + span;
         }
         let thread = socket.thread;
         let words = [place as u64, u64::from(remote.port())];
-        if socket.overflowing > 0 || socket.queue.len() >= self.plan.limits.receive_queue as usize {
-            socket.overflowing = socket.overflowing.saturating_sub(1);
+        if self.now < socket.full_until || socket.queue.len() >= self.plan.limits.receive_queue as usize {
             self.trace.add(self.now, thread as u32, Kind::Overflows, words, &octets);
             return Ok(());
         }

@@ -23,6 +23,7 @@ invariants! {
     RIGHT_CODE = "right-code", "Access-Accept is sent exactly for the right password, and each request gets a reply of its kind.";
     REPLY_ATTRIBUTES = "reply-attributes", "An Access-Accept carries the attributes that are configured for its user, and no others.";
     REJECT_DELAY = "reject-delay", "An Access-Reject of ours is not sent before its delay has passed.";
+    REJECT_NOT_LATE = "reject-not-late", "While nothing goes wrong, an Access-Reject is sent within half a millisecond after its delay.";
 }
 
 /// What was handed in under one authenticator.
@@ -65,6 +66,8 @@ impl Record {
 struct Slot {
     /// The authenticator of the last packet that deserved an answer.
     current: Option<[u8; 16]>,
+    /// Strays: each may reach its owner after what was handed in later.
+    strays: u32,
     records: Vec<Record>,
 }
 
@@ -78,6 +81,10 @@ pub struct Ledger {
 
 /// Records kept per Identifier; older ones have long left every cache.
 const RECORDS_MAX: usize = 48;
+/// The longest stall and the latest bell together, generously.
+const CALM_AFTER: u64 = 10_000_000_000;
+/// Two wake-ups of a thread and one bell, generously.
+const REJECT_SLACK: u64 = 500_000;
 
 impl Ledger {
     /// An empty one.
@@ -90,12 +97,18 @@ impl Ledger {
         self.replies
     }
 
-    /// A datagram is handed to the server.
-    pub fn received(&mut self, plan: &Plan, path: &Path, octets: &[u8], now: u64) {
+    /// A datagram is handed to the server. `stray`: to another network core than the one that its flow belongs to, so
+    /// that it crosses a ring, and what was handed in after it may overtake it.
+    pub fn received(&mut self, plan: &Plan, path: &Path, octets: &[u8], stray: bool, now: u64) {
         let Ok(packet) = Packet::read(octets) else { return };
         let key = (path.remote, path.listener, packet.identifier());
         let authenticator = packet.authenticator();
-        let Slot { current, records } = self.slots.entry(key).or_default();
+        let Slot { current, strays, records } = self.slots.entry(key).or_default();
+        if stray {
+            // Where it comes to its owner it may part two copies of any one, and stand apart from its own.
+            *strays += 1;
+            records.iter_mut().for_each(|record| record.runs += 1);
+        }
         let place = records.iter().rposition(|record| record.authenticator == authenticator);
         if let Some(place) = place
             && records[place].octets == packet.octets()
@@ -135,7 +148,7 @@ impl Ledger {
                     first_at: now,
                     ambiguous: false,
                     octets: packet.octets().to_vec(),
-                    runs: 0,
+                    runs: *strays,
                     decisions: 0,
                     decided_at: 0,
                 });
@@ -230,7 +243,7 @@ impl Default for Ledger {
     }
 }
 
-/// A copy that deserves an answer came, perhaps after one with another authenticator.
+/// A copy of this record came and deserves an answer, perhaps after one with another authenticator.
 fn supersede(current: &mut Option<[u8; 16]>, record: &mut Record) {
     if *current != Some(record.authenticator) {
         *current = Some(record.authenticator);
@@ -287,6 +300,11 @@ fn check_reply(
     let due = record.first_at + plan.limits.reject_delay_ms * 1_000_000;
     if packet.code() == code::ACCESS_REJECT && now + turn_max < due {
         return violation(&REJECT_DELAY, format!("{} ns too early", due - now));
+    }
+    // Once faults have ended for so long, no thread is stopped and no bell is late.
+    let calm = record.first_at > plan.faulty_until() + CALM_AFTER;
+    if packet.code() == code::ACCESS_REJECT && calm && record.copies == 1 && now > due + REJECT_SLACK {
+        return violation(&REJECT_NOT_LATE, format!("{} ns too late", now - due));
     }
     if record.replies > 1 && record.reply != packet.octets() {
         return violation(&IDENTICAL_DUPLICATE, format!("reply {} differs", record.replies));

@@ -73,8 +73,8 @@ fault_classes! {
     Reboot = 13, "reboot", "a NAS reboots and counts its Identifiers from 0", 150;
     /// The kernel hands a datagram to another network thread's socket.
     Misdelivery = 14, "misdelivery", "a datagram arrives at a socket of another network thread", 300;
-    /// A socket's buffer is full for a few datagrams.
-    ReceiveOverflow = 15, "receive-overflow", "a socket's receive buffer overflows", 100;
+    /// A socket's buffer is full for up to a second.
+    ReceiveOverflow = 15, "receive-overflow", "a socket's receive buffer is full for up to a second", 100;
     /// A thread is stopped between two phases.
     ThreadStall = 16, "thread-stall", "a thread is stopped between two phases, for 1 us to 2 s", 10;
     /// A bell is heard late.
