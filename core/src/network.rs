@@ -153,7 +153,7 @@ impl Network {
             }
             (from, message) => panic!("{from:?} does not send {message:?} to a network core"),
         }
-        self.counters.buffers_lent.set(self.buffers.lent() as u64);
+        self.note_buffers();
     }
 
     /// Notes at the start of a turn how many slots of the ring to `peer` are free.
@@ -272,6 +272,12 @@ impl Network {
         if self.configuration.log.requests && self.events.len() < EVENTS_MAX {
             self.events.push_back(Event::Discarded { at: now, remote, reason });
         }
+    }
+
+    /// Shows how many buffers there are and are away, wherever some may have gone or come home.
+    fn note_buffers(&self) {
+        self.counters.buffers_lent.set(self.buffers.lent() as u64);
+        self.counters.buffers_made.set(self.buffers.made() as u64);
     }
 
     fn answer(&mut self, answer: Answer) -> Result<(), Discard> {
