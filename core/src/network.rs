@@ -247,7 +247,10 @@ impl Network {
 
     /// Whether there is something that the driver has not polled yet.
     pub fn has_output(&self) -> bool {
-        !self.outgoing.is_empty() || !self.answers.is_empty() || !self.aside.is_empty()
+        !self.outgoing.is_empty()
+            || !self.answers.is_empty()
+            || !self.aside.is_empty()
+            || self.lanes.iter().any(Lane::has_homeward)
     }
 
     /// Whether this core waits for completions, lazy ones too: a worker has as many requests as it may, or all
