@@ -13,8 +13,11 @@ use ulna_core::packet::{Code, Encoder, Framed, MessageAuthenticator, Requirement
 use ulna_core::path::{ListenerId, Path, SocketId};
 use ulna_core::{Instant, Seed};
 
+/// Does it so many times.
+type Operation = fn(usize);
+
 /// What can be counted, by name.
-const OPERATIONS: [(&str, fn(usize)); 7] = [
+const OPERATIONS: [(&str, Operation); 7] = [
     ("frame", frame),
     ("verify", verify),
     ("read-attributes", read_attributes),
@@ -93,7 +96,7 @@ fn serve(times: usize, each_turn: usize, twice: bool) {
     for begin in (0..times).step_by(each_turn) {
         let batch = begin..(begin + each_turn).min(times);
         for _ in 0..=usize::from(twice) {
-            now = now + core::time::Duration::from_micros(200);
+            now += std::time::Duration::from_micros(200);
             replies += turn(&mut cores, batch.clone().map(|n| (n, requests.of(n))), now, &mut out);
         }
     }
