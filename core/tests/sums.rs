@@ -109,7 +109,7 @@ fn octets(identifier: u8, authenticator: u8, kind: &Kind) -> Vec<u8> {
 }
 
 /// The phases of a turn in their order; datagrams come between `Sweep` and `Timeout`.
-const PHASES: usize = 8;
+const PHASES: usize = 7;
 const READS: usize = 2;
 
 /// Does the next phase of a thread and says which comes after it.
@@ -124,8 +124,7 @@ fn advance(server: &mut Server, thread: usize, phase: usize) -> usize {
         READS => cores.handle_timeout(now),
         3 => cores.work(now),
         4 => server.transmit(thread),
-        5 => cores.stage(),
-        6 => cores.take_home(now),
+        5 => cores.finish(now),
         _ => {
             cores.publish();
             while cores.check_gate().is_some() {}

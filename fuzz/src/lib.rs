@@ -4,14 +4,17 @@
 //! stays found without one.
 #![forbid(unsafe_code)]
 
-/// Name of the target and its law, which panics where it does not hold.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("frame", ulna_core::packet::frame_law)];
+/// Panics where it does not hold.
+pub type Law = fn(&[u8]);
+
+/// Each target's name and law.
+pub const TARGETS: &[(&str, Law)] = &[("frame", ulna_core::packet::frame_law)];
 
 /// The law of this name.
 ///
 /// # Panics
 /// If there is none.
-pub fn law(name: &str) -> fn(&[u8]) {
+pub fn law(name: &str) -> Law {
     let found = TARGETS.iter().find(|(target, _)| *target == name);
     found.unwrap_or_else(|| panic!("there is no fuzz target {name}")).1
 }

@@ -134,8 +134,7 @@ fn turn<'r>(
         black_box(&out);
         sent += 1;
     }
-    cores.stage();
-    cores.take_home(now);
+    cores.finish(now);
     cores.publish();
     assert!(cores.check_gate().is_none(), "there is no other thread");
     sent

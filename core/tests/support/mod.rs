@@ -160,8 +160,7 @@ impl Server {
         cores.work(self.now);
         self.transmit(thread);
         let cores = &mut self.threads[thread];
-        cores.stage();
-        cores.take_home(self.now);
+        cores.finish(self.now);
         cores.publish();
         while cores.check_gate().is_some() {}
         while let Some(event) = cores.poll_event() {
