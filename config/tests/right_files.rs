@@ -414,7 +414,7 @@ fn the_file_in_the_documentation_is_taken_whole() {
     let page = include_str!("../../docs/configuration.md");
     let text =
         page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("the page has a file");
-    if let Err(errors) = ulna_config::parse(text, "docs/configuration.md", ulna_config::Cores(2)) {
+    if let Err(errors) = parse(text, "docs/configuration.md", Cores(2)) {
         panic!("{errors}");
     }
 }
