@@ -1,1 +1,37 @@
-//! TODO
+//! What the benchmarks share: the requests they ask with, a load generator, the processes that are measured, and what
+//! the machine says about them.
+//!
+//! | bench | measures |
+//! |---|---|
+//! | `end_to_end` | a whole server over loopback beside a bare responder: throughput, CPU, system calls, latency, memory |
+//! | `packet`, `dedup`, `channel`, `clients` | the parts, by criterion |
+//! | the binary `count` under callgrind | instructions per operation, the same on every machine of a kind |
+
+#![forbid(unsafe_code)]
+
+pub mod load;
+pub mod machine;
+pub mod measured;
+pub mod responder;
+pub mod workload;
+
+/// The middle one; of an even number the upper of the two in the middle.
+///
+/// # Panics
+/// Without any.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0]), 3.0);
+    }
+}

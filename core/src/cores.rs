@@ -27,7 +27,8 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// Messages taken off each ring in one sweep, at most.
+/// Messages taken off each ring in one sweep, at most; and at most half a ring, so that a writer who waits for room gets
+/// half of it back before the rest is worked on.
 const SWEEP_BUDGET: usize = 64;
 
 /// What one thread runs.
@@ -38,6 +39,7 @@ pub struct Cores {
     /// By link: which of this thread's cores it belongs to, and which core is at its other end.
     links: Vec<(Peer, Peer)>,
     between: Between,
+    sweep_budget: usize,
 }
 
 /// What the two cores of a joined thread have for each other. Bounded like a ring.
@@ -93,7 +95,14 @@ pub fn assemble(configuration: &Arc<Configuration>, seed: &Seed) -> Vec<Cores> {
             let worker = if is_joined { Some(thread) } else { thread.checked_sub(networks) };
             let worker = worker.map(|worker| Worker::new(WorkerId(worker), Arc::clone(configuration)));
             let between = if is_joined { Between::new(slots) } else { Between::new(0) };
-            Cores { network, worker, crossing, links, between }
+            Cores {
+                network,
+                worker,
+                crossing,
+                links,
+                between,
+                sweep_budget: SWEEP_BUDGET.min(slots / 2).max(1),
+            }
         })
         .collect()
 }
@@ -152,7 +161,7 @@ impl Cores {
 
     /// Takes a bounded number of messages off each ring. Says whether there was any.
     pub fn sweep(&mut self, now: Instant) -> bool {
-        self.sweep_up_to(SWEEP_BUDGET, now)
+        self.sweep_up_to(self.sweep_budget, now)
     }
 
     /// One datagram from this thread's sockets. Only for threads with a network core.
@@ -212,7 +221,7 @@ impl Cores {
     }
 
     fn stage(&mut self) {
-        let Cores { network, worker, crossing, links, between } = self;
+        let Cores { network, worker, crossing, links, between, .. } = self;
         let own_network = network.as_ref().map(|network| Peer::Network(network.id()));
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
         let mut stage = |own: Option<Peer>, other: Peer, message: Message| {

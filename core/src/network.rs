@@ -154,7 +154,7 @@ impl Network {
             }
             (from, message) => panic!("{from:?} does not send {message:?} to a network core"),
         }
-        self.counters.buffers_lent.set(self.buffers.lent() as u64);
+        self.note_buffers();
     }
 
     /// Notes at the start of a turn how many slots of the ring to `peer` are free.
@@ -265,7 +265,10 @@ impl Network {
 
     /// Whether there is something that the driver has not polled yet.
     pub fn has_output(&self) -> bool {
-        !self.outgoing.is_empty() || !self.answers.is_empty() || !self.aside.is_empty()
+        !self.outgoing.is_empty()
+            || !self.answers.is_empty()
+            || !self.aside.is_empty()
+            || self.lanes.iter().any(Lane::has_homeward)
     }
 
     /// Whether this core waits for completions, lazy ones too: a worker has as many requests as it may, or all
@@ -290,6 +293,12 @@ impl Network {
         if self.configuration.log.requests && self.events.len() < EVENTS_MAX {
             self.events.push_back(Event::Discarded { at: now, remote, reason });
         }
+    }
+
+    /// Shows how many buffers there are and are away, wherever some may have gone or come home.
+    fn note_buffers(&self) {
+        self.counters.buffers_lent.set(self.buffers.lent() as u64);
+        self.counters.buffers_made.set(self.buffers.made() as u64);
     }
 
     fn answer(&mut self, answer: Answer) -> Result<(), Discard> {

@@ -1,1 +1,27 @@
-//! TODO
+//! The laws that the fuzz targets assert, by the name of their target. Each lives in the room that it feeds.
+//!
+//! A target is one call. Its seeds lie in `seeds/NAME`; an ordinary test replays them, so that what a fuzzer once found
+//! stays found without one.
+#![forbid(unsafe_code)]
+
+/// Name of the target and its law, which panics where it does not hold.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[("frame", ulna_core::packet::frame_law)];
+
+/// The law of this name.
+///
+/// # Panics
+/// If there is none.
+pub fn law(name: &str) -> fn(&[u8]) {
+    let found = TARGETS.iter().find(|(target, _)| *target == name);
+    found.unwrap_or_else(|| panic!("there is no fuzz target {name}")).1
+}
+
+/// Replays files through the law of this name: what a target does when it is run without a fuzzer.
+pub fn replay(name: &str) {
+    let law = law(name);
+    for file in std::env::args_os().skip(1) {
+        let data = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        law(&data);
+        println!("{}: holds", file.display());
+    }
+}

@@ -46,6 +46,7 @@ impl Network {
         if let Err(reason) = decided {
             self.discard(remote, reason, now);
         }
+        self.note_buffers();
     }
 
     /// A datagram of ours that another thread read. Its buffer goes home.
@@ -68,6 +69,7 @@ impl Network {
             self.counters.strays_sent.up();
             self.lazy_sweep.get_or_insert(now + LAZY_SWEEP);
             self.outgoing.push_back((Peer::Network(owner), Message::Stray(Stray::new(path, octets, buffer))));
+            self.note_buffers();
             return;
         } else {
             Discard::NoBuffer
@@ -80,8 +82,7 @@ impl Network {
         if let Err(reason) = self.verify_and_decide(path, octets, now) {
             self.discard(path.remote, reason, now);
         }
-        self.counters.buffers_lent.set(self.buffers.lent() as u64);
-        self.counters.buffers_made.set(self.buffers.made() as u64);
+        self.note_buffers();
     }
 
     fn verify_and_decide(&mut self, path: Path, octets: &[u8], now: Instant) -> Result<(), Discard> {

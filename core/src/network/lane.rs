@@ -119,6 +119,11 @@ impl Lane {
         self.homeward.len()
     }
 
+    /// Whether a buffer can go home now.
+    pub fn has_homeward(&self) -> bool {
+        !self.homeward.is_empty() && self.room > 0
+    }
+
     /// Whether something waits for room.
     pub fn is_waiting_for_room(&self) -> bool {
         !self.homeward.is_empty() && self.room == 0

@@ -218,6 +218,7 @@ impl<M: Send> Crossing<M> {
         let at = link.0;
         let link = &mut self.links[at];
         link.outgoing.stage(message);
+        link.silenced = seeded::is(Bug::GateReadBeforePublish) && link.gate.is_running();
         // `None` is below `Some`.
         link.staged = link.staged.max(Some(urgency));
         touch(&mut self.touched, link, at);
@@ -256,7 +257,7 @@ impl<M: Send> Crossing<M> {
             link.touched = false;
             link.published = link.staged.take();
             link.silenced = (seeded::is(Bug::NotEmptySoDontRing) && !link.outgoing.was_empty())
-                || (seeded::is(Bug::GateReadBeforePublish) && link.gate.is_running());
+                || (seeded::is(Bug::GateReadBeforePublish) && link.silenced);
             link.outgoing.publish();
         }
         // One for all links, and for the heads that sweeps have published, too. Pairs with the fence in

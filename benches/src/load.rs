@@ -1,0 +1,303 @@
+//! Asks a server over loopback, in one thread that never sleeps, and counts what comes back.
+//!
+//! Two ways: [`closed`] keeps so many requests outstanding, which finds the most that a server does; [`open`] sends at a
+//! rate whatever comes back and measures from the time at which each request was due, so that a server that stalls
+//! is charged for all that should have been sent meanwhile.
+//!
+//! It never waits in the kernel: a server that wakes it would pay for that, 8 to 16 µs each time.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use ulna_core::packet::Secret;
+use ulna_core::path::{SocketId, Transmit};
+use ulna_runtime_mio::{BoundUdp, Outlet, ReceiveBatch, SendBatch, SystemCalls, connect_udp};
+
+use crate::workload::{IDENTIFIERS, Requests, secret};
+
+/// Datagrams sent or read at once.
+const BATCH: usize = 64;
+/// A request without a reply for so long counts as lost, and another one takes its place.
+const LOST_AFTER: Duration = Duration::from_millis(250);
+/// One in so many replies is verified whole; all of them have their Identifier and code looked at.
+const VERIFIED_ONE_IN: u64 = 64;
+
+/// What came of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Requests sent, and of these answered.
+    pub sent: u64,
+    /// Access-Accepts to outstanding requests.
+    pub answered: u64,
+    /// Requests that got no reply in time.
+    pub lost: u64,
+    /// Replies to requests that had been given up.
+    pub late: u64,
+    /// Replies that answer nothing that was asked.
+    pub wrong: u64,
+    /// How long it took.
+    pub span: Duration,
+    /// In an open run, microseconds from when each request was due to its reply.
+    pub latencies: Vec<f32>,
+}
+
+impl Outcome {
+    /// Answers a second.
+    pub fn rate(&self) -> f64 {
+        self.answered as f64 / self.span.as_secs_f64()
+    }
+
+    /// The latency below which this part (0 to 1) of the answers lies, in microseconds. Sorts them.
+    pub fn latency(&mut self, part: f64) -> f64 {
+        self.latencies.sort_by(f32::total_cmp);
+        let last = self.latencies.len().saturating_sub(1);
+        self.latencies
+            .get((last as f64 * part).round() as usize)
+            .map_or(f64::NAN, |&latency| f64::from(latency))
+    }
+}
+
+/// The source ports, and what is outstanding on each.
+pub struct Load<'r> {
+    requests: &'r Requests,
+    ports: Vec<Port>,
+    receive: ReceiveBatch,
+    send: SendBatch,
+    calls: SystemCalls,
+    secret: Secret,
+    start: Instant,
+}
+
+struct Port {
+    bound: BoundUdp,
+    /// The number of the next request.
+    next: usize,
+    /// By Identifier: the number of the outstanding request, and when it was due.
+    outstanding: Vec<Option<(usize, Duration)>>,
+    /// By Identifier: the number of the request that was given up last.
+    given_up: Vec<Option<usize>>,
+    /// Outstanding ones in order of sending; those answered meanwhile are still in it.
+    line: VecDeque<usize>,
+    outstanding_count: usize,
+}
+
+impl<'r> Load<'r> {
+    /// `ports` sockets connected to `server`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn new(requests: &'r Requests, server: SocketAddr, ports: usize) -> io::Result<Load<'r>> {
+        let port = |number: usize| {
+            Ok(Port {
+                bound: connect_udp(None, server, 1 << 20)?,
+                // Ports do not ask for the same users at the same time.
+                next: number * IDENTIFIERS * 7,
+                outstanding: vec![None; IDENTIFIERS],
+                given_up: vec![None; IDENTIFIERS],
+                line: VecDeque::with_capacity(2 * IDENTIFIERS),
+                outstanding_count: 0,
+            })
+        };
+        Ok(Load {
+            requests,
+            ports: (0..ports).map(port).collect::<io::Result<_>>()?,
+            receive: ReceiveBatch::new(BATCH, 512),
+            send: SendBatch::new(BATCH),
+            calls: SystemCalls::default(),
+            secret: secret(),
+            start: Instant::now(),
+        })
+    }
+
+    /// Keeps `window` requests outstanding over all ports for `span`; what was outstanding before stays so.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn closed(&mut self, window: usize, span: Duration) -> io::Result<Outcome> {
+        let mut outcome = Outcome::default();
+        let each = (window / self.ports.len()).max(1);
+        let begin = Instant::now();
+        loop {
+            let elapsed = begin.elapsed();
+            if elapsed >= span {
+                outcome.span = elapsed;
+                return Ok(outcome);
+            }
+            let now = self.start.elapsed();
+            for port in 0..self.ports.len() {
+                self.take_replies(port, now, &mut outcome, false)?;
+                self.give_up(port, now, &mut outcome);
+                let missing = each.saturating_sub(self.ports[port].outstanding_count);
+                (0..missing).for_each(|_| self.put(port, now, &mut outcome));
+                self.flush(port);
+            }
+        }
+    }
+
+    /// Sends `rate` requests a second, evenly, for `span`, and waits for the last replies.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(&mut self, rate: f64, span: Duration) -> io::Result<Outcome> {
+        let mut outcome = Outcome::default();
+        let total = (rate * span.as_secs_f64()) as u64;
+        outcome.latencies.reserve(total as usize);
+        let origin = self.start.elapsed();
+        let due = |n: u64| origin + Duration::from_secs_f64(n as f64 / rate);
+        let mut next = 0;
+        loop {
+            // Each request that is outstanding is answered or given up in the end.
+            if next == total && self.ports.iter().all(|port| port.outstanding_count == 0) {
+                outcome.span = span;
+                return Ok(outcome);
+            }
+            let now = self.start.elapsed();
+            // A few at a time: replies are to be seen soon after they come.
+            for _ in 0..8 {
+                if next == total || due(next) > now {
+                    break;
+                }
+                let port = next as usize % self.ports.len();
+                self.put(port, due(next), &mut outcome);
+                self.flush(port);
+                next += 1;
+            }
+            for port in 0..self.ports.len() {
+                if self.ports[port].outstanding_count > 0 {
+                    let now = self.start.elapsed();
+                    self.take_replies(port, now, &mut outcome, true)?;
+                    self.give_up(port, now, &mut outcome);
+                }
+            }
+        }
+    }
+
+    /// Puts the next request of a port in line to be sent.
+    fn put(&mut self, port: usize, due: Duration, outcome: &mut Outcome) {
+        let Port { next, outstanding, line, outstanding_count, .. } = &mut self.ports[port];
+        if *outstanding_count == IDENTIFIERS {
+            // What an open run cannot send counts as lost, it is not put off.
+            outcome.lost += 1;
+            return;
+        }
+        // As a NAS does: an Identifier that is still outstanding is passed over.
+        while outstanding[*next % IDENTIFIERS].is_some() {
+            *next += 1;
+        }
+        let identifier = *next % IDENTIFIERS;
+        outstanding[identifier] = Some((*next, due));
+        line.push_back(*next);
+        *outstanding_count += 1;
+        outcome.sent += 1;
+        let octets = self.requests.of(*next);
+        *next += 1;
+        self.send.slot().extend_from_slice(octets);
+        let destination = SocketAddr::from(([0, 0, 0, 0], 0));
+        self.send.push(Transmit { via: SocketId(0), source: None, destination });
+        if self.send.is_full() {
+            self.flush(port);
+        }
+    }
+
+    fn flush(&mut self, port: usize) {
+        if !self.send.is_empty() {
+            let socket = self.ports[port].bound.socket.as_fd();
+            // What the kernel does not take is missed as a lost request.
+            self.send.flush(|_| Some(Outlet::Connected(socket)), &mut self.calls);
+        }
+    }
+
+    fn take_replies(
+        &mut self,
+        port: usize,
+        now: Duration,
+        outcome: &mut Outcome,
+        timed: bool,
+    ) -> io::Result<()> {
+        let Load { requests, ports, receive, calls, secret, .. } = self;
+        let Port { bound, outstanding, given_up, outstanding_count, .. } = &mut ports[port];
+        receive.receive(&bound.socket, calls)?;
+        for datagram in receive.datagrams() {
+            let [2, identifier, ..] = *datagram.octets else {
+                outcome.wrong += 1;
+                continue;
+            };
+            let identifier = usize::from(identifier);
+            let is_late =
+                || given_up[identifier].is_some_and(|old| requests.accepts(old, datagram.octets, secret));
+            let Some((number, due)) = outstanding[identifier] else {
+                *if is_late() { &mut outcome.late } else { &mut outcome.wrong } += 1;
+                continue;
+            };
+            if outcome.answered.is_multiple_of(VERIFIED_ONE_IN)
+                && !requests.accepts(number, datagram.octets, secret)
+            {
+                *if is_late() { &mut outcome.late } else { &mut outcome.wrong } += 1;
+                continue;
+            }
+            outstanding[identifier] = None;
+            *outstanding_count -= 1;
+            outcome.answered += 1;
+            if timed {
+                outcome.latencies.push(now.saturating_sub(due).as_secs_f32() * 1e6);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts as lost what has waited too long.
+    fn give_up(&mut self, port: usize, now: Duration, outcome: &mut Outcome) {
+        let Port { outstanding, given_up, line, outstanding_count, .. } = &mut self.ports[port];
+        while let Some(&oldest) = line.front() {
+            match outstanding[oldest % IDENTIFIERS] {
+                Some((number, due)) if number == oldest => {
+                    if now.saturating_sub(due) < LOST_AFTER {
+                        return;
+                    }
+                    outstanding[oldest % IDENTIFIERS] = None;
+                    given_up[oldest % IDENTIFIERS] = Some(oldest);
+                    *outstanding_count -= 1;
+                    outcome.lost += 1;
+                }
+                // Answered long ago.
+                _ => {}
+            }
+            line.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::responder::Responder;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_responder_answers_all_that_is_asked() {
+        let responder = Responder::bind(false).expect("loopback is there");
+        let address = responder.address();
+        std::thread::spawn(move || responder.run(&Mutex::default()));
+        let requests = Requests::prepare();
+        let mut load = Load::new(&requests, address, 4).expect("loopback is there");
+        let outcome = load.closed(64, Duration::from_millis(100)).expect("sockets work");
+        assert!(outcome.answered > 0 && outcome.wrong == 0, "{outcome:?}");
+        let mut outcome = load.open(1000.0, Duration::from_millis(100)).expect("sockets work");
+        // What the closed run left outstanding is answered here, too.
+        assert!(outcome.answered >= 100 && outcome.wrong == 0, "{outcome:?}");
+        assert!(outcome.latency(0.5) > 0.0);
+    }
+
+    #[test]
+    fn what_nobody_answers_is_lost() {
+        let silent = ulna_runtime_mio::bind_udp(SocketAddr::from(([127, 0, 0, 1], 0)), false, 1 << 20);
+        let silent = silent.expect("loopback is there");
+        let requests = Requests::prepare();
+        let mut load = Load::new(&requests, silent.local, 2).expect("loopback is there");
+        let outcome = load.open(1000.0, Duration::from_millis(50)).expect("sockets work");
+        assert_eq!((outcome.answered, outcome.sent, outcome.lost), (0, 50, 50), "{outcome:?}");
+    }
+}

@@ -1,0 +1,232 @@
+//! The processes that are measured: a server or the bare responder, each alone in a process on a core of its own.
+//!
+//! The benchmark starts itself again with a role as its argument. Both talk over the child's standard streams: it
+//! says where it listens, and its counters whenever it is asked; it ends with its standard input.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ulna_core::Seed;
+use ulna_runtime_mio::{Server, SystemCalls};
+
+use crate::machine::{cpu_time, memory, pin_to};
+use crate::responder::Responder;
+use crate::workload::{Setup, configuration};
+
+/// What a child is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The bare responder; `together`: replies leave as segments.
+    Responder {
+        /// Whether replies of equal length to one destination leave as segments of one send.
+        together: bool,
+    },
+    /// A server.
+    Server(Setup),
+}
+
+/// The argument that has a process take a role.
+const ACT: &str = "--act-as";
+
+impl Role {
+    fn arguments(self) -> Vec<String> {
+        match self {
+            Role::Responder { together } => vec!["responder".into(), together.to_string()],
+            Role::Server(Setup { network_threads, workers, log }) => {
+                vec!["server".into(), network_threads.to_string(), workers.to_string(), log.to_string()]
+            }
+        }
+    }
+
+    fn parse(arguments: &[String]) -> Option<Role> {
+        match arguments {
+            [role, together] if role == "responder" => {
+                Some(Role::Responder { together: together.parse().ok()? })
+            }
+            [role, network_threads, workers, log] if role == "server" => Some(Role::Server(Setup {
+                network_threads: network_threads.parse().ok()?,
+                workers: workers.parse().ok()?,
+                log: log.parse().ok()?,
+            })),
+            _ => None,
+        }
+    }
+}
+
+/// Takes the role that the command line asks for, if it asks for one. Every benchmark that measures processes calls
+/// this first.
+pub fn act() -> Option<ExitCode> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != ACT).skip(1);
+    let core = arguments.next()?.parse().ok()?;
+    let role = Role::parse(&arguments.collect::<Vec<_>>())?;
+    let acted = pin_to(core).and_then(|()| match role {
+        Role::Responder { together } => act_as_responder(together),
+        Role::Server(setup) => act_as_server(setup),
+    });
+    Some(match acted {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{role:?}: {error}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn act_as_responder(together: bool) -> io::Result<()> {
+    let responder = Responder::bind(together)?;
+    let address = responder.address();
+    let calls = Arc::new(Mutex::new(SystemCalls::default()));
+    let shared = Arc::clone(&calls);
+    // It has no end of its own: the process ends with its standard input.
+    std::thread::spawn(move || responder.run(&shared));
+    answer_questions(address, || {
+        let SystemCalls { receive, send, wait, ring } = *calls.lock().expect("nobody panics with it");
+        format!("receive_calls {receive}\nsend_calls {send}\nwait_calls {wait}\nring_calls {ring}\n")
+    })
+}
+
+fn act_as_server(setup: Setup) -> io::Result<()> {
+    let configuration = Arc::new(configuration(setup));
+    // A log that is written, but to nowhere: what a disk costs is not the question.
+    let server = Server::start(&configuration, &Seed::new([7; 32]), Box::new(io::sink()));
+    let server = server.map_err(io::Error::other)?;
+    let address = server.addresses().next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    answer_questions(address, || server.report().to_string())
+}
+
+fn answer_questions(address: SocketAddr, report: impl Fn() -> String) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{address}")?;
+    out.flush()?;
+    for question in io::stdin().lines() {
+        question?;
+        writeln!(out, "{}end", report())?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// A child under load.
+#[derive(Debug)]
+pub struct Measured {
+    child: Child,
+    questions: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    address: SocketAddr,
+}
+
+/// What a child has used and counted since its start.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// Time on a core.
+    pub cpu: Duration,
+    /// Resident octets now, and at their peak.
+    pub memory: (u64, u64),
+    counters: BTreeMap<String, u64>,
+}
+
+impl Reading {
+    /// A counter by name; 0 if it has none of that name.
+    pub fn counter(&self, name: &str) -> u64 {
+        self.counters.get(name).copied().unwrap_or_default()
+    }
+
+    /// How far a counter has come since an earlier reading.
+    pub fn since(&self, earlier: &Reading, name: &str) -> u64 {
+        self.counter(name) - earlier.counter(name)
+    }
+
+    /// The discards counted, by reason, and what the kernel dropped.
+    pub fn losses(&self) -> impl Iterator<Item = (&str, u64)> {
+        let losses = self.counters.iter().filter(|(name, value)| {
+            **value > 0
+                && (name.starts_with("discarded ")
+                    || ["kernel_drops", "send_would_block"].contains(&&***name))
+        });
+        losses.map(|(name, value)| (name.as_str(), *value))
+    }
+}
+
+impl Measured {
+    /// Starts this program again in a role, on one core.
+    ///
+    /// # Errors
+    /// When it cannot be started, or says nothing.
+    pub fn start(role: Role, core: usize) -> io::Result<Measured> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg(ACT)
+            .arg(core.to_string())
+            .args(role.arguments())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let questions = child.stdin.take();
+        let mut answers = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        answers.read_line(&mut line)?;
+        let address = line.trim().parse().map_err(|_| io::Error::other(format!("{role:?} did not start")))?;
+        Ok(Measured { child, questions, answers, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has used and counted so far.
+    ///
+    /// # Errors
+    /// When it has gone.
+    pub fn read(&mut self) -> io::Result<Reading> {
+        let cpu = cpu_time(self.child.id())?;
+        let questions = self.questions.as_mut().expect("open until it is dropped");
+        questions.write_all(b"report\n")?;
+        let mut counters = BTreeMap::new();
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if self.answers.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if line.trim() == "end" {
+                return Ok(Reading { cpu, memory: memory(self.child.id())?, counters });
+            }
+            if let Some((name, value)) = line.trim().rsplit_once(' ')
+                && let Ok(value) = value.parse()
+            {
+                counters.insert(name.to_owned(), value);
+            }
+        }
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        drop(self.questions.take());
+        // Its threads end with its main thread; should it hang, so do we, visibly.
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_survive_the_command_line() {
+        let setup = Setup { network_threads: 1, workers: 2, log: true };
+        for role in [Role::Responder { together: true }, Role::Server(setup)] {
+            assert_eq!(Role::parse(&role.arguments()), Some(role));
+        }
+        assert_eq!(Role::parse(&["server".into(), "many".into()]), None);
+    }
+}

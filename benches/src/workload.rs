@@ -1,0 +1,163 @@
+//! The requests that all benchmarks ask with, made before the clock runs, and the configuration that knows their users.
+//!
+//! 1 000 users, PAP, 105 to 110 octets with Message-Authenticator first: what a small access switch sends.
+
+use ulna_config::Configuration;
+use ulna_core::configuration::Cores;
+use ulna_core::packet::{Code, Encoder, Framed, MessageAuthenticator, Secret, number};
+
+/// The secret of the one client.
+pub const SECRET: &[u8] = b"a secret of 24 octets ..";
+/// How many users there are.
+pub const USERS: usize = 1000;
+/// Identifiers of one source port.
+pub const IDENTIFIERS: usize = 256;
+/// Requests of each Identifier: one is never followed by itself, so that none is a duplicate of the one before.
+const REQUESTS_EACH: usize = 64;
+
+/// The name of a user: 6 to 11 octets, so that requests differ in length. Neighbours are alike.
+pub fn user_name(user: usize) -> String {
+    let width = 2 + user * 6 / USERS;
+    format!("u{user:03}{}", &"@lan.example"[..width])
+}
+
+/// The password of a user: one block.
+pub fn password(user: usize) -> String {
+    format!("hello {user:03}")
+}
+
+/// The secret as core keeps it.
+pub fn secret() -> Secret {
+    Secret::new(SECRET).expect("it has octets")
+}
+
+/// One PAP request; equal numbers give equal octets.
+pub fn request(user: usize, identifier: u8, draw: u64, out: &mut Vec<u8>) {
+    let authenticator = authenticator(draw);
+    let mut encoder =
+        Encoder::request(out, Code::AccessRequest, identifier, &authenticator, MessageAuthenticator::First);
+    let secret = secret();
+    encoder.attribute(number::USER_NAME, user_name(user).as_bytes()).expect("a name fits");
+    encoder.user_password(password(user).as_bytes(), &secret).expect("one block");
+    encoder.attribute(number::NAS_IP_ADDRESS, &[192, 0, 2, 10]).expect("an address fits");
+    encoder.attribute(number::NAS_PORT, &[0, 0, 0, 17]).expect("a number fits");
+    encoder.attribute(number::NAS_IDENTIFIER, b"switch-1").expect("a name fits");
+    encoder.attribute(number::CALLING_STATION_ID, b"00-00-5E-00-53-17").expect("an address fits");
+    encoder.finish_request(&secret);
+}
+
+/// Sixteen octets that look drawn and are the same every time (splitmix64).
+fn authenticator(draw: u64) -> [u8; 16] {
+    let word = |n: u64| {
+        let mut z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    };
+    let mut octets = [0; 16];
+    octets[..8].copy_from_slice(&word(draw * 2 + 1).to_le_bytes());
+    octets[8..].copy_from_slice(&word(draw * 2 + 2).to_le_bytes());
+    octets
+}
+
+/// Requests that are ready to be sent.
+#[derive(Debug)]
+pub struct Requests(Vec<Vec<u8>>);
+
+impl Requests {
+    /// Makes them all.
+    pub fn prepare() -> Requests {
+        let count = IDENTIFIERS * REQUESTS_EACH;
+        let request = |n: usize| {
+            let mut octets = Vec::with_capacity(128);
+            // Long runs of one user's length, as the load generator sends equal lengths together.
+            request(n / IDENTIFIERS * USERS / REQUESTS_EACH + n % 15, n as u8, n as u64, &mut octets);
+            octets
+        };
+        Requests((0..count).map(request).collect())
+    }
+
+    /// The `n`th request of a source port; its Identifier is the low octet of `n`.
+    pub fn of(&self, n: usize) -> &[u8] {
+        &self.0[n % self.0.len()]
+    }
+
+    /// Whether these octets answer the `n`th request: Access-Accept, signed for that very request.
+    pub fn accepts(&self, n: usize, reply: &[u8], secret: &Secret) -> bool {
+        let request = Framed::parse(self.of(n)).expect("we made it");
+        let Ok(reply) = Framed::parse(reply) else { return false };
+        let verified = reply.verify_reply(secret, request.authenticator(), false);
+        verified.is_ok_and(|verified| verified.code() == Code::AccessAccept)
+    }
+}
+
+/// How the measured server is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    /// Network threads; 0: joined.
+    pub network_threads: usize,
+    /// Worker threads.
+    pub workers: usize,
+    /// Whether each finished request is logged.
+    pub log: bool,
+}
+
+/// The configuration of a server under load.
+pub fn configuration(setup: Setup) -> Configuration {
+    let Setup { network_threads, workers, log } = setup;
+    let secret = std::str::from_utf8(SECRET).expect("it is text");
+    let mut text = format!(
+        "[runtime]\nnetwork_threads = {network_threads}\nworkers = {workers}\n\
+         [log]\nrequests = {log}\n\
+         [[listen]]\nname = \"auth\"\ntransport = \"udp\"\naddress = [\"127.0.0.1:0\"]\npackets = [\"access\"]\n\
+         server = \"edge\"\n\
+         [[client]]\nname = \"load\"\nnetwork = [\"127.0.0.1/32\"]\nsecret = \"{secret}\"\n\
+         require_message_authenticator = true\n\
+         [[server]]\nname = \"edge\"\n[[server.new]]\nauthenticate = \"users\"\n"
+    );
+    for user in 0..USERS {
+        let (name, password) = (user_name(user), password(user));
+        text += &format!("[[user]]\nname = \"{name}\"\npassword = \"{password}\"\n");
+    }
+    match ulna_config::parse(&text, "benchmark", Cores(1)) {
+        Ok((configuration, _warnings)) => configuration,
+        Err(errors) => panic!("the benchmark's configuration is refused: {errors}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ulna_core::packet::Requirements;
+
+    #[test]
+    fn requests_have_105_to_110_octets_and_verify() {
+        let requests = Requests::prepare();
+        let secrets = secret().into();
+        let all = Requirements { require_message_authenticator: true, limit_proxy_state: true };
+        let mut seen = [false; 6];
+        for n in 0..IDENTIFIERS * REQUESTS_EACH {
+            let framed = Framed::parse(requests.of(n)).expect("a packet");
+            assert_eq!(framed.identifier(), n as u8);
+            assert!(framed.verify_request(&secrets, all).is_ok());
+            seen[requests.of(n).len() - 105] = true;
+        }
+        assert_eq!(seen, [true; 6]);
+    }
+
+    #[test]
+    fn no_two_requests_of_an_identifier_are_alike() {
+        let requests = Requests::prepare();
+        let mut all: Vec<_> = requests.0.iter().map(|octets| &octets[4..20]).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), requests.0.len());
+    }
+
+    #[test]
+    fn the_configuration_is_taken() {
+        let configuration = configuration(Setup { network_threads: 0, workers: 1, log: false });
+        assert_eq!(configuration.users.len(), USERS);
+        assert!(!configuration.log.requests);
+    }
+}

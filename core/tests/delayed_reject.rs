@@ -1,0 +1,130 @@
+//! An Access-Reject of our own waits, against guessing. RFC 2865 §2.5 leaves the span to the server.
+
+mod support;
+
+use std::time::Duration;
+use support::{Ask, Reply, Server, USERS, nas};
+use ulna_core::discard::Discard;
+use ulna_core::packet::Code;
+
+const SEPARATE: &str = "[runtime]\nnetwork_threads = 1\nworkers = 1\n";
+const DELAY: Duration = Duration::from_secs(1);
+const INSTANT: Duration = Duration::from_nanos(1);
+
+// checklist 50
+#[test]
+fn it_leaves_when_its_time_has_come_and_not_before() {
+    for layout in [SEPARATE, "[runtime]\nnetwork_threads = 0\nworkers = 2\n"] {
+        let request = Ask::wrong().octets();
+        let mut server = Server::new(layout, USERS);
+        let asked = server.now;
+        assert!(server.ask(nas(1000), &request).is_empty());
+        assert_eq!((server.count("delayed_rejects"), server.count("in_progress")), (1, 0));
+        server.run(DELAY - INSTANT);
+        assert!(server.sent.is_empty());
+        server.run(INSTANT);
+        assert_eq!(server.now, asked + DELAY);
+        assert_eq!(server.sent.len(), 1);
+        assert_eq!(Reply::to(&request, &server.sent[0].octets).code, Code::AccessReject);
+        assert_eq!((server.count("delayed_rejects"), server.count("answered")), (0, 1));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn duplicates_meanwhile_are_in_progress_and_afterwards_get_the_same_octets() {
+    let request = Ask::wrong().octets();
+    let mut server = Server::new(SEPARATE, USERS);
+    server.ask(nas(1000), &request);
+    for _ in 0..3 {
+        server.run(DELAY / 4);
+        assert!(server.ask(nas(1000), &request).is_empty());
+    }
+    assert_eq!((server.count("duplicates_in_progress"), server.count("decisions")), (3, 1));
+    server.run(DELAY / 4);
+    assert_eq!(server.sent.len(), 1, "duplicates do not put it off");
+    assert_eq!(server.ask(nas(1000), &request)[0].octets, server.sent[0].octets);
+    assert_eq!((server.count("duplicates_resent"), server.count("decisions")), (1, 1));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn superseded_meanwhile_it_never_leaves() {
+    let (old, new) = (Ask::wrong().octets(), Ask::bob().authenticator(2).octets());
+    let mut server = Server::new(SEPARATE, USERS);
+    server.ask(nas(1000), &old);
+    server.run(DELAY / 2);
+    assert_eq!(Reply::to(&new, &server.ask(nas(1000), &new)[0].octets).code, Code::AccessAccept);
+    server.run(DELAY);
+    assert_eq!(server.sent.len(), 1);
+    assert_eq!((server.count("answered"), server.count("superseded")), (1, 1));
+    assert_eq!(server.ask(nas(1000), &new)[0].octets, server.sent[0].octets);
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn beyond_the_bound_a_reject_is_discarded_by_name_and_never_sent_early() {
+    let settings = format!("{SEPARATE}[protocol]\ndelayed_rejects_max = 2\n");
+    let mut server = Server::new(&settings, USERS);
+    for identifier in 0..3 {
+        assert!(server.ask(nas(1000), &Ask::wrong().identifier(identifier).octets()).is_empty());
+    }
+    assert_eq!(server.discards(), [("delayed-rejects-full", 1)].into());
+    server.run(DELAY);
+    let identifiers: Vec<_> = server.sent.iter().map(|sent| sent.octets[1]).collect();
+    assert_eq!(identifiers, [0, 1]);
+    // The NAS sends the third again: it is decided anew, and this time there is room.
+    server.ask(nas(1000), &Ask::wrong().identifier(2).octets());
+    server.run(DELAY);
+    assert_eq!((server.sent.len(), server.count("decisions"), server.count("answered")), (3, 4, 3));
+    assert_eq!(server.discarded(Discard::DelayedRejectsFull), 1);
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn with_no_room_at_all_every_reject_is_discarded_and_accepts_are_not() {
+    let settings = format!("{SEPARATE}[protocol]\ndelayed_rejects_max = 0\n");
+    let mut server = Server::new(&settings, USERS);
+    assert!(server.ask(nas(1000), &Ask::wrong().octets()).is_empty());
+    assert_eq!(server.ask(nas(1001), &Ask::bob().octets()).len(), 1);
+    server.run(DELAY);
+    assert_eq!(server.sent.len(), 1);
+    assert_eq!(server.discards(), [("delayed-rejects-full", 1)].into());
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn without_a_delay_it_leaves_at_once_whatever_the_bound() {
+    let settings = format!("{SEPARATE}[protocol]\nreject_delay = \"0s\"\ndelayed_rejects_max = 0\n");
+    let request = Ask::wrong().octets();
+    let mut server = Server::new(&settings, USERS);
+    let sent = server.ask(nas(1000), &request);
+    assert_eq!(Reply::to(&request, &sent[0].octets).code, Code::AccessReject);
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_draining_server_waits_for_it() {
+    let mut server = Server::new(SEPARATE, USERS);
+    server.ask(nas(1000), &Ask::wrong().octets());
+    assert!(!server.threads[0].is_drained());
+    server.run(DELAY);
+    assert!(server.threads[0].is_drained());
+    assert_eq!(server.sent.len(), 1);
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn many_leave_in_the_order_in_which_they_were_asked_for() {
+    let mut server = Server::new("[runtime]\nnetwork_threads = 1\nworkers = 3\n", USERS);
+    for identifier in 0..200u8 {
+        // Several users, so that all workers have a part of them.
+        let name = [b'u', b'0' + identifier % 10];
+        server.ask(nas(1000), &Ask::user(&name, b"guess").identifier(identifier).octets());
+        server.run(Duration::from_millis(1));
+    }
+    server.run(DELAY);
+    let identifiers: Vec<_> = server.sent.iter().map(|sent| sent.octets[1]).collect();
+    assert_eq!(identifiers, (0..200).collect::<Vec<_>>());
+    server.assert_nothing_is_left();
+}

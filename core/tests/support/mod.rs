@@ -1,0 +1,344 @@
+//! A whole server without sockets, threads or clocks, for tests of situations: its threads' cores, assembled as in
+//! production, are played phase by phase, and time moves only by hand.
+//!
+//! [`Server::turn`] is one turn of the runtime's loop. Tests that need a thread stopped in the middle of it call the
+//! phases one by one on [`Server::threads`].
+#![allow(dead_code, reason = "each situation uses its own part of this")]
+
+mod packets;
+
+#[allow(unused_imports, reason = "as above")]
+pub use packets::{Ask, OTHER_SECRET, Reply, SECRET, secret};
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ulna_core::configuration::Cores as MachineCores;
+use ulna_core::cores::{Cores, assemble};
+use ulna_core::discard::Discard;
+use ulna_core::event::Event;
+use ulna_core::network::owner::Owners;
+use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId, Transmit};
+
+/// Time enough for a turn.
+pub const TICK: Duration = Duration::from_micros(10);
+
+/// Rules, users and clients of most situations. `SERVER` and `RUNTIME` are the part that differs.
+const COMMON: &str = r#"
+[[listen]]
+name = "authentication"
+transport = "udp"
+address = "192.0.2.1:1812"
+packets = ["access", "status"]
+server = "edge"
+
+[[listen]]
+name = "accounting"
+transport = "udp"
+address = "192.0.2.1:1813"
+packets = ["accounting", "status"]
+server = "edge"
+
+[[client]]
+name = "branch"
+network = ["198.51.100.0/24", "2001:db8:1::/48"]
+secret = "a secret of the branch"
+
+[[client]]
+name = "strict"
+network = "203.0.113.0/24"
+secret = "a secret of the branch"
+require_message_authenticator = true
+
+[[user]]
+name = "bob"
+password = "hello"
+reply = { Session-Timeout = 3600 }
+
+[[server]]
+name = "edge"
+"#;
+
+/// `authenticate = "users"`: what most situations ask for.
+pub const USERS: &str = "[[server.new]]\nauthenticate = \"users\"\n";
+
+/// A configuration: listeners 0 (authentication) and 1 (accounting), clients 0 (`branch`) and 1 (`strict`), user
+/// `bob` with password `hello`. `rules` follows `[[server]]`, `settings` stands in front of all.
+pub fn configuration(settings: &str, rules: &str) -> String {
+    format!("{settings}\n{COMMON}\n{rules}")
+}
+
+/// One packet that left.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The thread that sent it.
+    pub thread: usize,
+    /// How.
+    pub transmit: Transmit,
+    /// Its octets.
+    pub octets: Vec<u8>,
+}
+
+/// All threads of a server.
+pub struct Server {
+    pub configuration: Arc<Configuration>,
+    /// First the network threads, then the workers; where they are joined, all of them.
+    pub threads: Vec<Cores>,
+    /// The hand-held clock.
+    pub now: Instant,
+    /// What has left so far, in order.
+    pub sent: Vec<Sent>,
+    /// What was noted for the log so far.
+    pub events: Vec<Event>,
+    owners: Owners,
+}
+
+impl Server {
+    /// Assembles the threads of a configuration.
+    pub fn new(settings: &str, rules: &str) -> Server {
+        Server::of(&configuration(settings, rules))
+    }
+
+    /// The same of a whole file.
+    pub fn of(text: &str) -> Server {
+        let parsed = ulna_config::parse(text, "situation.toml", MachineCores(2));
+        let (configuration, _) = parsed.unwrap_or_else(|errors| panic!("{errors}"));
+        let configuration = Arc::new(configuration);
+        let seed = Seed::new([7; 32]);
+        Server {
+            threads: assemble(&configuration, &seed),
+            owners: Owners::new(configuration.network_cores() as u16, &seed),
+            now: Instant::from_nanoseconds(1_000_000_000),
+            sent: Vec::new(),
+            events: Vec::new(),
+            configuration,
+        }
+    }
+
+    /// The way of a datagram from `remote` to a listener, through the socket of this thread.
+    pub fn path(&self, thread: usize, listener: usize, remote: SocketAddr) -> Path {
+        let networks = self.configuration.network_cores();
+        Path {
+            via: SocketId((listener * networks + thread) as u16),
+            listener: ListenerId(listener as u16),
+            local: self.configuration.listeners[listener].address,
+            remote,
+        }
+    }
+
+    /// The thread that a connection belongs to.
+    pub fn owner(&self, remote: SocketAddr) -> usize {
+        usize::from(self.owners.owner(remote).0)
+    }
+
+    /// A datagram read by its owner. Nothing else happens yet.
+    pub fn datagram(&mut self, remote: SocketAddr, octets: &[u8]) {
+        let thread = self.owner(remote);
+        self.datagram_at(thread, 0, remote, octets);
+    }
+
+    /// A datagram read by any thread, from any listener's socket.
+    pub fn datagram_at(&mut self, thread: usize, listener: usize, remote: SocketAddr, octets: &[u8]) {
+        let path = self.path(thread, listener, remote);
+        self.threads[thread].handle_datagram(path, octets, self.now);
+    }
+
+    /// One turn of a thread without new datagrams.
+    pub fn turn(&mut self, thread: usize) {
+        let cores = &mut self.threads[thread];
+        cores.begin();
+        cores.sweep(self.now);
+        self.finish_turn(thread);
+    }
+
+    /// The rest of a turn, from where datagrams have been read.
+    pub fn finish_turn(&mut self, thread: usize) {
+        let cores = &mut self.threads[thread];
+        cores.handle_timeout(self.now);
+        cores.work(self.now);
+        self.transmit(thread);
+        let cores = &mut self.threads[thread];
+        cores.stage();
+        cores.take_home(self.now);
+        cores.publish();
+        while cores.check_gate().is_some() {}
+        while let Some(event) = cores.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    /// Sends all that a thread has to send.
+    pub fn transmit(&mut self, thread: usize) {
+        let mut octets = Vec::new();
+        while let Some(transmit) = self.threads[thread].poll_transmit(&mut octets) {
+            self.sent.push(Sent { thread, transmit, octets: std::mem::take(&mut octets) });
+        }
+    }
+
+    /// Turns of all threads until none of them has anything to do at this time.
+    pub fn settle(&mut self) {
+        for _ in 0..1000 {
+            for thread in 0..self.threads.len() {
+                self.turn(thread);
+            }
+            let now = self.now;
+            let quiet = |cores: &mut Cores| {
+                cores.may_park()
+                    && !cores.is_anything_unread()
+                    && cores.poll_timeout().is_none_or(|(due, _)| due > now)
+            };
+            if self.threads.iter_mut().all(quiet) {
+                return;
+            }
+        }
+        panic!("the threads never come to rest");
+    }
+
+    /// A datagram read by its owner, and all that follows from it at once. Gives what left.
+    pub fn ask(&mut self, remote: SocketAddr, octets: &[u8]) -> Vec<Sent> {
+        let before = self.sent.len();
+        self.datagram(remote, octets);
+        self.settle();
+        self.sent[before..].to_vec()
+    }
+
+    /// The same on the accounting listener.
+    pub fn ask_accounting(&mut self, remote: SocketAddr, octets: &[u8]) -> Vec<Sent> {
+        let before = self.sent.len();
+        self.datagram_at(self.owner(remote), 1, remote, octets);
+        self.settle();
+        self.sent[before..].to_vec()
+    }
+
+    /// Time passes, nothing is done meanwhile.
+    pub fn pass(&mut self, span: Duration) {
+        self.now += span;
+    }
+
+    /// Time passes, and at each deadline on the way all is done that is due.
+    pub fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(due) = self.next_deadline().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.settle();
+        }
+        self.now = end;
+        self.settle();
+    }
+
+    /// Runs until no deadline is left: all is answered, forgotten and back home.
+    pub fn drain(&mut self) {
+        self.settle();
+        while let Some(due) = self.next_deadline() {
+            self.now = self.now.max(due);
+            self.settle();
+        }
+        // Lazy messages may have come home after their recipient's last turn.
+        self.settle();
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.threads.iter().filter_map(|cores| cores.poll_timeout()).map(|(due, _)| due).min()
+    }
+
+    /// Takes what has left so far.
+    pub fn take_sent(&mut self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// The sum over all threads of the counter of this name.
+    pub fn count(&self, name: &str) -> u64 {
+        let mut found = false;
+        let mut sum = 0;
+        for cores in &self.threads {
+            let network = cores.network().into_iter().flat_map(|network| network.counters().named());
+            let worker = cores.worker().into_iter().flat_map(|worker| worker.counters().named());
+            for (_, value) in network.chain(worker).filter(|(each, _)| *each == name) {
+                found = true;
+                sum += value;
+            }
+        }
+        assert!(found, "there is no counter {name}");
+        sum
+    }
+
+    /// Discards by name, those that there were; requests that workers discard are counted once, at home.
+    pub fn discards(&self) -> BTreeMap<&'static str, u64> {
+        let mut discards = BTreeMap::new();
+        for network in self.threads.iter().filter_map(Cores::network) {
+            for reason in Discard::ALL {
+                let count = network.counters().discarded[*reason as usize].value();
+                if count > 0 {
+                    *discards.entry(reason.name()).or_default() += count;
+                }
+            }
+        }
+        discards
+    }
+
+    /// How often this reason was counted.
+    pub fn discarded(&self, reason: Discard) -> u64 {
+        self.discards().get(reason.name()).copied().unwrap_or_default()
+    }
+
+    /// The two sums that `core/src/counters.rs` promises, at any time when no packet is between two phases.
+    pub fn assert_sums(&self) {
+        let discarded = |of_requests: bool| {
+            let reasons = Discard::ALL.iter().filter(|reason| is_of_request(**reason) == of_requests);
+            reasons.map(|reason| self.discarded(*reason)).sum::<u64>()
+        };
+        let packets =
+            ["strays_sent", "status_answered", "duplicates_resent", "duplicates_in_progress", "accepted"];
+        let packets = packets.map(|name| self.count(name)).iter().sum::<u64>() + discarded(false);
+        assert_eq!(self.count("received"), packets, "each packet has one fate; {}", self.table());
+        let requests = ["answered", "superseded", "in_progress", "delayed_rejects"];
+        let requests = requests.map(|name| self.count(name)).iter().sum::<u64>() + discarded(true);
+        assert_eq!(self.count("accepted"), requests, "each request has one fate; {}", self.table());
+    }
+
+    /// Drains, and then nothing may be left anywhere: gauges, deadlines, messages.
+    pub fn assert_nothing_is_left(&mut self) {
+        self.drain();
+        self.assert_sums();
+        for gauge in [
+            "in_progress",
+            "delayed_rejects",
+            "dedup_entries",
+            "buffers_lent",
+            "reply_buffers_lent",
+            "completions_waiting",
+        ] {
+            assert_eq!(self.count(gauge), 0, "{gauge} returns to zero; {}", self.table());
+        }
+        assert!(self.threads.iter().all(Cores::is_drained), "{}", self.table());
+    }
+
+    /// All counters that are not zero, for messages.
+    pub fn table(&self) -> String {
+        let mut sums: BTreeMap<&str, u64> = self.discards();
+        for cores in &self.threads {
+            let network = cores.network().into_iter().flat_map(|network| network.counters().named());
+            let worker = cores.worker().into_iter().flat_map(|worker| worker.counters().named());
+            for (name, value) in network.chain(worker) {
+                *sums.entry(name).or_default() += value;
+            }
+        }
+        sums.retain(|_, value| *value > 0);
+        format!("{sums:?}")
+    }
+}
+
+/// Whether this ends a request that had been accepted; every other reason ends a packet before that.
+pub fn is_of_request(reason: Discard) -> bool {
+    matches!(
+        reason,
+        Discard::TooOld | Discard::NoAccountingRule | Discard::ReplyTooLong | Discard::DelayedRejectsFull
+    )
+}
+
+/// An address of client `branch`, with this port.
+pub fn nas(port: u16) -> SocketAddr {
+    SocketAddr::from(([198, 51, 100, 7], port))
+}
