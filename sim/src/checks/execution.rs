@@ -44,7 +44,13 @@ pub fn decided(
         let expired = now >= record.decided_at + lifetime.saturating_sub(turn_max);
         let is_excess = !expired && !record.is_ambiguous();
         if is_excess && excused >= forgotten() {
-            let details = describe(&format!("again after {} ns", now - record.decided_at));
+            let details = describe(&format!(
+                "authenticator {:02x?}, again after {} ns; decided {} times, {} are allowed",
+                &decision.authenticator[..4],
+                now - record.decided_at,
+                record.decisions + 1,
+                record.runs
+            ));
             return Err(Violation { invariant: &ONCE, at: now, details });
         }
         record.runs = record.decisions + 1;
