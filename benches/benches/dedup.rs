@@ -36,7 +36,11 @@ fn authenticator(n: usize, turn: u64) -> Authenticator {
 /// A request's whole life.
 fn live(dedup: &mut Dedup, key: &Key, authenticator: &Authenticator) -> Seen {
     let seen = dedup.look_up(key, authenticator);
-    let began = dedup.begin(key, authenticator, WorkerId(0)).expect("there is room");
+    let superseded = match seen {
+        Seen::Superseding(handle, _) => Some(handle),
+        Seen::Fresh | Seen::InProgress(..) | Seen::Delayed | Seen::Answered(_) => None,
+    };
+    let began = dedup.begin(key, superseded, authenticator, WorkerId(0)).expect("there is room");
     assert_eq!(dedup.answer(began.handle, Some(REPLY), Instant::ORIGIN), Kept::Reply);
     seen
 }

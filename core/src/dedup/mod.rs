@@ -92,21 +92,32 @@ impl Dedup {
         }
     }
 
-    /// Notes that `worker` has the request from now on. What had this key before is forgotten, its handle stale.
+    /// Notes that `worker` has the request from now on. `superseded` is the handle that [`look_up`](Dedup::look_up) has
+    /// just found under this key, if any: what had it is forgotten, its handle stale.
     ///
     /// # Errors
     /// `Full` when all entries are live and none may be given up for it.
+    ///
+    /// # Panics
+    /// When the superseded handle is stale.
     pub fn begin(
         &mut self,
         key: &Key,
+        superseded: Option<RequestHandle>,
         request_authenticator: &Authenticator,
         worker: WorkerId,
     ) -> Result<Began, Full<()>> {
         let mut evicted = false;
-        let place = match self.find(key) {
-            Some(place) => {
-                self.retire(place);
-                place
+        // Not looked up again: in a large table each look-up waits for memory several times.
+        debug_assert_eq!(self.find(key), superseded.map(|handle| handle.entry), "look_up has just said so");
+        let place = match superseded {
+            Some(RequestHandle { entry, generation }) => {
+                assert!(
+                    self.entries[entry as usize].generation == generation,
+                    "what a request supersedes has just been looked up"
+                );
+                self.retire(entry);
+                entry
             }
             None => {
                 if self.index.len() == self.entries.capacity() {
@@ -323,7 +334,7 @@ mod tests {
     }
 
     fn answered(dedup: &mut Dedup, key: &Key, authenticator: u8, now: Instant) -> RequestHandle {
-        let handle = dedup.begin(key, &[authenticator; 16], WORKER).unwrap().handle;
+        let handle = dedup.begin(key, None, &[authenticator; 16], WORKER).unwrap().handle;
         assert_eq!(dedup.answer(handle, Some(b"reply"), now), Kept::Reply);
         handle
     }
@@ -332,7 +343,7 @@ mod tests {
     fn exact_duplicate_finds_the_kept_reply() {
         let mut dedup = table(8);
         assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Fresh);
-        let handle = dedup.begin(&key(1, 9, true), &[1; 16], WORKER).unwrap().handle;
+        let handle = dedup.begin(&key(1, 9, true), None, &[1; 16], WORKER).unwrap().handle;
         assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::InProgress(handle, WORKER));
         assert_eq!(dedup.answer(handle, Some(b"reply"), seconds(1)), Kept::Reply);
         assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Answered(handle));
@@ -351,9 +362,9 @@ mod tests {
     #[test]
     fn a_new_authenticator_supersedes_and_makes_the_old_handle_stale() {
         let mut dedup = table(8);
-        let old = dedup.begin(&key(1, 9, true), &[1; 16], WORKER).unwrap().handle;
+        let old = dedup.begin(&key(1, 9, true), None, &[1; 16], WORKER).unwrap().handle;
         assert_eq!(dedup.look_up(&key(1, 9, true), &[2; 16]), Seen::Superseding(old, Some(WORKER)));
-        let new = dedup.begin(&key(1, 9, true), &[2; 16], WORKER).unwrap().handle;
+        let new = dedup.begin(&key(1, 9, true), Some(old), &[2; 16], WORKER).unwrap().handle;
         assert_eq!(dedup.answer(old, Some(b"late"), seconds(1)), Kept::Superseded);
         assert!(!dedup.forget(old));
         assert_eq!(dedup.answer(new, Some(b"reply"), seconds(1)), Kept::Reply);
@@ -363,7 +374,7 @@ mod tests {
     #[test]
     fn a_delayed_reply_is_kept_but_not_given_out() {
         let mut dedup = table(8);
-        let handle = dedup.begin(&key(1, 9, true), &[1; 16], WORKER).unwrap().handle;
+        let handle = dedup.begin(&key(1, 9, true), None, &[1; 16], WORKER).unwrap().handle;
         assert_eq!(dedup.delay(handle, b"reject"), Kept::Reply);
         assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Delayed);
         assert_eq!(dedup.reply(handle), None);
@@ -392,18 +403,18 @@ mod tests {
         let mut dedup = table(2);
         answered(&mut dedup, &key(1, 1, true), 1, seconds(0));
         answered(&mut dedup, &key(1, 2, false), 1, seconds(1));
-        assert!(dedup.begin(&key(1, 3, false), &[1; 16], WORKER).unwrap().evicted);
+        assert!(dedup.begin(&key(1, 3, false), None, &[1; 16], WORKER).unwrap().evicted);
         assert_eq!(dedup.look_up(&key(1, 2, false), &[1; 16]), Seen::Fresh);
         // The unsigned request in progress cannot be given up, the signed reply not for an unsigned request.
-        assert_eq!(dedup.begin(&key(1, 4, false), &[1; 16], WORKER), Err(Full(())));
-        assert!(dedup.begin(&key(1, 5, true), &[1; 16], WORKER).unwrap().evicted);
+        assert_eq!(dedup.begin(&key(1, 4, false), None, &[1; 16], WORKER), Err(Full(())));
+        assert!(dedup.begin(&key(1, 5, true), None, &[1; 16], WORKER).unwrap().evicted);
         assert_eq!(dedup.look_up(&key(1, 1, true), &[1; 16]), Seen::Fresh);
     }
 
     #[test]
     fn a_request_that_ends_without_reply_is_forgotten() {
         let mut dedup = table(2);
-        let handle = dedup.begin(&key(1, 1, true), &[1; 16], WORKER).unwrap().handle;
+        let handle = dedup.begin(&key(1, 1, true), None, &[1; 16], WORKER).unwrap().handle;
         assert!(dedup.forget(handle));
         assert_eq!(dedup.look_up(&key(1, 1, true), &[1; 16]), Seen::Fresh);
         assert_eq!(dedup.answer(handle, Some(b"late"), seconds(1)), Kept::Superseded);

@@ -155,10 +155,7 @@ impl Network {
     ) -> Result<(), Discard> {
         match seen {
             Seen::Fresh => self.accept(facts, None, request, now),
-            Seen::Superseding(_, None) => self.accept(facts, None, request, now),
-            Seen::Superseding(handle, Some(worker)) => {
-                self.accept(facts, Some((handle, worker)), request, now)
-            }
+            Seen::Superseding(handle, worker) => self.accept(facts, Some((handle, worker)), request, now),
             Seen::Delayed => {
                 self.counters.duplicates_in_progress.up();
                 Ok(())
@@ -176,7 +173,7 @@ impl Network {
     fn accept(
         &mut self,
         facts: &Facts,
-        superseded: Option<(RequestHandle, WorkerId)>,
+        superseded: Option<(RequestHandle, Option<WorkerId>)>,
         request: impl FnOnce(&mut BufferPool) -> Option<Request>,
         now: Instant,
     ) -> Result<(), Discard> {
@@ -188,7 +185,8 @@ impl Network {
             return Err(reason);
         }
         let request = request(&mut self.buffers).ok_or(Discard::NoBuffer)?;
-        let Ok(began) = self.dedup.begin(&facts.key, &facts.request_authenticator, worker) else {
+        let handle = superseded.map(|(handle, _)| handle);
+        let Ok(began) = self.dedup.begin(&facts.key, handle, &facts.request_authenticator, worker) else {
             self.buffers.give_back(request.into_buffer());
             return Err(Discard::DedupFull);
         };
@@ -196,7 +194,7 @@ impl Network {
             self.counters.replies_evicted.up();
         }
         self.send(worker, Message::Request(request.with_handle(began.handle)));
-        if let Some((old, old_worker)) = superseded {
+        if let Some((old, Some(old_worker))) = superseded {
             self.notify(old_worker, Message::Cancel(old));
         }
         self.lanes[usize::from(worker.0)].begin_request();
