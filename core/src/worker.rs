@@ -27,6 +27,9 @@ const EVENTS_MAX: usize = 1024;
 /// Entries that the worker's lines have room for at start: more than a turn's messages from one ring.
 const LINE_NOW: usize = 1024;
 
+/// Buffers for long replies made at start.
+const REPLY_BUFFERS_NOW: usize = 64;
+
 /// One worker core.
 pub struct Worker {
     id: WorkerId,
@@ -57,9 +60,12 @@ impl Worker {
         let runtime = &configuration.runtime;
         // Each long reply belongs to a request in progress, or its buffer is in the ring on its way back.
         let reply_buffers_max = networks * (runtime.requests_max + runtime.ring_slots);
+        let reply_buffers = BufferPool::new(reply_buffers_max, 0, REPLY_BUFFERS_NOW);
+        let counters = Arc::<WorkerCounters>::default();
+        counters.reply_buffers_made.set(reply_buffers.made() as u64);
         Worker {
             id,
-            reply_buffers: BufferPool::new(reply_buffers_max, 0, 0),
+            reply_buffers,
             transmits: VecDeque::with_capacity(LINE_NOW),
             outboxes: (0..networks)
                 .map(|_| Outbox { room: runtime.ring_slots, waiting: VecDeque::with_capacity(LINE_NOW) })
@@ -67,7 +73,7 @@ impl Worker {
             scratch: Vec::with_capacity(PACKET_OCTETS_MAX),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
-            counters: Arc::default(),
+            counters,
             configuration,
         }
     }

@@ -120,3 +120,27 @@ fn joined_threads_behave_the_same() {
     assert_eq!(server.ask(nas(1000), &request)[0].octets, server.sent[0].octets);
     server.assert_nothing_is_left();
 }
+
+/// Duplicates that cross a ring are put aside while more is read from it.
+#[test]
+fn a_duplicate_put_aside_does_not_come_back_once_its_request_is_superseded() {
+    let mut server = Server::new("[runtime]\nnetwork_threads = 2\nworkers = 1\n", USERS);
+    let owner = server.owner(nas(1000));
+    let reader = 1 - owner;
+    let older = Ask::bob().authenticator(1).octets();
+    let newer = Ask::bob().authenticator(2).octets();
+    for octets in [&older, &older, &newer] {
+        server.datagram_at(reader, 0, nas(1000), octets);
+    }
+    server.finish_turn(reader);
+    server.settle();
+    // What the NAS waits for is the newer one; it has no use for another answer to the older.
+    assert_eq!(server.count("accepted"), 2);
+    assert_eq!((server.count("superseded"), server.count("answered")), (1, 1));
+    assert_eq!(server.count("duplicates_in_progress"), 1);
+    server.datagram_at(reader, 0, nas(1000), &newer);
+    server.finish_turn(reader);
+    server.settle();
+    assert_eq!(server.count("duplicates_resent"), 1, "the newer one's reply is the one that is kept");
+    server.assert_nothing_is_left();
+}

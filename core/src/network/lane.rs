@@ -45,7 +45,8 @@ impl Lane {
             taken: 0,
             in_progress: 0,
             requests_max,
-            homeward: VecDeque::new(),
+            // One turn's completions from one ring.
+            homeward: VecDeque::with_capacity(slots.min(requests_max)),
         }
     }
 

@@ -1,0 +1,289 @@
+//! In steady state the threads that serve call the allocator never: not per packet, not per second.
+//!
+//! A test binary of its own, as its allocator counts for the whole process.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::backtrace::Backtrace;
+use std::cell::Cell;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ulna_config::Cores;
+use ulna_core::Seed;
+use ulna_core::packet::{Code, Encoder, MessageAuthenticator, Secret, number};
+use ulna_runtime_mio::Server;
+
+/// Packets sent while it is counted; fewer on a machine that does not get so far in [`MEASURED_MAX`].
+const PACKETS: u64 = 1_000_000;
+/// With fewer than these nothing would be shown.
+const PACKETS_MIN: u64 = 50_000;
+/// For each of the two layouts.
+const MEASURED_MAX: Duration = Duration::from_secs(25);
+/// Short, so that replies expire many times in the test.
+const LIFETIME: Duration = Duration::from_millis(500);
+/// Identifiers that a port uses in turn. So few that all of them live at once within the shortest warm-up: the memory
+/// for kept replies is made when it is needed first, and is as large as it will ever be then.
+const IDENTIFIERS: u8 = 64;
+
+/// Counts calls by threads that serve, as long as it is asked to.
+struct Counting;
+
+static COUNTS: AtomicBool = AtomicBool::new(false);
+static CALLS: AtomicU64 = AtomicU64::new(0);
+/// Places shown, at most.
+const SHOWN_MAX: u64 = 5;
+
+thread_local! {
+    /// While a call is being shown: showing it allocates, too.
+    static SHOWS: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Counting {
+    fn note(call: &str, layout: Layout) {
+        if !COUNTS.load(Ordering::Relaxed) || SHOWS.get() || !serves() {
+            return;
+        }
+        if CALLS.fetch_add(1, Ordering::Relaxed) < SHOWN_MAX {
+            SHOWS.set(true);
+            eprintln!("{call} of {} octets:\n{}", layout.size(), Backtrace::force_capture());
+            SHOWS.set(false);
+        }
+    }
+}
+
+/// Whether the calling thread is one that serves, by the name that the kernel has of it: to ask the standard library
+/// could allocate.
+fn serves() -> bool {
+    let mut name = [0u8; 16];
+    // SAFETY: PR_GET_NAME writes at most 16 octets to where its argument points, which has as many.
+    let told = unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    told == 0 && [&b"network-"[..], b"worker-", b"joined-"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Counting::note("alloc", layout);
+        // SAFETY: our caller keeps to the contract of this very function.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Counting::note("alloc_zeroed", layout);
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, octets: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Counting::note("realloc", layout);
+        // SAFETY: as above.
+        unsafe { System.realloc(octets, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, octets: *mut u8, layout: Layout) {
+        Counting::note("dealloc", layout);
+        // SAFETY: as above.
+        unsafe { System.dealloc(octets, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const SECRET: &[u8] = b"a secret of the test";
+
+fn configuration(threads: &str) -> String {
+    format!(
+        r#"
+[runtime]
+{threads}
+receive_buffer_octets = 1_048_576
+
+[protocol]
+reject_delay = "2ms"
+dedup_lifetime = "{}ms"
+
+[[listen]]
+name = "authentication"
+transport = "udp"
+address = ["127.0.0.1:0", "[::1]:0"]
+packets = ["access", "status"]
+server = "default"
+
+[[client]]
+name = "localhost"
+network = ["127.0.0.0/8", "::1"]
+secret = "a secret of the test"
+
+[[user]]
+name = "bob"
+password = "hello"
+
+[[user]]
+name = "long"
+password = "hello"
+reply = {{ Reply-Message = ["{}", "{}", "{}"] }}
+
+[[server]]
+name = "default"
+[[server.new]]
+authenticate = "users"
+set_reply = {{ Session-Timeout = 3600 }}
+"#,
+        LIFETIME.as_millis(),
+        "a".repeat(250),
+        "b".repeat(250),
+        "c".repeat(250),
+    )
+}
+
+/// Requests that one port has outstanding.
+const WINDOW: u8 = 16;
+
+/// One source port.
+struct Nas {
+    socket: UdpSocket,
+    identifier: u8,
+    authenticator: u128,
+    window: Vec<Vec<u8>>,
+    user: &'static [u8],
+    is_long: bool,
+    password: &'static [u8],
+    signed: MessageAuthenticator,
+}
+
+impl Nas {
+    fn new(server: SocketAddr, number: u128) -> Nas {
+        let local: SocketAddr =
+            (if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).parse().expect("an address");
+        let socket = UdpSocket::bind(local).expect("a free port");
+        socket.connect(server).expect("it is on this machine");
+        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("not zero");
+        // Of eight ports one guesses passwords, two do not sign, one gets long replies and one sends long requests:
+        // of either there are never more at once than buffers for them were made at start.
+        Nas {
+            socket,
+            identifier: 0,
+            authenticator: number << 64,
+            window: vec![Vec::with_capacity(4096); usize::from(WINDOW)],
+            user: if number % 8 == 2 { b"long" } else { b"bob" },
+            is_long: number % 8 == 3,
+            password: if number % 8 == 7 { b"guess" } else { b"hello" },
+            signed: if number % 8 < 2 { MessageAuthenticator::Absent } else { MessageAuthenticator::First },
+        }
+    }
+
+    /// Sends a window of new requests, every twentieth of them twice. Says how many packets that were.
+    fn send(&mut self) -> u64 {
+        let secret = Secret::new(SECRET).expect("it has octets");
+        let mut packets = 0;
+        for request in &mut self.window {
+            self.authenticator += 1;
+            self.identifier = (self.identifier + 1) % IDENTIFIERS;
+            let authenticator = self.authenticator.to_be_bytes();
+            let mut encoder =
+                Encoder::request(request, Code::AccessRequest, self.identifier, &authenticator, self.signed);
+            encoder.attribute(number::USER_NAME, self.user).expect("it fits");
+            if self.is_long {
+                for _ in 0..3 {
+                    encoder.attribute(number::CLASS, &[7; 250]).expect("it fits");
+                }
+            }
+            encoder.user_password(self.password, &secret).expect("it fits");
+            encoder.finish_request(&secret);
+            let times = if self.authenticator.is_multiple_of(20) { 2 } else { 1 };
+            for _ in 0..times {
+                put(&self.socket, request);
+                packets += 1;
+            }
+        }
+        packets
+    }
+
+    /// Waits for the replies to the window, and asks again for those that do not come. Says how many packets that were.
+    fn collect(&mut self) -> u64 {
+        let mut packets = 0;
+        let mut waiting: Vec<&Vec<u8>> = self.window.iter().collect();
+        let mut octets = [0; 4096];
+        let until = Instant::now() + Duration::from_secs(10);
+        while !waiting.is_empty() {
+            match self.socket.recv(&mut octets) {
+                Ok(_) => waiting.retain(|request| request[1] != octets[1]),
+                Err(error) => {
+                    let kind = error.kind();
+                    assert!(matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{error}");
+                    assert!(Instant::now() < until, "{} requests get no answer", waiting.len());
+                    waiting.iter().for_each(|request| put(&self.socket, request));
+                    packets += waiting.len() as u64;
+                }
+            }
+        }
+        // Of each window one is asked for again after its reply; what comes is not waited for.
+        put(&self.socket, &self.window[0]);
+        packets + 1
+    }
+}
+
+/// A full buffer is what a lost packet is: the request is sent again later.
+fn put(socket: &UdpSocket, request: &[u8]) {
+    let _ = socket.send(request);
+}
+
+/// Load until so many packets are sent or the time is over, with rests in which all replies expire.
+fn load(nases: &mut [Nas], packets: u64, span: Duration) -> u64 {
+    let until = Instant::now() + span;
+    let mut sent = 0;
+    let mut rest_after = Duration::ZERO;
+    let mut last_rest = Instant::now();
+    while sent < packets && Instant::now() < until {
+        sent += nases.iter_mut().map(Nas::send).sum::<u64>();
+        sent += nases.iter_mut().map(Nas::collect).sum::<u64>();
+        if last_rest.elapsed() > rest_after {
+            // Not a wait for anything: the silence itself is part of the load.
+            thread::sleep(LIFETIME + LIFETIME / 4);
+            rest_after = 8 * LIFETIME;
+            last_rest = Instant::now();
+        }
+    }
+    sent
+}
+
+fn measure(threads: &str) {
+    let (configuration, _) =
+        ulna_config::parse(&configuration(threads), "test.toml", Cores(2)).expect("it is right");
+    let configuration = Arc::new(configuration);
+    let server =
+        Server::start(&configuration, &Seed::new([3; 32]), Box::new(io::sink())).expect("ports are free");
+    let addresses: Vec<_> = server.addresses().collect();
+    let mut nases: Vec<_> = (0..16).map(|number| Nas::new(addresses[number as usize / 8], number)).collect();
+    // Every Identifier of every port lives at once, several times over.
+    load(&mut nases, u64::MAX, 3 * LIFETIME + Duration::from_secs(2));
+    COUNTS.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    let packets = load(&mut nases, PACKETS, MEASURED_MAX);
+    let span = began.elapsed();
+    COUNTS.store(false, Ordering::Relaxed);
+    let report = server.report();
+    println!(
+        "{threads:?}: {packets} packets in {span:?}, {} calls of the allocator",
+        CALLS.load(Ordering::Relaxed)
+    );
+    let sum = |name: &str| report.sum(name).unwrap_or_else(|| panic!("there is no counter {name}"));
+    assert!(packets >= PACKETS_MIN, "only {packets} packets were sent");
+    for name in ["duplicates_resent", "accepts", "rejects", "accepted_unsigned"] {
+        assert!(sum(name) > 1_000, "the load has something of everything: {name} {}\n{report}", sum(name));
+    }
+    assert_eq!(CALLS.swap(0, Ordering::Relaxed), 0, "calls of the allocator by threads that serve\n{report}");
+    assert!(server.drain(Duration::from_secs(5)));
+    server.exit();
+}
+
+#[test]
+fn serving_threads_never_call_the_allocator() {
+    measure("network_threads = 2\nworkers = 2");
+    measure("network_threads = 0\nworkers = 2");
+}
