@@ -36,7 +36,12 @@ impl Network {
                 self.tell_of_duplicate(handle, worker);
                 Ok(())
             }
-            seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => {
+            // A newer request has taken its Identifier while it was aside: it must not take it back.
+            Seen::Superseding(..) => {
+                self.counters.duplicates_in_progress.up();
+                Ok(())
+            }
+            seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_)) => {
                 self.decide(seen, &facts, |_| duplicate.take(), now)
             }
         };
