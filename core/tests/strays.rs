@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::time::Duration;
 use support::{Ask, Reply, Server, USERS, nas};
 use ulna_core::packet::Code;
 
@@ -66,6 +67,24 @@ fn duplicates_are_known_whoever_reads_them() {
 }
 
 #[test]
+fn a_duplicate_that_comes_by_the_ring_before_a_newer_request_does_not_take_its_place() {
+    let mut server = Server::new(&layout(2), USERS);
+    let remote = nas(port_of(&server, 1));
+    let (old, new) = (Ask::bob().octets(), Ask::bob().authenticator(2).octets());
+    server.datagram(remote, &old);
+    server.finish_turn(1);
+    // Both lie in the ring when the owner sweeps it: the duplicate is put aside, the newer one supersedes.
+    server.datagram_at(0, 0, remote, &old);
+    server.datagram_at(0, 0, remote, &new);
+    server.finish_turn(0);
+    server.settle();
+    assert_eq!((server.count("decisions"), server.count("superseded")), (2, 1));
+    let sent = server.take_sent();
+    assert_eq!(server.ask(remote, &new)[0].octets, sent[1].octets, "the newer one's reply is kept");
+    server.assert_nothing_is_left();
+}
+
+#[test]
 fn their_buffers_are_away_until_the_owner_has_read_them() {
     let mut server = Server::new(&layout(2), USERS);
     let remote = nas(port_of(&server, 1));
@@ -77,6 +96,22 @@ fn their_buffers_are_away_until_the_owner_has_read_them() {
     assert_eq!(server.count("buffers_lent"), 2);
     server.turn(0);
     assert_eq!(server.count("buffers_lent"), 1);
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_buffer_is_home_within_a_second_though_nobody_rings_for_it() {
+    let mut server = Server::new(&layout(2), USERS);
+    let remote = nas(port_of(&server, 1));
+    server.datagram_at(0, 0, remote, &Ask::bob().octets());
+    server.finish_turn(0);
+    server.turn(1);
+    let (due, _) = server.threads[0].poll_timeout().expect("the reader of a stray wakes by itself");
+    assert!(due <= server.now + Duration::from_secs(1));
+    server.now = due;
+    server.turn(0);
+    assert_eq!(server.count("buffers_lent"), 1, "the owner's alone, with the worker");
+    assert_eq!(server.threads[0].poll_timeout(), None, "nothing is awaited any more");
     server.assert_nothing_is_left();
 }
 
