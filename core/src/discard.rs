@@ -79,12 +79,9 @@ discards! {
     ReplyTooLong = "reply-too-long",
     /// More rejects are being delayed than `delayed_rejects_max`.
     DelayedRejectsFull = "delayed-rejects-full",
-    /// A duplicate of an answered request whose reply could not be kept.
+    /// A duplicate of an answered request whose reply could not be kept; or a reject that had to be kept until its time
+    /// and could not be.
     ReplyNotKept = "reply-not-kept",
-    /// A duplicate of a request whose reject is still being delayed.
-    RejectStillDelayed = "reject-still-delayed",
-    /// The server is going down and takes nothing new.
-    Draining = "draining",
 }
 
 #[cfg(test)]

@@ -35,10 +35,10 @@ impl Network {
     ) {
         let stamp = *completion.stamp();
         let reply = completion.reply_octets().expect("a delayed reply has octets");
-        let kept = if self.delayed.len() < self.configuration.protocol.delayed_rejects_max {
-            self.dedup.delay(stamp.handle, reply)
+        let (kept, reason) = if self.delayed.len() < self.configuration.protocol.delayed_rejects_max {
+            (self.dedup.delay(stamp.handle, reply), Discard::ReplyNotKept)
         } else {
-            Kept::Nothing
+            (Kept::Nothing, Discard::DelayedRejectsFull)
         };
         match kept {
             Kept::Reply => {
@@ -48,7 +48,7 @@ impl Network {
                 self.counters.delayed_rejects.up();
             }
             Kept::Nothing if self.dedup.forget(stamp.handle) => {
-                self.discard(stamp.path.remote, Discard::DelayedRejectsFull, now);
+                self.discard(stamp.path.remote, reason, now);
             }
             Kept::Nothing | Kept::Superseded => self.counters.superseded.up(),
         }
