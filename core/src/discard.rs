@@ -79,8 +79,9 @@ discards! {
     ReplyTooLong = "reply-too-long",
     /// More rejects are being delayed than `delayed_rejects_max`.
     DelayedRejectsFull = "delayed-rejects-full",
-    /// A duplicate of an answered request whose reply could not be kept; or a reject that had to be kept until its time
-    /// and could not be.
+    /// A reject that had to wait found no room among the kept replies.
+    RejectNotKept = "reject-not-kept",
+    /// A duplicate of an answered request whose reply could not be kept.
     ReplyNotKept = "reply-not-kept",
 }
 

@@ -128,3 +128,20 @@ fn many_leave_in_the_order_in_which_they_were_asked_for() {
     assert_eq!(identifiers, (0..200).collect::<Vec<_>>());
     server.assert_nothing_is_left();
 }
+
+#[test]
+fn one_that_finds_no_room_to_wait_is_given_up_by_name() {
+    // Rejects of 2 500 octets go into chunks of 4 096, of which the one page of replies holds sixteen.
+    let rules = format!(
+        "[[server.new]]\nreject = true\nset_reply = {{ Reply-Message = [{}] }}\n",
+        vec![format!("\"{}\"", "x".repeat(250)); 10].join(",")
+    );
+    let mut server = Server::new(&format!("{SEPARATE}replies_octets_max = 65_536\n"), &rules);
+    for identifier in 0..17 {
+        assert!(server.ask(nas(1000), &Ask::bob().identifier(identifier).octets()).is_empty());
+    }
+    assert_eq!(server.discards(), [("reject-not-kept", 1)].into());
+    server.run(DELAY);
+    assert_eq!((server.sent.len(), server.discarded(Discard::RejectNotKept)), (16, 1));
+    server.assert_nothing_is_left();
+}

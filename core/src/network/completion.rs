@@ -36,7 +36,7 @@ impl Network {
         let stamp = *completion.stamp();
         let reply = completion.reply_octets().expect("a delayed reply has octets");
         let (kept, reason) = if self.delayed.len() < self.configuration.protocol.delayed_rejects_max {
-            (self.dedup.delay(stamp.handle, reply), Discard::ReplyNotKept)
+            (self.dedup.delay(stamp.handle, reply), Discard::RejectNotKept)
         } else {
             (Kept::Nothing, Discard::DelayedRejectsFull)
         };
