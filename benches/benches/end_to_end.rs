@@ -112,6 +112,10 @@ impl Options {
             patience: Duration::ZERO,
             perf: false,
         };
+        // `cargo test --benches` runs this, too, without the argument that `cargo bench` gives.
+        if !std::env::args().any(|argument| argument == "--bench") {
+            options.quick();
+        }
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -119,11 +123,7 @@ impl Options {
             match argument.as_str() {
                 // Cargo's own, to every bench.
                 "--bench" => {}
-                "--quick" => {
-                    options.rounds = 1;
-                    options.span = Duration::from_millis(500);
-                    options.ports = vec![8];
-                }
+                "--quick" => options.quick(),
                 "--perf" => options.perf = true,
                 "--rounds" => {
                     let value = value()?;
@@ -153,6 +153,13 @@ impl Options {
             }
         }
         Ok(options)
+    }
+
+    /// Shows that everything works, not how fast.
+    fn quick(&mut self) {
+        self.rounds = 1;
+        self.span = Duration::from_millis(500);
+        self.ports = vec![8];
     }
 
     fn has(&self, place: usize) -> bool {
