@@ -253,10 +253,7 @@ impl Dedup {
             (self.entries.len() - 1) as u32
         });
         self.entries[place as usize].key = *key;
-        let entries = &self.entries;
-        self.index
-            .insert(key.octets(), place, |place| entries[place as usize].key.octets())
-            .expect("an entry is claimed only where there is room");
+        self.index.insert(key.octets(), place).expect("an entry is claimed only where there is room");
         place
     }
 
