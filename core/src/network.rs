@@ -59,6 +59,8 @@ pub struct Network {
     aside: VecDeque<Aside>,
     answers: VecDeque<Answer>,
     delayed: VecDeque<DelayedReject>,
+    /// Of these, how many are of unsigned requests.
+    delayed_unsigned: usize,
     outgoing: VecDeque<(Peer, Message)>,
     events: VecDeque<Event>,
     lazy_sweep: Option<Instant>,
@@ -83,6 +85,7 @@ enum Answer {
 struct DelayedReject {
     handle: RequestHandle,
     path: Path,
+    signed: bool,
     due: Instant,
 }
 
@@ -117,6 +120,7 @@ impl Network {
             aside: VecDeque::with_capacity(ASIDE_MAX),
             answers: VecDeque::with_capacity(ANSWERS_MAX),
             delayed: VecDeque::with_capacity(delayed_max),
+            delayed_unsigned: 0,
             outgoing: VecDeque::with_capacity(OUTGOING_NOW),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
@@ -154,7 +158,7 @@ impl Network {
             }
             (from, message) => panic!("{from:?} does not send {message:?} to a network core"),
         }
-        self.note_buffers();
+        self.note();
     }
 
     /// Notes at the start of a turn how many slots of the ring to `peer` are free.
@@ -295,8 +299,9 @@ impl Network {
         }
     }
 
-    /// Shows how many buffers there are and are away, wherever some may have gone or come home.
-    fn note_buffers(&self) {
+    /// Shows what is counted elsewhere, wherever it may have changed.
+    fn note(&self) {
+        self.counters.replies_evicted.set(self.dedup.evicted());
         self.counters.buffers_lent.set(self.buffers.lent() as u64);
         self.counters.buffers_made.set(self.buffers.made() as u64);
     }

@@ -145,3 +145,24 @@ fn one_that_finds_no_room_to_wait_is_given_up_by_name() {
     assert_eq!((server.sent.len(), server.discarded(Discard::RejectNotKept)), (16, 1));
     server.assert_nothing_is_left();
 }
+
+/// Anybody can send unsigned requests with a wrong password.
+#[test]
+fn those_of_unsigned_requests_leave_half_of_the_line_to_signed_ones() {
+    let mut server = Server::new(&format!("{SEPARATE}[protocol]\ndelayed_rejects_max = 4\n"), USERS);
+    for identifier in 0..3 {
+        server.ask(nas(1000), &Ask::wrong().unsigned().identifier(identifier).octets());
+    }
+    assert_eq!(server.discards(), [("delayed-rejects-full", 1)].into());
+    for identifier in 0..3 {
+        server.ask(nas(1000), &Ask::wrong().identifier(identifier).octets());
+    }
+    assert_eq!(server.discards(), [("delayed-rejects-full", 2)].into(), "the line of four is full");
+    server.run(DELAY);
+    assert_eq!(server.sent.len(), 4);
+    // The line is empty again for both.
+    server.ask(nas(1000), &Ask::wrong().unsigned().identifier(9).octets());
+    server.run(DELAY);
+    assert_eq!(server.sent.len(), 5);
+    server.assert_nothing_is_left();
+}
