@@ -5,7 +5,8 @@
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle, Thread};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime};
 
 use ulna_core::configuration::Configuration;
@@ -22,6 +23,8 @@ const RING_SLOTS: usize = 8192;
 const NAP: Duration = Duration::from_millis(10);
 /// Looks in vain after which the log thread sleeps until it is rung for.
 const LOOKS_IN_VAIN_MAX: u32 = 20;
+/// How long the end waits for the log's reader.
+const FINISH_PATIENCE: Duration = Duration::from_secs(2);
 /// Lines about discarded packets in one second, for each reason; a line then says how many more there were.
 const DISCARD_LINES_MAX: u64 = 10;
 
@@ -60,8 +63,10 @@ const TO_LOG: LinkId = LinkId(0);
 
 /// The log thread, and the way to end it.
 pub(crate) struct Log {
-    thread: JoinHandle<()>,
+    thread: Thread,
     end: Arc<std::sync::atomic::AtomicBool>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
 }
 
 impl Log {
@@ -80,21 +85,26 @@ impl Log {
         let crossing = crossings.pop().expect("the log's own crossing is the last");
         let end = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let reader = Reader { crossing, lines: Lines::new(configuration, clock, out), end: Arc::clone(&end) };
-        let thread = thread::Builder::new().name("ulna-log".into()).spawn(|| reader.run())?;
+        let (ends, ended) = channel::<()>();
+        let thread = thread::Builder::new().name("ulna-log".into()).spawn(move || {
+            let _ends = ends;
+            reader.run();
+        })?;
         let log_thread = thread.thread().clone();
         let writers = crossings
             .into_iter()
             .map(|crossing| EventWriter { crossing, room: 0, log_thread: log_thread.clone() })
             .collect();
-        Ok((Log { thread, end }, writers))
+        Ok((Log { thread: thread.thread().clone(), end, ended }, writers))
     }
 
-    /// Ends it once it has written all that is in the rings; the serving threads have ended before.
+    /// Ends it once it has written all that is in the rings; the serving threads have ended before. A pipe that nobody
+    /// reads would hold it for ever: after a while it is left behind, and ends with the process.
     pub fn finish(self) {
         self.end.store(true, std::sync::atomic::Ordering::Release);
-        self.thread.thread().unpark();
+        self.thread.unpark();
         // A panic there has been reported by the panic itself, and the server is going down.
-        let _ = self.thread.join();
+        let _ = self.ended.recv_timeout(FINISH_PATIENCE);
     }
 }
 

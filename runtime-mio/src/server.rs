@@ -173,7 +173,7 @@ impl Server {
         looks == 2
     }
 
-    /// Ends all threads at once, and the log when it has written all lines.
+    /// Ends all threads at once, and the log when it has written all lines; it is not waited for for ever.
     pub fn exit(self) {
         self.order(Stage::Exit);
         for serving in self.threads {
