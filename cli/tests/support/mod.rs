@@ -130,17 +130,26 @@ impl Ulna {
     }
 
     pub fn start_with(arguments: &[&str]) -> Ulna {
-        let mut child = command(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        Ulna::begin(&mut command(arguments), Stdio::piped())
+    }
+
+    /// The same with a standard error of the test's own, which nobody reads here.
+    pub fn start_saying_to(stderr: impl Into<Stdio>, configuration: &str) -> Ulna {
+        let path = file("ulna.toml", configuration);
+        let arguments = ["serve", "--config", path.to_str().expect("the path is UTF-8")];
+        Ulna::begin(&mut command(&arguments), stderr.into())
+    }
+
+    /// Starts whatever prints a ready line.
+    pub fn begin(command: &mut Command, stderr: Stdio) -> Ulna {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary starts");
         let printed = Arc::new(Printed::default());
-        let stderr = child.stderr.take().expect("it is piped");
+        let stderr = child.stderr.take();
         let stderr_reader = std::thread::spawn({
             let printed = Arc::clone(&printed);
             move || {
-                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let lines = stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).lines());
+                for line in lines.map_while(Result::ok) {
                     let mut text = printed.text.lock().expect("no reader panics");
                     text.push_str(&line);
                     text.push('\n');
@@ -149,9 +158,21 @@ impl Ulna {
             }
         });
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut ready = String::new();
-        stdout.read_line(&mut ready).expect("it is a pipe");
+        let (told, stdout) = {
+            let (tell, told) = channel();
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                stdout.read_line(&mut text).expect("it is a pipe");
+                // Nobody waits for either where a test has panicked.
+                let _ = tell.send(text.clone());
+                stdout.read_to_string(&mut text).expect("it is a pipe");
+                let _ = tell.send(text);
+            });
+            (told.recv_timeout(PATIENCE), told)
+        };
+        let ready = told.unwrap_or_default();
         let Some(addresses) = ready.strip_prefix("ready ") else {
+            let _ = child.kill();
             let _ = child.wait();
             let _ = stderr_reader.join();
             panic!("not a ready line: {ready:?}\n{}", printed.text.lock().expect("no reader panics"));
@@ -162,15 +183,8 @@ impl Ulna {
             pair[1].parse().expect("an address")
         });
         let addresses = addresses.collect();
-        let (whole, stdout_ended) = channel();
-        std::thread::spawn(move || {
-            let mut text = ready;
-            stdout.read_to_string(&mut text).expect("it is a pipe");
-            // Nobody waits for it where a test has panicked.
-            let _ = whole.send(text);
-        });
         let stderr_reader = Some(stderr_reader);
-        Ulna { child, addresses, stdout: stdout_ended, stderr: printed, stderr_reader }
+        Ulna { child, addresses, stdout, stderr: printed, stderr_reader }
     }
 
     pub fn signal(&self, signal: &str) {
