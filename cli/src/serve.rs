@@ -11,7 +11,8 @@ use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use ulna_config::{Configuration, Warnings};
 use ulna_core::Seed;
-use ulna_runtime_mio::Server;
+use ulna_core::configuration::Listener;
+use ulna_runtime_mio::{Server, is_on_this_host};
 
 use crate::standard_error::{Speaker, say};
 
@@ -52,7 +53,7 @@ pub fn serve(configuration: Configuration, warnings: &Warnings, is_first_try: bo
 
 /// The error is why it could not run, or could not drain.
 fn until_signalled(
-    configuration: Configuration,
+    mut configuration: Configuration,
     is_first_try: bool,
     speaker: &Speaker,
 ) -> Result<(), String> {
@@ -60,6 +61,9 @@ fn until_signalled(
     let mut signals = listen_to_signals().map_err(|error| format!("cannot handle signals: {error}"))?;
     let mut octets = [0; 32];
     getrandom::fill(&mut octets).map_err(|error| format!("the system gives no random octets: {error}"))?;
+    if is_first_try {
+        leave_out_what_this_host_lacks(&mut configuration);
+    }
     let configuration = Arc::new(configuration);
     let server = Server::start(&configuration, &Seed::new(octets), Box::new(io::stderr()))
         .map_err(|error| error.to_string())?;
@@ -92,6 +96,18 @@ fn until_signalled(
     speaker.say(server.report().to_string());
     server.exit();
     if is_drained { Ok(()) } else { Err("some requests were still under way when patience ended".into()) }
+}
+
+/// A first try shall not fail for want of IPv6. In a file every address is somebody's wish, and must be had.
+fn leave_out_what_this_host_lacks(configuration: &mut Configuration) {
+    configuration.listeners.retain(|listener| {
+        let is_there = is_on_this_host(listener.address.ip());
+        if !is_there {
+            let Listener { name, address, .. } = listener;
+            tracing::warn!(%address, "{name}: this host has no such address; it is left out");
+        }
+        is_there
+    });
 }
 
 /// The signals that the server obeys. The handler itself ends the process at the second of those that end it, whatever

@@ -96,6 +96,31 @@ pub fn assert_tells_no_secret(text: &str) {
     }
 }
 
+/// The binary with these arguments after a shell's preparations, all in a network namespace of its own where loopback
+/// is up. `None`, and a word why, where the kernel grants none; that the program `unshare` is missing is no excuse
+/// in CI.
+pub fn in_a_namespace(preparations: &str, arguments: &[&str]) -> Option<Command> {
+    let possible = Command::new("unshare").args(["-r", "-n", "ip", "link", "set", "lo", "up"]).output();
+    let why = match possible {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "unshare (Debian: util-linux) cannot be run: {error}");
+            Some(error.to_string())
+        }
+    };
+    if let Some(why) = why {
+        eprintln!("skipped: no network namespaces here: {why}");
+        return None;
+    }
+    let script = format!("ip link set lo up && {preparations} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("unshare");
+    // It takes the place of itself and of the shell: the child is the server.
+    command.args(["-r", "-n", "sh", "-c", &script, env!("CARGO_BIN_EXE_ulna")]);
+    command.args(arguments).stdin(Stdio::null());
+    Some(command)
+}
+
 /// A running server.
 pub struct Ulna {
     child: Child,
