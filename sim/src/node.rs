@@ -121,6 +121,14 @@ impl NodeThread for Thread {
         self.0.is_before_gate()
     }
 
+    fn may_park(&self) -> bool {
+        self.0.may_park()
+    }
+
+    fn has_output(&self) -> bool {
+        self.0.has_output()
+    }
+
     fn announce(&mut self) {
         self.0.announce();
     }
