@@ -37,7 +37,7 @@ use core::time::Duration;
 pub(crate) const LAZY_SWEEP: Duration = Duration::from_secs(1);
 /// Packets that wait to be polled by the driver, at most: some of its batches.
 const ANSWERS_MAX: usize = 1024;
-/// Events that wait to be polled by the driver, at most; more are lost, as the log says.
+/// Events that wait to be polled by the driver, at most; more are lost, and counted.
 const EVENTS_MAX: usize = 1024;
 /// Expired replies forgotten in one turn, at most.
 const EXPIRIES_EACH_TURN: usize = 256;
@@ -294,9 +294,14 @@ impl Network {
 
     fn discard(&mut self, remote: SocketAddr, reason: Discard, now: Instant) {
         self.counters.discard(reason);
-        if self.configuration.log.requests && self.events.len() < EVENTS_MAX {
-            self.events.push_back(Event::Discarded { at: now, remote, reason });
+        if !self.configuration.log.requests {
+            return;
         }
+        if self.events.len() == EVENTS_MAX {
+            self.counters.events_lost.up();
+            return;
+        }
+        self.events.push_back(Event::Discarded { at: now, remote, reason });
     }
 
     /// Shows what is counted elsewhere, wherever it may have changed.
