@@ -46,6 +46,7 @@ impl Profile {
                 | FaultClass::BellLate
                 | FaultClass::BellSpurious
                 | FaultClass::BellMerged
+                | FaultClass::ThreadSlow
         );
         match self {
             Profile::Swarm => heads,
@@ -80,12 +81,25 @@ impl Plan {
     }
 }
 
+/// Whether bursts pass many times what the rings hold, one network thread reads them all in small batches, and threads
+/// stop often. A ring from a worker fills only so: where its reader falls behind, which takes half a ring in a turn, while
+/// the worker makes several turns.
+fn is_crowded(draws: Draws, profile: Profile) -> bool {
+    let draw = draws.at(Class::Limits, 0, 11);
+    match profile {
+        Profile::Threads => draw.one_in(2),
+        Profile::Swarm | Profile::Everything => draw.one_in(8),
+        Profile::Calm | Profile::Link => false,
+    }
+}
+
 fn faults(draws: Draws, profile: Profile) -> Vec<FaultPlan> {
     let mut faults = Vec::new();
     for &class in FaultClass::ALL {
         let draw = draws.at(Class::Swarm, class as u64, 0);
         if profile.admits(class, draw.one_in(2)) {
-            let usual = u64::from(class.usual());
+            let often = if is_crowded(draws, profile) && class == FaultClass::ThreadStall { 16 } else { 1 };
+            let usual = u64::from(class.usual()) * often;
             let per_myriad = draw.fork(1).magnitude((usual / 4).max(1)..=usual * 4).min(10_000) as u32;
             faults.push(FaultPlan { class, per_myriad });
         }
@@ -103,7 +117,8 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
             usual
         }
     };
-    let ring = size(1, (2, 32), 1_024);
+    let crowded = is_crowded(draws, profile);
+    let ring = if crowded { draw(12).pick(&[2, 4, 8]) } else { size(1, (2, 32), 1_024) };
     Limits {
         ring_slots: 1 << ring.ilog2(),
         requests_max: size(2, (8, 64), 16_384) as u32,
@@ -116,14 +131,20 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
         reject_delay_ms: if draw(7).one_in(3) { 0 } else { draw(7).fork(1).range(100..=2_000) },
         delayed_rejects_max: size(8, (4, 32), 10_000) as u32,
         receive_queue: size(9, (2, 16), 256) as u32,
-        read_batch: draw(10).magnitude(1..=64) as u32,
+        // Small ones leave a burst in its socket for turn after turn.
+        read_batch: draw(10).magnitude(1..=if crowded { 8 } else { 64 }) as u32,
     }
 }
 
 fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
     let draw = |field: u64| draws.at(Class::Topology, 1, field);
     let joined = profile != Profile::Threads && draw(0).one_in(3);
-    let network_threads = if joined { 0 } else { draw(1).range(1..=3) as u16 };
+    let crowded = is_crowded(draws, profile);
+    let network_threads = match (joined, crowded) {
+        (true, _) => 0,
+        (false, true) => 1,
+        (false, false) => draw(1).range(1..=3) as u16,
+    };
     let address = |text: &str| text.parse::<SocketAddr>().expect("written here");
     let listeners = vec![
         Listener { address: address("192.0.2.1:1812"), kind: ListenerKind::Access },
@@ -145,6 +166,9 @@ fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
     };
     for place in 0..count {
         add_nas(&mut topology, draws.at(Class::Workload, place, 0), place, count, faulty_ms);
+    }
+    if crowded {
+        topology.nases.iter_mut().for_each(|nas| crowd(nas, faulty_ms));
     }
     topology
 }
@@ -234,8 +258,7 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
         identifiers: draw.fork(13).pick(&[4, 16, 256]),
         transactions,
         heal_transactions: 8,
-        // Bursts hold half of `burst` on the average; all of them fit into the faulty time.
-        pause_us: faulty_ms * 1_000 / u64::from(transactions) * u64::from(burst.div_ceil(2)) * 9 / 10,
+        pause_us: pause_us(faulty_ms, transactions, burst),
         burst,
         signed_per_mille,
         chap_per_mille: draw.fork(14).pick(&[0, 300, 1_000]),
@@ -246,6 +269,17 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
         proxy_state_octets_max: draw.fork(20).pick(&[1, 40, 253]),
         latency_us: draw.fork(19).magnitude(20..=80_000),
     });
+}
+
+/// Bursts hold half of `burst` on the average; all of them fit into the faulty time.
+fn pause_us(faulty_ms: u64, transactions: u32, burst: u32) -> u64 {
+    faulty_ms * 1_000 / u64::from(transactions) * u64::from(burst.div_ceil(2)) * 9 / 10
+}
+
+/// Makes few and long bursts of what this NAS sends.
+fn crowd(nas: &mut NasPlan, faulty_ms: u64) {
+    (nas.transactions, nas.burst, nas.identifiers) = (120, 64, 256);
+    nas.pause_us = pause_us(faulty_ms, nas.transactions, nas.burst);
 }
 
 fn network_of(address: IpAddr, wide: bool) -> IpAddr {
@@ -315,10 +349,23 @@ mod tests {
     }
 
     #[test]
+    fn every_other_plan_of_threads_is_crowded() {
+        let is_crowded = |seed: &u64| {
+            let plan = Plan::drawn(*seed, Profile::Threads);
+            let nases = &plan.topology.nases;
+            plan.limits.ring_slots <= 8
+                && plan.topology.network_threads == 1
+                && nases.iter().all(|nas| nas.burst as usize > 7 * plan.limits.ring_slots as usize)
+        };
+        let crowded = (0..200).filter(is_crowded).count();
+        assert!((80..120).contains(&crowded), "{crowded}");
+    }
+
+    #[test]
     fn profiles_admit_what_they_name() {
         assert!(Plan::drawn(3, Profile::Calm).faults.is_empty());
         assert_eq!(Plan::drawn(3, Profile::Everything).faults.len(), FaultClass::COUNT);
-        assert_eq!(Plan::drawn(3, Profile::Threads).faults.len(), 4);
+        assert_eq!(Plan::drawn(3, Profile::Threads).faults.len(), 5);
         assert!(Plan::drawn(3, Profile::Threads).topology.network_threads > 0);
     }
 }

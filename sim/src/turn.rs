@@ -55,6 +55,8 @@ pub struct Turn {
     pub now: u64,
     /// Turns begun.
     pub turns: u64,
+    /// Until when it runs slower, and how many times.
+    pub slow: (u64, u64),
     /// Turns in a row for a deadline in the past.
     pub overdue: u32,
     /// Phases so far: the ordinal of their draws.
@@ -80,6 +82,7 @@ impl Turn {
             phase: Phase::Begin,
             now: 0,
             turns: 0,
+            slow: (0, 1),
             overdue: 0,
             phases: 0,
             announced: 0,

@@ -273,7 +273,11 @@ impl<'p> World<'p> {
             Phase::Asleep => unreachable!("a thread that sleeps has no phase scheduled"),
         };
         self.threads[place].phase = next;
-        let length = self.draws.at(Class::PhaseLength, place as u64, ordinal).range(20..=600);
+        let mut length = self.draws.at(Class::PhaseLength, place as u64, ordinal).range(20..=600);
+        let (slow_until, times) = self.threads[place].slow;
+        if self.now < slow_until {
+            length *= times;
+        }
         self.schedule.add(self.now + length, place, Event::Phase(place));
         Ok(())
     }
@@ -282,6 +286,9 @@ impl<'p> World<'p> {
         let turn = &mut self.threads[place];
         turn.now = self.now;
         turn.turns += 1;
+        if let Some(slow) = thread::slow(place as u64, turn.turns, self.now, &mut self.faults) {
+            turn.slow = slow;
+        }
         let words = [turn.turns, turn.parks];
         self.trace.add(self.now, place as u32, Kind::Turn, words, &[]);
         self.node.thread(place).begin_turn(Instant::from_nanoseconds(self.now));

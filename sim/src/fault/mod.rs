@@ -83,6 +83,8 @@ fault_classes! {
     BellSpurious = 18, "bell-spurious", "a thread's bell rings though nobody rang it", 200;
     /// One bell is heard twice, the second time in a later park, perhaps.
     BellMerged = 19, "bell-merged", "a bell rings twice, and both merge, or the second comes in a later park", 1000;
+    /// A thread has its core only now and then.
+    ThreadSlow = 20, "thread-slow", "a thread runs 2 to 64 times slower, for up to 5 s", 300;
 }
 
 /// One time that a fault struck: data, so that it can be replayed, edited or removed.

@@ -12,6 +12,15 @@ pub fn stall(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> Opti
     faults.strike(FaultClass::ThreadStall, thread, ordinal, now, length).map(|[length, _]| length)
 }
 
+/// From its turn number `ordinal` on: until when `thread` runs slower, and how many times, if it does. Thread
+/// against thread this opens what no stop does: one that makes many turns while another makes one.
+pub fn slow(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> Option<(u64, u64)> {
+    let slow =
+        |draw: crate::draw::Draw| [draw.magnitude(10 * MICROSECOND..=5 * SECOND), draw.fork(1).range(2..=64)];
+    let [length, times] = faults.strike(FaultClass::ThreadSlow, thread, ordinal, now, slow)?;
+    Some((now + length, times))
+}
+
 /// When the bell number `ordinal` of `thread` is heard: first after this many nanoseconds more than usual, and
 /// perhaps once more.
 pub fn bell(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> (u64, Option<u64>) {
@@ -45,6 +54,9 @@ mod tests {
             if let Some(length) = stall(0, ordinal, 0, &mut faults) {
                 assert!((MICROSECOND..=2 * SECOND).contains(&length));
             }
+            if let Some((until, times)) = slow(0, ordinal, 7, &mut faults) {
+                assert!(until <= 7 + 5 * SECOND && (2..=64).contains(&times));
+            }
             let (late, again) = bell(0, ordinal, 0, &mut faults);
             assert!(late <= 200 * MILLISECOND);
             assert!(again.is_none_or(|again| (late..=late + 10 * MILLISECOND).contains(&again)));
@@ -52,6 +64,8 @@ mod tests {
             assert!(spurious_bell(0, ordinal, 0, &mut faults).is_none_or(|when| when <= 100 * MILLISECOND));
         }
         assert!(merged_at_once > 20);
-        assert!(faults.counts()[FaultClass::ThreadStall as usize] > 100);
+        for class in [FaultClass::ThreadStall, FaultClass::ThreadSlow] {
+            assert!(faults.counts()[class as usize] > 100);
+        }
     }
 }
