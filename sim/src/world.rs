@@ -7,37 +7,25 @@ use crate::actor::nas::{Nas, Note, Outbox, Surroundings, Timer};
 use crate::checks::wire::Ledger;
 use crate::checks::{Violation, channels, execution};
 use crate::draw::{Class, Draws};
-use crate::fault::link::{Carried, Link};
-use crate::fault::{Fault, FaultClass, Injector, thread};
+use crate::fault::link::Carried;
+use crate::fault::{Fault, Injector, thread};
+use crate::net::{Net, Way};
 use crate::phases::{Decision, GateCheck, Node};
 use crate::plan::Plan;
 use crate::schedule::Schedule;
+use crate::sockets::Sockets;
 use crate::trace::{Kind, NAS, Trace};
 use crate::turn::{Cause, Phase, Turn};
-use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use ulna_core::{Instant, ListenerId, Path};
+use ulna_core::{Instant, ListenerId, Path, SocketId};
 
 enum Event {
     Phase(usize),
     Bell { thread: usize, real: bool },
     Deadline { thread: usize, park: u64 },
-    Arrive { socket: usize, remote: SocketAddr, octets: Vec<u8> },
+    Arrive { socket: SocketId, remote: SocketAddr, octets: Vec<u8> },
     Deliver { nas: usize, port: usize, listener: ListenerId, octets: Vec<u8> },
     Nas { nas: usize, timer: Timer },
-}
-
-struct Socket {
-    thread: usize,
-    /// In the kernel.
-    queue: VecDeque<(SocketAddr, Vec<u8>)>,
-    /// The kernel has news of it for its thread. Readiness is told by the edge: once for what comes, and not again
-    /// for what is left there.
-    has_news: bool,
-    /// The thread believes that there is more to read.
-    may_read: bool,
-    arrivals: u64,
-    full_until: u64,
 }
 
 /// One run of one plan.
@@ -48,10 +36,9 @@ pub struct World<'p> {
     schedule: Schedule<Event>,
     faults: Injector,
     threads: Vec<Turn>,
-    sockets: Vec<Socket>,
+    sockets: Sockets,
     nases: Vec<Nas>,
-    links: BTreeMap<u64, Link>,
-    ports: BTreeMap<SocketAddr, (usize, usize)>,
+    net: Net,
     ledger: Ledger,
     trace: Trace,
     now: u64,
@@ -83,23 +70,6 @@ impl<'p> World<'p> {
             None => Injector::drawn(draws, plan.intensities(), plan.faulty_until()),
         };
         let threads = plan.topology.threads();
-        let networks = plan.topology.networks();
-        let sockets = (0..plan.topology.listeners.len() * networks)
-            .map(|socket| Socket {
-                thread: socket % networks,
-                queue: VecDeque::new(),
-                has_news: false,
-                may_read: true,
-                arrivals: 0,
-                full_until: 0,
-            })
-            .collect();
-        let mut ports = BTreeMap::new();
-        for (place, nas) in plan.topology.nases.iter().enumerate() {
-            for (port, &number) in nas.ports.iter().enumerate() {
-                ports.insert(SocketAddr::new(nas.address, number), (place, port));
-            }
-        }
         let mut world = World {
             plan,
             draws,
@@ -107,10 +77,9 @@ impl<'p> World<'p> {
             schedule: Schedule::new(draws, threads + plan.topology.nases.len()),
             faults,
             threads: (0..threads).map(|_| Turn::new()).collect(),
-            sockets,
+            sockets: Sockets::new(plan),
             nases: (0..plan.topology.nases.len()).map(Nas::new).collect(),
-            links: BTreeMap::new(),
-            ports,
+            net: Net::new(&plan.topology),
             ledger: Ledger::new(),
             trace: Trace::new(tail_max),
             now: 0,
@@ -212,7 +181,9 @@ impl<'p> World<'p> {
         self.turn_max = self.turn_max.max(self.now.saturating_sub(self.threads[place].now));
         let next = match self.threads[place].phase {
             Phase::Return => {
-                self.hear_the_kernel(place);
+                // What it learns from the kernel: its bell, which it takes so that the next one is news, and sockets.
+                self.threads[place].bell_pending = false;
+                self.sockets.tell(place);
                 Phase::Unpark
             }
             Phase::Unpark => {
@@ -297,26 +268,20 @@ impl<'p> World<'p> {
 
     fn read(&mut self, place: usize) -> Result<(), Violation> {
         let now = self.instant(place);
-        for socket in 0..self.sockets.len() {
-            if self.sockets[socket].thread != place || !self.sockets[socket].may_read {
-                continue;
-            }
-            let listener = ListenerId((socket / self.plan.topology.networks()) as u16);
+        let mut from = SocketId(0);
+        while let Some(socket) = self.sockets.next_unread(place, from) {
+            from = SocketId(socket.0 + 1);
+            let (listener, network) = self.plan.topology.listener_and_network(socket);
             for _ in 0..self.plan.limits.read_batch {
-                let Some((remote, octets)) = self.sockets[socket].queue.pop_front() else {
-                    // A short batch has emptied it; a full one says nothing, and the kernel will not say it again.
-                    self.sockets[socket].may_read = false;
-                    break;
-                };
+                let Some((remote, octets)) = self.sockets.read(socket) else { break };
                 let path = Path {
-                    via: ulna_core::SocketId(socket as u16),
+                    via: socket,
                     listener,
                     local: self.plan.topology.listeners[usize::from(listener.0)].address,
                     remote,
                 };
-                let words = [socket as u64, u64::from(remote.port())];
+                let words = [u64::from(socket.0), u64::from(remote.port())];
                 self.trace.add(self.now, place as u32, Kind::Reads, words, &octets);
-                let network = socket % self.plan.topology.networks();
                 let stray = self.node.steer(listener, remote) != network;
                 self.ledger.received(self.plan, &path, &octets, stray, self.now);
                 self.handed += 1;
@@ -350,25 +315,25 @@ impl<'p> World<'p> {
             self.trace.add(self.now, place as u32, Kind::Transmits, words, &octets);
             self.ledger.transmitted(self.plan, &transmit, &octets, self.now, self.turn_max)?;
             let (listener, _) = self.plan.topology.listener_and_network(transmit.via);
-            if let Some(&(nas, port)) = self.ports.get(&transmit.destination) {
-                self.carry(nas, port, listener, false, &octets);
-                for Carried { delay, octets, .. } in std::mem::take(&mut self.carried) {
+            if let Some(way) = self.net.way_to(transmit.destination, listener) {
+                let mut carried = self.carry(way, &octets);
+                let Way { nas, port, .. } = way;
+                for Carried { delay, octets, .. } in carried.drain(..) {
                     let event = Event::Deliver { nas, port, listener, octets };
                     self.schedule.add(self.now + delay, self.threads.len() + nas, event);
                 }
+                self.carried = carried;
             }
         }
         self.buffer = octets;
         Ok(())
     }
 
-    /// What one direction of a link makes of a datagram, into `self.carried`.
-    fn carry(&mut self, nas: usize, port: usize, listener: ListenerId, up: bool, octets: &[u8]) {
-        let entity = link_entity(nas, port, listener, up);
-        let latency = self.plan.topology.nases[nas].latency_us * 1_000;
-        let link = self.links.entry(entity).or_insert_with(|| Link::new(entity, latency));
-        self.carried.clear();
-        link.carry(octets, up, self.now, &mut self.faults, &mut self.carried);
+    /// What arrives of a datagram, in the buffer of `self.carried`, to be put back.
+    fn carry(&mut self, way: Way, octets: &[u8]) -> Vec<Carried> {
+        let mut carried = std::mem::take(&mut self.carried);
+        self.net.carry(way, octets, self.plan, self.now, &mut self.faults, &mut carried);
+        carried
     }
 
     fn look_at_gate(&mut self, place: usize) -> Result<Phase, Violation> {
@@ -381,7 +346,7 @@ impl<'p> World<'p> {
             GateCheck::Done => {
                 self.check_rest()?;
                 // As the runtime decides it, after a turn that had something to do as after any other.
-                let has_unread = self.sockets.iter().any(|socket| socket.thread == place && socket.may_read);
+                let has_unread = self.sockets.next_unread(place, SocketId(0)).is_some();
                 let parks = !has_unread && self.node.thread(place).may_park();
                 Ok(if parks { Phase::Announce } else { Phase::Return })
             }
@@ -417,21 +382,6 @@ impl<'p> World<'p> {
         if self.threads[place].is_asleep() { self.wake(place, Cause::Bell) } else { Ok(()) }
     }
 
-    /// What a thread learns from the kernel, after a sleep or at a mere look: its bell, which it takes so that the
-    /// next one is news, and which sockets have something. One that was emptied since its news came is not named.
-    fn hear_the_kernel(&mut self, place: usize) {
-        self.threads[place].bell_pending = false;
-        for socket in self.sockets.iter_mut().filter(|socket| socket.thread == place) {
-            let has_news = std::mem::take(&mut socket.has_news);
-            socket.may_read |= has_news && !socket.queue.is_empty();
-        }
-    }
-
-    fn is_readable(&self, place: usize) -> bool {
-        let has_news = |socket: &Socket| socket.has_news && !socket.queue.is_empty();
-        self.sockets.iter().any(|socket| socket.thread == place && has_news(socket))
-    }
-
     fn park(&mut self, place: usize) -> Result<(), Violation> {
         let nanoseconds = |instant: Option<Instant>| instant.map(Instant::as_nanoseconds);
         let deadline = nanoseconds(self.node.thread(place).poll_timeout());
@@ -459,7 +409,7 @@ impl<'p> World<'p> {
         if pending {
             return self.wake(place, Cause::Bell);
         }
-        if self.is_readable(place) {
+        if self.sockets.has_news(place) {
             return self.wake(place, Cause::Datagram);
         }
         self.check_rest()?;
@@ -517,25 +467,15 @@ impl<'p> World<'p> {
     }
 
     /// A datagram reaches the server's host.
-    fn arrive(&mut self, place: usize, remote: SocketAddr, octets: Vec<u8>) -> Result<(), Violation> {
-        let socket = &mut self.sockets[place];
-        let ordinal = socket.arrivals;
-        socket.arrivals += 1;
-        // Full for a time, not for a number of datagrams: that might last into the time after the faults.
-        let span = |draw: crate::draw::Draw| [draw.magnitude(1_000..=SECOND), 0];
-        let class = FaultClass::ReceiveOverflow;
-        if let Some([span, _]) = self.faults.strike(class, place as u64, ordinal, self.now, span) {
-            socket.full_until = self.now + span;
-        }
-        let thread = socket.thread;
-        let words = [place as u64, u64::from(remote.port())];
-        if self.now < socket.full_until || socket.queue.len() >= self.plan.limits.receive_queue as usize {
+    fn arrive(&mut self, socket: SocketId, remote: SocketAddr, octets: Vec<u8>) -> Result<(), Violation> {
+        let thread = self.sockets.thread(socket);
+        let words = [u64::from(socket.0), u64::from(remote.port())];
+        if !self.sockets.has_room(socket, self.now, &mut self.faults) {
             self.trace.add(self.now, thread as u32, Kind::Overflows, words, &octets);
             return Ok(());
         }
         self.trace.add(self.now, thread as u32, Kind::Arrives, words, &octets);
-        socket.queue.push_back((remote, octets));
-        socket.has_news = true;
+        self.sockets.put(socket, remote, octets);
         if self.threads[thread].is_asleep() { self.wake(thread, Cause::Datagram) } else { Ok(()) }
     }
 
@@ -562,12 +502,14 @@ impl<'p> World<'p> {
             let remote = SocketAddr::new(nas.address, nas.ports[sent.port]);
             let words = [sent.port as u64, u64::from(sent.listener.0)];
             self.trace.add(self.now, NAS + place as u32, Kind::NasSends, words, &sent.octets);
-            self.carry(place, sent.port, sent.listener, true, &sent.octets);
-            for Carried { delay, octets, .. } in std::mem::take(&mut self.carried) {
-                let socket = self.socket_for(place, sent.port, sent.listener, remote);
+            let way = Way { nas: place, port: sent.port, listener: sent.listener, up: true };
+            let mut carried = self.carry(way, &sent.octets);
+            for Carried { delay, octets, .. } in carried.drain(..) {
+                let socket = self.socket_for(way, remote);
                 let event = Event::Arrive { socket, remote, octets };
                 self.schedule.add(self.now + delay, self.threads.len() + place, event);
             }
+            self.carried = carried;
         }
         for note in out.notes.drain(..) {
             self.note(place, note)?;
@@ -577,19 +519,11 @@ impl<'p> World<'p> {
     }
 
     /// The socket that the kernel hands a datagram of this flow to.
-    fn socket_for(&mut self, nas: usize, port: usize, listener: ListenerId, remote: SocketAddr) -> usize {
-        let networks = self.plan.topology.networks() as u64;
-        let mut network = self.node.steer(listener, remote) as u64;
-        let entity = link_entity(nas, port, listener, true);
-        let ordinal = self.links.get_mut(&entity).map_or(0, Link::next_arrival);
-        let aside = |draw: crate::draw::Draw| [draw.range(1..=networks - 1), 0];
-        if networks > 1
-            && let Some([aside, _]) =
-                self.faults.strike(FaultClass::Misdelivery, entity, ordinal, self.now, aside)
-        {
-            network = (network + aside) % networks;
-        }
-        usize::from(self.plan.topology.socket(listener, network as usize).0)
+    fn socket_for(&mut self, way: Way, remote: SocketAddr) -> SocketId {
+        let topology = &self.plan.topology;
+        let steered = self.node.steer(way.listener, remote);
+        let network = self.net.deliver(way, steered, topology.networks(), self.now, &mut self.faults);
+        topology.socket(way.listener, network)
     }
 
     fn note(&mut self, place: usize, note: Note) -> Result<(), Violation> {
@@ -615,9 +549,4 @@ impl<'p> World<'p> {
         }
         Ok(())
     }
-}
-
-/// The name of one direction of a link in draws and in the fault log.
-fn link_entity(nas: usize, port: usize, listener: ListenerId, up: bool) -> u64 {
-    (nas as u64) << 40 | (port as u64) << 24 | u64::from(listener.0) << 8 | u64::from(up)
 }
