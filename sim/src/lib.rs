@@ -11,12 +11,14 @@ pub mod digest;
 pub mod draw;
 pub mod fault;
 pub mod mutants;
+pub mod net;
 pub mod node;
 pub mod oracle;
 pub mod phases;
 pub mod plan;
 pub mod run;
 pub mod schedule;
+pub mod sockets;
 #[cfg(test)]
 mod stand_in;
 pub mod swarm;

@@ -190,6 +190,7 @@ fn configuration_text(plan: &Plan) -> String {
         writeln!(out, "ring_slots = {}", limits.ring_slots)?;
         writeln!(out, "requests_max = {}", limits.requests_max)?;
         writeln!(out, "dedup_entries_max = {}", limits.dedup_entries)?;
+        writeln!(out, "replies_octets_max = {}", limits.replies_octets)?;
         writeln!(out, "[protocol]")?;
         writeln!(out, "reject_delay = \"{}ms\"", limits.reject_delay_ms)?;
         writeln!(out, "delayed_rejects_max = {}", limits.delayed_rejects_max)?;

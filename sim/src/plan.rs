@@ -196,6 +196,9 @@ pub struct Limits {
     pub buffers: u32,
     /// Live requests and cached replies of a network core.
     pub dedup_entries: u32,
+    /// Octets of cached replies of a network core.
+    #[serde(default = "plenty_of_reply_octets")]
+    pub replies_octets: u64,
     /// How long a reply is cached.
     pub dedup_lifetime_ms: u64,
     /// How old a request may be when its worker takes it up.
@@ -213,6 +216,11 @@ pub struct Limits {
 /// Plans older than the field have requests that fit a small buffer, and so do their replies.
 fn short_proxy_states() -> u64 {
     40
+}
+
+/// Plans older than the field ran with what the configuration takes without it.
+fn plenty_of_reply_octets() -> u64 {
+    64 << 20
 }
 
 impl Topology {

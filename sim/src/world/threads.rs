@@ -1,0 +1,316 @@
+//! What the world does with the server's threads: their phases, bells, sleeps and wake-ups.
+
+use super::{Event, SECOND, World};
+use crate::checks::{Violation, channels, execution};
+use crate::draw::Class;
+use crate::fault::link::Carried;
+use crate::fault::thread;
+use crate::net::Way;
+use crate::phases::GateCheck;
+use crate::trace::Kind;
+use crate::turn::{Cause, Phase};
+use ulna_core::{Instant, Path, SocketId};
+
+impl World<'_> {
+    fn instant(&self, thread: usize) -> Instant {
+        Instant::from_nanoseconds(self.threads[thread].now)
+    }
+
+    /// One phase of one thread, or a stop before it.
+    pub(super) fn phase(&mut self, place: usize) -> Result<(), Violation> {
+        let ordinal = self.threads[place].phases;
+        self.threads[place].phases += 1;
+        if let Some(stop) = thread::stall(place as u64, ordinal, self.now, &mut self.faults) {
+            let words = [stop, self.threads[place].phase as u64];
+            self.trace.add(self.now, place as u32, Kind::Stalls, words, &[]);
+            self.schedule.add(self.now + stop, place, Event::Phase(place));
+            return Ok(());
+        }
+        self.turn_max = self.turn_max.max(self.now.saturating_sub(self.threads[place].now));
+        let next = match self.threads[place].phase {
+            Phase::Return => {
+                // What it learns from the kernel: its bell, which it takes so that the next one is news, and sockets.
+                self.threads[place].bell_pending = false;
+                self.sockets.tell(place);
+                Phase::Unpark
+            }
+            Phase::Unpark => {
+                self.node.thread(place).unpark(Instant::from_nanoseconds(self.now));
+                Phase::Begin
+            }
+            Phase::Begin => self.begin(place),
+            Phase::Sweep => {
+                let now = self.instant(place);
+                let taken = self.node.thread(place).sweep(now);
+                if taken > 0 {
+                    self.trace.add(self.now, place as u32, Kind::Sweeps, [taken as u64, 0], &[]);
+                }
+                self.take_decisions(place)?;
+                Phase::Read
+            }
+            Phase::Read => {
+                self.read(place)?;
+                Phase::Timeouts
+            }
+            Phase::Timeouts => {
+                let now = self.instant(place);
+                self.node.thread(place).handle_timeouts(now);
+                self.take_decisions(place)?;
+                Phase::Transmit
+            }
+            Phase::Transmit => {
+                self.transmit(place)?;
+                Phase::Stage
+            }
+            Phase::Stage => {
+                let now = self.instant(place);
+                self.node.thread(place).stage_messages(now);
+                Phase::Publish
+            }
+            Phase::Publish => {
+                self.node.thread(place).publish();
+                Phase::Gate
+            }
+            Phase::Gate => self.look_at_gate(place)?,
+            Phase::Announce => {
+                self.node.thread(place).announce();
+                self.threads[place].announced += 1;
+                let words = [self.threads[place].announced, 0];
+                self.trace.add(self.now, place as u32, Kind::Announces, words, &[]);
+                Phase::LookAgain
+            }
+            Phase::LookAgain => {
+                if self.node.thread(place).look_again() {
+                    let words = [self.threads[place].announced, 0];
+                    self.trace.add(self.now, place as u32, Kind::CancelsPark, words, &[]);
+                    Phase::Return
+                } else {
+                    Phase::Park
+                }
+            }
+            Phase::Park => return self.park(place),
+            Phase::Asleep => unreachable!("a thread that sleeps has no phase scheduled"),
+        };
+        self.threads[place].phase = next;
+        let mut length = self.draws.at(Class::PhaseLength, place as u64, ordinal).range(20..=600);
+        let (slow_until, times) = self.threads[place].slow;
+        if self.now < slow_until {
+            length *= times;
+        }
+        self.schedule.add(self.now + length, place, Event::Phase(place));
+        Ok(())
+    }
+
+    fn begin(&mut self, place: usize) -> Phase {
+        let turn = &mut self.threads[place];
+        turn.now = self.now;
+        turn.turns += 1;
+        if let Some(slow) = thread::slow(place as u64, turn.turns, self.now, &mut self.faults) {
+            turn.slow = slow;
+        }
+        let words = [turn.turns, turn.parks];
+        self.trace.add(self.now, place as u32, Kind::Turn, words, &[]);
+        self.node.thread(place).begin_turn(Instant::from_nanoseconds(self.now));
+        Phase::Sweep
+    }
+
+    fn read(&mut self, place: usize) -> Result<(), Violation> {
+        let now = self.instant(place);
+        let mut from = SocketId(0);
+        while let Some(socket) = self.sockets.next_unread(place, from) {
+            from = SocketId(socket.0 + 1);
+            let (listener, network) = self.plan.topology.listener_and_network(socket);
+            for _ in 0..self.plan.limits.read_batch {
+                let Some((remote, octets)) = self.sockets.read(socket) else { break };
+                let path = Path {
+                    via: socket,
+                    listener,
+                    local: self.plan.topology.listeners[usize::from(listener.0)].address,
+                    remote,
+                };
+                let words = [u64::from(socket.0), u64::from(remote.port())];
+                self.trace.add(self.now, place as u32, Kind::Reads, words, &octets);
+                let stray = self.node.steer(listener, remote) != network;
+                self.ledger.received(self.plan, &path, &octets, stray, self.now);
+                self.handed += 1;
+                self.node.thread(place).handle_datagram(path, &octets, now);
+            }
+        }
+        self.take_decisions(place)
+    }
+
+    fn take_decisions(&mut self, place: usize) -> Result<(), Violation> {
+        let mut decisions = std::mem::take(&mut self.decisions);
+        self.node.thread(place).drain_decisions(&mut decisions);
+        for decision in decisions.drain(..) {
+            let low = u64::from(decision.listener.0) << 8 | u64::from(decision.identifier);
+            let words = [u64::from(decision.remote.port()), low];
+            self.trace.add(self.now, place as u32, Kind::Decides, words, &[]);
+            let node = &self.node;
+            let forgotten = || node.snapshot().forgotten;
+            execution::decided(&mut self.ledger, self.plan, &decision, self.now, self.turn_max, forgotten)?;
+        }
+        self.decisions = decisions;
+        Ok(())
+    }
+
+    fn transmit(&mut self, place: usize) -> Result<(), Violation> {
+        let mut octets = std::mem::take(&mut self.buffer);
+        loop {
+            octets.clear();
+            let Some(transmit) = self.node.thread(place).poll_transmit(&mut octets) else { break };
+            let words = [u64::from(transmit.via.0), u64::from(transmit.destination.port())];
+            self.trace.add(self.now, place as u32, Kind::Transmits, words, &octets);
+            self.ledger.transmitted(self.plan, &transmit, &octets, self.now, self.turn_max)?;
+            let (listener, _) = self.plan.topology.listener_and_network(transmit.via);
+            if let Some(way) = self.net.way_to(transmit.destination, listener) {
+                let mut carried = self.carry(way, &octets);
+                let Way { nas, port, .. } = way;
+                for Carried { delay, octets, .. } in carried.drain(..) {
+                    let event = Event::Deliver { nas, port, listener, octets };
+                    self.schedule.add(self.now + delay, self.threads.len() + nas, event);
+                }
+                self.carried = carried;
+            }
+        }
+        self.buffer = octets;
+        Ok(())
+    }
+
+    fn look_at_gate(&mut self, place: usize) -> Result<Phase, Violation> {
+        match self.node.thread(place).check_gate() {
+            GateCheck::Quiet => Ok(Phase::Gate),
+            GateCheck::Ring(recipient) => {
+                self.ring(place, recipient)?;
+                Ok(Phase::Gate)
+            }
+            GateCheck::Done => {
+                self.check_rest()?;
+                // As the runtime decides it, after a turn that had something to do as after any other.
+                let has_unread = self.sockets.next_unread(place, SocketId(0)).is_some();
+                let parks = !has_unread && self.node.thread(place).may_park();
+                Ok(if parks { Phase::Announce } else { Phase::Return })
+            }
+        }
+    }
+
+    fn ring(&mut self, place: usize, recipient: usize) -> Result<(), Violation> {
+        let turn = &mut self.threads[recipient];
+        turn.rings += 1;
+        let (ordinal, announced) = (turn.rings, turn.announced);
+        self.trace.add(self.now, place as u32, Kind::Rings, [recipient as u64, ordinal], &[]);
+        channels::rung(recipient, ordinal, announced, self.now)?;
+        let usual = self.draws.at(Class::BellLatency, recipient as u64, ordinal).range(500..=20_000);
+        let (late, again) = thread::bell(recipient as u64, ordinal, self.now, &mut self.faults);
+        self.threads[recipient].bells_on_their_way += 1;
+        let event = Event::Bell { thread: recipient, real: true };
+        self.schedule.add(self.now + usual + late, recipient, event);
+        if let Some(again) = again {
+            let event = Event::Bell { thread: recipient, real: false };
+            self.schedule.add(self.now + usual + again, recipient, event);
+        }
+        Ok(())
+    }
+
+    pub(super) fn hear_bell(&mut self, place: usize, real: bool) -> Result<(), Violation> {
+        let turn = &mut self.threads[place];
+        let words = [u64::from(real), u64::from(turn.bell_pending)];
+        turn.bell_pending = true;
+        if real {
+            turn.bells_on_their_way -= 1;
+        }
+        self.trace.add(self.now, place as u32, Kind::Bell, words, &[]);
+        if self.threads[place].is_asleep() { self.wake(place, Cause::Bell) } else { Ok(()) }
+    }
+
+    fn park(&mut self, place: usize) -> Result<(), Violation> {
+        let nanoseconds = |instant: Option<Instant>| instant.map(Instant::as_nanoseconds);
+        let deadline = nanoseconds(self.node.thread(place).poll_timeout());
+        let inside = nanoseconds(self.node.thread(place).earliest_deadline());
+        channels::timeout(place, deadline, inside, self.now)?;
+        channels::parks(place, self.node.thread(place).has_output(), self.now)?;
+        let turn = &mut self.threads[place];
+        turn.parks += 1;
+        turn.phase = Phase::Asleep;
+        let (park, pending, turn_now) = (turn.parks, turn.bell_pending, turn.now);
+        let words = [park, deadline.unwrap_or(u64::MAX)];
+        self.trace.add(self.now, place as u32, Kind::Parks, words, &[]);
+        if park.is_multiple_of(PARKS_PER_SUM) {
+            let snapshot = self.node.snapshot();
+            execution::sums(&snapshot, self.handed, self.now)?;
+            channels::balance(&snapshot, self.now)?;
+        }
+        // What was due when this turn took its time should have been done in it.
+        if deadline.is_some_and(|deadline| deadline <= turn_now) {
+            self.threads[place].overdue += 1;
+            channels::overdue(place, self.threads[place].overdue, self.now)?;
+        } else {
+            self.threads[place].overdue = 0;
+        }
+        if pending {
+            return self.wake(place, Cause::Bell);
+        }
+        if self.sockets.has_news(place) {
+            return self.wake(place, Cause::Datagram);
+        }
+        self.check_rest()?;
+        if let Some(after) = thread::spurious_bell(place as u64, park, self.now, &mut self.faults) {
+            self.schedule.add(self.now + after, place, Event::Bell { thread: place, real: false });
+        }
+        if let Some(deadline) = deadline {
+            self.schedule.add(deadline.max(self.now), place, Event::Deadline { thread: place, park });
+        }
+        Ok(())
+    }
+
+    pub(super) fn wake(&mut self, place: usize, cause: Cause) -> Result<(), Violation> {
+        let quiet = self.plan.idle_from() + QUIET_AFTER;
+        let restless = match cause {
+            Cause::Bell | Cause::Datagram => self.now > quiet,
+            Cause::Deadline => self.now > quiet + REST_AFTER,
+        };
+        if restless {
+            let details = format!("thread {place}, by {cause:?}");
+            return Err(Violation { invariant: &channels::IDLE_REST, at: self.now, details });
+        }
+        let turn = &mut self.threads[place];
+        turn.phase = Phase::Return;
+        turn.wakes += 1;
+        // A thread that sleeps has no turn that could lie behind.
+        turn.now = self.now;
+        let words = [turn.parks, cause as u64];
+        let latency = self.draws.at(Class::WakeLatency, place as u64, turn.wakes).range(1_000..=60_000);
+        self.trace.add(self.now, place as u32, Kind::Wakes, words, &[]);
+        self.schedule.add(self.now + latency, place, Event::Phase(place));
+        Ok(())
+    }
+
+    /// The law of the channels, over all threads.
+    fn check_rest(&mut self) -> Result<(), Violation> {
+        let writer_before_gate =
+            (0..self.threads.len()).any(|thread| self.node.thread(thread).is_before_gate());
+        for place in 0..self.threads.len() {
+            let turn = &self.threads[place];
+            if !turn.is_asleep() {
+                continue;
+            }
+            let rest = channels::Rest {
+                thread: place,
+                asleep: true,
+                bell_pending: turn.bell_pending,
+                bells_on_their_way: turn.bells_on_their_way,
+                writer_before_gate,
+                urgent_visible: self.node.thread(place).urgent_visible(),
+            };
+            channels::rest(&rest, self.now)?;
+        }
+        Ok(())
+    }
+}
+
+/// After the last NAS has gone home, the latest copy may come this much later, and be answered.
+const QUIET_AFTER: u64 = 70 * SECOND;
+/// So long after that, the last deadline has passed.
+const REST_AFTER: u64 = 60 * SECOND;
+/// The sums are drawn up once per so many parks.
+const PARKS_PER_SUM: u64 = 16;
