@@ -8,6 +8,7 @@
 //! nearest key, and quotes a value that does not fit, which may be a secret.
 #![forbid(unsafe_code)]
 
+mod dictionary_files;
 mod document;
 mod durations;
 mod error;
@@ -15,6 +16,7 @@ mod keys;
 mod lower;
 mod section;
 
+pub use dictionary_files::FileSystem;
 pub use error::{ConfigErrors, Finding, Place, Warnings};
 pub use ulna_core::configuration::{Configuration, Cores};
 

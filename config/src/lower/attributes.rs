@@ -5,7 +5,7 @@ use crate::section::{Section, found, integer, kind};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use ulna_core::configuration::REPLY_OCTETS_MAX;
-use ulna_core::dictionary::{Attribute, Dictionary, Literal, append_attribute, encode_value};
+use ulna_core::dictionary::{Attribute, Dictionary, Literal, encode_value};
 
 /// What no configuration sets in a reply: it answers something in the request, or signs the packet.
 const OUR_OWN: &[&str] = &[
@@ -96,8 +96,23 @@ fn append(octets: &mut Vec<u8>, attribute: &Attribute, value: &Spanned<DeValue<'
         );
         return;
     };
+    let not_built = match attribute.oid().parts() {
+        _ if attribute.encrypted() => Some("encrypted attributes"),
+        _ if attribute.tagged() => Some("attributes with tags"),
+        [1..=240] => None,
+        _ => Some("attributes of vendors and extended attributes"),
+    };
+    if let Some(what) = not_built {
+        report.mask(value);
+        let message = format!("`{}` expects no value: {what} are not built yet", attribute.name());
+        report.error(value.span(), message);
+        return;
+    }
     match encode_value(attribute, literal) {
-        Ok(encoded) => append_attribute(octets, attribute.number(), &encoded),
+        Ok(encoded) => {
+            octets.extend_from_slice(&[attribute.oid().first() as u8, encoded.len() as u8 + 2]);
+            octets.extend_from_slice(&encoded);
+        }
         Err(error) if attribute.encrypted() => {
             report.mask(value);
             report.error(value.span(), error.to_string());
