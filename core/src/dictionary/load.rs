@@ -331,6 +331,11 @@ pub fn dictionary_law(data: &[u8]) {
     }
 }
 
+/// No file of a dictionary is this far from the one where loading began.
+const INCLUDES_MAX: usize = 16;
+/// More than any keyword takes.
+const FIELDS_MAX: usize = 6;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,8 +407,3 @@ mod tests {
         }
     }
 }
-
-/// No file of a dictionary is this far from the one where loading began.
-const INCLUDES_MAX: usize = 16;
-/// More than any keyword takes.
-const FIELDS_MAX: usize = 6;

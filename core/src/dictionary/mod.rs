@@ -10,9 +10,12 @@ mod print;
 mod value;
 
 pub use crate::packet::DataType;
+pub(crate) use line::is_name_octet;
 pub use load::{DictionaryError, DictionaryFile, DictionaryFiles, Fault, Unreadable, dictionary_law};
 pub use nearest::nearest;
+pub(crate) use print::hexadecimal_into;
 pub use print::{PrintedValue, escape_into, print_value};
+pub(crate) use value::hexadecimal;
 pub use value::{EncodeValueError, Expected, Literal, encode_value};
 
 use crate::packet::tlv::TLV_VALUE_OCTETS_MAX;
@@ -307,7 +310,7 @@ mod tests {
         assert_eq!(port_type.value("Wireless-802.11"), Some(19));
         assert_eq!(dictionary.numbered(18).map(Attribute::name), Some("Reply-Message"));
         // 41 of RFC 2865, 12 of 2866, 10 of 2868, 18 of 2869, 6 of 3162, 1 of 4849.
-        assert!(dictionary.attributes().count() >= 41 + 12 + 10 + 18 + 6 + 1);
+        assert!(dictionary.attributes().count() > 41 + 12 + 10 + 18 + 6);
     }
 
     #[test]

@@ -74,6 +74,18 @@ impl Oid {
         Some(self)
     }
 
+    /// The first `depth` of its numbers.
+    ///
+    /// # Panics
+    /// If it has fewer, or `depth` is 0.
+    #[inline]
+    pub fn ancestor(mut self, depth: usize) -> Oid {
+        assert!((1..=self.depth()).contains(&depth), "an ancestor has as many numbers or fewer");
+        self.parts[depth..].fill(0);
+        self.depth = depth as u8;
+        self
+    }
+
     /// How many numbers both begin with.
     pub fn common_depth(&self, other: &Oid) -> usize {
         self.parts().iter().zip(other.parts()).take_while(|(own, other)| own == other).count()
