@@ -40,8 +40,8 @@ fn live(dedup: &mut Dedup, key: &Key, authenticator: &Authenticator) -> Seen {
         Seen::Superseding(handle, _) => Some(handle),
         Seen::Fresh | Seen::InProgress(..) | Seen::Delayed | Seen::Answered(_) => None,
     };
-    let began = dedup.begin(key, superseded, authenticator, WorkerId(0)).expect("there is room");
-    assert_eq!(dedup.answer(began.handle, Some(REPLY), Instant::ORIGIN), Kept::Reply);
+    let handle = dedup.begin(key, superseded, authenticator, WorkerId(0)).expect("there is room");
+    assert_eq!(dedup.answer(handle, Some(REPLY), Instant::ORIGIN), Kept::Reply);
     seen
 }
 

@@ -1,11 +1,12 @@
 //! A whole server over loopback beside a bare responder: what it does at most, what a packet costs it, how long one waits.
 //!
-//! `cargo bench -p ulna-benches --bench end_to_end [-- --quick | --rounds N | --seconds S | --ports 8,64 | --only NAME | --perf]`
+//! `cargo bench -p ulna-benches --bench end_to_end [-- --quick | --rounds N | --seconds S | --ports 8,64 | --only NAME | --patience S | --perf]`
 //!
 //! The measured process is alone on core 0, the load generator spins on core 1. Ways to serve are measured in turn,
 //! several rounds of all of them, each time in a new process; the table shows medians. Machines differ and are
 //! noisy: compare the ratios, which are of medians of the same run. A run during which others used more than 0.1 core is
-//! left out, unless all runs of a line were so; such a line is marked.
+//! left out, unless all runs of a line were so; such a line is marked. With `--patience` each run waits up to so many
+//! seconds until others are quiet.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,6 +25,8 @@ const WINDOW: usize = 128;
 const WARM_UP: Duration = Duration::from_millis(300);
 /// What others may use of the machine during a run.
 const OTHERS_MAX: f64 = 0.1;
+/// How long others have to be quiet before a run that waits for it.
+const LOOK: Duration = Duration::from_millis(200);
 /// At half load with this many ports.
 const LATENCY_PORTS: usize = 8;
 
@@ -46,6 +49,8 @@ struct Options {
     span: Duration,
     ports: Vec<usize>,
     only: Option<String>,
+    /// How long a run waits until others are quiet.
+    patience: Duration,
     perf: bool,
 }
 
@@ -104,8 +109,13 @@ impl Options {
             span: Duration::from_secs(2),
             ports: vec![8, 64, 1],
             only: None,
+            patience: Duration::ZERO,
             perf: false,
         };
+        // `cargo test --benches` runs this, too, without the argument that `cargo bench` gives.
+        if !std::env::args().any(|argument| argument == "--bench") {
+            options.quick();
+        }
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -113,11 +123,7 @@ impl Options {
             match argument.as_str() {
                 // Cargo's own, to every bench.
                 "--bench" => {}
-                "--quick" => {
-                    options.rounds = 1;
-                    options.span = Duration::from_millis(500);
-                    options.ports = vec![8];
-                }
+                "--quick" => options.quick(),
                 "--perf" => options.perf = true,
                 "--rounds" => {
                     let value = value()?;
@@ -136,11 +142,24 @@ impl Options {
                         .map(|ports| ports.parse().ok().filter(|ports| (1..=128).contains(ports)));
                     options.ports = ports.collect::<Option<_>>().ok_or(bad(&value))?;
                 }
+                "--patience" => {
+                    let value = value()?;
+                    let seconds = value.parse().ok();
+                    let patience = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                    options.patience = patience.ok_or(bad(&value))?;
+                }
                 "--only" => options.only = Some(value()?),
                 other => return Err(format!("{other} is no option of this benchmark")),
             }
         }
         Ok(options)
+    }
+
+    /// Shows that everything works, not how fast.
+    fn quick(&mut self) {
+        self.rounds = 1;
+        self.span = Duration::from_millis(500);
+        self.ports = vec![8];
     }
 
     fn has(&self, place: usize) -> bool {
@@ -170,6 +189,7 @@ fn run(options: &Options) -> io::Result<bool> {
     for round in 0..options.rounds {
         for &ports in &options.ports {
             for (place, (name, role)) in WAYS.iter().enumerate().filter(|(place, _)| options.has(*place)) {
+                wait_for_quiet(options.patience)?;
                 let (figures, is_well) = run_full(&requests, *role, ports, options.span)?;
                 all_is_well &= is_well;
                 eprintln!("round {round}: {name}, {ports} ports: {figures:.3?}");
@@ -177,8 +197,10 @@ fn run(options: &Options) -> io::Result<bool> {
             }
         }
         for (place, (name, role)) in WAYS.iter().enumerate().filter(|(place, _)| options.has(*place)) {
-            let own = full.iter().find(|((each, _), _)| *each == place).map(|(_, runs)| runs);
-            let rate = median(own.into_iter().flatten().map(|figures| figures.rate)) / 2.0;
+            let own = full.get(&(place, LATENCY_PORTS));
+            let own = own.or_else(|| full.get(&(place, options.ports[0]))).expect("each way has run");
+            let rate = median(own.iter().map(|figures| figures.rate)) / 2.0;
+            wait_for_quiet(options.patience)?;
             let (figures, is_well) = run_half(&requests, *role, rate, options.span)?;
             all_is_well &= is_well;
             eprintln!("round {round}: {name}, half load: {figures:.3?}");
@@ -280,6 +302,21 @@ fn calls_by_perf(requests: &Requests, role: Role, ports: usize, span: Duration) 
     let text = String::from_utf8_lossy(&output.stderr);
     let count = text.split(',').next().and_then(|count| count.trim().parse::<f64>().ok());
     Ok(count.map(|count| count / span.as_secs_f64() / outcome.rate()))
+}
+
+/// Waits until others have been quiet for a moment, or patience is over.
+fn wait_for_quiet(patience: Duration) -> io::Result<()> {
+    let begin = Instant::now();
+    while begin.elapsed() < patience {
+        let (busy, ours) = (busy_time()?, cpu_time(std::process::id())?);
+        std::thread::sleep(LOOK);
+        let busy = busy_time()?.saturating_sub(busy).as_secs_f64();
+        let ours = cpu_time(std::process::id())?.saturating_sub(ours).as_secs_f64();
+        if busy - ours <= OTHERS_MAX * LOOK.as_secs_f64() {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// What the rest of the machine does meanwhile.

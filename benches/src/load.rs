@@ -1,6 +1,6 @@
 //! Asks a server over loopback, in one thread that never sleeps, and counts what comes back.
 //!
-//! Two ways: [`closed`] keeps so many requests outstanding, which finds the most that a server does; [`open`] sends at a
+//! Two ways: [`Load::closed`] keeps so many requests outstanding, which finds the most that a server does; [`Load::open`] sends at a
 //! rate whatever comes back and measures from the time at which each request was due, so that a server that stalls
 //! is charged for all that should have been sent meanwhile.
 //!

@@ -4,13 +4,16 @@
 #![forbid(unsafe_code)]
 
 mod serve;
+mod standard_error;
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ulna_config::{Configuration, Cores};
+use ulna_config::{ConfigErrors, Configuration, Cores, Warnings};
+
+use standard_error::say;
 
 // A server with bugs seeded on purpose must not exist.
 const _: () = assert!(!ulna_core::seeded::COMPILED_IN, "the feature seeded-bugs is for the simulator alone");
@@ -51,47 +54,47 @@ struct ServeArguments {
 }
 
 fn main() -> ExitCode {
-    // Colours are for people: a file or a journal would keep their escapes for ever.
-    let has_colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(has_colours).with_target(false).init();
     let arguments = Arguments::parse();
     match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(ServeArguments { config }) => match load(config.as_deref()) {
-            Ok(configuration) => serve::serve(configuration, config.is_none()),
-            Err(code) => code,
+            Ok((configuration, warnings)) => serve::serve(configuration, &warnings, config.is_none()),
+            Err(errors) => refuse(&errors),
         },
         Command::Check { config: Some(file), .. } => match load(Some(&file)) {
-            Ok(_) => {
-                println!("{}: no errors", file.display());
-                ExitCode::SUCCESS
+            Ok((_, warnings)) => {
+                if !warnings.is_empty() {
+                    say(&warnings.to_string());
+                }
+                print(&format!("{}: no errors\n", file.display()))
             }
-            Err(code) => code,
+            Err(errors) => refuse(&errors),
         },
-        Command::Check { config: None, .. } => {
-            // A closed pipe is the reader's own decision.
-            let _ = std::io::stdout().write_all(ulna_config::default_text().as_bytes());
-            ExitCode::SUCCESS
-        }
+        Command::Check { config: None, .. } => print(ulna_config::default_text()),
     }
 }
 
-/// The configuration of a file, or the embedded one. Prints all errors and warnings.
-fn load(file: Option<&Path>) -> Result<Configuration, ExitCode> {
+/// The configuration of a file, or the embedded one.
+fn load(file: Option<&Path>) -> Result<(Configuration, Warnings), ConfigErrors> {
     let cores = Cores(std::thread::available_parallelism().map_or(1, usize::from));
-    let loaded = match file {
+    match file {
         Some(file) => ulna_config::load(file, cores),
         None => ulna_config::parse(ulna_config::default_text(), "(embedded default)", cores),
-    };
-    match loaded {
-        Ok((configuration, warnings)) => {
-            if !warnings.is_empty() {
-                eprintln!("{warnings}");
-            }
-            Ok(configuration)
+    }
+}
+
+fn refuse(errors: &ConfigErrors) -> ExitCode {
+    say(&errors.to_string());
+    ExitCode::from(EXIT_CONFIGURATION)
+}
+
+/// Prints a result. That nobody reads it is the reader's own decision; that it got lost on its way is an error.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            say(&format!("ulna: cannot write to standard output: {error}"));
+            ExitCode::FAILURE
         }
-        Err(errors) => {
-            eprintln!("{errors}");
-            Err(ExitCode::from(EXIT_CONFIGURATION))
-        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
 }

@@ -1,35 +1,72 @@
 //! Serves: starts the threads, says when it is ready, and obeys signals.
 
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
-use ulna_config::Configuration;
+use ulna_config::{Configuration, Warnings};
 use ulna_core::Seed;
-use ulna_runtime_mio::Server;
+use ulna_core::configuration::Listener;
+use ulna_runtime_mio::{Server, is_on_this_host};
+
+use crate::standard_error::{Speaker, say};
 
 /// How long a draining server waits beyond the longest reject delay for what is under way.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the end waits for whoever reads standard error.
+const SAY_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Serves until SIGTERM or SIGINT.
-pub fn serve(configuration: Configuration, is_first_try: bool) -> ExitCode {
-    // Before any socket is bound: a signal that comes early must not kill what it was to drain.
-    let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]) {
-        Ok(signals) => signals,
-        Err(error) => return could_not_run(&format!("cannot handle signals: {error}")),
+/// Serves until SIGTERM or SIGINT; a second one does not wait for anything.
+pub fn serve(configuration: Configuration, warnings: &Warnings, is_first_try: bool) -> ExitCode {
+    let speaker = match Speaker::start() {
+        Ok(speaker) => speaker,
+        Err(error) => {
+            say(&format!("ulna: cannot start a thread: {error}"));
+            return ExitCode::FAILURE;
+        }
     };
+    // Colours are for people: a file or a journal would keep their escapes for ever.
+    let has_colours = io::stderr().is_terminal();
+    let writer = speaker.clone();
+    // tracing tells of its own errors by a macro that panics where standard error is closed.
+    tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(has_colours)
+        .with_target(false)
+        .log_internal_errors(false)
+        .init();
+    if !warnings.is_empty() {
+        speaker.say(warnings.to_string());
+    }
+    let ended = until_signalled(configuration, is_first_try, &speaker);
+    if let Err(why) = &ended {
+        speaker.say(format!("ulna: {why}"));
+    }
+    speaker.finish(SAY_PATIENCE);
+    ended.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+}
+
+/// The error is why it could not run, or could not drain.
+fn until_signalled(
+    mut configuration: Configuration,
+    is_first_try: bool,
+    speaker: &Speaker,
+) -> Result<(), String> {
+    // Before any socket is bound: a signal that comes early must not kill what it was to drain.
+    let mut signals = listen_to_signals().map_err(|error| format!("cannot handle signals: {error}"))?;
     let mut octets = [0; 32];
-    if let Err(error) = getrandom::fill(&mut octets) {
-        return could_not_run(&format!("the system gives no random octets: {error}"));
+    getrandom::fill(&mut octets).map_err(|error| format!("the system gives no random octets: {error}"))?;
+    if is_first_try {
+        leave_out_what_this_host_lacks(&mut configuration);
     }
     let configuration = Arc::new(configuration);
-    let server = match Server::start(&configuration, &Seed::new(octets), Box::new(std::io::stderr())) {
-        Ok(server) => server,
-        Err(error) => return could_not_run(&error.to_string()),
-    };
+    let server = Server::start(&configuration, &Seed::new(octets), Box::new(io::stderr()))
+        .map_err(|error| error.to_string())?;
     let (asked, granted) = (configuration.runtime.receive_buffer_octets, server.granted_receive_octets());
     if granted < asked {
         tracing::warn!(
@@ -41,39 +78,54 @@ pub fn serve(configuration: Configuration, is_first_try: bool) -> ExitCode {
         tracing::info!(granted, "receive buffers");
     }
     if is_first_try {
-        eprintln!(
+        speaker.say(
             "No configuration named: serving bob / hello on this machine only, secret testing123. Ask it:\n  \
-             echo 'User-Name = bob, User-Password = hello' | radclient 127.0.0.1:1812 auth testing123"
+             echo 'User-Name = bob, User-Password = hello' | radclient 127.0.0.1:1812 auth testing123",
         );
     }
     say_ready(&server);
     for signal in signals.forever() {
         match signal {
-            SIGUSR1 => eprint!("{}", server.report()),
+            SIGUSR1 => speaker.say(server.report().to_string()),
             SIGHUP => tracing::warn!("reload is not built yet; the configuration stays as it is"),
             _ => break,
         }
     }
     tracing::info!("draining");
     let is_drained = server.drain(configuration.protocol.reject_delay + DRAIN_PATIENCE);
-    eprint!("{}", server.report());
+    speaker.say(server.report().to_string());
     server.exit();
-    if is_drained {
-        ExitCode::SUCCESS
-    } else {
-        could_not_run("some requests were still under way when patience ended")
+    if is_drained { Ok(()) } else { Err("some requests were still under way when patience ended".into()) }
+}
+
+/// A first try shall not fail for want of IPv6. In a file every address is somebody's wish, and must be had.
+fn leave_out_what_this_host_lacks(configuration: &mut Configuration) {
+    configuration.listeners.retain(|listener| {
+        let is_there = is_on_this_host(listener.address.ip());
+        if !is_there {
+            let Listener { name, address, .. } = listener;
+            tracing::warn!(%address, "{name}: this host has no such address; it is left out");
+        }
+        is_there
+    });
+}
+
+/// The signals that the server obeys. The handler itself ends the process at the second of those that end it, whatever
+/// any thread is waiting for.
+fn listen_to_signals() -> io::Result<Signals> {
+    let is_ending = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the first one finds the flag unset.
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&is_ending))?;
+        flag::register(signal, Arc::clone(&is_ending))?;
     }
+    Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
 }
 
 /// Exactly one line on standard output, once every socket is bound.
 fn say_ready(server: &Server) {
     let addresses: String = server.addresses().map(|address| format!(" udp {address}")).collect();
-    let mut out = std::io::stdout();
+    let mut out = io::stdout();
     // Whoever started us may have closed our output; that is no reason not to serve.
     let _ = writeln!(out, "ready{addresses}").and_then(|()| out.flush());
-}
-
-fn could_not_run(why: &str) -> ExitCode {
-    eprintln!("ulna: {why}");
-    ExitCode::FAILURE
 }

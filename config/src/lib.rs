@@ -14,10 +14,12 @@ mod durations;
 mod error;
 mod keys;
 mod lower;
+mod reserved;
 mod section;
 
 pub use dictionary_files::FileSystem;
 pub use error::{ConfigErrors, Finding, Place, Warnings};
+pub use reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 pub use ulna_core::configuration::{Configuration, Cores};
 
 use document::{Document, Report};

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use ulna_config::{Configuration, Cores, Warnings, default_text, parse};
+use ulna_config::{
+    Configuration, Cores, RESERVED_OCTETS_MAX, Warnings, default_text, parse, reserved_octets,
+};
 use ulna_core::ServerId;
 use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings};
 use ulna_core::packet::{Secret, Secrets};
@@ -154,7 +156,7 @@ fn every_key_that_is_built_does_something() {
 #[test]
 fn workers_follow_the_cores_that_are_handed_in() {
     let text = format!("{}[runtime]\nworkers = \"auto\"\n", default_text());
-    for (cores, workers) in [(0, 1), (1, 1), (7, 7), (1_000, 256)] {
+    for (cores, workers) in [(0, 1), (1, 1), (7, 7), (1_000, 196)] {
         let (configuration, _) = parse(&text, "x", Cores(cores)).expect("right");
         assert_eq!(configuration.runtime.workers, workers);
     }
@@ -417,4 +419,20 @@ fn the_file_in_the_documentation_is_taken_whole() {
     if let Err(errors) = parse(text, "docs/configuration.md", Cores(2)) {
         panic!("{errors}");
     }
+}
+
+#[test]
+fn a_machine_of_very_many_cores_gets_as_many_workers_as_there_is_room_for() {
+    let loaded = |cores| parse(default_text(), "ulna.toml", Cores(cores)).expect("it is right");
+    let (configuration, warnings) = loaded(128);
+    assert_eq!(configuration.runtime.workers, 128);
+    assert!(!warnings.to_string().contains("workers for"), "{warnings}");
+    let (configuration, warnings) = loaded(256);
+    let workers = configuration.runtime.workers;
+    assert!((128..256).contains(&workers), "{workers}");
+    assert!(
+        warnings.to_string().contains(&format!("{workers} workers for 256 cores")),
+        "it says so: {warnings}"
+    );
+    assert!(reserved_octets(&configuration.runtime, &configuration.protocol) <= RESERVED_OCTETS_MAX);
 }

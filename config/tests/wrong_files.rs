@@ -317,3 +317,71 @@ fn a_file_that_is_not_utf_8_is_refused() {
 fn a_file_of_nothing_has_nothing_to_serve() {
     assert_eq!(printed(""), "ulna.toml:1:1: there is no [[listen]]: nothing to serve");
 }
+
+#[test]
+fn a_wildcard_and_an_address_of_its_family_and_port() {
+    let listener = |name: &str, address: &str| {
+        format!(
+            "[[listen]]\nname = \"{name}\"\ntransport = \"udp\"\naddress = {address}\npackets = [\"access\"]\n\
+             server = \"default\"\n"
+        )
+    };
+    for (one, other, message) in [
+        (
+            "0.0.0.0:2812",
+            "192.0.2.1:2812",
+            "192.0.2.1:2812 and 0.0.0.0:2812 of \"a\" overlap: only one can be bound",
+        ),
+        ("[::1]:2812", "[::]:2812", "[::]:2812 and [::1]:2812 of \"a\" overlap: only one can be bound"),
+    ] {
+        let two = listener("a", &format!("\"{one}\"")) + &listener("b", &format!("\"{other}\""));
+        assert_eq!(added(&two), [format!("10:11: {message}")]);
+        let one_listener = listener("a", &format!("[\"{one}\", \"{other}\"]"));
+        let column = 14 + one.len() + 2;
+        assert_eq!(added(&one_listener), [format!("4:{column}: {message}")]);
+    }
+    // Other families, other ports, ports of the system's choice.
+    for right in [
+        r#"["0.0.0.0:2812", "[::]:2812", "[::1]:2813", "127.0.0.1:2813"]"#,
+        r#"["0.0.0.0:0", "127.0.0.1:0"]"#,
+    ] {
+        assert_eq!(added(&listener("a", right)), ["no error"]);
+    }
+}
+
+#[test]
+fn tables_that_no_machine_has_room_for() {
+    let keys = "lower `workers`, `network_threads`, `ring_slots`, `requests_max`, `dedup_entries_max`, \
+                `replies_octets_max` or `delayed_rejects_max`";
+    for (settings, place, gibibytes) in [
+        ("[runtime]\nworkers = 256\n", "2:11", 103),
+        ("[runtime]\nnetwork_threads = 64\nworkers = 64\nrequests_max = 1_048_576\n", "3:11", 263),
+        ("[runtime]\nworkers = 8\nreplies_octets_max = 17_179_869_184\n", "2:11", 129),
+        ("[runtime]\nworkers = 80\nring_slots = 65536\n", "2:11", 96),
+        ("[runtime]\nnetwork_threads = 64\ndedup_entries_max = 16_777_216\n", "1:1", 145),
+    ] {
+        let message = format!(
+            "{place}: the tables of all threads would take {gibibytes} GiB, at most 64 are allowed; {keys}"
+        );
+        assert_eq!(added(settings), [message], "{settings}");
+    }
+    let cores_for_it = "[runtime]\nnetwork_threads = 64\nworkers = 64\n";
+    assert_eq!(added(cores_for_it), ["no error"]);
+}
+
+#[test]
+fn more_sockets_than_can_be_numbered() {
+    let addresses: Vec<_> = (0..1000).map(|port| format!("\"127.0.0.2:{}\"", 3000 + port)).collect();
+    let listener = format!(
+        "[[listen]]\nname = \"a\"\ntransport = \"udp\"\naddress = [{}]\npackets = [\"access\"]\nserver = \"default\"\n",
+        addresses.join(", ")
+    );
+    let settings = "[runtime]\nworkers = 100\n";
+    let errors = added(&format!("{listener}{settings}"));
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(
+        errors[0].ends_with("1004 addresses in 100 network cores are more than 65536 sockets"),
+        "{errors:?}"
+    );
+    assert_eq!(added(&format!("{listener}[runtime]\nnetwork_threads = 64\nworkers = 64\n")), ["no error"]);
+}

@@ -95,7 +95,7 @@ impl Default for RuntimeSettings {
 pub struct Protocol {
     /// How long an Access-Reject of our own waits, against guessing; less than `request_timeout`.
     pub reject_delay: Duration,
-    /// Rejects that wait at one time, per worker; further ones are discarded by name.
+    /// Rejects that wait at one time, per network core; further ones are discarded by name.
     pub delayed_rejects_max: usize,
     /// After which a request without an answer is given up.
     pub request_timeout: Duration,

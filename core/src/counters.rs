@@ -111,6 +111,8 @@ counters! {
         buffers_lent,
         /// Notices of duplicates or superseded requests that found their ring full.
         notices_dropped,
+        /// Events that found this core's line to the log full.
+        events_lost,
     }
 }
 
@@ -133,6 +135,8 @@ counters! {
         reply_buffers_lent,
         /// Gauge: completions that wait for room in their ring.
         completions_waiting,
+        /// Events that found this core's line to the log full.
+        events_lost,
     }
 }
 

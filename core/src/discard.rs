@@ -79,12 +79,10 @@ discards! {
     ReplyTooLong = "reply-too-long",
     /// More rejects are being delayed than `delayed_rejects_max`.
     DelayedRejectsFull = "delayed-rejects-full",
+    /// A reject that had to wait found no room among the kept replies.
+    RejectNotKept = "reject-not-kept",
     /// A duplicate of an answered request whose reply could not be kept.
     ReplyNotKept = "reply-not-kept",
-    /// A duplicate of a request whose reject is still being delayed.
-    RejectStillDelayed = "reject-still-delayed",
-    /// The server is going down and takes nothing new.
-    Draining = "draining",
 }
 
 #[cfg(test)]

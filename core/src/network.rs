@@ -37,7 +37,7 @@ use core::time::Duration;
 pub(crate) const LAZY_SWEEP: Duration = Duration::from_secs(1);
 /// Packets that wait to be polled by the driver, at most: some of its batches.
 const ANSWERS_MAX: usize = 1024;
-/// Events that wait to be polled by the driver, at most; more are lost, as the log says.
+/// Events that wait to be polled by the driver, at most; more are lost, and counted.
 const EVENTS_MAX: usize = 1024;
 /// Expired replies forgotten in one turn, at most.
 const EXPIRIES_EACH_TURN: usize = 256;
@@ -59,6 +59,8 @@ pub struct Network {
     aside: VecDeque<Aside>,
     answers: VecDeque<Answer>,
     delayed: VecDeque<DelayedReject>,
+    /// Of these, how many are of unsigned requests.
+    delayed_unsigned: usize,
     outgoing: VecDeque<(Peer, Message)>,
     events: VecDeque<Event>,
     lazy_sweep: Option<Instant>,
@@ -83,6 +85,7 @@ enum Answer {
 struct DelayedReject {
     handle: RequestHandle,
     path: Path,
+    signed: bool,
     due: Instant,
 }
 
@@ -117,6 +120,7 @@ impl Network {
             aside: VecDeque::with_capacity(ASIDE_MAX),
             answers: VecDeque::with_capacity(ANSWERS_MAX),
             delayed: VecDeque::with_capacity(delayed_max),
+            delayed_unsigned: 0,
             outgoing: VecDeque::with_capacity(OUTGOING_NOW),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
@@ -154,7 +158,7 @@ impl Network {
             }
             (from, message) => panic!("{from:?} does not send {message:?} to a network core"),
         }
-        self.note_buffers();
+        self.note();
     }
 
     /// Notes at the start of a turn how many slots of the ring to `peer` are free.
@@ -290,13 +294,19 @@ impl Network {
 
     fn discard(&mut self, remote: SocketAddr, reason: Discard, now: Instant) {
         self.counters.discard(reason);
-        if self.configuration.log.requests && self.events.len() < EVENTS_MAX {
-            self.events.push_back(Event::Discarded { at: now, remote, reason });
+        if !self.configuration.log.requests {
+            return;
         }
+        if self.events.len() == EVENTS_MAX {
+            self.counters.events_lost.up();
+            return;
+        }
+        self.events.push_back(Event::Discarded { at: now, remote, reason });
     }
 
-    /// Shows how many buffers there are and are away, wherever some may have gone or come home.
-    fn note_buffers(&self) {
+    /// Shows what is counted elsewhere, wherever it may have changed.
+    fn note(&self) {
+        self.counters.replies_evicted.set(self.dedup.evicted());
         self.counters.buffers_lent.set(self.buffers.lent() as u64);
         self.counters.buffers_made.set(self.buffers.made() as u64);
     }

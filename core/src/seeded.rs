@@ -54,6 +54,8 @@ bugs! {
     ForgedPacketBelieved = "forged-packet-believed",
     /// `poll_timeout` answers a millisecond late.
     TimeoutRoundedUp = "timeout-rounded-up",
+    /// A thread parks though its cores have not handed out all that they have.
+    OutputForgottenBeforeAPark = "output-forgotten-before-a-park",
 }
 
 #[cfg(feature = "seeded-bugs")]

@@ -4,9 +4,11 @@
 //! in a `BTreeMap`, a slab or a `VecDeque` instead.
 
 use crate::seed::{KeyedHash, Seed};
+use alloc::boxed::Box;
+use alloc::vec;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash, Hasher};
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 
 /// Look-up, insertion and removal by key; at most `bound` entries.
 pub struct Table<K, V> {
@@ -73,64 +75,131 @@ impl<K: Hash + Eq, V> Table<K, V> {
     }
 }
 
-/// A bounded hash table of places in a slab that the caller keeps, keys and all: five octets an entry.
+/// A bounded hash table of places in a slab that the caller keeps, keys and all.
+///
+/// Linear probing over words of 32 bits of hash and a place, at most half of them in use: a look-up waits for memory
+/// once, and touches the caller's slab only where the hash agrees. What is removed leaves no trace behind (the ones
+/// after it move up), so that there is never anything to clean up at the expense of one turn.
 pub struct Index {
-    places: HashTable<u32>,
+    /// A power of two of them. The upper half of a word is the hash, the lower half the place and one.
+    words: Box<[u64]>,
+    len: usize,
     hash: KeyedHash,
     bound: usize,
 }
 
+/// A word without a place.
+const EMPTY: u64 = 0;
+
 impl Index {
     /// An index of at most `bound` places, its memory taken now, its hasher keyed from `seed`.
+    ///
+    /// # Panics
+    /// If `bound` is above 2³⁰: the hash in a word could not tell so many words apart.
     pub fn new(bound: usize, seed: &Seed) -> Self {
-        // Twice the bound: see `Table::new`.
-        Index { places: HashTable::with_capacity(bound * 2), hash: seed.hasher(), bound }
+        assert!(bound <= 1 << 30, "an index has at most 2^30 places");
+        // Never full, so that each search ends; zeroed, so that the system gives memory only where it is touched.
+        let words = (bound * 2).next_power_of_two().max(2);
+        Index { words: vec![EMPTY; words].into_boxed_slice(), len: 0, hash: seed.hasher(), bound }
     }
 
     /// The place among those with the hash of `key` for which `is_it` says yes.
     pub fn find(&self, key: &[u8], mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.places.find(hash_of(&self.hash, key), |&place| is_it(place)).copied()
+        let hash = self.hash_of(key);
+        let mut at = self.home(hash);
+        loop {
+            let word = self.words[at];
+            if word == EMPTY {
+                return None;
+            }
+            if hash_in(word) == hash && is_it(place_in(word)) {
+                return Some(place_in(word));
+            }
+            at = self.after(at);
+        }
     }
 
-    /// Adds a place under `key`, where it is not yet. `key_of` gives the key of a place that is in.
+    /// Adds a place, below 2³² - 1, under `key`, where it is not yet.
     ///
     /// # Errors
     /// `Full` with the place when there are `bound` already.
-    pub fn insert<'a>(
-        &mut self,
-        key: &[u8],
-        place: u32,
-        key_of: impl Fn(u32) -> &'a [u8],
-    ) -> Result<(), Full<u32>> {
-        if self.places.len() >= self.bound {
+    pub fn insert(&mut self, key: &[u8], place: u32) -> Result<(), Full<u32>> {
+        if self.len >= self.bound {
             return Err(Full(place));
         }
-        let Index { places, hash, .. } = self;
-        places.insert_unique(hash_of(hash, key), place, |&place| hash_of(hash, key_of(place)));
+        let hash = self.hash_of(key);
+        let mut at = self.home(hash);
+        while self.words[at] != EMPTY {
+            at = self.after(at);
+        }
+        self.words[at] = u64::from(hash) << 32 | (u64::from(place) + 1);
+        self.len += 1;
         Ok(())
     }
 
     /// Takes a place out, which must be in under `key`.
+    ///
+    /// # Panics
+    /// When it is not.
     pub fn remove(&mut self, key: &[u8], place: u32) {
-        let entry = self.places.find_entry(hash_of(&self.hash, key), |&there| there == place);
-        entry.expect("what is removed from an index is in it").remove();
+        let hash = self.hash_of(key);
+        let sought = u64::from(hash) << 32 | (u64::from(place) + 1);
+        let mut hole = self.home(hash);
+        while self.words[hole] != sought {
+            assert!(self.words[hole] != EMPTY, "what is removed from an index is in it");
+            hole = self.after(hole);
+        }
+        // Each of those that follow without a gap moves into the hole if its search passes there.
+        let mut at = self.after(hole);
+        while self.words[at] != EMPTY {
+            let home = self.home(hash_in(self.words[at]));
+            if self.distance(home, at) >= self.distance(hole, at) {
+                self.words[hole] = self.words[at];
+                hole = at;
+            }
+            at = self.after(at);
+        }
+        self.words[hole] = EMPTY;
+        self.len -= 1;
     }
 
     /// How many places there are.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.len
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.len == 0
+    }
+
+    fn hash_of(&self, key: &[u8]) -> u32 {
+        let mut hasher = self.hash.build_hasher();
+        hasher.write(key);
+        hasher.finish() as u32
+    }
+
+    /// Where the search for a hash begins.
+    fn home(&self, hash: u32) -> usize {
+        hash as usize & (self.words.len() - 1)
+    }
+
+    fn after(&self, at: usize) -> usize {
+        (at + 1) & (self.words.len() - 1)
+    }
+
+    /// How many steps forward from one word to the other.
+    fn distance(&self, from: usize, to: usize) -> usize {
+        to.wrapping_sub(from) & (self.words.len() - 1)
     }
 }
 
-fn hash_of(hash: &KeyedHash, key: &[u8]) -> u64 {
-    let mut hasher = hash.build_hasher();
-    hasher.write(key);
-    hasher.finish()
+fn hash_in(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+fn place_in(word: u64) -> u32 {
+    word as u32 - 1
 }
 
 #[cfg(test)]
@@ -168,5 +237,54 @@ mod tests {
             prop_assert_eq!(kept, model.values().map(|v| Some(*v)).collect::<Vec<_>>());
             prop_assert_eq!(table.entries.capacity(), capacity);
         }
+
+        #[test]
+        fn an_index_finds_what_was_put_in_and_not_taken_out(
+            bound in 1usize..40,
+            steps in proptest::collection::vec((any::<bool>(), 0u8..64), 0..600),
+        ) {
+            let mut index = Index::new(bound, &Seed::new([bound as u8; 32]));
+            let words = index.words.len();
+            let mut model = BTreeMap::new();
+            for (place, (insert, key)) in steps.into_iter().enumerate() {
+                let place = place as u32;
+                if !insert {
+                    if let Some(place) = model.remove(&key) {
+                        index.remove(&[key], place);
+                    }
+                } else if !model.contains_key(&key) {
+                    let full = model.len() == bound;
+                    prop_assert_eq!(index.insert(&[key], place), if full { Err(Full(place)) } else { Ok(()) });
+                    if !full {
+                        model.insert(key, place);
+                    }
+                }
+                prop_assert_eq!(index.len(), model.len());
+                for key in 0..64 {
+                    let expected = model.get(&key).copied();
+                    prop_assert_eq!(index.find(&[key], |place| Some(place) == expected), expected);
+                }
+            }
+            prop_assert_eq!(index.words.len(), words);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "is in it")]
+    fn what_is_not_in_an_index_cannot_be_taken_out() {
+        let mut index = Index::new(4, &Seed::new([1; 32]));
+        index.insert(b"one", 1).expect("there is room");
+        index.remove(b"one", 2);
+    }
+
+    #[test]
+    fn equal_keys_are_told_apart_by_the_caller() {
+        let mut index = Index::new(4, &Seed::new([1; 32]));
+        for place in 1..4 {
+            index.insert(b"one", place).expect("there is room");
+        }
+        index.remove(b"one", 2);
+        assert_eq!(index.find(b"one", |place| place != 1), Some(3));
+        assert_eq!(index.find(b"one", |place| place == 2), None);
     }
 }

@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 
 use self::request::Answered;
 
-/// Events that wait to be polled by the driver, at most; more are lost, as the log says.
+/// Events that wait to be polled by the driver, at most; more are lost, and counted.
 const EVENTS_MAX: usize = 1024;
 /// Entries that the worker's lines have room for at start: more than a turn's messages from one ring.
 const LINE_NOW: usize = 1024;
@@ -232,7 +232,11 @@ impl Worker {
     }
 
     fn note(&mut self, request: &Request, outcome: Outcome, now: Instant) {
-        if !self.configuration.log.requests || self.events.len() == EVENTS_MAX {
+        if !self.configuration.log.requests {
+            return;
+        }
+        if self.events.len() == EVENTS_MAX {
+            self.counters.events_lost.up();
             return;
         }
         let stamp = request.stamp();

@@ -128,3 +128,41 @@ fn many_leave_in_the_order_in_which_they_were_asked_for() {
     assert_eq!(identifiers, (0..200).collect::<Vec<_>>());
     server.assert_nothing_is_left();
 }
+
+#[test]
+fn one_that_finds_no_room_to_wait_is_given_up_by_name() {
+    // Rejects of 2 500 octets go into chunks of 4 096, of which the one page of replies holds sixteen.
+    let rules = format!(
+        "[[server.new]]\nreject = true\nset_reply = {{ Reply-Message = [{}] }}\n",
+        vec![format!("\"{}\"", "x".repeat(250)); 10].join(",")
+    );
+    let mut server = Server::new(&format!("{SEPARATE}replies_octets_max = 65_536\n"), &rules);
+    for identifier in 0..17 {
+        assert!(server.ask(nas(1000), &Ask::bob().identifier(identifier).octets()).is_empty());
+    }
+    assert_eq!(server.discards(), [("reject-not-kept", 1)].into());
+    server.run(DELAY);
+    assert_eq!((server.sent.len(), server.discarded(Discard::RejectNotKept)), (16, 1));
+    server.assert_nothing_is_left();
+}
+
+/// Anybody can send unsigned requests with a wrong password.
+#[test]
+fn those_of_unsigned_requests_leave_half_of_the_line_to_signed_ones() {
+    let mut server = Server::new(&format!("{SEPARATE}[protocol]\ndelayed_rejects_max = 4\n"), USERS);
+    for identifier in 0..3 {
+        server.ask(nas(1000), &Ask::wrong().unsigned().identifier(identifier).octets());
+    }
+    assert_eq!(server.discards(), [("delayed-rejects-full", 1)].into());
+    for identifier in 0..3 {
+        server.ask(nas(1000), &Ask::wrong().identifier(identifier).octets());
+    }
+    assert_eq!(server.discards(), [("delayed-rejects-full", 2)].into(), "the line of four is full");
+    server.run(DELAY);
+    assert_eq!(server.sent.len(), 4);
+    // The line is empty again for both.
+    server.ask(nas(1000), &Ask::wrong().unsigned().identifier(9).octets());
+    server.run(DELAY);
+    assert_eq!(server.sent.len(), 5);
+    server.assert_nothing_is_left();
+}

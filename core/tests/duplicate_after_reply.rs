@@ -73,12 +73,15 @@ fn a_reply_that_could_not_be_kept_is_not_made_again() {
     );
     let settings = "[runtime]\nnetwork_threads = 1\nworkers = 1\nreplies_octets_max = 65_536\n";
     let mut server = Server::new(settings, &rules);
-    for identifier in 0..17 {
+    for identifier in 0..16 {
         assert_eq!(server.ask(nas(1000), &Ask::bob().identifier(identifier).octets()).len(), 1);
     }
-    assert_eq!(server.count("replies_not_kept"), 1);
+    // An unsigned request must not push out the reply to a signed one.
+    let unsigned = Ask::bob().unsigned().identifier(16).octets();
+    assert_eq!(server.ask(nas(1000), &unsigned).len(), 1);
+    assert_eq!((server.count("replies_not_kept"), server.count("replies_evicted")), (1, 0));
     assert_eq!(server.ask(nas(1000), &Ask::bob().identifier(15).octets()).len(), 1);
-    assert_eq!(server.ask(nas(1000), &Ask::bob().identifier(16).octets()).len(), 0);
+    assert_eq!(server.ask(nas(1000), &unsigned).len(), 0);
     assert_eq!(server.discards(), [("reply-not-kept", 1)].into());
     assert_eq!((server.count("decisions"), server.count("answered")), (17, 17));
     server.assert_nothing_is_left();

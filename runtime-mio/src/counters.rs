@@ -25,6 +25,8 @@ macro_rules! thread_counters {
 thread_counters! {
     /// System calls that read datagrams.
     receive_calls,
+    /// Of these, refused for want of memory or for a reason that is none of the socket's; each is tried again.
+    receive_failed,
     /// System calls that sent packets.
     send_calls,
     /// Waits in the kernel, and looks without waiting.

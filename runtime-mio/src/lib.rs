@@ -25,7 +25,7 @@ mod turn;
 
 pub use bell::{BELL, Bell};
 pub use clock::Clock;
-pub use listening::ListenError;
+pub use listening::{ListenError, is_on_this_host};
 pub use mmsg::{Outlet, ReceiveBatch, Received, SendBatch, SendOutcome};
 pub use server::{Server, StartError};
 pub use sockets::{BoundUdp, bind_udp, connect_udp, join_udp};

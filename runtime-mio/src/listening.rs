@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::UdpSocket;
 use mio::{Interest, Poll, Token};
@@ -48,7 +48,14 @@ pub struct ListenError {
 
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on udp {}: {}", self.address, self.source)
+        write!(f, "cannot listen on udp {}: {}", self.address, self.source)?;
+        if is_of_no_interface(&self.source) {
+            write!(f, "; give this address to an interface, or take it out of the configuration")?;
+        }
+        if lacks_family(&self.source) {
+            write!(f, "; switch IPv6 on, or take it out of the configuration")?;
+        }
+        Ok(())
     }
 }
 
@@ -56,6 +63,24 @@ impl std::error::Error for ListenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.source)
     }
+}
+
+/// Whether this host has the address, so that a socket could be bound there. What else may be against one, a port in
+/// use for instance, is not asked.
+pub fn is_on_this_host(address: IpAddr) -> bool {
+    match std::net::UdpSocket::bind(SocketAddr::new(address, 0)) {
+        Ok(_) => true,
+        Err(error) => !is_of_no_interface(&error) && !lacks_family(&error),
+    }
+}
+
+fn is_of_no_interface(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+/// IPv6 is not compiled in, or switched off at boot.
+fn lacks_family(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 impl Listening {
@@ -116,5 +141,27 @@ impl Listening {
     /// All sockets.
     pub fn sockets(&self) -> &[Bound] {
         &self.sockets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_about_addresses_that_the_host_lacks_name_the_remedy() {
+        let told = |errno| {
+            let address = "[::1]:1812".parse().expect("an address");
+            ListenError { address, source: io::Error::from_raw_os_error(errno) }.to_string()
+        };
+        assert!(told(libc::EADDRNOTAVAIL).contains("give this address to an interface"));
+        assert!(told(libc::EAFNOSUPPORT).contains("switch IPv6 on"));
+        assert!(told(libc::EADDRINUSE).ends_with("(os error 98)"), "nothing to add");
+    }
+
+    #[test]
+    fn a_host_has_its_loopback_and_no_documentation_address() {
+        assert!(is_on_this_host("127.0.0.1".parse().expect("an address")));
+        assert!(!is_on_this_host("192.0.2.77".parse().expect("an address")));
     }
 }

@@ -5,7 +5,8 @@
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle, Thread};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime};
 
 use ulna_core::configuration::Configuration;
@@ -22,6 +23,10 @@ const RING_SLOTS: usize = 8192;
 const NAP: Duration = Duration::from_millis(10);
 /// Looks in vain after which the log thread sleeps until it is rung for.
 const LOOKS_IN_VAIN_MAX: u32 = 20;
+/// Between two lines about lost events, as long as events come.
+const LOST_LINE_EACH: Duration = Duration::from_secs(1);
+/// How long the end waits for the log's reader.
+const FINISH_PATIENCE: Duration = Duration::from_secs(2);
 /// Lines about discarded packets in one second, for each reason; a line then says how many more there were.
 const DISCARD_LINES_MAX: u64 = 10;
 
@@ -58,10 +63,15 @@ impl EventWriter {
 /// A serving thread has one link, to the log.
 const TO_LOG: LinkId = LinkId(0);
 
+/// How many events all threads have lost so far.
+pub(crate) type EventsLost = Box<dyn Fn() -> u64 + Send>;
+
 /// The log thread, and the way to end it.
 pub(crate) struct Log {
-    thread: JoinHandle<()>,
+    thread: Thread,
     end: Arc<std::sync::atomic::AtomicBool>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
 }
 
 impl Log {
@@ -70,6 +80,7 @@ impl Log {
         configuration: Arc<Configuration>,
         threads: u16,
         clock: Clock,
+        lost: EventsLost,
         out: Box<dyn Write + Send>,
     ) -> io::Result<(Log, Vec<EventWriter>)> {
         let mut exchange = Exchange::new(threads + 1);
@@ -79,22 +90,34 @@ impl Log {
         let mut crossings = exchange.build();
         let crossing = crossings.pop().expect("the log's own crossing is the last");
         let end = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let reader = Reader { crossing, lines: Lines::new(configuration, clock, out), end: Arc::clone(&end) };
-        let thread = thread::Builder::new().name("ulna-log".into()).spawn(|| reader.run())?;
+        let reader = Reader {
+            crossing,
+            lines: Lines::new(configuration, clock, out),
+            end: Arc::clone(&end),
+            lost,
+            told_of: 0,
+            tell_after: std::time::Instant::now(),
+        };
+        let (ends, ended) = channel::<()>();
+        let thread = thread::Builder::new().name("ulna-log".into()).spawn(move || {
+            let _ends = ends;
+            reader.run();
+        })?;
         let log_thread = thread.thread().clone();
         let writers = crossings
             .into_iter()
             .map(|crossing| EventWriter { crossing, room: 0, log_thread: log_thread.clone() })
             .collect();
-        Ok((Log { thread, end }, writers))
+        Ok((Log { thread: thread.thread().clone(), end, ended }, writers))
     }
 
-    /// Ends it once it has written all that is in the rings; the serving threads have ended before.
+    /// Ends it once it has written all that is in the rings; the serving threads have ended before. A pipe that nobody
+    /// reads would hold it for ever: after a while it is left behind, and ends with the process.
     pub fn finish(self) {
         self.end.store(true, std::sync::atomic::Ordering::Release);
-        self.thread.thread().unpark();
+        self.thread.unpark();
         // A panic there has been reported by the panic itself, and the server is going down.
-        let _ = self.thread.join();
+        let _ = self.ended.recv_timeout(FINISH_PATIENCE);
     }
 }
 
@@ -102,6 +125,11 @@ struct Reader {
     crossing: Crossing<Event>,
     lines: Lines,
     end: Arc<std::sync::atomic::AtomicBool>,
+    lost: EventsLost,
+    /// Of the lost ones, how many a line has told of.
+    told_of: u64,
+    /// The next such line is not written before.
+    tell_after: std::time::Instant,
 }
 
 impl Reader {
@@ -116,14 +144,19 @@ impl Reader {
             while crossing.check_gate().is_some() {}
             lines.flush();
             if is_ending && taken == 0 {
+                self.tell_of_lost();
                 self.lines.sum_up();
                 return;
+            }
+            if std::time::Instant::now() >= self.tell_after {
+                self.tell_of_lost();
             }
             in_vain = if taken > 0 { 0 } else { in_vain + 1 };
             if in_vain < LOOKS_IN_VAIN_MAX {
                 thread::sleep(NAP);
                 continue;
             }
+            self.tell_of_lost();
             self.lines.sum_up();
             self.crossing.announce(Announcement::Park);
             if !self.crossing.look_again() && !self.end.load(std::sync::atomic::Ordering::Acquire) {
@@ -131,6 +164,18 @@ impl Reader {
             }
             self.crossing.unpark();
             in_vain = 0;
+        }
+    }
+}
+
+impl Reader {
+    /// Says how many events were lost since it was said last.
+    fn tell_of_lost(&mut self) {
+        let lost = (self.lost)();
+        if lost > self.told_of {
+            self.lines.write_lost(lost - self.told_of);
+            self.told_of = lost;
+            self.tell_after = std::time::Instant::now() + LOST_LINE_EACH;
         }
     }
 }
@@ -171,12 +216,16 @@ impl Lines {
                     Outcome::Reject => "reject",
                     Outcome::Discarded(reason) => reason.name(),
                 };
-                let span = finished.saturating_since(received).as_micros();
-                let _ = writeln!(
+                let _ = write!(
                     self.out,
-                    "{at} {outcome} user={user_name:?} client={client} from={remote} identifier={identifier} \
-                     queued_us={span}"
+                    "{at} {outcome} user={user_name:?} client={client} from={remote} identifier={identifier}"
                 );
+                // Both instants are beginnings of turns: in the turn that read it nothing can be told between them.
+                let queued = finished.saturating_since(received);
+                let _ = match queued.as_micros() {
+                    0 => writeln!(self.out),
+                    queued => writeln!(self.out, " queued_us={queued}"),
+                };
             }
             Event::Discarded { at, remote, reason } => {
                 let second = at.as_nanoseconds() / 1_000_000_000;
@@ -207,11 +256,151 @@ impl Lines {
         self.flush();
     }
 
+    fn write_lost(&mut self, lines: u64) {
+        let now = humantime::format_rfc3339_micros(SystemTime::now());
+        let _ = writeln!(self.out, "{now} {lines} lines lost");
+        self.flush();
+    }
+
     fn flush(&mut self) {
         let _ = self.out.flush();
     }
 
     fn wall(&self, at: Instant) -> humantime::Rfc3339Timestamp {
         humantime::format_rfc3339_micros(self.origin + Duration::from_nanos(at.as_nanoseconds()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc::{Sender, sync_channel};
+    use ulna_config::Cores;
+    use ulna_core::client::ClientId;
+    use ulna_core::event::ShortName;
+    use ulna_core::path::ListenerId;
+
+    /// A log file that passes each write on, and takes it only when the other side does.
+    struct Passed(std::sync::mpsc::SyncSender<Vec<u8>>);
+
+    impl Write for Passed {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.send(octets.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A log file that others may look into.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panics").write(octets)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn configuration() -> Arc<Configuration> {
+        let text = ulna_config::default_text();
+        Arc::new(ulna_config::parse(text, "test.toml", Cores(1)).expect("it is right").0)
+    }
+
+    fn finished(received: u64, finished: u64) -> Event {
+        Event::Finished {
+            received: Instant::from_nanoseconds(received),
+            finished: Instant::from_nanoseconds(finished),
+            remote: "192.0.2.1:1000".parse().expect("an address"),
+            client: ClientId(0),
+            listener: ListenerId(0),
+            identifier: 7,
+            request_authenticator: [0; 16],
+            user_name: ShortName::new(b"bob"),
+            outcome: Outcome::Accept,
+        }
+    }
+
+    #[test]
+    fn how_long_a_request_was_queued_is_told_where_it_was() {
+        let kept = Kept::default();
+        let mut lines = Lines::new(configuration(), Clock::start(), Box::new(kept.clone()));
+        lines.write(&finished(5_000, 5_000));
+        lines.write(&finished(5_000, 17_999));
+        lines.flush();
+        let text = String::from_utf8(kept.0.lock().expect("nobody panics").clone()).expect("it is text");
+        let told: Vec<_> = text.lines().map(|line| line.split_once(' ').expect("after the time").1).collect();
+        let same = "accept user=\"bob\" client=localhost from=192.0.2.1:1000 identifier=7";
+        assert_eq!(told, [same.to_string(), format!("{same} queued_us=12")]);
+    }
+
+    #[test]
+    fn lines_that_were_lost_are_told_of() {
+        let lost = Arc::new(AtomicU64::new(0));
+        let (out, file) = sync_channel(0);
+        let (log, mut writers) = Log::start(
+            configuration(),
+            1,
+            Clock::start(),
+            Box::new({
+                let lost = Arc::clone(&lost);
+                move || lost.load(Ordering::Relaxed)
+            }),
+            Box::new(Passed(out)),
+        )
+        .expect("a thread");
+        // The log thread waits for its file to take the first lines; behind it the ring fills up.
+        let writer = &mut writers[0];
+        let mut is_lost = false;
+        while !is_lost {
+            is_lost = !writer.write(finished(0, 0));
+            writer.publish();
+        }
+        lost.fetch_add(3, Ordering::Relaxed);
+        let mut text = String::new();
+        let octets = |text: &mut String| {
+            let octets = file.recv_timeout(Duration::from_secs(20)).expect("it goes on");
+            text.push_str(&String::from_utf8_lossy(&octets));
+        };
+        while !text.contains(" 3 lines lost\n") {
+            octets(&mut text);
+        }
+        // What is lost at the end is told of as well, and only what has not been told of.
+        lost.fetch_add(2, Ordering::Relaxed);
+        let ender = thread::spawn(move || log.finish());
+        while !text.contains(" 2 lines lost\n") {
+            octets(&mut text);
+        }
+        while let Ok(more) = file.recv_timeout(Duration::from_secs(20)) {
+            text.push_str(&String::from_utf8_lossy(&more));
+        }
+        ender.join().expect("it ends");
+        assert_eq!(text.matches("lines lost").count(), 2, "{text}");
+    }
+
+    #[test]
+    fn a_file_that_takes_nothing_does_not_hold_up_the_end() {
+        let (out, file) = sync_channel(0);
+        let nothing_lost = Box::new(|| 0);
+        let (log, mut writers) =
+            Log::start(configuration(), 1, Clock::start(), nothing_lost, Box::new(Passed(out)))
+                .expect("a thread");
+        assert!(writers[0].write(finished(0, 0)));
+        writers[0].publish();
+        let (tell, ended): (Sender<()>, _) = channel();
+        thread::spawn(move || {
+            log.finish();
+            let _ = tell.send(());
+        });
+        ended.recv_timeout(Duration::from_secs(20)).expect("it ends");
+        drop(file);
     }
 }

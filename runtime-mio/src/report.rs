@@ -3,15 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ulna_core::cores::Cores;
 use ulna_core::counters::{NetworkCounters, WorkerCounters};
 use ulna_core::discard::Discard;
+use ulna_core::network::Network;
+use ulna_core::worker::Worker;
 
 use crate::counters::ThreadCounters;
 use crate::kernel_drops::drops;
 use crate::listening::Listening;
 
 /// The counters of one thread.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ThreadReport {
     /// Its name.
     pub name: String,
@@ -21,6 +24,34 @@ pub struct ThreadReport {
     pub network: Option<Arc<NetworkCounters>>,
     /// What its worker core counts, if it has one.
     pub worker: Option<Arc<WorkerCounters>>,
+}
+
+impl ThreadReport {
+    /// The report of a thread that is to run these cores; its own counters are made here.
+    pub(crate) fn of(cores: &Cores) -> Self {
+        ThreadReport {
+            name: name_of(cores),
+            thread: Arc::default(),
+            network: cores.network().map(Network::counters).cloned(),
+            worker: cores.worker().map(Worker::counters).cloned(),
+        }
+    }
+
+    /// Events for the log that were lost on any part of the way to it.
+    pub(crate) fn events_lost(&self) -> u64 {
+        let network = self.network.as_ref().map_or(0, |network| network.events_lost.value());
+        let worker = self.worker.as_ref().map_or(0, |worker| worker.events_lost.value());
+        self.thread.events_lost.value() + network + worker
+    }
+}
+
+fn name_of(cores: &Cores) -> String {
+    match (cores.network(), cores.worker()) {
+        (Some(network), None) => format!("network-{}", network.id().0),
+        (None, Some(worker)) => format!("worker-{}", worker.id().0),
+        (Some(_), Some(worker)) => format!("joined-{}", worker.id().0),
+        (None, None) => unreachable!("a thread has a core"),
+    }
 }
 
 /// The counters of a server. `Display` prints one `name value` a line: sums over all threads, discards by reason where

@@ -14,13 +14,10 @@ use std::time::Duration;
 use mio::Poll;
 use ulna_core::Seed;
 use ulna_core::configuration::Configuration;
-use ulna_core::cores::{Cores, assemble};
-use ulna_core::network::Network;
-use ulna_core::worker::Worker;
+use ulna_core::cores::assemble;
 
 use crate::bell::Bell;
 use crate::clock::Clock;
-use crate::counters::ThreadCounters;
 use crate::listening::{ListenError, Listening};
 use crate::log::Log;
 use crate::report::{Report, ThreadReport};
@@ -94,24 +91,24 @@ impl Server {
         let bells: Arc<[Bell]> =
             polls.iter().map(|poll| Bell::new(poll.registry())).collect::<io::Result<Vec<_>>>()?.into();
         let listening = Arc::new(Listening::bind(configuration, &polls)?);
+        let reports: Vec<_> = cores.iter().map(ThreadReport::of).collect();
         let (log, writers) = if configuration.log.requests {
-            let (log, writers) = Log::start(Arc::clone(configuration), cores.len() as u16, clock, log_out)?;
+            let lost = {
+                let reports = reports.clone();
+                Box::new(move || reports.iter().map(ThreadReport::events_lost).sum())
+            };
+            let (log, writers) =
+                Log::start(Arc::clone(configuration), cores.len() as u16, clock, lost, log_out)?;
             (Some(log), writers.into_iter().map(Some).collect())
         } else {
             (None, cores.iter().map(|_| None).collect::<Vec<_>>())
         };
         let mut server =
             Server { listening, threads: Vec::new(), bells, orders: Arc::new(Orders::default()), log };
-        for (thread, ((cores, poll), log)) in cores.into_iter().zip(polls).zip(writers).enumerate() {
-            let name = name_of(&cores);
+        let threads = cores.into_iter().zip(polls).zip(writers).zip(reports);
+        for (thread, (((cores, poll), log), report)) in threads.enumerate() {
+            let name = report.name.clone();
             let drained = Arc::new(AtomicBool::new(false));
-            let counters = Arc::new(ThreadCounters::default());
-            let report = ThreadReport {
-                name: name.clone(),
-                thread: Arc::clone(&counters),
-                network: cores.network().map(Network::counters).cloned(),
-                worker: cores.worker().map(Worker::counters).cloned(),
-            };
             let turn = Turn {
                 cores,
                 poll,
@@ -121,7 +118,7 @@ impl Server {
                 clock,
                 orders: Arc::clone(&server.orders),
                 drained: Arc::clone(&drained),
-                counters,
+                counters: Arc::clone(&report.thread),
                 log,
             };
             let handle = thread::Builder::new().name(name.clone()).spawn(move || {
@@ -173,7 +170,7 @@ impl Server {
         looks == 2
     }
 
-    /// Ends all threads at once, and the log when it has written all lines.
+    /// Ends all threads at once, and the log when it has written all lines; it is not waited for for ever.
     pub fn exit(self) {
         self.order(Stage::Exit);
         for serving in self.threads {
@@ -188,15 +185,6 @@ impl Server {
         self.orders.give(stage);
         let mut calls = SystemCalls::default();
         self.bells.iter().for_each(|bell| bell.ring(&mut calls));
-    }
-}
-
-fn name_of(cores: &Cores) -> String {
-    match (cores.network(), cores.worker()) {
-        (Some(network), None) => format!("network-{}", network.id().0),
-        (None, Some(worker)) => format!("worker-{}", worker.id().0),
-        (Some(_), Some(worker)) => format!("joined-{}", worker.id().0),
-        (None, None) => unreachable!("a thread has a core"),
     }
 }
 

@@ -76,7 +76,7 @@ impl Turn {
     /// Runs until the order to exit.
     ///
     /// # Errors
-    /// When the kernel refuses to wait or to read: it does so only where the process itself is broken.
+    /// When the kernel refuses to wait, or knows no such socket: it does so only where the process itself is broken.
     pub fn run(mut self) -> io::Result<()> {
         let mut receive = ReceiveBatch::new(BATCH, PACKET_OCTETS_MAX);
         let mut send = SendBatch::new(BATCH);
@@ -120,7 +120,16 @@ impl Turn {
     ) -> io::Result<()> {
         for (via, may_read) in self.sockets.iter_mut().filter(|(_, may_read)| *may_read) {
             let bound = self.listening.socket(*via);
-            let received = receive.receive(&bound.socket, calls)?;
+            let received = match receive.receive(&bound.socket, calls) {
+                Ok(received) => received,
+                Err(error) if is_dead(&error) => return Err(error),
+                // Want of memory, or what nobody has thought of: it may be over in the next turn, which reads again, as
+                // readiness that was reported once is not reported anew.
+                Err(_) => {
+                    self.counters.receive_failed.up();
+                    continue;
+                }
+            };
             // A short batch has emptied the socket: mio reports it again when something comes.
             *may_read = received == receive.capacity();
             for datagram in receive.datagrams() {
@@ -192,5 +201,27 @@ impl Turn {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether the descriptor that was to be read is none, or no socket: then it will never be one again.
+fn is_dead(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_descriptor_that_is_no_socket_is_dead() {
+        let mut receive = ReceiveBatch::new(1, 1);
+        let no_socket = std::fs::File::open("/dev/null").expect("Linux has it");
+        let error = receive.receive(&no_socket, &mut SystemCalls::default()).expect_err("not a socket");
+        assert!(is_dead(&error), "{error}");
+        // A socket that refuses to be read now.
+        let not_connected = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let error = receive.receive(&not_connected, &mut SystemCalls::default()).expect_err("not connected");
+        assert!(!is_dead(&error), "{error}");
     }
 }

@@ -49,6 +49,12 @@ enum Command {
         /// Threads of the operating system; by default one for each core.
         #[arg(long)]
         threads: Option<usize>,
+        /// Fail if fewer transactions than this were run: seeds can be empty.
+        #[arg(long, default_value_t = 0)]
+        transactions_min: u64,
+        /// Fail if any fault class struck fewer times than this.
+        #[arg(long, default_value_t = 0)]
+        faults_min: u64,
         /// Where failure files go; by default into the directory for temporary files.
         #[arg(long)]
         failures: Option<PathBuf>,
@@ -101,7 +107,7 @@ fn main() -> ExitCode {
     };
     run::keep_panics_quiet();
     match arguments.command {
-        Command::Run { seeds, for_, profile, threads, failures } => {
+        Command::Run { seeds, for_, profile, threads, transactions_min, faults_min, failures } => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             let campaign = Campaign {
                 seeds: seeds.unwrap_or(if for_.is_some() { 0..u64::MAX } else { 0..100 }),
@@ -109,7 +115,7 @@ fn main() -> ExitCode {
                 threads: threads.unwrap_or(cores),
                 failures: failures.unwrap_or_else(|| std::env::temp_dir().join("ulna-sim")),
             };
-            run_campaign(&campaign, for_)
+            run_campaign(&campaign, for_, transactions_min, faults_min)
         }
         Command::Replay { what, profile, tail, json } => replay(&what, profile, tail, json),
         Command::List { json } => list(json),
@@ -117,7 +123,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_campaign(campaign: &Campaign, limit: Option<Duration>) -> ExitCode {
+fn run_campaign(
+    campaign: &Campaign,
+    limit: Option<Duration>,
+    transactions_min: u64,
+    faults_min: u64,
+) -> ExitCode {
     let planned = limit.is_none().then(|| campaign.seeds.end.saturating_sub(campaign.seeds.start));
     let mut progress = Progress::begin(planned, limit);
     let mut code = 0;
@@ -153,6 +164,16 @@ fn run_campaign(campaign: &Campaign, limit: Option<Duration>) -> ExitCode {
     });
     progress.end();
     print_totals(&totals, progress.elapsed());
+    let mut too_few = |what: &str, count: u64, least: u64| {
+        if count < least {
+            println!("too few: {what} {count}, at least {least} were asked for");
+            code = if code == 0 { BROKEN } else { code };
+        }
+    };
+    too_few("transactions", totals.transactions, transactions_min);
+    for &class in FaultClass::ALL {
+        too_few(class.name(), totals.counts[class as usize], faults_min);
+    }
     ExitCode::from(code)
 }
 

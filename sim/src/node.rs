@@ -68,7 +68,8 @@ impl Node for Server {
             snapshot.in_progress_duplicates += counters.duplicates_in_progress.value();
             snapshot.superseded += counters.superseded.value();
             snapshot.forgotten += counters.replies_evicted.value()
-                + counters.discarded[Discard::DelayedRejectsFull as usize].value();
+                + counters.discarded[Discard::DelayedRejectsFull as usize].value()
+                + counters.discarded[Discard::RejectNotKept as usize].value();
             snapshot.discarded += counters.discarded.iter().map(|counter| counter.value()).sum::<u64>();
         }
         let networks = self.threads.iter().filter_map(|Thread(cores)| cores.network());
@@ -118,6 +119,14 @@ impl NodeThread for Thread {
 
     fn is_before_gate(&self) -> bool {
         self.0.is_before_gate()
+    }
+
+    fn may_park(&self) -> bool {
+        self.0.may_park()
+    }
+
+    fn has_output(&self) -> bool {
+        self.0.has_output()
     }
 
     fn announce(&mut self) {
@@ -212,23 +221,25 @@ fn configuration_text(plan: &Plan) -> String {
     text
 }
 
-/// Attributes of a user's Access-Accept. Plans name them by number; those drawn so far are Session-Timeout and Class.
+/// Attributes of a user's Access-Accept, those of one kind side by side. Plans name them by number; those drawn so far
+/// are Session-Timeout and Class.
 fn reply_text(reply: &[(u8, Vec<u8>)]) -> String {
     let dictionary = Dictionary::built_in();
     let attributes: Vec<String> = reply
-        .iter()
-        .map(|(number, value)| {
+        .chunk_by(|(one, _), (next, _)| one == next)
+        .map(|copies| {
             let attribute =
-                dictionary.numbered(*number).expect("plans use attributes of the built-in dictionary");
-            match <[u8; 4]>::try_from(value.as_slice()) {
+                dictionary.numbered(copies[0].0).expect("plans use attributes of the built-in dictionary");
+            let value = |(_, value): &(u8, Vec<u8>)| match <[u8; 4]>::try_from(value.as_slice()) {
                 Ok(octets) if attribute.data_type() == DataType::Integer => {
-                    format!("{} = {}", attribute.name(), u32::from_be_bytes(octets))
+                    u32::from_be_bytes(octets).to_string()
                 }
                 _ => {
                     let hex: String = value.iter().map(|octet| format!("{octet:02x}")).collect();
-                    format!("{} = \"0x{hex}\"", attribute.name())
+                    format!("\"0x{hex}\"")
                 }
-            }
+            };
+            format!("{} = [{}]", attribute.name(), copies.iter().map(value).collect::<Vec<_>>().join(", "))
         })
         .collect();
     format!("reply = {{ {} }}", attributes.join(", "))

@@ -3,7 +3,7 @@
 //! In production a turn calls the phases back to back; here a thread may be stopped between any two. The world
 //! calls them in this order, all of a turn with the `now` that was taken when it began:
 //!
-//! 1. after a wait only: [`NodeThread::unpark`]; the bell has been taken just before
+//! 1. after a wait or a look into the kernel: [`NodeThread::unpark`]; the bell has been taken just before
 //! 2. [`NodeThread::begin_turn`]
 //! 3. [`NodeThread::sweep`]
 //! 4. [`NodeThread::handle_datagram`] for each datagram of a bounded batch
@@ -11,9 +11,9 @@
 //! 6. [`NodeThread::poll_transmit`] until `None`
 //! 7. [`NodeThread::stage_messages`], then [`NodeThread::publish`]
 //! 8. [`NodeThread::check_gate`] until [`GateCheck::Done`], each call a phase of its own
-//! 9. if the turn found nothing to do: [`NodeThread::announce`]
-//! 10. then [`NodeThread::look_again`]: `true` leads to 2, `false` into the kernel, until bell, datagram or the
-//!     deadline of [`NodeThread::poll_timeout`]
+//! 9. where no socket is known to hold more and [`NodeThread::may_park`] agrees: [`NodeThread::announce`]
+//! 10. then [`NodeThread::look_again`]: `false` leads into the kernel, until bell, datagram or the deadline of
+//!     [`NodeThread::poll_timeout`]; all else only to a look at bell and sockets, and on to 1
 
 use std::net::SocketAddr;
 use ulna_core::{Instant, ListenerId, Path, Transmit};
@@ -38,9 +38,7 @@ pub trait NodeThread {
     /// A turn begins; room that readers gave back is told to the cores.
     fn begin_turn(&mut self, now: Instant);
 
-    /// Takes a bounded number of messages off the rings; how many it took. Where a thread joins a network core and a
-    /// worker, what moved between the two counts, too: a turn that answers 0, reads nothing and sends nothing is
-    /// taken for one that found nothing to do.
+    /// Takes a bounded number of messages off the rings; how many it took, or only whether it took any.
     fn sweep(&mut self, now: Instant) -> usize;
 
     /// One datagram came.
@@ -63,6 +61,13 @@ pub trait NodeThread {
 
     /// Whether it has made something visible, a message or room, and not yet looked at the gate of whom it concerns.
     fn is_before_gate(&self) -> bool;
+
+    /// After the last gate: whether it may wait, as the runtime would ask.
+    fn may_park(&self) -> bool;
+
+    /// Whether an inspection finds anything inside that needs neither bell nor datagram nor deadline to go on.
+    /// [`NodeThread::may_park`] must then say no.
+    fn has_output(&self) -> bool;
 
     /// Says that it is about to wait.
     fn announce(&mut self);

@@ -177,6 +177,9 @@ pub struct NasPlan {
     pub status_per_mille: u64,
     /// Proxy-States in a request, at most.
     pub proxy_states_max: u64,
+    /// Octets of a Proxy-State, at most.
+    #[serde(default = "short_proxy_states")]
+    pub proxy_state_octets_max: u64,
     /// One way to or from the server, in virtual microseconds.
     pub latency_us: u64,
 }
@@ -205,6 +208,11 @@ pub struct Limits {
     pub receive_queue: u32,
     /// Datagrams read from a socket in a turn.
     pub read_batch: u32,
+}
+
+/// Plans older than the field have requests that fit a small buffer, and so do their replies.
+fn short_proxy_states() -> u64 {
+    40
 }
 
 impl Topology {

@@ -182,6 +182,7 @@ mod tests {
             (Flaw::DuplicateWithoutPort, &["once"]),
             (Flaw::BelievesAll, &["verified-only", "unverified-silence"]),
             (Flaw::Panics, &["no-panic"]),
+            (Flaw::ParksWithOutput, &["done-before-park"]),
             (Flaw::DuplicatesDiffer, &["identical-duplicate", "reply-attributes", "proxy-states"]),
         ] {
             let found = killer(flaw, Profile::Swarm);

@@ -46,6 +46,8 @@ pub enum Flaw {
     Panics,
     /// Its replies to duplicates have another octet.
     DuplicatesDiffer,
+    /// It sends one packet a turn and parks, whether or not there are more.
+    ParksWithOutput,
 }
 
 /// Builds the server without a flaw.
@@ -102,6 +104,8 @@ struct Thread {
     in_progress: usize,
     swept_at: u64,
     transmits: VecDeque<(Transmit, Vec<u8>)>,
+    /// In this turn, as far as the flaw [`Flaw::ParksWithOutput`] wants to know.
+    has_sent: bool,
     staged: Vec<(usize, Message)>,
     unchecked: BTreeMap<usize, bool>,
     decisions: Vec<Decision>,
@@ -135,6 +139,7 @@ impl StandIn {
                 in_progress: 0,
                 swept_at: 0,
                 transmits: VecDeque::new(),
+                has_sent: false,
                 staged: Vec::new(),
                 unchecked: BTreeMap::new(),
                 decisions: Vec::new(),
@@ -356,7 +361,9 @@ impl NodeThread for Thread {
         self.shared.borrow_mut().gates[self.place] = Gate::Run;
     }
 
-    fn begin_turn(&mut self, _now: Instant) {}
+    fn begin_turn(&mut self, _now: Instant) {
+        self.has_sent = false;
+    }
 
     fn sweep(&mut self, now: Instant) -> usize {
         let now = now.as_nanoseconds();
@@ -400,6 +407,9 @@ impl NodeThread for Thread {
     }
 
     fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        if self.has(Flaw::ParksWithOutput) && std::mem::replace(&mut self.has_sent, true) {
+            return None;
+        }
         let (transmit, octets) = self.transmits.pop_front()?;
         out.extend_from_slice(&octets);
         Some(transmit)
@@ -429,6 +439,14 @@ impl NodeThread for Thread {
 
     fn is_before_gate(&self) -> bool {
         !self.unchecked.is_empty()
+    }
+
+    fn may_park(&self) -> bool {
+        !self.has_output() || self.has(Flaw::ParksWithOutput)
+    }
+
+    fn has_output(&self) -> bool {
+        !self.transmits.is_empty() || !self.staged.is_empty()
     }
 
     fn announce(&mut self) {

@@ -156,10 +156,13 @@ fn user(draw: Draw, place: u64) -> User {
         reply.push((27, (draw.fork(2).range(60..=86_400) as u32).to_be_bytes().to_vec()));
     }
     if draw.fork(3).one_in(3) {
-        // Class (RFC 2865 §5.25), up to the length of a whole attribute.
-        let mut class = vec![0; draw.fork(4).range(1..=253) as usize];
-        draw.fork(5).fill(&mut class);
-        reply.push((25, class));
+        // Class (RFC 2865 §5.25), up to the length of a whole attribute. Several make a reply that does not fit into
+        // the buffer of its request.
+        for copy in 0..draw.fork(7).magnitude(1..=8) {
+            let mut class = vec![0; draw.fork(4).fork(copy).range(1..=253) as usize];
+            draw.fork(5).fork(copy).fill(&mut class);
+            reply.push((25, class));
+        }
     }
     let password: String = (0..draw.fork(6).range(1..=40))
         .map(|letter| char::from(draw.fork(100 + letter).range(33..=126) as u8))
@@ -240,6 +243,7 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
         accounting_per_mille: draw.fork(16).pick(&[0, 0, 200]),
         status_per_mille: draw.fork(17).pick(&[0, 50, 200]),
         proxy_states_max: draw.fork(18).pick(&[0, 1, 4]),
+        proxy_state_octets_max: draw.fork(20).pick(&[1, 40, 253]),
         latency_us: draw.fork(19).magnitude(20..=80_000),
     });
 }
@@ -270,6 +274,19 @@ mod tests {
         };
         assert_eq!(FailureFile::from_json(&file.to_json()), Ok(file));
         assert!(FailureFile::from_json("{}").is_err());
+    }
+
+    #[test]
+    fn some_requests_and_replies_need_a_large_buffer() {
+        let (mut requests, mut replies) = (0, 0);
+        for seed in 0..40 {
+            let topology = Plan::from_seed(seed).topology;
+            let octets = |user: &User| user.reply.iter().map(|(_, value)| value.len() + 2).sum::<usize>();
+            replies += topology.users.iter().filter(|user| octets(user) > 512).count();
+            let is_long = |nas: &&NasPlan| nas.proxy_states_max * nas.proxy_state_octets_max > 512;
+            requests += topology.nases.iter().filter(is_long).count();
+        }
+        assert!(requests > 10 && replies > 10, "{requests} NASes, {replies} users");
     }
 
     #[test]

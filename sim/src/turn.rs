@@ -4,7 +4,9 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
-    /// Leave the kernel, take the bell, swap the gate back.
+    /// Leave the kernel, after a sleep or a mere look at the sockets: with the bell and the sockets that it reports.
+    Return,
+    /// Swap the gate back.
     Unpark,
     /// Begin a turn: take `now`.
     Begin,
@@ -51,8 +53,6 @@ pub struct Turn {
     pub phase: Phase,
     /// The `now` of this turn.
     pub now: u64,
-    /// This turn did something, so another one follows without a park.
-    pub worked: bool,
     /// Turns begun.
     pub turns: u64,
     /// Turns in a row for a deadline in the past.
@@ -79,7 +79,6 @@ impl Turn {
         Turn {
             phase: Phase::Begin,
             now: 0,
-            worked: false,
             turns: 0,
             overdue: 0,
             phases: 0,

@@ -29,7 +29,13 @@ enum Event {
 
 struct Socket {
     thread: usize,
+    /// In the kernel.
     queue: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// The kernel has news of it for its thread. Readiness is told by the edge: once for what comes, and not again
+    /// for what is left there.
+    has_news: bool,
+    /// The thread believes that there is more to read.
+    may_read: bool,
     arrivals: u64,
     full_until: u64,
 }
@@ -82,6 +88,8 @@ impl<'p> World<'p> {
             .map(|socket| Socket {
                 thread: socket % networks,
                 queue: VecDeque::new(),
+                has_news: false,
+                may_read: true,
                 arrivals: 0,
                 full_until: 0,
             })
@@ -203,10 +211,12 @@ impl<'p> World<'p> {
         }
         self.turn_max = self.turn_max.max(self.now.saturating_sub(self.threads[place].now));
         let next = match self.threads[place].phase {
+            Phase::Return => {
+                self.hear_the_kernel(place);
+                Phase::Unpark
+            }
             Phase::Unpark => {
-                // The bell is taken after the gate says running: strictly before the next announcement.
                 self.node.thread(place).unpark(Instant::from_nanoseconds(self.now));
-                self.threads[place].bell_pending = false;
                 Phase::Begin
             }
             Phase::Begin => self.begin(place),
@@ -214,7 +224,6 @@ impl<'p> World<'p> {
                 let now = self.instant(place);
                 let taken = self.node.thread(place).sweep(now);
                 if taken > 0 {
-                    self.threads[place].worked = true;
                     self.trace.add(self.now, place as u32, Kind::Sweeps, [taken as u64, 0], &[]);
                 }
                 self.take_decisions(place)?;
@@ -255,7 +264,7 @@ impl<'p> World<'p> {
                 if self.node.thread(place).look_again() {
                     let words = [self.threads[place].announced, 0];
                     self.trace.add(self.now, place as u32, Kind::CancelsPark, words, &[]);
-                    Phase::Begin
+                    Phase::Return
                 } else {
                     Phase::Park
                 }
@@ -273,7 +282,6 @@ impl<'p> World<'p> {
         let turn = &mut self.threads[place];
         turn.now = self.now;
         turn.turns += 1;
-        turn.worked = false;
         let words = [turn.turns, turn.parks];
         self.trace.add(self.now, place as u32, Kind::Turn, words, &[]);
         self.node.thread(place).begin_turn(Instant::from_nanoseconds(self.now));
@@ -283,13 +291,16 @@ impl<'p> World<'p> {
     fn read(&mut self, place: usize) -> Result<(), Violation> {
         let now = self.instant(place);
         for socket in 0..self.sockets.len() {
-            if self.sockets[socket].thread != place {
+            if self.sockets[socket].thread != place || !self.sockets[socket].may_read {
                 continue;
             }
             let listener = ListenerId((socket / self.plan.topology.networks()) as u16);
             for _ in 0..self.plan.limits.read_batch {
-                let Some((remote, octets)) = self.sockets[socket].queue.pop_front() else { break };
-                self.threads[place].worked = true;
+                let Some((remote, octets)) = self.sockets[socket].queue.pop_front() else {
+                    // A short batch has emptied it; a full one says nothing, and the kernel will not say it again.
+                    self.sockets[socket].may_read = false;
+                    break;
+                };
                 let path = Path {
                     via: ulna_core::SocketId(socket as u16),
                     listener,
@@ -328,7 +339,6 @@ impl<'p> World<'p> {
         loop {
             octets.clear();
             let Some(transmit) = self.node.thread(place).poll_transmit(&mut octets) else { break };
-            self.threads[place].worked = true;
             let words = [u64::from(transmit.via.0), u64::from(transmit.destination.port())];
             self.trace.add(self.now, place as u32, Kind::Transmits, words, &octets);
             self.ledger.transmitted(self.plan, &transmit, &octets, self.now, self.turn_max)?;
@@ -363,8 +373,10 @@ impl<'p> World<'p> {
             }
             GateCheck::Done => {
                 self.check_rest()?;
-                let readable = self.is_readable(place);
-                Ok(if self.threads[place].worked || readable { Phase::Begin } else { Phase::Announce })
+                // As the runtime decides it, after a turn that had something to do as after any other.
+                let has_unread = self.sockets.iter().any(|socket| socket.thread == place && socket.may_read);
+                let parks = !has_unread && self.node.thread(place).may_park();
+                Ok(if parks { Phase::Announce } else { Phase::Return })
             }
         }
     }
@@ -398,8 +410,19 @@ impl<'p> World<'p> {
         if self.threads[place].is_asleep() { self.wake(place, Cause::Bell) } else { Ok(()) }
     }
 
+    /// What a thread learns from the kernel, after a sleep or at a mere look: its bell, which it takes so that the
+    /// next one is news, and which sockets have something. One that was emptied since its news came is not named.
+    fn hear_the_kernel(&mut self, place: usize) {
+        self.threads[place].bell_pending = false;
+        for socket in self.sockets.iter_mut().filter(|socket| socket.thread == place) {
+            let has_news = std::mem::take(&mut socket.has_news);
+            socket.may_read |= has_news && !socket.queue.is_empty();
+        }
+    }
+
     fn is_readable(&self, place: usize) -> bool {
-        self.sockets.iter().any(|socket| socket.thread == place && !socket.queue.is_empty())
+        let has_news = |socket: &Socket| socket.has_news && !socket.queue.is_empty();
+        self.sockets.iter().any(|socket| socket.thread == place && has_news(socket))
     }
 
     fn park(&mut self, place: usize) -> Result<(), Violation> {
@@ -407,6 +430,7 @@ impl<'p> World<'p> {
         let deadline = nanoseconds(self.node.thread(place).poll_timeout());
         let inside = nanoseconds(self.node.thread(place).earliest_deadline());
         channels::timeout(place, deadline, inside, self.now)?;
+        channels::parks(place, self.node.thread(place).has_output(), self.now)?;
         let turn = &mut self.threads[place];
         turn.parks += 1;
         turn.phase = Phase::Asleep;
@@ -452,7 +476,7 @@ impl<'p> World<'p> {
             return Err(Violation { invariant: &channels::IDLE_REST, at: self.now, details });
         }
         let turn = &mut self.threads[place];
-        turn.phase = Phase::Unpark;
+        turn.phase = Phase::Return;
         turn.wakes += 1;
         // A thread that sleeps has no turn that could lie behind.
         turn.now = self.now;
@@ -504,6 +528,7 @@ impl<'p> World<'p> {
         }
         self.trace.add(self.now, thread as u32, Kind::Arrives, words, &octets);
         socket.queue.push_back((remote, octets));
+        socket.has_news = true;
         if self.threads[thread].is_asleep() { self.wake(thread, Cause::Datagram) } else { Ok(()) }
     }
 

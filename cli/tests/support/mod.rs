@@ -96,6 +96,29 @@ pub fn assert_tells_no_secret(text: &str) {
     }
 }
 
+/// The binary with these arguments after a shell's preparations, all in a network namespace of its own where loopback
+/// is up. `None`, and a word why, where the kernel grants none.
+pub fn in_a_namespace(preparations: &str, arguments: &[&str]) -> Option<Command> {
+    let possible = Command::new("unshare").args(["-r", "-n", "ip", "link", "set", "lo", "up"]).output();
+    match possible {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            eprintln!("skipped: no network namespaces here: {}", String::from_utf8_lossy(&output.stderr));
+            return None;
+        }
+        Err(error) => {
+            without_peer(&format!("unshare (Debian: util-linux) cannot be run: {error}"));
+            return None;
+        }
+    }
+    let script = format!("ip link set lo up && {preparations} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("unshare");
+    // It takes the place of itself and of the shell: the child is the server.
+    command.args(["-r", "-n", "sh", "-c", &script, env!("CARGO_BIN_EXE_ulna")]);
+    command.args(arguments).stdin(Stdio::null());
+    Some(command)
+}
+
 /// A running server.
 pub struct Ulna {
     child: Child,
@@ -130,17 +153,26 @@ impl Ulna {
     }
 
     pub fn start_with(arguments: &[&str]) -> Ulna {
-        let mut child = command(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        Ulna::begin(&mut command(arguments), Stdio::piped())
+    }
+
+    /// The same with a standard error of the test's own, which nobody reads here.
+    pub fn start_saying_to(stderr: impl Into<Stdio>, configuration: &str) -> Ulna {
+        let path = file("ulna.toml", configuration);
+        let arguments = ["serve", "--config", path.to_str().expect("the path is UTF-8")];
+        Ulna::begin(&mut command(&arguments), stderr.into())
+    }
+
+    /// Starts whatever prints a ready line.
+    pub fn begin(command: &mut Command, stderr: Stdio) -> Ulna {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary starts");
         let printed = Arc::new(Printed::default());
-        let stderr = child.stderr.take().expect("it is piped");
+        let stderr = child.stderr.take();
         let stderr_reader = std::thread::spawn({
             let printed = Arc::clone(&printed);
             move || {
-                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let lines = stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).lines());
+                for line in lines.map_while(Result::ok) {
                     let mut text = printed.text.lock().expect("no reader panics");
                     text.push_str(&line);
                     text.push('\n');
@@ -149,9 +181,21 @@ impl Ulna {
             }
         });
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut ready = String::new();
-        stdout.read_line(&mut ready).expect("it is a pipe");
+        let (told, stdout) = {
+            let (tell, told) = channel();
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                stdout.read_line(&mut text).expect("it is a pipe");
+                // Nobody waits for either where a test has panicked.
+                let _ = tell.send(text.clone());
+                stdout.read_to_string(&mut text).expect("it is a pipe");
+                let _ = tell.send(text);
+            });
+            (told.recv_timeout(PATIENCE), told)
+        };
+        let ready = told.unwrap_or_default();
         let Some(addresses) = ready.strip_prefix("ready ") else {
+            let _ = child.kill();
             let _ = child.wait();
             let _ = stderr_reader.join();
             panic!("not a ready line: {ready:?}\n{}", printed.text.lock().expect("no reader panics"));
@@ -162,15 +206,8 @@ impl Ulna {
             pair[1].parse().expect("an address")
         });
         let addresses = addresses.collect();
-        let (whole, stdout_ended) = channel();
-        std::thread::spawn(move || {
-            let mut text = ready;
-            stdout.read_to_string(&mut text).expect("it is a pipe");
-            // Nobody waits for it where a test has panicked.
-            let _ = whole.send(text);
-        });
         let stderr_reader = Some(stderr_reader);
-        Ulna { child, addresses, stdout: stdout_ended, stderr: printed, stderr_reader }
+        Ulna { child, addresses, stdout, stderr: printed, stderr_reader }
     }
 
     pub fn signal(&self, signal: &str) {
@@ -328,8 +365,19 @@ pub fn bob(identifier: u8) -> Vec<u8> {
     pap(identifier, PASSWORD, &secret(), MessageAuthenticator::First)
 }
 
-/// Runs FreeRADIUS's `radclient` with these lines on its standard input. `None`, and a word why, where it is not
-/// installed; but not in CI, where it has to be.
+/// For a test that another program takes part in, and that cannot be had: fails, so that nobody takes silence for
+/// success, unless `ULNA_WITHOUT_PEERS=1` says that it is to be done without. Not in CI, where it has to be there.
+pub fn without_peer(why: &str) {
+    let is_done_without = std::env::var_os("ULNA_WITHOUT_PEERS").is_some_and(|value| value == "1");
+    let is_ci = std::env::var_os("CI").is_some();
+    assert!(
+        is_done_without && !is_ci,
+        "{why}; scripts/install-peers installs what is needed, ULNA_WITHOUT_PEERS=1 does without"
+    );
+    eprintln!("skipped: {why}");
+}
+
+/// Runs FreeRADIUS's `radclient` with these lines on its standard input. `None` where it is to be done without.
 pub fn radclient(arguments: &[&str], lines: &str) -> Option<String> {
     let child = Command::new("radclient")
         .args(arguments)
@@ -340,9 +388,7 @@ pub fn radclient(arguments: &[&str], lines: &str) -> Option<String> {
     let mut child = match child {
         Ok(child) => child,
         Err(error) => {
-            let why = format!("radclient (Debian: freeradius-utils) cannot be run: {error}");
-            assert!(std::env::var_os("CI").is_none(), "{why}");
-            eprintln!("{why}; nothing is tested");
+            without_peer(&format!("radclient (Debian: freeradius-utils) cannot be run: {error}"));
             return None;
         }
     };

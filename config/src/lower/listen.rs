@@ -9,10 +9,13 @@ use std::net::{IpAddr, SocketAddr};
 use toml::Spanned;
 use toml::de::DeValue;
 use ulna_core::ServerId;
-use ulna_core::configuration::{Listener, Packets};
+use ulna_core::configuration::{Listener, Packets, RuntimeSettings};
 
 /// Far more than anybody has; each is a socket in every network thread.
 const LISTENERS_MAX: usize = 1_024;
+
+/// A socket's number has 16 bits.
+const SOCKETS_MAX: usize = 65_536;
 
 pub fn listeners(
     file: &Section<'_>,
@@ -42,6 +45,13 @@ pub fn listeners(
                 report.error(value.span(), message);
                 continue;
             }
+            // Whichever of them is bound second would find its address in use.
+            if let Some(there) = listeners.iter().find(|there| overlap(there.value.address, address)) {
+                let Listener { name, address: other, .. } = &there.value;
+                let message = format!("{address} and {other} of \"{name}\" overlap: only one can be bound");
+                report.error(value.span(), message);
+                continue;
+            }
             let (Some(name), Some(packets), Some(server)) = (&name, packets, server) else { continue };
             let name = (*name.get_ref()).into();
             listeners.push(Placed { value: Listener { name, address, packets, server }, span: value.span() });
@@ -51,6 +61,26 @@ pub fn listeners(
         report.error(beyond.span.clone(), format!("more than {LISTENERS_MAX} listening addresses"));
     }
     listeners
+}
+
+/// Whether one of them is all addresses of the other's family, on the same port.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    one.is_ipv4() == other.is_ipv4()
+        && one.port() == other.port()
+        && one.port() != 0
+        && (one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
+/// Refuses more sockets than can be numbered: every network core has one on every address.
+pub fn keep_countable(listeners: &[Placed<Listener>], runtime: &RuntimeSettings, report: &mut Report) {
+    let cores = if runtime.network_threads == 0 { runtime.workers } else { runtime.network_threads };
+    if let Some(beyond) = listeners.get(SOCKETS_MAX / cores) {
+        let message = format!(
+            "{} addresses in {cores} network cores are more than {SOCKETS_MAX} sockets",
+            listeners.len()
+        );
+        report.error(beyond.span.clone(), message);
+    }
 }
 
 fn address(section: &Section<'_>, value: &Spanned<DeValue<'_>>, report: &mut Report) -> Option<SocketAddr> {

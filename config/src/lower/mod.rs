@@ -34,10 +34,12 @@ pub fn lower(
     // same text makes the same configuration.
     let seed = Seed::new([0; 32]).fork(text);
 
-    let runtime = runtime::runtime(&file, cores, report);
+    let mut runtime = runtime::runtime(&file, cores, report);
     let protocol = runtime::protocol(&file, report);
+    runtime::keep_within_reserve(&file, &mut runtime, &protocol, report);
     let (servers, server_names) = server::servers(&file, &dictionary, report);
     let listeners = listen::listeners(&file, &server_names, report);
+    listen::keep_countable(&listeners, &runtime, report);
     let clients = client::clients(&file, &listeners, report);
     let users = user::users(&file, &dictionary, &seed, report);
     let log = log(&file, report);

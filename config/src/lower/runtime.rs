@@ -2,6 +2,7 @@
 
 use crate::document::Report;
 use crate::keys;
+use crate::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 use crate::section::Section;
 use std::time::Duration;
 use ulna_core::configuration::{Cores, Protocol, RuntimeSettings};
@@ -35,6 +36,46 @@ pub fn runtime(file: &Section<'_>, cores: Cores, report: &mut Report) -> Runtime
         }
     }
     runtime
+}
+
+/// Refuses tables that no machine has room for. Where the machine's cores are what makes them so large, there are as
+/// many workers as fit.
+pub fn keep_within_reserve(
+    file: &Section<'_>,
+    runtime: &mut RuntimeSettings,
+    protocol: &Protocol,
+    report: &mut Report,
+) {
+    let workers = file.value("runtime").and_then(|value| value.get_ref().as_table()?.get("workers"));
+    let is_automatic = workers.is_none_or(|workers| workers.get_ref().as_str() == Some("auto"));
+    let asked = reserved_octets(runtime, protocol);
+    let wanted = runtime.workers;
+    while is_automatic && runtime.workers > 1 && reserved_octets(runtime, protocol) > RESERVED_OCTETS_MAX {
+        runtime.workers -= 1;
+    }
+    let place = workers.or_else(|| file.value("runtime")).map_or(file.span(), toml::Spanned::span);
+    if reserved_octets(runtime, protocol) > RESERVED_OCTETS_MAX {
+        let asked = asked.div_ceil(GIBIBYTE as u64);
+        let most = RESERVED_OCTETS_MAX / GIBIBYTE as u64;
+        report.error(
+            place,
+            format!(
+                "the tables of all threads would take {asked} GiB, at most {most} are allowed; lower `workers`, \
+                 `network_threads`, `ring_slots`, `requests_max`, `dedup_entries_max`, `replies_octets_max` or \
+                 `delayed_rejects_max`"
+            ),
+        );
+    } else if runtime.workers < wanted {
+        let most = RESERVED_OCTETS_MAX / GIBIBYTE as u64;
+        let workers = runtime.workers;
+        report.warning(
+            place,
+            format!(
+                "{workers} workers for {wanted} cores: the tables of more would take above {most} GiB; lower \
+                 `requests_max`, or set `network_threads`"
+            ),
+        );
+    }
 }
 
 fn workers(section: &Section<'_>, automatic: usize, report: &mut Report) -> Option<usize> {

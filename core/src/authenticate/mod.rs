@@ -19,24 +19,31 @@ pub enum Checked<'u> {
 }
 
 /// Checks the credentials of an Access-Request; `secret` is the one that hides its User-Password.
+///
+/// A name that nobody has costs the same digests as one that somebody has: time does not tell which names exist.
 pub fn check<'u>(users: &'u Users, framed: &Framed<'_>, secret: &Secret) -> Checked<'u> {
     let user = framed.value(Landmark::UserName).and_then(|name| users.look_up(name));
-    let Some(user) = user else { return Checked::Fails };
+    // No user has an empty password, so nothing matches it.
+    let password: &[u8] = user.map_or(&[], |user| &user.password);
     // RFC 2865 §4.1: a request has either of the two; should it have both, the one that is harder to forge decides.
     let matches = if let Some(chap_password) = framed.value(Landmark::ChapPassword) {
-        chap::chap_matches(chap_password, framed.chap_challenge(), &user.password)
+        chap::chap_matches(chap_password, framed.chap_challenge(), password)
     } else if let Some(hidden) = framed.value(Landmark::UserPassword) {
-        pap_matches(hidden, secret, framed.authenticator(), &user.password)
+        pap_matches(hidden, secret, framed.authenticator(), password)
     } else {
         false
     };
-    if matches { Checked::Matches(user) } else { Checked::Fails }
+    match user {
+        Some(user) if matches => Checked::Matches(user),
+        Some(_) | None => Checked::Fails,
+    }
 }
 
 fn pap_matches(hidden: &[u8], secret: &Secret, request_authenticator: &[u8; 16], password: &[u8]) -> bool {
     let mut clear = [0; USER_PASSWORD_OCTETS_MAX];
     let matches = reveal_user_password(hidden, secret, request_authenticator, &mut clear)
         .is_ok_and(|given| given.ct_eq(password).into());
-    clear.zeroize();
+    // Octet by octet, so that the compiler cannot leave it out: only as many as were written.
+    clear[..hidden.len().min(USER_PASSWORD_OCTETS_MAX)].zeroize();
     matches
 }

@@ -139,6 +139,14 @@ impl Lists {
         (front != NONE).then_some(front)
     }
 
+    /// All of a list, oldest first.
+    pub fn walk<'e>(&self, entries: &'e [Entry], list: List) -> impl Iterator<Item = u32> + use<'e> {
+        core::iter::successors(self.front(list), |&place| {
+            let after = entries[place as usize].after;
+            (after != NONE).then_some(after)
+        })
+    }
+
     /// Puts an entry that is on no list at the end of this one.
     pub fn append(&mut self, entries: &mut [Entry], list: List, place: u32) {
         let (front, back) = &mut self.0[list as usize];

@@ -14,7 +14,7 @@ pub mod reply_store;
 
 pub use self::entry::{Authenticator, Key};
 use self::entry::{Entry, List, Lists, Progress};
-use self::reply_store::ReplyStore;
+use self::reply_store::{ReplyStore, StoredReply};
 use crate::path::WorkerId;
 use crate::request::RequestHandle;
 use crate::seed::Seed;
@@ -32,7 +32,12 @@ pub struct Dedup {
     lists: Lists,
     replies: ReplyStore,
     lifetime: Duration,
+    entries_max: usize,
+    evicted: u64,
 }
+
+/// Of the oldest kept replies, how many are looked at for one whose memory another reply could have.
+const EVICTION_LOOKS_MAX: usize = 64;
 
 /// What is known of a request that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,8 @@ impl Dedup {
             lists: Lists::default(),
             replies: ReplyStore::new(replies_octets_max),
             lifetime,
+            entries_max,
+            evicted: 0,
         }
     }
 
@@ -106,8 +113,7 @@ impl Dedup {
         superseded: Option<RequestHandle>,
         request_authenticator: &Authenticator,
         worker: WorkerId,
-    ) -> Result<Began, Full<()>> {
-        let mut evicted = false;
+    ) -> Result<RequestHandle, Full<()>> {
         // Not looked up again: in a large table each look-up waits for memory several times.
         debug_assert_eq!(self.find(key), superseded.map(|handle| handle.entry), "look_up has just said so");
         let place = match superseded {
@@ -120,11 +126,9 @@ impl Dedup {
                 entry
             }
             None => {
-                if self.index.len() == self.entries.capacity() {
-                    evicted = self.evict(key.signed());
-                    if !evicted {
-                        return Err(Full(()));
-                    }
+                if self.index.len() == self.entries_max {
+                    let oldest = self.oldest(key.signed()).next().ok_or(Full(()))?;
+                    self.evict(oldest);
                 }
                 self.claim(key)
             }
@@ -133,7 +137,7 @@ impl Dedup {
         entry.generation = entry.generation.wrapping_add(1);
         entry.request_authenticator = *request_authenticator;
         entry.progress = Progress::WithWorker { worker, duplicate_sent: 0 };
-        Ok(Began { handle: RequestHandle { entry: place, generation: entry.generation }, evicted })
+        Ok(RequestHandle { entry: place, generation: entry.generation })
     }
 
     /// Notes the reply to a request; it stands for the dedup lifetime from `now`.
@@ -141,9 +145,10 @@ impl Dedup {
         if !self.is_with_worker(handle) {
             return Kept::Superseded;
         }
-        let reply = reply.and_then(|octets| self.replies.keep(octets));
+        let signed = self.entries[handle.entry as usize].key.signed();
+        let reply = reply.and_then(|octets| self.keep(octets, signed));
         let kept = if reply.is_some() { Kept::Reply } else { Kept::Nothing };
-        let list = List::answered(self.entries[handle.entry as usize].key.signed());
+        let list = List::answered(signed);
         self.entries[handle.entry as usize].progress =
             Progress::Answered { reply, expires: now + self.lifetime };
         self.lists.append(&mut self.entries, list, handle.entry);
@@ -155,7 +160,8 @@ impl Dedup {
         if !self.is_with_worker(handle) {
             return Kept::Superseded;
         }
-        let Some(reply) = self.replies.keep(reply) else { return Kept::Nothing };
+        let signed = self.entries[handle.entry as usize].key.signed();
+        let Some(reply) = self.keep(reply, signed) else { return Kept::Nothing };
         self.entries[handle.entry as usize].progress = Progress::Delayed { reply };
         Kept::Reply
     }
@@ -253,10 +259,7 @@ impl Dedup {
             (self.entries.len() - 1) as u32
         });
         self.entries[place as usize].key = *key;
-        let entries = &self.entries;
-        self.index
-            .insert(key.octets(), place, |place| entries[place as usize].key.octets())
-            .expect("an entry is claimed only where there is room");
+        self.index.insert(key.octets(), place).expect("an entry is claimed only where there is room");
         place
     }
 
@@ -285,32 +288,51 @@ impl Dedup {
         self.free.push(place);
     }
 
-    /// Gives the oldest kept reply up for a new request: an unsigned one first, a signed one only for a signed one.
-    fn evict(&mut self, for_signed: bool) -> bool {
-        let oldest = self
-            .lists
-            .front(List::AnsweredUnsigned)
-            .or_else(|| self.lists.front(List::AnsweredSigned).filter(|_| for_signed));
-        let Some(place) = oldest else { return false };
+    /// Keeps a reply, if need be in the place of an older one.
+    fn keep(&mut self, reply: &[u8], for_signed: bool) -> Option<StoredReply> {
+        if let Some(stored) = self.replies.keep(reply) {
+            return Some(stored);
+        }
+        let has_room = |entry: &Entry| match &entry.progress {
+            Progress::Answered { reply: Some(older), .. } => self.replies.fits(reply.len(), older),
+            Progress::Answered { .. }
+            | Progress::Free
+            | Progress::WithWorker { .. }
+            | Progress::Delayed { .. } => false,
+        };
+        let place = self
+            .oldest(for_signed)
+            .take(EVICTION_LOOKS_MAX)
+            .find(|place| has_room(&self.entries[*place as usize]))?;
+        self.evict(place);
+        self.replies.keep(reply)
+    }
+
+    /// The answered requests that may be given up, oldest first: unsigned ones, then for a signed request signed ones.
+    fn oldest(&self, for_signed: bool) -> impl Iterator<Item = u32> {
+        let unsigned = self.lists.walk(&self.entries, List::AnsweredUnsigned);
+        let signed = self.lists.walk(&self.entries, List::AnsweredSigned);
+        unsigned.chain(signed.filter(move |_| for_signed))
+    }
+
+    /// Gives an answered request up before its time.
+    fn evict(&mut self, place: u32) {
         self.retire(place);
         self.free_entry(place);
-        true
+        self.evicted += 1;
     }
-}
 
-/// What [`Dedup::begin`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Began {
-    /// The request's name from now on.
-    pub handle: RequestHandle,
-    /// Whether another reply was given up for it before its time.
-    pub evicted: bool,
+    /// How many answered requests were given up before their time, for want of entries or of memory for replies.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::path::{ListenerId, Path, SocketId};
+    use alloc::vec;
 
     const LIFETIME: Duration = Duration::from_secs(10);
     const WORKER: WorkerId = WorkerId(3);
@@ -334,7 +356,7 @@ mod tests {
     }
 
     fn answered(dedup: &mut Dedup, key: &Key, authenticator: u8, now: Instant) -> RequestHandle {
-        let handle = dedup.begin(key, None, &[authenticator; 16], WORKER).unwrap().handle;
+        let handle = dedup.begin(key, None, &[authenticator; 16], WORKER).unwrap();
         assert_eq!(dedup.answer(handle, Some(b"reply"), now), Kept::Reply);
         handle
     }
@@ -343,7 +365,7 @@ mod tests {
     fn exact_duplicate_finds_the_kept_reply() {
         let mut dedup = table(8);
         assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Fresh);
-        let handle = dedup.begin(&key(1, 9, true), None, &[1; 16], WORKER).unwrap().handle;
+        let handle = dedup.begin(&key(1, 9, true), None, &[1; 16], WORKER).unwrap();
         assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::InProgress(handle, WORKER));
         assert_eq!(dedup.answer(handle, Some(b"reply"), seconds(1)), Kept::Reply);
         assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Answered(handle));
@@ -362,9 +384,9 @@ mod tests {
     #[test]
     fn a_new_authenticator_supersedes_and_makes_the_old_handle_stale() {
         let mut dedup = table(8);
-        let old = dedup.begin(&key(1, 9, true), None, &[1; 16], WORKER).unwrap().handle;
+        let old = dedup.begin(&key(1, 9, true), None, &[1; 16], WORKER).unwrap();
         assert_eq!(dedup.look_up(&key(1, 9, true), &[2; 16]), Seen::Superseding(old, Some(WORKER)));
-        let new = dedup.begin(&key(1, 9, true), Some(old), &[2; 16], WORKER).unwrap().handle;
+        let new = dedup.begin(&key(1, 9, true), Some(old), &[2; 16], WORKER).unwrap();
         assert_eq!(dedup.answer(old, Some(b"late"), seconds(1)), Kept::Superseded);
         assert!(!dedup.forget(old));
         assert_eq!(dedup.answer(new, Some(b"reply"), seconds(1)), Kept::Reply);
@@ -374,7 +396,7 @@ mod tests {
     #[test]
     fn a_delayed_reply_is_kept_but_not_given_out() {
         let mut dedup = table(8);
-        let handle = dedup.begin(&key(1, 9, true), None, &[1; 16], WORKER).unwrap().handle;
+        let handle = dedup.begin(&key(1, 9, true), None, &[1; 16], WORKER).unwrap();
         assert_eq!(dedup.delay(handle, b"reject"), Kept::Reply);
         assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Delayed);
         assert_eq!(dedup.reply(handle), None);
@@ -403,20 +425,42 @@ mod tests {
         let mut dedup = table(2);
         answered(&mut dedup, &key(1, 1, true), 1, seconds(0));
         answered(&mut dedup, &key(1, 2, false), 1, seconds(1));
-        assert!(dedup.begin(&key(1, 3, false), None, &[1; 16], WORKER).unwrap().evicted);
+        dedup.begin(&key(1, 3, false), None, &[1; 16], WORKER).unwrap();
+        assert_eq!(dedup.evicted(), 1);
         assert_eq!(dedup.look_up(&key(1, 2, false), &[1; 16]), Seen::Fresh);
         // The unsigned request in progress cannot be given up, the signed reply not for an unsigned request.
         assert_eq!(dedup.begin(&key(1, 4, false), None, &[1; 16], WORKER), Err(Full(())));
-        assert!(dedup.begin(&key(1, 5, true), None, &[1; 16], WORKER).unwrap().evicted);
+        dedup.begin(&key(1, 5, true), None, &[1; 16], WORKER).unwrap();
+        assert_eq!(dedup.evicted(), 2);
         assert_eq!(dedup.look_up(&key(1, 1, true), &[1; 16]), Seen::Fresh);
     }
 
     #[test]
     fn a_request_that_ends_without_reply_is_forgotten() {
         let mut dedup = table(2);
-        let handle = dedup.begin(&key(1, 1, true), None, &[1; 16], WORKER).unwrap().handle;
+        let handle = dedup.begin(&key(1, 1, true), None, &[1; 16], WORKER).unwrap();
         assert!(dedup.forget(handle));
         assert_eq!(dedup.look_up(&key(1, 1, true), &[1; 16]), Seen::Fresh);
         assert_eq!(dedup.answer(handle, Some(b"late"), seconds(1)), Kept::Superseded);
+    }
+
+    #[test]
+    fn an_older_reply_makes_room_for_a_new_one_and_only_where_it_helps() {
+        // One page: sixteen replies of the longest class.
+        let mut dedup = Dedup::new(64, 1, LIFETIME, &Seed::new([5; 32]));
+        let mut answer = |identifier, signed, octets: usize| {
+            let key = key(1, identifier, signed);
+            let handle = dedup.begin(&key, None, &[1; 16], WORKER).unwrap();
+            let kept = dedup.answer(handle, Some(&vec![identifier; octets]), seconds(0));
+            (kept, dedup.evicted())
+        };
+        for identifier in 0..16 {
+            assert_eq!(answer(identifier, identifier != 7, 4000), (Kept::Reply, 0));
+        }
+        assert_eq!(answer(16, true, 4000), (Kept::Reply, 1), "the unsigned one goes first");
+        assert_eq!(answer(17, false, 20), (Kept::Nothing, 1), "no signed one goes for an unsigned one");
+        assert_eq!(answer(18, true, 20), (Kept::Reply, 2));
+        assert_eq!(dedup.look_up(&key(1, 7, false), &[1; 16]), Seen::Fresh);
+        assert_eq!(dedup.look_up(&key(1, 0, true), &[1; 16]), Seen::Fresh);
     }
 }

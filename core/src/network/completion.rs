@@ -35,20 +35,22 @@ impl Network {
     ) {
         let stamp = *completion.stamp();
         let reply = completion.reply_octets().expect("a delayed reply has octets");
-        let kept = if self.delayed.len() < self.configuration.protocol.delayed_rejects_max {
-            self.dedup.delay(stamp.handle, reply)
+        let (kept, reason) = if self.may_delay(stamp.signed) {
+            (self.dedup.delay(stamp.handle, reply), Discard::RejectNotKept)
         } else {
-            Kept::Nothing
+            (Kept::Nothing, Discard::DelayedRejectsFull)
         };
         match kept {
             Kept::Reply => {
                 // Completions of several workers come in no order; the line is in order of time.
                 let due = self.delayed.back().map_or(not_before, |last| last.due.max(not_before));
-                self.delayed.push_back(DelayedReject { handle: stamp.handle, path: stamp.path, due });
+                self.delayed_unsigned += usize::from(!stamp.signed);
+                let (handle, path, signed) = (stamp.handle, stamp.path, stamp.signed);
+                self.delayed.push_back(DelayedReject { handle, path, signed, due });
                 self.counters.delayed_rejects.up();
             }
             Kept::Nothing if self.dedup.forget(stamp.handle) => {
-                self.discard(stamp.path.remote, Discard::DelayedRejectsFull, now);
+                self.discard(stamp.path.remote, reason, now);
             }
             Kept::Nothing | Kept::Superseded => self.counters.superseded.up(),
         }
@@ -71,11 +73,12 @@ impl Network {
         while let Some(reject) = self.delayed.front()
             && reject.due <= now
         {
-            let (handle, path) = (reject.handle, reject.path);
+            let (handle, path, signed) = (reject.handle, reject.path, reject.signed);
             if self.answer(Answer::Kept(handle, path)).is_err() {
                 return;
             }
             self.delayed.pop_front();
+            self.delayed_unsigned -= usize::from(!signed);
             self.counters.delayed_rejects.down();
             if self.dedup.release(handle, now) {
                 self.counters.answered.up();
@@ -83,6 +86,13 @@ impl Network {
                 self.counters.superseded.up();
             }
         }
+    }
+
+    /// Whether one more reject may wait. Those of unsigned requests, which anybody can send, fill at most half of the
+    /// line (rounded up).
+    fn may_delay(&self, signed: bool) -> bool {
+        let line_max = self.configuration.protocol.delayed_rejects_max;
+        self.delayed.len() < line_max && (signed || self.delayed_unsigned < line_max.div_ceil(2))
     }
 
     fn end(&mut self, worker: WorkerId, completion: Completion, kept: Kept) {

@@ -51,7 +51,7 @@ impl Network {
         if let Err(reason) = decided {
             self.discard(remote, reason, now);
         }
-        self.note_buffers();
+        self.note();
     }
 
     /// A datagram of ours that another thread read. Its buffer goes home.
@@ -74,7 +74,7 @@ impl Network {
             self.counters.strays_sent.up();
             self.lazy_sweep.get_or_insert(now + LAZY_SWEEP);
             self.outgoing.push_back((Peer::Network(owner), Message::Stray(Stray::new(path, octets, buffer))));
-            self.note_buffers();
+            self.note();
             return;
         } else {
             Discard::NoBuffer
@@ -87,7 +87,7 @@ impl Network {
         if let Err(reason) = self.verify_and_decide(path, octets, now) {
             self.discard(path.remote, reason, now);
         }
-        self.note_buffers();
+        self.note();
     }
 
     fn verify_and_decide(&mut self, path: Path, octets: &[u8], now: Instant) -> Result<(), Discard> {
@@ -191,14 +191,11 @@ impl Network {
         }
         let request = request(&mut self.buffers).ok_or(Discard::NoBuffer)?;
         let handle = superseded.map(|(handle, _)| handle);
-        let Ok(began) = self.dedup.begin(&facts.key, handle, &facts.request_authenticator, worker) else {
+        let Ok(handle) = self.dedup.begin(&facts.key, handle, &facts.request_authenticator, worker) else {
             self.buffers.give_back(request.into_buffer());
             return Err(Discard::DedupFull);
         };
-        if began.evicted {
-            self.counters.replies_evicted.up();
-        }
-        self.send(worker, Message::Request(request.with_handle(began.handle)));
+        self.send(worker, Message::Request(request.with_handle(handle)));
         if let Some((old, Some(old_worker))) = superseded {
             self.notify(old_worker, Message::Cancel(old));
         }

@@ -41,7 +41,6 @@ impl<'a> Framed<'a> {
 
     /// The same packet again, elsewhere: `octets` and `layout` are those of a `Framed` from [`Framed::parse`].
     #[inline]
-    #[allow(dead_code, reason = "for the worker, which receives octets that a network thread has framed")]
     pub(crate) fn trusted(octets: &'a [u8], layout: Layout) -> Self {
         debug_assert_eq!(Layout::of(octets), Ok(layout), "only a framed packet's octets come back");
         Framed { octets, layout }

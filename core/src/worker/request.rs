@@ -1,9 +1,10 @@
 //! One request, decided and answered: rule, credentials, reply attributes, signature.
 
+use crate::authenticate::users::User;
 use crate::authenticate::{self, Checked};
 use crate::configuration::Configuration;
 use crate::discard::Discard;
-use crate::packet::{Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, number};
+use crate::packet::{Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, Secret, number};
 use crate::policy::{Decision, edited};
 use crate::request::Request;
 use crate::seeded::{self, Bug};
@@ -37,18 +38,19 @@ pub fn answer(
     }
     let listener = &configuration.listeners[usize::from(stamp.path.listener.0)];
     let client = configuration.clients.client(stamp.client);
-    let secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
+    let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
 
     let (accept, reply, set_reply): (bool, &[u8], &[u8]) =
         match configuration.server(listener.server).decide() {
             Decision::Accept { set_reply } => (true, &[], set_reply),
             Decision::Reject { set_reply } => (false, &[], set_reply),
-            Decision::AuthenticateUsers { set_reply } => {
-                match authenticate::check(&configuration.users, &framed, secret) {
-                    Checked::Matches(user) => (true, &user.reply, set_reply),
-                    Checked::Fails => (false, &[], &[]),
+            Decision::AuthenticateUsers { set_reply } => match authenticate_user(configuration, request) {
+                Some((that_fits, user)) => {
+                    secret = that_fits;
+                    (true, &user.reply, set_reply)
                 }
-            }
+                None => (false, &[], &[]),
+            },
         };
 
     let code = if accept { Code::AccessAccept } else { Code::AccessReject };
@@ -61,6 +63,25 @@ pub fn answer(
     Ok(Answered { accept, delay })
 }
 
+/// The user whose password the request has, and the secret under which it has it.
+///
+/// A request that was verified names its secret. An unsigned one does not say which of two its NAS still has, only a
+/// password that fits under one of them does; CHAP is not hidden by a secret and takes the newest.
+fn authenticate_user<'c>(
+    configuration: &'c Configuration,
+    request: &Request,
+) -> Option<(&'c Secret, &'c User)> {
+    let stamp = request.stamp();
+    let secrets = &configuration.clients.client(stamp.client).secrets;
+    let candidates = secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index);
+    candidates.map(|(_, secret)| secret).find_map(|secret| {
+        match authenticate::check(&configuration.users, &request.framed(), secret) {
+            Checked::Matches(user) => Some((secret, user)),
+            Checked::Fails => None,
+        }
+    })
+}
+
 fn write_attributes<'a>(
     encoder: &mut Encoder<'_>,
     framed: &Framed<'_>,
@@ -70,11 +91,12 @@ fn write_attributes<'a>(
     for attribute in reply {
         encoder.raw(attribute)?;
     }
-    if !accept && let Some(eap) = framed.value(Landmark::EapMessage) {
-        // RFC 3579 §2.6.3: an Access-Reject to EAP carries EAP-Failure (code 4) with that packet's identifier, the
-        // octet after its code.
+    if let Some(eap) = framed.value(Landmark::EapMessage) {
+        // RFC 3579 §2.6.3: to EAP, an Access-Accept carries EAP-Success and an Access-Reject EAP-Failure, with the
+        // identifier of that EAP packet: the octet after its code.
+        let code = if accept { EAP_SUCCESS } else { EAP_FAILURE };
         let identifier = eap.get(1).copied().unwrap_or_default();
-        encoder.eap_message(&[4, identifier, 0, 4])?;
+        encoder.eap_message(&[code, identifier, 0, 4])?;
     }
     // RFC 2865 §5.33: every Proxy-State, unchanged and in order.
     if seeded::is(Bug::ProxyStateReversed) {
@@ -83,6 +105,11 @@ fn write_attributes<'a>(
     }
     framed.proxy_states().try_for_each(|state| write_proxy_state(encoder, state))
 }
+
+/// RFC 3748 §4.2.
+const EAP_SUCCESS: u8 = 3;
+/// RFC 3748 §4.2.
+const EAP_FAILURE: u8 = 4;
 
 /// Also one without octets, which nobody should send and everybody should return.
 fn write_proxy_state(encoder: &mut Encoder<'_>, state: &[u8]) -> Result<(), EncodeError> {

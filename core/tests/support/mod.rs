@@ -333,7 +333,11 @@ impl Server {
 pub fn is_of_request(reason: Discard) -> bool {
     matches!(
         reason,
-        Discard::TooOld | Discard::NoAccountingRule | Discard::ReplyTooLong | Discard::DelayedRejectsFull
+        Discard::TooOld
+            | Discard::NoAccountingRule
+            | Discard::ReplyTooLong
+            | Discard::DelayedRejectsFull
+            | Discard::RejectNotKept
     )
 }
 

@@ -49,9 +49,26 @@ pub struct SendBatch {
     wire: Wire,
     /// Whether the next buffer was emptied: otherwise it still holds an old packet, meant for someone else.
     emptied: bool,
-    /// Whether equal lengths leave together; ends for good when the kernel turns out not to know how.
-    together: bool,
+    together: Together,
 }
+
+/// Whether equal lengths leave together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Together {
+    Yes,
+    /// The owner does not wish it.
+    No,
+    /// The kernel turned out not to know how. It is asked again after so many messages: the reason may have been a path,
+    /// a device or a policy that has changed.
+    NotFor(u32),
+}
+
+/// Messages that are sent one by one after a refusal: the next try is a five-thousandth of what they cost.
+const APART_FOR: u32 = 4_096;
+
+/// From longer segments nothing follows for others: kernels before 6.14 refuse those that pass the path's MTU with the
+/// same EINVAL as segments that they cannot make. So many octets with their headers every path takes (RFC 791 §3.2: 576).
+const TELLING_OCTETS_MAX: usize = 500;
 
 impl SendBatch {
     /// Room for `messages` packets (1 to 64) of 4 096 octets.
@@ -62,19 +79,19 @@ impl SendBatch {
             groups: Groups::new(),
             wire: Wire::new(messages),
             emptied: false,
-            together: true,
+            together: Together::Yes,
         }
     }
 
     /// Lets equal lengths leave together (as from the start) or not, for comparison. Not while messages wait.
     pub fn set_together(&mut self, together: bool) {
         assert!(self.is_empty(), "messages that wait are grouped already");
-        self.together = together;
+        self.together = if together { Together::Yes } else { Together::No };
     }
 
-    /// Whether equal lengths leave together: false once the kernel has refused to.
+    /// Whether equal lengths leave together: false for a while when the kernel has refused to.
     pub fn is_together(&self) -> bool {
-        self.together
+        self.together == Together::Yes
     }
 
     /// The empty buffer for the next packet. It is not part of the batch before [`SendBatch::push`]; asked again
@@ -93,7 +110,7 @@ impl SendBatch {
         self.emptied = false;
         let next = self.groups.messages();
         let buffer = self.buffers.get(next).expect("a full batch is flushed before the next packet");
-        self.groups.add(transmit, buffer.len(), self.together);
+        self.groups.add(transmit, buffer.len(), self.together == Together::Yes);
     }
 
     /// Packets that wait to be sent.
@@ -122,6 +139,10 @@ impl SendBatch {
         calls: &mut SystemCalls,
     ) -> SendOutcome {
         let mut outcome = SendOutcome::default();
+        if let Together::NotFor(messages) = self.together {
+            let left = messages.saturating_sub(self.groups.messages() as u32);
+            self.together = if left == 0 { Together::Yes } else { Together::NotFor(left) };
+        }
         for &chain in self.groups.chains() {
             match outlet(chain.via) {
                 Some(outlet) => {
@@ -134,7 +155,7 @@ impl SendBatch {
                     };
                     self.wire.send(sends, &mut sending);
                     if sending.refused_together {
-                        self.together = false;
+                        self.together = Together::NotFor(APART_FOR);
                     }
                 }
                 None => {
@@ -318,8 +339,11 @@ impl Wire {
                 }
             }
         }
+        // SAFETY: as above; a group has a first message.
+        let segment_octets = unsafe { (*(*self.headers.at(group)).msg_hdr.msg_iov).iov_len };
         // EMSGSIZE is about this path's MTU. Any other refusal of what is fine one by one is about segments.
-        if refusal != libc::EMSGSIZE && sending.outcome.sent > sent_before {
+        let is_telling = refusal != libc::EMSGSIZE && segment_octets <= TELLING_OCTETS_MAX;
+        if is_telling && sending.outcome.sent > sent_before {
             sending.refused_together = true;
         }
         open
@@ -411,32 +435,63 @@ mod tests {
         batch.push(Transmit { via: SocketId(0), source: None, destination });
     }
 
+    const TO_ONESELF: &str = "127.0.0.1:0";
+
     /// A kernel or device that makes no segments is hard to come by; a socket told not to compute checksums gives
     /// the same answer.
+    fn refuse_segments(sender: &impl AsFd, refuse: bool) {
+        set_option(sender, libc::SOL_SOCKET, libc::SO_NO_CHECK, c_int::from(refuse)).expect("an old option");
+    }
+
+    fn fill(batch: &mut SendBatch, destination: std::net::SocketAddr, lengths: &[usize]) {
+        for octets in lengths {
+            batch.slot().resize(*octets, 1);
+            batch.push(Transmit { via: SocketId(0), source: Some(destination.ip()), destination });
+        }
+    }
+
     #[test]
-    fn a_kernel_without_segments_gets_messages_one_by_one_from_then_on() {
-        let address = "127.0.0.1:0".parse().expect("an address");
+    fn a_kernel_without_segments_gets_messages_one_by_one_and_is_asked_again_after_a_while() {
+        let address = TO_ONESELF.parse().expect("an address");
         let receiver = bind_udp(address, false, 1 << 20).expect("loopback is there");
         let sender = bind_udp(address, false, 1 << 20).expect("loopback is there");
-        set_option(&sender.socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).expect("an old option");
+        refuse_segments(&sender.socket, true);
         let mut batch = SendBatch::new(MESSAGES_MAX);
         let mut calls = SystemCalls::default();
-        let transmit = Transmit { via: SocketId(0), source: Some(address.ip()), destination: receiver.local };
-        let fill = |batch: &mut SendBatch| {
-            for octets in [100, 100, 90, 110, 110, 110] {
-                batch.slot().resize(octets, 1);
-                batch.push(transmit);
-            }
-        };
+        let lengths = [100, 100, 90, 110, 110, 110];
 
-        fill(&mut batch);
+        fill(&mut batch, receiver.local, &lengths);
         let outcome = batch.flush_through(&sender.socket, &mut calls);
         assert_eq!((outcome.sent, outcome.sent_together, outcome.failed), (6, 0, 0), "{outcome:?}");
         assert!(!batch.is_together());
 
         let before = calls.send;
-        fill(&mut batch);
+        fill(&mut batch, receiver.local, &lengths);
         assert_eq!(batch.flush_through(&sender.socket, &mut calls).sent, 6);
         assert_eq!(calls.send, before + 1, "not even tried together");
+
+        refuse_segments(&sender.socket, false);
+        let mut sent_apart = 6;
+        while !batch.is_together() {
+            fill(&mut batch, receiver.local, &lengths);
+            sent_apart += batch.flush_through(&sender.socket, &mut calls).sent;
+        }
+        assert!((4_096..4_096 + 6).contains(&sent_apart), "{sent_apart}");
+        fill(&mut batch, receiver.local, &lengths);
+        assert_eq!(batch.flush_through(&sender.socket, &mut calls).sent_together, 6);
+    }
+
+    #[test]
+    fn that_long_segments_are_refused_says_nothing_about_short_ones() {
+        let address = TO_ONESELF.parse().expect("an address");
+        let receiver = bind_udp(address, false, 1 << 20).expect("loopback is there");
+        let sender = bind_udp(address, false, 1 << 20).expect("loopback is there");
+        refuse_segments(&sender.socket, true);
+        let mut batch = SendBatch::new(MESSAGES_MAX);
+        let mut calls = SystemCalls::default();
+        fill(&mut batch, receiver.local, &[501, 501, 501]);
+        let outcome = batch.flush_through(&sender.socket, &mut calls);
+        assert_eq!((outcome.sent, outcome.sent_together, outcome.failed), (3, 0, 0), "{outcome:?}");
+        assert!(batch.is_together());
     }
 }

@@ -174,7 +174,7 @@ impl Wish {
     fn proxy_states(&self, plan: &NasPlan) -> impl Iterator<Item = Vec<u8>> {
         let draw = self.draw.fork(14);
         (0..draw.below(plan.proxy_states_max + 1)).map(move |place| {
-            let mut value = vec![0; draw.fork(place).range(1..=40) as usize];
+            let mut value = vec![0; draw.fork(place).range(1..=plan.proxy_state_octets_max) as usize];
             draw.fork(100 + place).fill(&mut value);
             value
         })

@@ -6,6 +6,7 @@ use crate::phases::Snapshot;
 invariants! {
     NO_LOST_WAKEUP = "no-lost-wakeup", "No thread is asleep with an urgent message visible and no bell on its way.";
     RINGS_UP_TO_PARKS = "rings-up-to-parks", "A thread's bell is rung at most once per park.";
+    DONE_BEFORE_PARK = "done-before-park", "A thread sleeps only when nothing is left to do in it.";
     TIMEOUT_NOT_LATE = "timeout-not-late", "The time-out that a thread asks for is never later than its next deadline.";
     NO_DEADLINE_LEFT = "no-deadline-left", "No deadline is left in the past by turn after turn.";
     BUFFERS_BALANCE = "buffers-balance", "Buffers allocated are those free, in rings and owned.";
@@ -52,6 +53,18 @@ pub fn rung(thread: usize, rings: u64, parks: u64, now: u64) -> Result<(), Viola
     if rings > parks {
         let details = format!("thread {thread}: {rings} rings, {parks} parks");
         return Err(Violation { invariant: &RINGS_UP_TO_PARKS, at: now, details });
+    }
+    Ok(())
+}
+
+/// A thread parks.
+///
+/// # Errors
+/// [`DONE_BEFORE_PARK`].
+pub fn parks(thread: usize, has_output: bool, now: u64) -> Result<(), Violation> {
+    if has_output {
+        let details = format!("thread {thread}");
+        return Err(Violation { invariant: &DONE_BEFORE_PARK, at: now, details });
     }
     Ok(())
 }
@@ -147,5 +160,6 @@ mod tests {
         assert_eq!(timeout(0, None, None, 1), Ok(()));
         assert!(timeout(0, Some(6), Some(5), 1).is_err() && timeout(0, None, Some(5), 1).is_err());
         assert!(rung(0, 2, 1, 1).is_err() && rung(0, 1, 1, 1).is_ok());
+        assert!(parks(0, true, 1).is_err() && parks(0, false, 1).is_ok());
     }
 }

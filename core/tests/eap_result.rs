@@ -1,4 +1,5 @@
-//! An Access-Reject to a request with EAP-Message carries EAP-Failure. RFC 3579 §2.6.3.
+//! To a request with EAP-Message, an Access-Accept carries EAP-Success and an Access-Reject EAP-Failure.
+//! RFC 3579 §2.6.3.
 
 mod support;
 
@@ -53,5 +54,19 @@ fn unsigned_eap_is_discarded() {
     let mut server = Server::new(SEPARATE, REJECT);
     server.ask(nas(1000), &Ask::bob().with(number::EAP_MESSAGE, &[2, 1, 0, 4]).unsigned().octets());
     assert_eq!(server.discards(), [("unsigned-eap", 1)].into());
+    server.assert_nothing_is_left();
+}
+
+// checklist 23
+#[test]
+fn an_accept_carries_success() {
+    let request = Ask::of(Code::AccessRequest).with(number::EAP_MESSAGE, &[2, 41, 0, 4]).octets();
+    let mut server = Server::new(SEPARATE, "[[server.new]]\naccept = true\n");
+    let sent = server.ask(nas(1000), &request);
+    let reply = Reply::to(&request, &sent[0].octets);
+    assert_eq!(
+        (reply.code, reply.values(number::EAP_MESSAGE)),
+        (Code::AccessAccept, vec![&[3, 41, 0, 4][..]])
+    );
     server.assert_nothing_is_left();
 }
