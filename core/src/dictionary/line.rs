@@ -202,13 +202,10 @@ impl Dictionary {
         let mut vendor = None;
         for flag in text.split(',').filter(|flag| !flag.is_empty()) {
             match flag {
-                "has_tag" | "tagged" => flags.tagged = true,
+                "has_tag" => flags.tagged = true,
                 "encrypt=1" => flags.encryption = Encryption::UserPassword,
                 "encrypt=2" => flags.encryption = Encryption::TunnelPassword,
                 "encrypt=3" => flags.encryption = Encryption::AscendSecret,
-                // Which of the ways is told by the tag: Tunnel-Password has one, User-Password none.
-                "encrypted" if flags.tagged => flags.encryption = Encryption::TunnelPassword,
-                "encrypted" => flags.encryption = Encryption::UserPassword,
                 "concat" => flags.concatenated = true,
                 "virtual" | "internal" => flags.internal = true,
                 // That values repeat within one attribute, and that a value is not to be logged, changes no octets.

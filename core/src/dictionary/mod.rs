@@ -15,8 +15,7 @@ pub use load::{DictionaryError, DictionaryFile, DictionaryFiles, Fault, Unreadab
 pub use nearest::nearest;
 pub(crate) use print::hexadecimal_into;
 pub use print::{PrintedValue, escape_into, print_value};
-pub(crate) use value::hexadecimal;
-pub use value::{EncodeValueError, Expected, Literal, encode_value};
+pub use value::{EncodeValueError, Expected, Literal, encode_value, hexadecimal};
 
 use crate::packet::tlv::TLV_VALUE_OCTETS_MAX;
 use crate::packet::{HEADER_OCTETS, Oid, PACKET_OCTETS_MAX, VALUE_OCTETS_MAX, VendorFormat, hidden};
@@ -370,6 +369,16 @@ mod tests {
         assert_eq!(dictionary.numbered(18).map(Attribute::name), Some("Reply-Message"));
         // 41 of RFC 2865, 12 of 2866, 10 of 2868, 18 of 2869, 6 of 3162, 1 of 4849.
         assert!(dictionary.attributes().count() > 41 + 12 + 10 + 18 + 6);
+    }
+
+    #[test]
+    fn every_file_of_ours_is_built_in() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/dictionaries");
+        let files = std::fs::read_dir(folder).expect("it is in the repository");
+        let files = files.map(|file| file.expect("it can be read").file_name().into_string().expect("ASCII"));
+        let files: std::collections::BTreeSet<_> = files.collect();
+        let built_in = BUILT_IN.iter().map(|(name, _)| alloc::string::String::from(*name)).collect();
+        assert_eq!(files, built_in);
     }
 
     #[test]

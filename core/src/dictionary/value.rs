@@ -306,8 +306,8 @@ fn octets_from_text(octets: &[u8]) -> Option<Vec<u8>> {
     Some(octets.into())
 }
 
-/// `0x` and pairs of hexadecimal digits.
-pub(crate) fn hexadecimal(text: &str) -> Option<Vec<u8>> {
+/// The octets that are written as `0x` and pairs of hexadecimal digits; `None` if that is not what stands there.
+pub fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let digits = text.strip_prefix("0x")?;
     if digits.len() % 2 != 0 {
         return None;

@@ -13,7 +13,7 @@ mod print;
 pub use error::{TextError, TextFault};
 #[doc(hidden)]
 pub use law::text_law;
-pub use parse::parse;
+pub use parse::{Named, named, parse};
 pub use print::{PrintedAttributes, print};
 
 use super::hidden::hide;

@@ -20,6 +20,17 @@ pub fn parse<'d>(dictionary: &'d Dictionary, text: &str) -> Result<Vec<Assignmen
     Ok(assignments)
 }
 
+/// Which attribute is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named<'d> {
+    /// The numbers that lead to it.
+    pub oid: Oid,
+    /// The attribute; `None` of one that is named by number, whose value is sent as it is.
+    pub attribute: Option<&'d Attribute>,
+    /// Its tag.
+    pub tag: Option<u8>,
+}
+
 struct Parser<'d, 't> {
     dictionary: &'d Dictionary,
     text: &'t str,
@@ -69,7 +80,8 @@ impl<'d, 't> Parser<'d, 't> {
             return Err(TextError { offset, attribute: None, fault: TextFault::NoName });
         }
         let error = |offset, fault| TextError { offset, attribute: Some(name.into()), fault };
-        let (oid, attribute, tag) = self.named(name).map_err(|fault| error(offset, fault))?;
+        let Named { oid, attribute, tag } =
+            named(self.dictionary, name).map_err(|fault| error(offset, fault))?;
         self.place += octets;
         self.skip_blanks();
         let operator = ["=", ":=", "+="].into_iter().find(|operator| self.rest().starts_with(operator));
@@ -88,34 +100,6 @@ impl<'d, 't> Parser<'d, 't> {
             return Err(error(self.place, TextFault::NoSeparator));
         }
         Ok(Assignment { oid, attribute, tag, value, apart: operator == "+=", offset })
-    }
-
-    /// Which attribute this is, with its tag.
-    fn named(&self, name: &str) -> Result<(Oid, Option<&'d Attribute>, Option<u8>), TextFault> {
-        if let Some(numbers) = strip_prefix_in_any_case(name, "Attr-") {
-            let oid = numbers.parse().map_err(|_| TextFault::BadNumbers)?;
-            return Ok((oid, None, None));
-        }
-        let known = |name: &str| self.dictionary.attribute_in_any_case(name);
-        let (attribute, tag) = match (known(name), name.rsplit_once(':')) {
-            (Some(attribute), _) => (attribute, None),
-            (None, Some((before, tag))) if known(before).is_some() => {
-                let attribute = known(before).expect("it was there a moment ago");
-                if !attribute.tagged() {
-                    return Err(TextFault::NotTagged);
-                }
-                let digits = !tag.is_empty() && tag.bytes().all(|digit| digit.is_ascii_digit());
-                let tag = digits.then(|| tag.parse().ok()).flatten().filter(|tag| *tag <= TAG_MAX);
-                (attribute, Some(tag.ok_or(TextFault::BadTag)?))
-            }
-            (None, _) => {
-                return Err(TextFault::UnknownAttribute(self.dictionary.nearest(name).map(Into::into)));
-            }
-        };
-        if attribute.internal() {
-            return Err(TextFault::Internal);
-        }
-        Ok((attribute.oid(), Some(attribute), tag))
     }
 
     fn value(&mut self) -> Result<Value<'t>, (usize, TextFault)> {
@@ -185,6 +169,37 @@ fn escaped(text: &[u8], quote: u8) -> Option<(u8, usize)> {
         }
         _ => return None,
     })
+}
+
+/// What stands before the operator: an attribute's name, perhaps with a tag, or `Attr-` and its numbers.
+///
+/// # Errors
+/// The [`TextFault`] of the name alone.
+pub fn named<'d>(dictionary: &'d Dictionary, name: &str) -> Result<Named<'d>, TextFault> {
+    if let Some(numbers) = strip_prefix_in_any_case(name, "Attr-") {
+        let oid = numbers.parse().map_err(|_| TextFault::BadNumbers)?;
+        return Ok(Named { oid, attribute: None, tag: None });
+    }
+    let known = |name: &str| dictionary.attribute_in_any_case(name);
+    let (attribute, tag) = match (known(name), name.rsplit_once(':')) {
+        (Some(attribute), _) => (attribute, None),
+        (None, Some((before, tag))) if known(before).is_some() => {
+            let attribute = known(before).expect("it was there a moment ago");
+            if !attribute.tagged() {
+                return Err(TextFault::NotTagged);
+            }
+            let digits = !tag.is_empty() && tag.bytes().all(|digit| digit.is_ascii_digit());
+            let tag = digits.then(|| tag.parse().ok()).flatten().filter(|tag| *tag <= TAG_MAX);
+            (attribute, Some(tag.ok_or(TextFault::BadTag)?))
+        }
+        (None, _) => {
+            return Err(TextFault::UnknownAttribute(dictionary.nearest(name).map(Into::into)));
+        }
+    };
+    if attribute.internal() {
+        return Err(TextFault::Internal);
+    }
+    Ok(Named { oid: attribute.oid(), attribute: Some(attribute), tag })
 }
 
 fn octets_of(attribute: Option<&Attribute>, value: &Value<'_>) -> Result<Vec<u8>, TextFault> {
