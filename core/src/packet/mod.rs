@@ -25,6 +25,7 @@ pub mod tagged;
 pub mod tlv;
 mod types;
 pub mod vendor;
+mod verify_law;
 
 pub use attributes::{Attribute, Attributes, BadAttribute, number};
 pub use authenticator::{Requirements, Verified, VerifiedReply};
@@ -39,6 +40,8 @@ pub use oid::{BadOid, OID_DEPTH_MAX, Oid};
 pub use secret::{EmptySecret, Secret, SecretIndex, Secrets};
 pub use types::DataType;
 pub use vendor::VendorFormat;
+#[doc(hidden)]
+pub use verify_law::verify_law;
 
 /// Octets before the first attribute: code, identifier, length, authenticator (RFC 2865 §3).
 pub const HEADER_OCTETS: usize = 20;
