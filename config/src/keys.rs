@@ -33,6 +33,7 @@ pub const RUNTIME: Keys = Keys {
     built: &[
         "network_threads",
         "workers",
+        "dictionaries",
         "signal",
         "ring_slots",
         "requests_max",
@@ -40,7 +41,7 @@ pub const RUNTIME: Keys = Keys {
         "dedup_entries_max",
         "replies_octets_max",
     ],
-    later: &["dictionaries", "linger_max", "linger_cpu", "state_directory"],
+    later: &["linger_max", "linger_cpu", "state_directory"],
 };
 
 pub const PROTOCOL: Keys = Keys {

@@ -8,6 +8,7 @@
 //! nearest key, and quotes a value that does not fit, which may be a secret.
 #![forbid(unsafe_code)]
 
+mod dictionary_files;
 mod document;
 mod durations;
 mod error;
@@ -16,6 +17,7 @@ mod lower;
 mod reserved;
 mod section;
 
+pub use dictionary_files::FileSystem;
 pub use error::{ConfigErrors, Finding, Place, Warnings};
 pub use reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 pub use ulna_core::configuration::{Configuration, Cores};
@@ -24,8 +26,8 @@ use document::{Document, Report};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Makes a configuration of the text of a file. `file_name` is only for messages. The same text and cores give the
-/// same configuration.
+/// Makes a configuration of the text of a file. `file_name` is for messages, and the dictionaries that the text names
+/// are relative to its folder: no other file is read. The same text, cores and dictionaries give the same configuration.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
@@ -33,7 +35,7 @@ pub fn parse(text: &str, file_name: &str, cores: Cores) -> Result<(Configuration
     let document = Document::new(file_name, text);
     let mut report = Report::default();
     let lowered = match document.parse() {
-        Ok(root) => lower::lower(&root, text, cores, &mut report),
+        Ok(root) => lower::lower(&root, text, file_name, cores, &mut report),
         Err(errors) => return Err(errors),
     };
     let (errors, warnings) = report.finish(&document);

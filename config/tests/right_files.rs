@@ -291,7 +291,6 @@ fn no_name_of_the_contract_is_unknown() {
         refused,
         [
             "`include`",
-            "`dictionaries`",
             "`linger_max`",
             "`linger_cpu`",
             "`state_directory`",
@@ -435,4 +434,41 @@ fn a_machine_of_very_many_cores_gets_as_many_workers_as_there_is_room_for() {
         "it says so: {warnings}"
     );
     assert!(reserved_octets(&configuration.runtime, &configuration.protocol) <= RESERVED_OCTETS_MAX);
+}
+
+#[test]
+fn dictionaries_are_read_on_top_of_what_is_built_in() {
+    let folder = std::env::temp_dir().join(format!("ulna-dictionaries-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("sub")).expect("the folder for temporary files can be written");
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("it can be written");
+    write("own", "$INCLUDE sub/vendor\nVALUE Service-Type Own 4711\n");
+    write("sub/vendor", "VENDOR Own 32473\nBEGIN-VENDOR Own\nATTRIBUTE Own-Text 1 string\nEND-VENDOR Own\n");
+    write(
+        "ulna.toml",
+        "[runtime]\ndictionaries = [\"own\"]\n\
+         [[listen]]\nname = \"auth\"\ntransport = \"udp\"\naddress = [\"127.0.0.1:1812\"]\npackets = [\"access\"]\nserver = \"edge\"\n\
+         [[client]]\nname = \"all\"\nnetwork = [\"127.0.0.1/32\"]\nsecret = \"testing1234567890\"\nrequire_message_authenticator = true\n\
+         [[server]]\nname = \"edge\"\n[[server.new]]\naccept = true\n\
+         set_reply = { Service-Type = \"Own\", Own-Text = \"x\", \"Tunnel-Type:1\" = \"L2TP\", Tunnel-Private-Group-Id = \"7\", \
+         \"Attr-26.9.1\" = \"0x61\", \"Attr-241.1\" = [\"0x01\", \"0x02\"] }\n",
+    );
+    let (configuration, _) = ulna_config::load(&folder.join("ulna.toml"), Cores(2)).expect("it is right");
+    assert_eq!(
+        *configuration.servers[0].new[0].set_reply,
+        [
+            &[6, 6, 0, 0, 0x12, 0x67][..],
+            &[26, 9, 0, 0, 0x7e, 0xd9, 1, 3, b'x'],
+            &[64, 6, 1, 0, 0, 3],
+            &[81, 3, b'7'],
+            &[26, 9, 0, 0, 0, 9, 1, 3, b'a'],
+            &[241, 4, 1, 1, 241, 4, 1, 2],
+        ]
+        .concat()[..]
+    );
+    // The same with a wrong line in an included file.
+    write("sub/vendor", "VENDOR Own 32473\nFOO\n");
+    let errors = ulna_config::load(&folder.join("ulna.toml"), Cores(2)).err().expect("a dictionary is wrong");
+    let first = errors.iter().next().expect("there is one").message.clone();
+    assert!(first.contains("sub/vendor:2: expected ATTRIBUTE"), "{first}");
+    std::fs::remove_dir_all(&folder).expect("it is ours");
 }

@@ -238,7 +238,7 @@ fn a_reply_that_fits_no_packet_is_refused() {
         added(&format!(
             "[[user]]\nname = \"a\"\npassword = \"b\"\nreply = {{ Reply-Message = [{messages}] }}\n"
         )),
-        ["4:1: `reply` has 4080 octets of attributes, a packet has room for 4058"]
+        ["4:1: `reply` has more than 4058 octets of attributes, for which a packet has room"]
     );
 }
 
@@ -384,4 +384,23 @@ fn more_sockets_than_can_be_numbered() {
         "{errors:?}"
     );
     assert_eq!(added(&format!("{listener}[runtime]\nnetwork_threads = 64\nworkers = 64\n")), ["no error"]);
+}
+
+#[test]
+fn attributes_with_tags_and_by_number() {
+    let error = |reply: &str| -> Vec<String> {
+        added(&format!("[[user]]\nname = \"eve\"\npassword = \"x\"\nreply = {{ {reply} }}\n"))
+    };
+    assert_eq!(error("\"Session-Timeout:1\" = 5"), ["4:11: `Session-Timeout:1`: this attribute has no tag"]);
+    assert_eq!(error("\"Tunnel-Type:32\" = 5"), ["4:11: `Tunnel-Type:32`: expected a tag from 0 to 31"]);
+    assert_eq!(error("\"Attr-80\" = \"0x00\""), ["4:11: `Attr-80` cannot be set: it is ulna's own to write"]);
+    assert_eq!(
+        error("\"Attr-26.9.1\" = \"hunter2\""),
+        ["4:27: `Attr-26.9.1` expects a text of \"0x\" and pairs of hexadecimal digits"]
+    );
+    assert_eq!(error("\"Attr-26.9\" = \"0x00\""), ["4:25: no packet has an attribute 26.9"]);
+    assert_eq!(
+        error("session-timeout = 5"),
+        ["4:11: unknown attribute `session-timeout`; did you mean `Session-Timeout`?"]
+    );
 }

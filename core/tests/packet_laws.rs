@@ -7,7 +7,7 @@ use ulna_core::packet::hidden::{
 };
 use ulna_core::packet::{
     Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, PACKET_OCTETS_MAX, Requirements,
-    Secret, Secrets, frame_law, number,
+    Secret, Secrets, frame_law, number, verify_law,
 };
 
 const REQUESTS: [Code; 5] = [
@@ -110,6 +110,13 @@ proptest! {
     fn the_law_of_framing_holds_for_what_is_nearly_a_packet(data in nearly_packets()) {
         // checklist 1, 2, 3, 5
         frame_law(&data);
+    }
+
+    #[test]
+    fn the_law_of_verifying_holds_for_what_is_nearly_a_packet(code in 0..50u8, mut data in nearly_packets()) {
+        // checklist 11, 18, 66, 83
+        data[0] = code;
+        verify_law(&data);
     }
 
     #[test]

@@ -8,7 +8,13 @@
 pub type Law = fn(&[u8]);
 
 /// Each target's name and law.
-pub const TARGETS: &[(&str, Law)] = &[("frame", ulna_core::packet::frame_law)];
+pub const TARGETS: &[(&str, Law)] = &[
+    ("frame", ulna_core::packet::frame_law),
+    ("verify", ulna_core::packet::verify_law),
+    ("attributes", ulna_core::attributes::attributes_law),
+    ("text", ulna_core::attributes::text::text_law),
+    ("dictionary", ulna_core::dictionary::dictionary_law),
+];
 
 /// The law of this name.
 ///

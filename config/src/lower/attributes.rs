@@ -4,18 +4,21 @@ use crate::document::Report;
 use crate::section::{Section, found, integer, kind};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use ulna_core::attributes::WriteError;
+use ulna_core::attributes::text::{self, Assignment, Named, TextFault};
 use ulna_core::configuration::REPLY_OCTETS_MAX;
-use ulna_core::dictionary::{Attribute, Dictionary, Literal, append_attribute, encode_value};
+use ulna_core::dictionary::{Dictionary, Literal, encode_value, hexadecimal};
+use ulna_core::packet::number;
 
 /// What no configuration sets in a reply: it answers something in the request, or signs the packet.
-const OUR_OWN: &[&str] = &[
-    "User-Password",
-    "CHAP-Password",
-    "CHAP-Challenge",
-    "State",
-    "Proxy-State",
-    "EAP-Message",
-    "Message-Authenticator",
+const OUR_OWN: &[u8] = &[
+    number::USER_PASSWORD,
+    number::CHAP_PASSWORD,
+    number::CHAP_CHALLENGE,
+    number::STATE,
+    number::PROXY_STATE,
+    number::EAP_MESSAGE,
+    number::MESSAGE_AUTHENTICATOR,
 ];
 
 /// The attributes of a reply under `key`, in the order of the text; an array stands for several of one name.
@@ -26,42 +29,39 @@ pub fn reply(section: &Section<'_>, key: &str, dictionary: &Dictionary, report: 
         section.refuse(key, "a table such as { Session-Timeout = 3600 }", value, report);
         return octets.into();
     };
+    let mut assignments = Vec::new();
     for (name, value) in in_order(table) {
-        let Some(attribute) = dictionary.attribute(name.get_ref()) else {
-            let meant = dictionary.nearest(name.get_ref());
-            let meant = meant.map_or(String::new(), |name| format!("; did you mean `{name}`?"));
-            // It may be a misspelt password.
-            report.mask(value);
-            report
-                .error(name.span(), format!("unknown attribute `{}`{meant}", name.get_ref().escape_debug()));
-            continue;
-        };
-        if OUR_OWN.contains(&attribute.name()) {
-            report.mask(value);
-            report.error(
-                name.span(),
-                format!("`{}` cannot be set: it is ulna's own to write", attribute.name()),
-            );
-            continue;
-        }
-        match value.get_ref() {
-            DeValue::Array(values) if !values.is_empty() => {
-                values.iter().for_each(|value| append(&mut octets, attribute, value, report));
+        let Some(named) = named(name, value, dictionary, report) else { continue };
+        let mut add = |value: &Spanned<DeValue<'_>>| {
+            if let Some(octets) = octets_of(name.get_ref(), &named, value, report) {
+                let Named { oid, attribute, tag } = named;
+                let offset = value.span().start;
+                assignments.push(Assignment { oid, attribute, tag, value: octets, apart: false, offset });
             }
+        };
+        match value.get_ref() {
+            DeValue::Array(values) if !values.is_empty() => values.iter().for_each(add),
             DeValue::Array(_)
             | DeValue::String(_)
             | DeValue::Integer(_)
             | DeValue::Float(_)
             | DeValue::Boolean(_)
             | DeValue::Datetime(_)
-            | DeValue::Table(_) => append(&mut octets, attribute, value, report),
+            | DeValue::Table(_) => add(value),
         }
     }
-    if octets.len() > REPLY_OCTETS_MAX {
+    let room = match text::write(dictionary, &assignments, None, &mut octets) {
+        Ok(octets) => octets <= REPLY_OCTETS_MAX,
+        Err(error) if matches!(error.fault, TextFault::Write(WriteError::PacketFull { .. })) => false,
+        Err(error) => {
+            report.error(error.offset..error.offset + 1, error.fault.to_string());
+            true
+        }
+    };
+    if !room {
         let place = section.key_span(key).unwrap_or(value.span());
         let message = format!(
-            "`{key}` has {} octets of attributes, a packet has room for {REPLY_OCTETS_MAX}",
-            octets.len()
+            "`{key}` has more than {REPLY_OCTETS_MAX} octets of attributes, for which a packet has room"
         );
         report.error(place, message);
     }
@@ -77,7 +77,53 @@ fn in_order<'t, 'd>(
     entries
 }
 
-fn append(octets: &mut Vec<u8>, attribute: &Attribute, value: &Spanned<DeValue<'_>>, report: &mut Report) {
+/// Which attribute this is, if a configuration may set it.
+fn named<'d>(
+    name: &Spanned<std::borrow::Cow<'_, str>>,
+    value: &Spanned<DeValue<'_>>,
+    dictionary: &'d Dictionary,
+    report: &mut Report,
+) -> Option<Named<'d>> {
+    let shown = name.get_ref().escape_debug();
+    let mut refuse = |message: String| {
+        // It may be a misspelt password.
+        report.mask(value);
+        report.error(name.span(), message);
+        None
+    };
+    // Names in a configuration are exact: what is read here is compared elsewhere.
+    let exact = |named: &Named<'_>| {
+        named
+            .attribute
+            .is_none_or(|attribute| name.get_ref().split(':').next() == attribute.name().split(':').next())
+    };
+    let named = match text::named(dictionary, name.get_ref()) {
+        Ok(named) if exact(&named) => named,
+        Ok(named) => {
+            let meant = named.attribute.map_or("", |attribute| attribute.name());
+            return refuse(format!("unknown attribute `{shown}`; did you mean `{meant}`?"));
+        }
+        Err(TextFault::UnknownAttribute(meant)) => {
+            let meant = meant.map_or(String::new(), |name| format!("; did you mean `{name}`?"));
+            return refuse(format!("unknown attribute `{shown}`{meant}"));
+        }
+        Err(fault) => return refuse(format!("`{shown}`: {fault}")),
+    };
+    let our_own = OUR_OWN.iter().any(|number| *named.oid.parts() == [u32::from(*number)]);
+    if our_own {
+        return refuse(format!("`{shown}` cannot be set: it is ulna's own to write"));
+    }
+    Some(named)
+}
+
+/// The octets of a value, plain; `None` if they have been reported as wrong.
+fn octets_of(
+    name: &str,
+    named: &Named<'_>,
+    value: &Spanned<DeValue<'_>>,
+    report: &mut Report,
+) -> Option<Vec<u8>> {
+    let name = name.escape_debug();
     let literal = match value.get_ref() {
         DeValue::String(text) => Some(Literal::Text(text)),
         number @ DeValue::Integer(_) => integer(number).map(Literal::Integer),
@@ -90,18 +136,36 @@ fn append(octets: &mut Vec<u8>, attribute: &Attribute, value: &Spanned<DeValue<'
     let Some(literal) = literal else {
         let found = kind(value.get_ref());
         report.mask(value);
-        report.error(
-            value.span(),
-            format!("`{}` expects a text or a whole number, found {found}", attribute.name()),
-        );
-        return;
+        report.error(value.span(), format!("`{name}` expects a text or a whole number, found {found}"));
+        return None;
     };
-    match encode_value(attribute, literal) {
-        Ok(encoded) => append_attribute(octets, attribute.number(), &encoded),
-        Err(error) if attribute.encrypted() => {
+    let Some(attribute) = named.attribute else {
+        let octets = match literal {
+            Literal::Text(text) => hexadecimal(text).filter(|octets| !octets.is_empty()),
+            Literal::Integer(_) | Literal::Word(_) | Literal::Quoted(_) => None,
+        };
+        if octets.is_none() {
+            // Whether it is a secret is not known of an attribute that is named by number.
             report.mask(value);
-            report.error(value.span(), error.to_string());
+            report.error(
+                value.span(),
+                format!("`{name}` expects a text of \"0x\" and pairs of hexadecimal digits"),
+            );
         }
-        Err(error) => report.error(value.span(), format!("{error}, found {}", found(value.get_ref()))),
+        return octets;
+    };
+    if attribute.encrypted() {
+        // Its octets depend on the request; a configuration holds those that do not.
+        report.mask(value);
+        let message = format!("`{name}` expects no value: encrypted attributes are not built yet");
+        report.error(value.span(), message);
+        return None;
+    }
+    match encode_value(attribute, literal) {
+        Ok(octets) => Some(octets),
+        Err(error) => {
+            report.error(value.span(), format!("{error}, found {}", found(value.get_ref())));
+            None
+        }
     }
 }

@@ -23,18 +23,19 @@ use ulna_core::dictionary::Dictionary;
 pub fn lower(
     root: &Spanned<DeTable<'_>>,
     text: &str,
+    file_name: &str,
     cores: Cores,
     report: &mut Report,
 ) -> Option<Configuration> {
     report.mask_secrets(root.get_ref());
     // Where nothing better is known, the beginning of the file.
     let file = Section::open(&keys::ROOT, root.get_ref(), 0..0, report);
-    let dictionary = Dictionary::built_in();
+    let mut dictionary = Dictionary::built_in();
     // The tables' hashes are keyed from the text: whoever does not know its secrets does not know the key, and the
     // same text makes the same configuration.
     let seed = Seed::new([0; 32]).fork(text);
 
-    let mut runtime = runtime::runtime(&file, cores, report);
+    let mut runtime = runtime::runtime(&file, file_name, cores, &mut dictionary, report);
     let protocol = runtime::protocol(&file, report);
     runtime::keep_within_reserve(&file, &mut runtime, &protocol, report);
     let (servers, server_names) = server::servers(&file, &dictionary, report);

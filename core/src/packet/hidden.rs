@@ -1,5 +1,5 @@
 //! Attributes that hide their value under the secret. RFC 2865 §5.2 (User-Password), RFC 2868 §3.5 (Tunnel-Password)
-//! and RFC 2548 §2.4.2 (MS-MPPE keys), whose value begins with a salt.
+//! and RFC 2548 §2.4.2 (MS-MPPE keys), whose value begins with a salt; Ascend's own way.
 //!
 //! Hiding is per hop: a proxy reveals with one secret and authenticator and hides with others (RFC 2865 §2.3). It does so
 //! block by block ([`rehide_user_password`], [`rehide_salted`]), so that length and padding stay what they were.
@@ -13,6 +13,8 @@ pub const USER_PASSWORD_OCTETS_MAX: usize = 128;
 pub const SALT_OCTETS: usize = 2;
 /// The longest plain value that can be hidden with a salt: beside it stand tag, salt, and its length within the blocks.
 pub const SALTED_PLAIN_OCTETS_MAX: usize = SALTED_BLOCKS_MAX * BLOCK_OCTETS - 1;
+/// A secret hidden as Ascend does has one block, padded with NULs.
+pub const ASCEND_SECRET_OCTETS: usize = BLOCK_OCTETS;
 /// Values are hidden in blocks of one MD5 each.
 const BLOCK_OCTETS: usize = 16;
 /// As many as fit into an attribute beside salt and tag.
@@ -146,6 +148,16 @@ pub fn rehide_salted<'o>(
     reveal(string, from.secret, from.secret.md5_at_start([from.request_authenticator, salt]), blocks);
     hide(blocks, to.secret, to.secret.md5_at_start([to.request_authenticator, salt]));
     Ok(salted)
+}
+
+/// Hides or reveals the one block of Ascend-Send-Secret and its like: XOR with MD5 of the Request Authenticator and the
+/// secret, which is its own inverse. No RFC says it; Ascend's and FreeRADIUS's servers do.
+pub fn ascend_secret(
+    block: &[u8; ASCEND_SECRET_OCTETS],
+    secret: &Secret,
+    request_authenticator: &[u8; AUTHENTICATOR_OCTETS],
+) -> [u8; ASCEND_SECRET_OCTETS] {
+    xor(block, &secret.md5_at_end([request_authenticator]))
 }
 
 /// As much of `out` as this value of User-Password has octets, if it can be one.

@@ -2,10 +2,12 @@
 //!
 //! A datagram becomes [`Framed`] when its lengths hold (no secret needed), and [`Verified`] when its authenticators do.
 //! Both borrow the datagram; neither allocates. The way out is [`Encoder`], which writes into the caller's buffer.
-//! Knows no client, no policy and no dictionary: values are octets here.
+//! Knows no client, no policy and no dictionary: values are octets here, and what could stand in them is a rule apart
+//! (`types`, `tagged`, `tlv`, `vendor`, `extended`), applied where a dictionary says so: the room `attributes`.
 //!
 //! RFC 2865 §3 and §5 (packet and attributes), RFC 2866 §3 (accounting), RFC 2869 §5.14 and RFC 3579 §3.2
-//! (Message-Authenticator), RFC 5176 §2.3 and §3.4 (CoA and Disconnect), RFC 5997 §3 (Status-Server).
+//! (Message-Authenticator), RFC 5176 §2.3 and §3.4 (CoA and Disconnect), RFC 5997 §3 (Status-Server),
+//! RFC 2868 §3 (tags), RFC 6929 §2 (extended attributes), RFC 8044 §3 (data types).
 
 mod attributes;
 mod authenticator;
@@ -13,10 +15,17 @@ pub mod chap;
 mod code;
 mod encode;
 mod error;
+pub mod extended;
 mod frame;
 pub mod hidden;
 mod layout;
+mod oid;
 mod secret;
+pub mod tagged;
+pub mod tlv;
+mod types;
+pub mod vendor;
+mod verify_law;
 
 pub use attributes::{Attribute, Attributes, BadAttribute, number};
 pub use authenticator::{Requirements, Verified, VerifiedReply};
@@ -27,7 +36,12 @@ pub use frame::Framed;
 #[doc(hidden)]
 pub use frame::frame_law;
 pub use layout::{Landmark, Layout};
+pub use oid::{BadOid, OID_DEPTH_MAX, Oid};
 pub use secret::{EmptySecret, Secret, SecretIndex, Secrets};
+pub use types::DataType;
+pub use vendor::VendorFormat;
+#[doc(hidden)]
+pub use verify_law::verify_law;
 
 /// Octets before the first attribute: code, identifier, length, authenticator (RFC 2865 §3).
 pub const HEADER_OCTETS: usize = 20;
