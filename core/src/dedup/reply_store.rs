@@ -2,7 +2,8 @@
 //!
 //! Chunks of seven classes, 64 to 4 096 octets, in pages of 64 KiB. Memory is taken a page at a time up to a bound and
 //! never given back to the system; once as much is there as is needed at once, nothing is allocated. A page whose chunks
-//! are all free serves any class again, so that no class starves another for longer than replies are kept.
+//! are all free serves any class again. Where short replies come without end and the bound is too small for them, none may
+//! ever fall free, and long ones find no room: the bound is to be generous.
 
 use alloc::boxed::Box;
 use alloc::vec;
