@@ -328,13 +328,11 @@ impl Dictionary {
                 self.by_name.insert(name.into(), place);
             }
             if former != oid && self.by_oid.get(&former) == Some(&place) {
-                self.by_oid.remove(&former);
                 // Another name of the former number steps in.
-                if let Some(other) = self.attributes.iter().position(|attribute| attribute.oid == former) {
-                    self.by_oid.insert(former, other);
-                }
+                let other = self.attributes.iter().position(|attribute| attribute.oid == former);
+                self.lead(former, other);
             }
-            self.by_oid.insert(oid, place);
+            self.lead(oid, Some(place));
             return Ok(());
         }
         let place = self.attributes.len();
@@ -350,7 +348,7 @@ impl Dictionary {
             layer,
         });
         // Of several names of one attribute the last is printed: FreeRADIUS's dictionaries begin with names of old.
-        self.by_oid.insert(oid, place);
+        self.lead(oid, Some(place));
         Ok(())
     }
 
@@ -365,7 +363,7 @@ impl Dictionary {
         self.define(name, meant.oid, meant.data_type, meant.flags)?;
         let place = self.by_name[name];
         // An alias is read, and what it stands for is printed.
-        self.by_oid.insert(meant.oid, printed);
+        self.lead(meant.oid, Some(printed));
         let alias = &mut self.attributes[place];
         alias.values = meant.values;
         alias.value_names = meant.value_names;

@@ -33,6 +33,8 @@ pub struct Dictionary {
     by_folded_name: BTreeMap<Box<str>, usize>,
     /// Of several attributes with the same numbers the last defined: it is the one that is printed.
     by_oid: BTreeMap<Oid, usize>,
+    /// Of those the standard ones once more, by number: every attribute of a packet asks. Empty, or 256 of them.
+    standard: Vec<Option<usize>>,
     /// By number, as a packet's attributes ask.
     vendors: BTreeMap<u32, Vendor>,
     vendor_numbers: BTreeMap<Box<str>, u32>,
@@ -125,7 +127,23 @@ impl Dictionary {
 
     /// The attribute to which these numbers lead.
     pub fn at(&self, oid: &Oid) -> Option<&Attribute> {
-        self.by_oid.get(oid).map(|place| &self.attributes[*place])
+        let place = match *oid.parts() {
+            [number] if number < 256 => self.standard.get(number as usize).copied().flatten(),
+            _ => self.by_oid.get(oid).copied(),
+        };
+        place.map(|place| &self.attributes[place])
+    }
+
+    /// Makes these numbers lead there, or nowhere.
+    fn lead(&mut self, oid: Oid, place: Option<usize>) {
+        match place {
+            Some(place) => self.by_oid.insert(oid, place),
+            None => self.by_oid.remove(&oid),
+        };
+        if let [number @ 0..256] = *oid.parts() {
+            self.standard.resize(256, None);
+            self.standard[number as usize] = place;
+        }
     }
 
     /// The vendor of this number.
