@@ -1,5 +1,6 @@
 //! The models around the server: whoever speaks to it, sans-IO like itself.
 
 pub mod exchange;
+pub mod identifiers;
 pub mod nas;
 pub mod retransmission;

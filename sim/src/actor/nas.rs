@@ -3,12 +3,12 @@
 //! Judges nothing but replies to its own requests; what a reply must be is checked where the server sends it.
 
 use super::exchange::{Errand, Exchange, MALFORMED_KINDS, Standstill, Wish, malformed};
+use super::identifiers::Identifiers;
 use super::retransmission::{Next, Retransmission};
 use crate::draw::{Class, Draws};
 use crate::fault::{FaultClass, Injector};
 use crate::oracle::codec::{Packet, code};
 use crate::plan::{NasPlan, Plan, Standing};
-use std::collections::BTreeMap;
 use ulna_core::ListenerId;
 
 /// A timer of a NAS.
@@ -77,9 +77,7 @@ pub struct Nas {
     place: usize,
     exchanges: Vec<Exchange>,
     wishes: Vec<Wish>,
-    /// Which exchange waits under (port, listener, Identifier).
-    waiting: BTreeMap<(usize, ListenerId, u8), usize>,
-    next_identifier: BTreeMap<(usize, ListenerId), u16>,
+    identifiers: Identifiers,
     started: u32,
     healed: u32,
     bursts: u64,
@@ -97,8 +95,7 @@ impl Nas {
             place,
             exchanges: Vec::new(),
             wishes: Vec::new(),
-            waiting: BTreeMap::new(),
-            next_identifier: BTreeMap::new(),
+            identifiers: Identifiers::default(),
             started: 0,
             healed: 0,
             bursts: 0,
@@ -150,7 +147,7 @@ impl Nas {
     ) {
         // RFC 2865 §3: a reply that does not verify is silently discarded; so is one that nothing waits for.
         let Ok(packet) = Packet::read(octets) else { return };
-        let Some(&number) = self.waiting.get(&(port, listener, packet.identifier())) else { return };
+        let Some(number) = self.identifiers.waiting((port, listener), packet.identifier()) else { return };
         let exchange = &mut self.exchanges[number];
         let secret = around.plan.topology.nases[self.place].secret.as_bytes();
         let authenticator = exchange.authenticator();
@@ -164,7 +161,7 @@ impl Nas {
             && packet.signature_holds(&authenticator, secret) != Some(false)
         {
             exchange.standstill = Standstill::Answered;
-            self.waiting.remove(&(port, listener, packet.identifier()));
+            self.identifiers.give_back((port, listener), packet.identifier());
             around.out.notes.push(Note::Answered(number, packet.code()));
         }
     }
@@ -206,10 +203,9 @@ impl Nas {
     }
 
     fn reboot(&mut self, around: &mut Surroundings<'_>) {
-        for number in std::mem::take(&mut self.waiting).into_values() {
+        for number in self.identifiers.forget() {
             self.end(number, Standstill::Rebooted, around);
         }
-        self.next_identifier.clear();
         around.out.notes.push(Note::Rebooted);
     }
 
@@ -253,32 +249,21 @@ impl Nas {
         ordinal: u64,
         around: &mut Surroundings<'_>,
     ) -> Option<u8> {
-        let identifiers = self.plan(around.plan).identifiers;
-        let in_use: Vec<u8> = self
-            .waiting
-            .range((port, listener, 0)..=(port, listener, 255))
-            .map(|(&(_, _, identifier), _)| identifier)
-            .collect();
+        let flow = (port, listener);
+        let in_use = self.identifiers.in_use(flow);
         let reuse = |draw: crate::draw::Draw| [draw.bits(), 0];
         if !in_use.is_empty()
             && let Some([which, _]) =
                 around.faults.strike(FaultClass::IdentifierReuse, self.entity(), ordinal, around.now, reuse)
         {
             let identifier = in_use[(which % in_use.len() as u64) as usize];
-            if let Some(number) = self.waiting.remove(&(port, listener, identifier)) {
+            if let Some(number) = self.identifiers.give_back(flow, identifier) {
                 self.end(number, Standstill::Superseded, around);
             }
             return Some(identifier);
         }
-        let next = self.next_identifier.entry((port, listener)).or_default();
-        for _ in 0..identifiers {
-            let identifier = *next as u8;
-            *next = (*next + 1) % identifiers;
-            if !in_use.contains(&identifier) {
-                return Some(identifier);
-            }
-        }
-        None
+        let count = self.plan(around.plan).identifiers;
+        self.identifiers.next_free(flow, count, &in_use)
     }
 
     fn fresh_authenticator(&mut self, draws: Draws) -> [u8; 16] {
@@ -302,7 +287,7 @@ impl Nas {
         let number = self.exchanges.len();
         let begun = around.now;
         let owed = must_be_answered && owes_answer(around.plan, self.place, &wish, listener, &octets);
-        self.waiting.insert((port, listener, octets[1]), number);
+        self.identifiers.take((port, listener), octets[1], number);
         self.wishes.push(wish);
         self.exchanges.push(Exchange {
             port,
@@ -370,7 +355,7 @@ impl Nas {
 
     fn forget(&mut self, number: usize) {
         let exchange = &self.exchanges[number];
-        self.waiting.remove(&(exchange.port, exchange.listener, exchange.identifier()));
+        self.identifiers.give_back((exchange.port, exchange.listener), exchange.identifier());
     }
 
     fn end(&mut self, number: usize, standstill: Standstill, around: &mut Surroundings<'_>) {
