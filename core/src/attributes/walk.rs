@@ -390,22 +390,10 @@ fn typed<'a>(attribute: &Attribute, value: &'a [u8]) -> Option<(Option<u8>, &'a 
     let holds = match attribute.encryption() {
         // RFC 2868 §3.1: three octets behind the tag.
         Encryption::None if tag.is_some() && data_type == DataType::Integer => value.len() == 3,
-        Encryption::None => data_type.holds(value) && !is_container(data_type),
+        Encryption::None => data_type.holds(value) && !data_type.is_container(),
         Encryption::UserPassword => value.len().is_multiple_of(16) && (16..=128).contains(&value.len()),
         Encryption::TunnelPassword => value.len() > 2 && (value.len() - 2).is_multiple_of(16),
         Encryption::AscendSecret => value.len() == 16,
     };
     holds.then_some((tag, value))
-}
-
-/// A container that gets here does not hold what it should.
-fn is_container(data_type: DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Tlv
-            | DataType::VendorSpecific
-            | DataType::Extended
-            | DataType::LongExtended
-            | DataType::ExtendedVendorSpecific
-    )
 }

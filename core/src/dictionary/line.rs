@@ -230,7 +230,7 @@ impl Dictionary {
             return Err(Fault::MisplacedFlag("concat".into()));
         }
         // Only the whole of an attribute can begin with a tag or be hidden.
-        if is_container(data_type) && (!plain || flags.concatenated) {
+        if data_type.is_container() && (!plain || flags.concatenated) {
             return Err(Fault::MisplacedFlag(text.into()));
         }
         Ok((flags, vendor))
@@ -257,7 +257,7 @@ impl Dictionary {
         match (expected, data_type) {
             (Some(expected), found) if expected == found => return Ok(()),
             // Ascend's old attributes stand at 241 to 246: whoever loads them loses extended attributes by name only.
-            (Some(DataType::Extended | DataType::LongExtended), found) if !is_container(found) => {
+            (Some(DataType::Extended | DataType::LongExtended), found) if !found.is_container() => {
                 return Ok(());
             }
             (Some(_), _)
@@ -433,18 +433,6 @@ fn path(within: Option<Oid>, numbers: &str) -> Result<Oid, Fault> {
 
 fn parent(oid: &Oid) -> Oid {
     oid.parent().expect("it stands within another")
-}
-
-/// Whether what has this type holds attributes and no value.
-fn is_container(data_type: DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Tlv
-            | DataType::VendorSpecific
-            | DataType::Extended
-            | DataType::LongExtended
-            | DataType::ExtendedVendorSpecific
-    )
 }
 
 /// Names stand in other people's texts and logs: nothing in them may end a name or begin a value.

@@ -260,29 +260,9 @@ fn signed(attribute: &Attribute, literal: Literal<'_>) -> Result<Vec<u8>, Expect
 
 /// As many octets as its type has, or one fewer behind a tag.
 fn big_endian(attribute: &Attribute, number: u64) -> Vec<u8> {
-    let octets = match attribute.data_type {
-        DataType::Byte => 1,
-        DataType::Short => 2,
-        DataType::Integer64 => 8,
-        DataType::Integer
-        | DataType::Signed
-        | DataType::Text
-        | DataType::Octets { .. }
-        | DataType::Date
-        | DataType::Ipv4Address
-        | DataType::Ipv6Address
-        | DataType::Ipv4Prefix
-        | DataType::Ipv6Prefix
-        | DataType::EitherAddress
-        | DataType::InterfaceId
-        | DataType::Ether
-        | DataType::AscendFilter
-        | DataType::Tlv
-        | DataType::VendorSpecific
-        | DataType::Extended
-        | DataType::LongExtended
-        | DataType::ExtendedVendorSpecific => 4,
-    } - usize::from(attribute.tagged());
+    // What is no integer, a date or an address, is written in 32 bits.
+    let greatest = attribute.data_type.integer_max().unwrap_or(u64::from(u32::MAX));
+    let octets = greatest.count_ones() as usize / 8 - usize::from(attribute.tagged());
     number.to_be_bytes()[8 - octets..].into()
 }
 

@@ -111,6 +111,18 @@ impl DataType {
         }
     }
 
+    /// Whether what has this type holds attributes and no value.
+    pub const fn is_container(self) -> bool {
+        matches!(
+            self,
+            DataType::Tlv
+                | DataType::VendorSpecific
+                | DataType::Extended
+                | DataType::LongExtended
+                | DataType::ExtendedVendorSpecific
+        )
+    }
+
     /// The type of this name, as FreeRADIUS 3 dictionaries or RFC 8044 §3 write it; letter case does not count.
     pub fn named(name: &str) -> Option<DataType> {
         let named =
