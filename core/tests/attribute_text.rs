@@ -109,7 +109,7 @@ fn what_is_invalid_or_unknown_is_printed_by_number() {
 fn a_prefix_with_bits_beyond_its_length_is_an_invalid_attribute() {
     // checklist 17. RFC 3162 §2.3: such bits must be zero, so the value has not the format of its type, which makes it
     // an invalid attribute (RFC 6929 §2.8): not read as the prefix that it would be without them, nor as a longer one,
-    // and yet passed on octet for octet. RFC 8044 §3.10 and §3.11 keep the rule for both kinds of prefix.
+    // and yet passed on octet for octet.
     let dictionary = dictionary();
     let prefix = |length: u8, octets: &[u8]| [&[97, octets.len() as u8 + 4, 0, length], octets].concat();
     let db8 = [0x20, 0x01, 0x0d, 0xb8];
