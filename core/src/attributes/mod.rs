@@ -12,6 +12,6 @@ mod write;
 
 pub use hidden::{Plain, hide};
 #[doc(hidden)]
-pub use law::attributes_law;
+pub use law::{attributes_law, every_kind};
 pub use walk::{Item, Scratch, Shape, Walk};
 pub use write::{Entry, WriteError, Writer};
