@@ -13,12 +13,15 @@ mod document;
 mod durations;
 mod error;
 mod keys;
+mod law;
 mod lower;
 mod reserved;
 mod section;
 
 pub use dictionary_files::FileSystem;
 pub use error::{ConfigErrors, Finding, Place, Warnings};
+#[doc(hidden)]
+pub use law::config_law;
 pub use reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 pub use ulna_core::configuration::{Configuration, Cores};
 

@@ -18,6 +18,7 @@ pub const TARGETS: &[(&str, Law)] = &[
     ("attributes", |data| ulna_core::attributes::attributes_law(&EVERY_KIND, data)),
     ("text", |data| ulna_core::attributes::text::text_law(&EVERY_KIND, data)),
     ("dictionary", ulna_core::dictionary::dictionary_law),
+    ("config", ulna_config::config_law),
 ];
 
 /// Made once: it takes a thousand times as long as a law.
