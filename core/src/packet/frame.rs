@@ -193,7 +193,7 @@ fn fault(datagram: &[u8]) -> Option<Discard> {
         return Some(Discard::TooShort);
     }
     let length = usize::from(datagram[2]) * 256 + usize::from(datagram[3]);
-    if length < 20 || length > 4096 {
+    if !(20..=4096).contains(&length) {
         return Some(Discard::BadLength);
     }
     if datagram.len() < length {
