@@ -1,6 +1,8 @@
 //! The binary as an operator runs it: a configuration in a file, a process, its output, its signals.
 #![allow(dead_code, reason = "each file uses its own part of this")]
 
+pub mod radiusd;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, UdpSocket};
