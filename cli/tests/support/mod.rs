@@ -251,6 +251,16 @@ impl Ulna {
         report.lines().filter_map(row).collect()
     }
 
+    /// Resident memory, now and at most so far, in KiB.
+    pub fn memory_kibibytes(&self) -> [u64; 2] {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        ["VmRSS:", "VmHWM:"].map(|name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells it");
+            line.trim_end_matches("kB").trim().parse().expect("a number")
+        })
+    }
+
     /// Asks for the counters until they are as they should be: a worker tells of its replies lazily.
     pub fn wait_for_counters(&self, what: &str, holds: impl Fn(&BTreeMap<String, u64>) -> bool) {
         let until = Instant::now() + PATIENCE;

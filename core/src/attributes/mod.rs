@@ -14,7 +14,7 @@ mod write;
 
 pub use hidden::{Plain, Sealing, hide};
 #[doc(hidden)]
-pub use law::attributes_law;
+pub use law::{attributes_law, every_kind};
 pub use preset::{Held, NOTHING, Piece, Pieces, Preset, write_hidden};
 pub use walk::{Item, Scratch, Shape, Walk};
 pub use write::{Entry, WriteError, Writer};
