@@ -374,7 +374,7 @@ proptest! {
                 continue;
             }
             let salt = [0x80, place as u8];
-            let wire = ulna_core::attributes::hide(attribute, value, salt, hop, &mut hidden).expect("it fits");
+            let wire = ulna_core::attributes::hide(attribute.encryption(), value, salt, hop, &mut hidden).expect("it fits");
             match writer.push(&Entry { oid: *oid, tag: *tag, value: wire, joined: 0 }) {
                 Ok(()) => written.push((*oid, *tag, value.clone())),
                 Err(error) => prop_assert!(matches!(error, WriteError::PacketFull { .. }), "{}", error),

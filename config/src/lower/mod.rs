@@ -12,6 +12,7 @@ use crate::keys;
 use crate::section::Section;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeTable;
 use ulna_core::Seed;
@@ -52,6 +53,7 @@ pub fn lower(
         clients: clients.build(&seed),
         users: users?,
         servers,
+        dictionary: Arc::new(dictionary),
         log,
     })
 }

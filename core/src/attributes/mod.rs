@@ -6,12 +6,14 @@
 
 mod hidden;
 mod law;
+mod preset;
 pub mod text;
 mod walk;
 mod write;
 
-pub use hidden::{Plain, hide};
+pub use hidden::{Plain, Sealing, hide};
 #[doc(hidden)]
 pub use law::attributes_law;
+pub use preset::{Held, NOTHING, Piece, Pieces, Preset, write_hidden};
 pub use walk::{Item, Scratch, Shape, Walk};
 pub use write::{Entry, WriteError, Writer};
