@@ -7,6 +7,7 @@
 mod hidden;
 mod law;
 mod preset;
+mod retain;
 pub mod text;
 mod walk;
 mod write;
@@ -15,5 +16,6 @@ pub use hidden::{Plain, Sealing, hide};
 #[doc(hidden)]
 pub use law::attributes_law;
 pub use preset::{Held, NOTHING, Piece, Pieces, Preset, write_hidden};
+pub use retain::retain;
 pub use walk::{Item, Scratch, Shape, Walk};
 pub use write::{Entry, WriteError, Writer};

@@ -159,7 +159,9 @@ mod tests {
         let mut inside = [0; 16];
         inside[..4].copy_from_slice(&[0x20, 1, 0xd, 0xb8]);
         assert!(within.matches(&[192, 0, 2, 255]) && within.matches(&inside));
-        assert!(!within.matches(&[192, 0, 3, 0]) && !within.matches(&[0; 16]) && !within.matches(&[192, 0, 2]));
+        assert!(
+            !within.matches(&[192, 0, 3, 0]) && !within.matches(&[0; 16]) && !within.matches(&[192, 0, 2])
+        );
     }
 
     #[test]

@@ -174,9 +174,15 @@ mod tests {
     #[test]
     fn days_and_hours_are_lists_and_either_may_be_left_out() {
         let both = hours("Sa-Mo,We 06:00-07:00,20:00-24:00");
-        for (day, hour, within) in
-            [(0, 6, true), (0, 7, false), (1, 6, false), (2, 23, true), (3, 0, false), (5, 20, true), (6, 6, true)]
-        {
+        for (day, hour, within) in [
+            (0, 6, true),
+            (0, 7, false),
+            (1, 6, false),
+            (2, 23, true),
+            (3, 0, false),
+            (5, 20, true),
+            (6, 6, true),
+        ] {
             assert_eq!(both.contain(at(day, hour, 30)), within, "{day} {hour}");
         }
         assert!(hours("Tu").contain(at(1, 23, 59)) && !hours("Tu").contain(at(2, 0, 0)));
@@ -197,9 +203,28 @@ mod tests {
     #[test]
     fn what_names_no_hours_is_refused() {
         for text in [
-            "", " ", "Mo-", "mo", "Mon", "Mo-Xx", "Mo,", "08:00", "8:00-9:00", "08:00-18:60", "24:00-25:00",
-            "24:00-06:00", "08:00-08:00", "Mo 08:00-18:00 CET", "Mo  08:00-18:00", "Mo 08:00-18:00 +15:00", "Z",
-            "Mo 08:00-18:00 Z Z", "08:00-18:00 Mo", "+8:00-09:00", "Mo +01:00 Tu", "-08:00-18:00",
+            "",
+            " ",
+            "Mo-",
+            "mo",
+            "Mon",
+            "Mo-Xx",
+            "Mo,",
+            "08:00",
+            "8:00-9:00",
+            "08:00-18:60",
+            "24:00-25:00",
+            "24:00-06:00",
+            "08:00-08:00",
+            "Mo 08:00-18:00 CET",
+            "Mo  08:00-18:00",
+            "Mo 08:00-18:00 +15:00",
+            "Z",
+            "Mo 08:00-18:00 Z Z",
+            "08:00-18:00 Mo",
+            "+8:00-09:00",
+            "Mo +01:00 Tu",
+            "-08:00-18:00",
         ] {
             assert_eq!(text.parse::<Hours>(), Err(BadHours), "{text}");
         }

@@ -237,12 +237,17 @@ mod tests {
         assert!(matches!(Pattern::regex(r"(?u)\bx", Case::Exact), Err(PatternError::Syntax { .. })));
         assert!(matches!(Pattern::regex(r"\p{Greek}", Case::Exact), Err(PatternError::Syntax { .. })));
         let error = Pattern::glob("ab\\", Case::Exact).unwrap_err();
-        assert_eq!(error, PatternError::Syntax { character: Some(3), why: "`\\` with nothing behind it".into() });
+        assert_eq!(
+            error,
+            PatternError::Syntax { character: Some(3), why: "`\\` with nothing behind it".into() }
+        );
     }
 
     #[test]
     fn what_would_take_too_much_is_refused() {
-        for expression in ["a.{30}$", "[ab]*a[ab]{40}", "(a{1000}){1000}", &"a".repeat(EXPRESSION_OCTETS_MAX + 1)] {
+        for expression in
+            ["a.{30}$", "[ab]*a[ab]{40}", "(a{1000}){1000}", &"a".repeat(EXPRESSION_OCTETS_MAX + 1)]
+        {
             assert_eq!(Pattern::regex(expression, Case::Exact), Err(PatternError::TooLarge));
         }
         assert_eq!(Pattern::glob("*a??????????????????????", Case::Exact), Err(PatternError::TooLarge));

@@ -17,6 +17,9 @@ pub struct Session {
     octets: Vec<u8>,
 }
 
+/// A session of which nothing is remembered.
+pub static EMPTY_SESSION: Session = Session { octets: Vec::new() };
+
 /// The session has no room for a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionFull;
