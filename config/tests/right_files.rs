@@ -306,13 +306,9 @@ fn no_name_of_the_contract_is_unknown() {
             "`pool`",
             "`realm`",
             "`ongoing`",
-            "`when`",
             "`proxy`",
-            "`set_request`",
-            "`set_session`",
             "`ongoing`",
-            "`reply`",
-            "`accounting`",
+            "`store`",
             "`coa`",
             "`accounting`",
             "`limits`",
@@ -411,12 +407,16 @@ proptest! {
 }
 
 #[test]
-fn the_file_in_the_documentation_is_taken_whole() {
-    let page = include_str!("../../docs/configuration.md");
-    let text =
-        page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("the page has a file");
-    if let Err(errors) = parse(text, "docs/configuration.md", Cores(2)) {
-        panic!("{errors}");
+fn the_files_in_the_documentation_are_taken_whole() {
+    let pages = [
+        ("docs/configuration.md", include_str!("../../docs/configuration.md")),
+        ("docs/rules.md", include_str!("../../docs/rules.md")),
+    ];
+    for (name, page) in pages {
+        let text = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next());
+        if let Err(errors) = parse(text.expect("the page has a file"), name, Cores(2)) {
+            panic!("{errors}");
+        }
     }
 }
 

@@ -293,9 +293,9 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::mpsc::{Sender, sync_channel};
     use ulna_config::Cores;
+    use ulna_core::ServerId;
     use ulna_core::client::ClientId;
     use ulna_core::event::ShortName;
-    use ulna_core::ServerId;
     use ulna_core::path::ListenerId;
 
     /// A log file that passes each write on, and takes it only when the other side does.
@@ -373,7 +373,10 @@ mod tests {
         lines.flush();
         let text = String::from_utf8(kept.0.lock().expect("nobody panics").clone()).expect("it is text");
         let told: Vec<_> = text.lines().filter_map(|line| line.split_once(" identifier=7 ")).collect();
-        assert_eq!(told.iter().map(|(_, rule)| *rule).collect::<Vec<_>>(), ["rule=default/2", "rule=default/none"]);
+        assert_eq!(
+            told.iter().map(|(_, rule)| *rule).collect::<Vec<_>>(),
+            ["rule=default/2", "rule=default/none"]
+        );
     }
 
     #[test]

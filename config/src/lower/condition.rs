@@ -20,7 +20,7 @@ type Value<'d> = Spanned<DeValue<'d>>;
 type Name<'d> = Spanned<Cow<'d, str>>;
 
 /// What the patterns of all rules may take together.
-const PATTERNS_OCTETS_MAX: usize = 64 << 20;
+const PATTERNS_OCTETS_MAX: usize = 16 << 20;
 
 /// Names in lower case, which are ours; `session.` has any name behind it.
 const OWN_NAMES: &[&str] = &["realm", "client", "listener", "network", "time", "reply", "session.NAME"];
@@ -63,6 +63,11 @@ fn condition<'d>(
     asking: &mut Asking<'d, '_>,
     report: &mut Report,
 ) -> Option<Condition> {
+    if name.get_ref() == "session" {
+        let message = "`session` expects a name behind it, all in quotes: \"session.NAME\" = …";
+        report.error(name.span(), message.into());
+        return None;
+    }
     let own = name.get_ref().starts_with(|letter: char| letter.is_ascii_lowercase());
     let named = if own { None } else { Some(attributes::named(name, value, asking.dictionary, report)?) };
     let listed = matches!(&**name.get_ref(), "network" | "time");
@@ -335,11 +340,6 @@ fn own_question<'d>(
                 report.error(value.span(), message);
             }
             kind.map(Question::Reply)
-        }
-        "session" => {
-            let message = "`session` expects a name behind it, all in quotes: \"session.NAME\" = …";
-            report.error(name.span(), message.into());
-            None
         }
         _ => match text.strip_prefix("session.") {
             Some(session) => {

@@ -14,7 +14,7 @@ use regex_automata::nfa::thompson;
 use regex_automata::{Input, MatchKind};
 
 /// What one pattern's table may take.
-pub const PATTERN_OCTETS_MAX: usize = 1024 * 1024;
+pub const PATTERN_OCTETS_MAX: usize = 256 * 1024;
 /// Octets of an expression as it is written.
 pub const EXPRESSION_OCTETS_MAX: usize = 1024;
 

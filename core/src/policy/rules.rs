@@ -147,9 +147,9 @@ impl<T> Rules<T> {
 impl AttributeQuestions {
     fn compile(&mut self, condition: Condition) -> Compiled {
         let negated = condition.negated;
-        let (selector, comparison) = match condition.question {
-            Question::Attribute(selector, comparison) => (selector, comparison),
-            question => return Compiled::Own(Condition { question, negated }),
+        let (selector, comparison) = match condition {
+            Condition { question: Question::Attribute(selector, comparison), .. } => (selector, comparison),
+            own => return Compiled::Own(own),
         };
         let group = self.groups.iter().position(|group| group.selector == selector).unwrap_or_else(|| {
             self.groups.push(Group { selector, comparisons: Vec::new() });
