@@ -77,7 +77,7 @@ fn values_fit_their_names() {
             "17: `NAS-Port-Type` expects a whole number from 0 to 4294967295 or the name of a value (did you mean \
              \"Wireless-802.11\"?), found \"Wireles-802.11\"",
         ),
-        ("NAS-Port = true", "12: `NAS-Port` expects a text or a whole number, found true"),
+        ("NAS-Port = true", "12: `NAS-Port` expects a text or a whole number, found true or false"),
         (
             "NAS-IP-Address = \"192.0.2\"",
             "18: `NAS-IP-Address` expects an IPv4 address such as \"192.0.2.1\", found \"192.0.2\"",
@@ -206,7 +206,7 @@ fn edits_name_attributes_that_rules_may_change() {
         rule(&format!(
             "set_session = {{ a = \"{long}\", b = \"{long}\", c = \"{long}\", d = \"{long}\", e = 1 }}"
         )),
-        ["1:1057: `set_session` has more than the 1024 octets that a session has room for"]
+        ["1:1065: `set_session` has more than the 1024 octets that a session has room for"]
     );
 }
 
