@@ -38,6 +38,13 @@ fn errors_show_file_place_message_and_line_with_a_caret() {
 }
 
 #[test]
+fn a_line_that_is_no_toml_is_not_shown_with_what_a_terminal_would_obey() {
+    for before in ['\u{b}', '\u{c}', '\u{85}'] {
+        assert_eq!(printed(&format!("[log]\n{before}requests = true")).lines().count(), 1);
+    }
+}
+
+#[test]
 fn all_errors_are_reported_in_the_order_of_the_text() {
     assert_eq!(
         added("[runtime]\nworkers = 0\n[protocol]\nreject_delay = 5\n[log]\nrequests = \"no\"\n"),

@@ -350,7 +350,6 @@ pub fn is_of_request(reason: Discard) -> bool {
             | Discard::ReplyTooLong
             | Discard::EditTooLong
             | Discard::DelayedRejectsFull
-            | Discard::RejectNotKept
     )
 }
 

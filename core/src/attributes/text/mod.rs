@@ -2,8 +2,9 @@
 //!
 //! One grammar for configuration, requests, logs and simulator. Assignments stand between commas or on lines of their
 //! own; `#` begins a comment. Operators are `=`, `:=` and `+=`, of which the last begins an attribute of its own where
-//! TLVs would else go into the one before. What a dictionary does not know, or what is none of its type, is written by
-//! number and in hexadecimal.
+//! TLVs would else go into the one before. Attributes of a vendor get a Vendor-Specific each, as radclient writes them;
+//! several in one are printed one by one, and how they were packed is lost (RFC 2865 §5.26: it means the same). What a
+//! dictionary does not know, or what is none of its type, is written by number and in hexadecimal.
 
 mod error;
 mod law;
