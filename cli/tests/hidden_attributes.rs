@@ -66,11 +66,11 @@ fn table(attributes: &[String]) -> String {
     let mut names: Vec<&str> = Vec::new();
     let pairs: Vec<(&str, &str)> =
         attributes.iter().map(|attribute| attribute.split_once(" = ").expect("name and value")).collect();
-    pairs.iter().for_each(|(name, _)| {
+    for (name, _) in &pairs {
         if !names.contains(name) {
-            names.push(name)
+            names.push(name);
         }
-    });
+    }
     let entries = names.iter().map(|name| {
         let values = pairs.iter().filter(|(each, _)| each == name);
         let values = values.map(|(_, value)| match value.parse::<u32>() {
@@ -113,13 +113,17 @@ fn radclient_reads_what_our_server_hides() {
 
 /// One value that this attribute can hold, as radclient prints it.
 fn a_value(attribute: &Attribute) -> String {
-    match attribute.data_type() {
-        DataType::Text => "\"a secret word\"".into(),
-        DataType::Octets { length } => format!("0x{}", hexadecimal(length.map_or(20, usize::from))),
-        DataType::Integer => attribute.value_name(1).unwrap_or("1").into(),
-        DataType::Ipv4Address => "192.0.2.7".into(),
-        other => panic!("{} is hidden and of type {other}", attribute.name()),
+    let data_type = attribute.data_type();
+    if let DataType::Octets { length } = data_type {
+        return format!("0x{}", hexadecimal(length.map_or(20, usize::from)));
     }
+    let known = [
+        (DataType::Text, "\"a secret word\""),
+        (DataType::Integer, attribute.value_name(1).unwrap_or("1")),
+        (DataType::Ipv4Address, "192.0.2.7"),
+    ];
+    let value = known.into_iter().find_map(|(known, value)| (known == data_type).then_some(value));
+    value.unwrap_or_else(|| panic!("{} is hidden and of type {data_type}", attribute.name())).into()
 }
 
 #[test]

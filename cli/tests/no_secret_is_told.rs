@@ -28,16 +28,16 @@ fn distinctive(number: usize, turn: u8) -> String {
 }
 
 /// All attributes that the dictionary marks as encrypted, with a value of its own each.
-fn hidden<'d>(dictionary: &'d Dictionary, turn: u8) -> Vec<(&'d Attribute, String)> {
+fn hidden(dictionary: &Dictionary, turn: u8) -> Vec<(&Attribute, String)> {
     let encrypted = dictionary.attributes().filter(|attribute| attribute.encrypted());
-    let texts = encrypted.enumerate().filter_map(|(place, attribute)| match attribute.data_type() {
-        DataType::Text | DataType::Octets { length: None } => Some((attribute, distinctive(place, turn))),
-        DataType::Octets { length: Some(length) } => {
-            let text = distinctive(place, turn).repeat(8);
-            Some((attribute, text[..usize::from(length)].into()))
+    let texts = encrypted.enumerate().filter_map(|(place, attribute)| {
+        let text = distinctive(place, turn);
+        if let DataType::Octets { length: Some(length) } = attribute.data_type() {
+            return Some((attribute, text.repeat(8)[..usize::from(length)].into()));
         }
         // A number of 32 bits may stand anywhere by chance.
-        _ => None,
+        let is_free = matches!(attribute.data_type(), DataType::Text | DataType::Octets { length: None });
+        is_free.then_some((attribute, text))
     });
     texts.collect()
 }

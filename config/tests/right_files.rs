@@ -162,6 +162,7 @@ fn workers_follow_the_cores_that_are_handed_in() {
     }
 }
 
+// checklist 95
 #[test]
 fn unsigned_requests_on_a_public_address_are_warned_of_once() {
     let text =
@@ -172,6 +173,22 @@ fn unsigned_requests_on_a_public_address_are_warned_of_once() {
                     listens on 0.0.0.0:1812: set `require_message_authenticator = true` where the client signs";
     let messages: Vec<_> = warnings.iter().map(|warning| &*warning.message).collect();
     assert_eq!(messages, [expected]);
+}
+
+// checklist 6
+#[test]
+fn secrets_of_any_length_are_taken_and_those_of_up_to_12_octets_warned_of() {
+    for octets in [1, 12, 13, 16, 32, 64, 1000] {
+        let secret = "s".repeat(octets);
+        let (configuration, warnings) = parsed(&default_text().replace("testing123", &secret));
+        let client = configuration.clients.look_up(IpAddr::from([127, 0, 0, 1])).expect("the one client");
+        assert_eq!(
+            configuration.clients.client(client).secrets,
+            Secret::new(secret.as_bytes()).unwrap().into()
+        );
+        let short = warnings.iter().filter(|warning| warning.message.contains("can be guessed")).count();
+        assert_eq!(short, usize::from(octets <= 12), "{octets} octets");
+    }
 }
 
 #[test]
