@@ -118,7 +118,8 @@ impl<'d> Reply<'d> {
         let mut writer = Writer::new(self.dictionary, room);
         let mut hidden = [0; VALUE_OCTETS_MAX];
         for (salt, (attribute, tag, plain)) in (0x8000u16..).zip(&self.attributes) {
-            let value = hide(attribute, plain, salt.to_be_bytes(), hop, &mut hidden).expect("it is short");
+            let value = hide(attribute.encryption(), plain, salt.to_be_bytes(), hop, &mut hidden)
+                .expect("it is short");
             let entry = Entry { oid: attribute.oid(), tag: *tag, value, joined: 0 };
             writer.push(&entry).expect("it fits");
         }
