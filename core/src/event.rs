@@ -49,6 +49,8 @@ pub enum Outcome {
     Reject,
     /// No answer, for this reason.
     Discarded(Discard),
+    /// None, for nobody waited for it any more.
+    Superseded,
 }
 
 /// One thing that happened.

@@ -196,6 +196,8 @@ fn configuration_text(plan: &Plan) -> String {
         writeln!(out, "delayed_rejects_max = {}", limits.delayed_rejects_max)?;
         writeln!(out, "request_timeout = \"{}ms\"", limits.request_timeout_ms)?;
         writeln!(out, "dedup_lifetime = \"{}ms\"", limits.dedup_lifetime_ms)?;
+        // The oracle knows no such rule: whether a password is right is all that it asks.
+        writeln!(out, "failures_max = 0")?;
         for (place, listener) in topology.listeners.iter().enumerate() {
             let packets = match listener.kind {
                 ListenerKind::Access => "access",

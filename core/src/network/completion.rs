@@ -68,6 +68,14 @@ impl Network {
         }
     }
 
+    /// The worker has let go of what was superseded before it had decided.
+    pub(super) fn finish_superseded(&mut self, worker: WorkerId, completion: Completion) {
+        let is_wanted = self.dedup.forget(completion.stamp().handle);
+        assert!(!is_wanted, "a worker is told to let go only of what a newer request has displaced");
+        self.counters.superseded.up();
+        self.end(worker, completion, Kept::Superseded);
+    }
+
     /// Sends the rejects whose time has come, as far as there is room for them among the packets to be sent.
     pub(super) fn release_delayed(&mut self, now: Instant) {
         while let Some(reject) = self.delayed.front()

@@ -1,14 +1,20 @@
 //! One request, decided and answered: rule, credentials, reply attributes, signature.
 
+use crate::authenticate::failures::Failures;
 use crate::authenticate::users::User;
-use crate::authenticate::{self, Checked};
+use crate::authenticate::{self, Checked, Passwords};
 use crate::configuration::Configuration;
+use crate::counters::WorkerCounters;
 use crate::discard::Discard;
-use crate::packet::{Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, Secret, number};
+use crate::effect::Effect;
+use crate::packet::{
+    Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, Secret, SecretIndex, number,
+};
 use crate::policy::{Decision, edited};
 use crate::request::Request;
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -17,17 +23,51 @@ use core::time::Duration;
 pub struct Answered {
     /// Access-Accept, not Access-Reject.
     pub accept: bool,
-    /// How long it has to wait: rejects of our own only.
+    /// How long it has to wait, from when the request was taken up: rejects of our own only.
     pub delay: Duration,
 }
 
-/// Decides about a request and writes its signed reply into `out`.
+/// How far the worker has come with a request.
+pub enum Step {
+    /// To its end.
+    Answered(Answered),
+    /// It has to wait for this effect.
+    Waits(Effect, Asked),
+}
+
+/// What an effect is to say.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked {
+    /// Whether the User-Password, as this secret reveals it, is the user's.
+    Password(SecretIndex),
+}
+
+/// What effects have said.
+#[derive(Debug, Clone, Copy)]
+pub enum Known {
+    /// Nothing has been asked.
+    Nothing,
+    /// What User-Password is under this secret is the user's password, or is not.
+    Password(SecretIndex, bool),
+}
+
+/// What a worker remembers from one request to the next.
+pub struct Memory {
+    pub failures: Failures,
+    pub passwords: Passwords,
+    pub counters: Arc<WorkerCounters>,
+}
+
+/// Decides about a request and writes its signed reply into `out`, or says what has to be known first. It is then decided
+/// anew with that, for the same `now`: nothing of a decision is kept while a request waits.
 pub fn answer(
     configuration: &Configuration,
     request: &Request,
+    known: Known,
+    memory: &mut Memory,
     out: &mut Vec<u8>,
     now: Instant,
-) -> Result<Answered, Discard> {
+) -> Result<Step, Discard> {
     let stamp = request.stamp();
     if now.saturating_since(stamp.received) > configuration.protocol.request_timeout {
         return Err(Discard::TooOld);
@@ -44,13 +84,16 @@ pub fn answer(
         match configuration.server(listener.server).decide() {
             Decision::Accept { set_reply } => (true, &[], set_reply),
             Decision::Reject { set_reply } => (false, &[], set_reply),
-            Decision::AuthenticateUsers { set_reply } => match authenticate_user(configuration, request) {
-                Some((that_fits, user)) => {
-                    secret = that_fits;
-                    (true, &user.reply, set_reply)
+            Decision::AuthenticateUsers { set_reply } => {
+                match authenticate_user(configuration, request, known, memory, now) {
+                    Authenticated::Yes(that_fits, user) => {
+                        secret = that_fits;
+                        (true, &user.reply, set_reply)
+                    }
+                    Authenticated::No => (false, &[], &[]),
+                    Authenticated::Waits(effect, asked) => return Ok(Step::Waits(effect, asked)),
                 }
-                None => (false, &[], &[]),
-            },
+            }
         };
 
     let code = if accept { Code::AccessAccept } else { Code::AccessReject };
@@ -60,7 +103,15 @@ pub fn answer(
     encoder.finish_reply(secret, framed.authenticator());
 
     let delay = if accept { Duration::ZERO } else { configuration.protocol.reject_delay };
-    Ok(Answered { accept, delay })
+    Ok(Step::Answered(Answered { accept, delay }))
+}
+
+/// Whether a request has a user's password.
+enum Authenticated<'c> {
+    /// That of this user, under this secret.
+    Yes(&'c Secret, &'c User),
+    No,
+    Waits(Effect, Asked),
 }
 
 /// The user whose password the request has, and the secret under which it has it.
@@ -70,16 +121,50 @@ pub fn answer(
 fn authenticate_user<'c>(
     configuration: &'c Configuration,
     request: &Request,
-) -> Option<(&'c Secret, &'c User)> {
+    known: Known,
+    memory: &mut Memory,
+    now: Instant,
+) -> Authenticated<'c> {
     let stamp = request.stamp();
+    let framed = request.framed();
+    // Who waits for a hash was not shut out when it was asked for.
+    if matches!(known, Known::Nothing) && memory.failures.is_shut_out(&framed, stamp.client, now) {
+        memory.counters.rejects_unchecked.up();
+        return Authenticated::No;
+    }
     let secrets = &configuration.clients.client(stamp.client).secrets;
-    let candidates = secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index);
-    candidates.map(|(_, secret)| secret).find_map(|secret| {
-        match authenticate::check(&configuration.users, &request.framed(), secret) {
-            Checked::Matches(user) => Some((secret, user)),
-            Checked::Fails => None,
+    let mut is_wrong = false;
+    for (index, secret) in secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index) {
+        match authenticate::check(&configuration.users, &framed, secret) {
+            Checked::Matches(user) => return Authenticated::Yes(secret, user),
+            Checked::Hashed(user, hash) => {
+                is_wrong = true;
+                match known {
+                    Known::Password(asked, matches) if asked == index && matches => {
+                        return Authenticated::Yes(secret, user);
+                    }
+                    // Known to be wrong under this secret.
+                    Known::Password(asked, _) if asked >= index => {}
+                    Known::Password(..) | Known::Nothing => {
+                        let mut password = memory.passwords.take();
+                        let hidden = framed.value(Landmark::UserPassword).unwrap_or_default();
+                        if password.reveal(hidden, secret, framed.authenticator()) {
+                            let effect = Effect::CheckPassword { hash: Arc::clone(hash), password };
+                            return Authenticated::Waits(effect, Asked::Password(index));
+                        }
+                        memory.passwords.give_back(password);
+                    }
+                }
+            }
+            Checked::Wrong => is_wrong = true,
+            Checked::Fails => {}
         }
-    })
+    }
+    if is_wrong {
+        memory.failures.note(&framed, stamp.client, now);
+        memory.counters.failures.up();
+    }
+    Authenticated::No
 }
 
 fn write_attributes<'a>(
