@@ -18,6 +18,7 @@ use ulna_core::cores::assemble;
 
 use crate::bell::Bell;
 use crate::clock::Clock;
+use crate::effects::EffectThreads;
 use crate::listening::{ListenError, Listening};
 use crate::log::Log;
 use crate::report::{Report, ThreadReport};
@@ -34,6 +35,8 @@ pub struct Server {
     bells: Arc<[Bell]>,
     orders: Arc<Orders>,
     log: Option<Log>,
+    /// Last, so that it ends after those who ask.
+    effects: EffectThreads,
 }
 
 /// One of its threads.
@@ -103,8 +106,15 @@ impl Server {
         } else {
             (None, cores.iter().map(|_| None).collect::<Vec<_>>())
         };
-        let mut server =
-            Server { listening, threads: Vec::new(), bells, orders: Arc::new(Orders::default()), log };
+        let effects = EffectThreads::start(configuration, &bells)?;
+        let mut server = Server {
+            listening,
+            threads: Vec::new(),
+            bells,
+            orders: Arc::new(Orders::default()),
+            log,
+            effects,
+        };
         let threads = cores.into_iter().zip(polls).zip(writers).zip(reports);
         for (thread, (((cores, poll), log), report)) in threads.enumerate() {
             let name = report.name.clone();
@@ -115,6 +125,7 @@ impl Server {
                 sockets: server.listening.of_thread(thread).map(|via| (via, true)).collect(),
                 listening: Arc::clone(&server.listening),
                 bells: Arc::clone(&server.bells),
+                effects: server.effects.desk(thread),
                 clock,
                 orders: Arc::clone(&server.orders),
                 drained: Arc::clone(&drained),
@@ -189,7 +200,7 @@ impl Server {
 }
 
 /// Ends the process if its thread panics.
-struct EndsProcessOnPanic;
+pub(crate) struct EndsProcessOnPanic;
 
 impl Drop for EndsProcessOnPanic {
     fn drop(&mut self) {

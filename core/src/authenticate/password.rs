@@ -20,6 +20,15 @@ impl Password {
         Password { octets: [0; USER_PASSWORD_OCTETS_MAX], length: 0 }
     }
 
+    /// These octets, as many as there is room for: for who tries a digest without a request.
+    pub fn of(octets: &[u8]) -> Box<Self> {
+        let mut password = Box::new(Password::empty());
+        password.length = octets.len().min(USER_PASSWORD_OCTETS_MAX);
+        let length = password.length;
+        password.octets[..length].copy_from_slice(&octets[..length]);
+        password
+    }
+
     /// What a User-Password hides. False, and nothing is held, where its length is none that a User-Password has, or
     /// nothing is in it: no user has an empty password.
     pub(crate) fn reveal(&mut self, hidden: &[u8], secret: &Secret, authenticator: &[u8; 16]) -> bool {
