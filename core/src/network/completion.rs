@@ -42,11 +42,13 @@ impl Network {
         };
         match kept {
             Kept::Reply => {
-                // Completions of several workers come in no order; the line is in order of time.
-                let due = self.delayed.back().map_or(not_before, |last| last.due.max(not_before));
+                // The line is in order of time. Completions of several workers come in no order, and one that waited for an
+                // effect counts from when it was taken up; nearly always the place is the last.
+                let later = self.delayed.iter().rev().take_while(|other| other.due > not_before).count();
+                let place = self.delayed.len() - later;
                 self.delayed_unsigned += usize::from(!stamp.signed);
                 let (handle, path, signed) = (stamp.handle, stamp.path, stamp.signed);
-                self.delayed.push_back(DelayedReject { handle, path, signed, due });
+                self.delayed.insert(place, DelayedReject { handle, path, signed, due: not_before });
                 self.counters.delayed_rejects.up();
             }
             Kept::Nothing if self.dedup.forget(stamp.handle) => {

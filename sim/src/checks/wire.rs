@@ -25,7 +25,7 @@ invariants! {
     REPLY_ATTRIBUTES = "reply-attributes", "An Access-Accept carries the attributes that are configured for its user, and no others.";
     REJECT_DELAY = "reject-delay", "An Access-Reject of ours is not sent before its delay has passed.";
     REJECT_NOT_LATE = "reject-not-late", "While nothing goes wrong, an Access-Reject is sent within half a millisecond after its delay, or after its password was hashed.";
-    LET_GO = "let-go", "Ten seconds after a request has displaced another and was decided, that other gets no reply any more.";
+    LET_GO = "let-go", "A second after a request has displaced another and was decided, more where threads were stopped, that other gets no reply any more.";
 }
 
 /// What was handed in under one authenticator.
@@ -59,6 +59,14 @@ impl Record {
         self.copies > 0
     }
 
+    /// Whether the first copy that deserves an answer was signed.
+    fn signed(&self) -> Option<bool> {
+        match &self.verdict {
+            Verdict::Answer(answer) => Some(answer.signed),
+            Verdict::Silence(_) => None,
+        }
+    }
+
     /// Whether different packets with its authenticator do.
     pub fn is_ambiguous(&self) -> bool {
         self.ambiguous
@@ -87,6 +95,8 @@ pub struct Ledger {
 const RECORDS_MAX: usize = 48;
 /// The longest stall and the latest bell together, generously.
 const CALM_AFTER: u64 = 10_000_000_000;
+/// The latest bell and a wake-up, generously; what threads need in between is told by their longest turn.
+const LET_GO_AFTER: u64 = 1_000_000_000;
 /// Two wake-ups of a thread and one bell, generously.
 const REJECT_SLACK: u64 = 500_000;
 
@@ -240,7 +250,7 @@ impl Ledger {
             return violation(&OWN_SECRET, details);
         };
         // A stray may reach its owner after what was handed in later: who displaced whom is not known then.
-        if *strays == 0 && is_let_go(records, &records[owner], now) && told() {
+        if *strays == 0 && is_let_go(records, &records[owner], now, turn_max) && told() {
             let details = format!("Identifier {}: {:?}", packet.identifier(), records[owner].displaced);
             return violation(&LET_GO, details);
         }
@@ -268,10 +278,11 @@ fn supersede(current: &mut Option<[u8; 16]>, records: &mut [Record], place: usiz
 }
 
 /// Whether what has displaced this record was decided long ago: then its worker had been told to let go of it.
-fn is_let_go(records: &[Record], record: &Record, now: u64) -> bool {
+fn is_let_go(records: &[Record], record: &Record, now: u64, turn_max: u64) -> bool {
     let Some((by, at)) = record.displaced else { return false };
-    let by = records.iter().find(|other| other.authenticator == by);
-    by.is_some_and(|by| by.decided_at > at && now > by.decided_at + CALM_AFTER)
+    // Signed and unsigned requests do not displace each other.
+    let by = records.iter().find(|other| other.authenticator == by && other.signed() == record.signed());
+    by.is_some_and(|by| by.decided_at > at && now > by.decided_at + LET_GO_AFTER + 4 * turn_max)
 }
 
 fn check_reply(
