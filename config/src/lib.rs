@@ -13,17 +13,21 @@ mod document;
 mod durations;
 mod error;
 mod keys;
+mod law;
 mod lower;
 mod reserved;
 mod section;
 
 pub use dictionary_files::FileSystem;
 pub use error::{ConfigErrors, Finding, Place, Warnings};
+#[doc(hidden)]
+pub use law::config_law;
 pub use reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 pub use ulna_core::configuration::{Configuration, Cores};
 
 use document::{Document, Report};
 use std::path::Path;
+use ulna_core::dictionary::Dictionary;
 use zeroize::Zeroizing;
 
 /// Makes a configuration of the text of a file. `file_name` is for messages, and the dictionaries that the text names
@@ -32,10 +36,20 @@ use zeroize::Zeroizing;
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
 pub fn parse(text: &str, file_name: &str, cores: Cores) -> Result<(Configuration, Warnings), ConfigErrors> {
+    parse_by(Dictionary::built_in(), text, file_name, cores)
+}
+
+/// The same by another dictionary than the one that is built in.
+fn parse_by(
+    dictionary: Dictionary,
+    text: &str,
+    file_name: &str,
+    cores: Cores,
+) -> Result<(Configuration, Warnings), ConfigErrors> {
     let document = Document::new(file_name, text);
     let mut report = Report::default();
     let lowered = match document.parse() {
-        Ok(root) => lower::lower(&root, text, file_name, cores, &mut report),
+        Ok(root) => lower::lower(&root, text, file_name, cores, dictionary, &mut report),
         Err(errors) => return Err(errors),
     };
     let (errors, warnings) = report.finish(&document);

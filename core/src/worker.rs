@@ -14,7 +14,7 @@ use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::{Event, Outcome, ShortName};
 use crate::network::LAZY_SWEEP;
-use crate::packet::{Landmark, PACKET_OCTETS_MAX};
+use crate::packet::Landmark;
 use crate::path::{NetworkId, Peer, Transmit, WorkerId};
 use crate::queue::message::Message;
 use crate::request::buffer::{BufferPool, LARGE_OCTETS};
@@ -23,11 +23,12 @@ use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::{Cause, Instant};
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use self::in_progress::{Held, InProgress};
-use self::request::{Answered, Asked, Known, Memory, Step};
+use self::request::{Answered, Asked, Desk, Known, Memory, Step};
 
 /// Events that wait to be polled by the driver, at most; more are lost, and counted.
 const EVENTS_MAX: usize = 1024;
@@ -54,7 +55,7 @@ pub struct Worker {
     effects: VecDeque<(Ticket, Effect)>,
     memory: Memory,
     /// Where a reply is written before it goes into its buffer.
-    scratch: Vec<u8>,
+    desk: Desk,
     events: VecDeque<Event>,
     /// While buffers of ours are away: they come home in lazy messages.
     lazy_sweep: Option<Instant>,
@@ -92,7 +93,7 @@ impl Worker {
             outboxes: (0..networks)
                 .map(|_| Outbox { room: runtime.ring_slots, waiting: VecDeque::with_capacity(LINE_NOW) })
                 .collect(),
-            scratch: Vec::with_capacity(PACKET_OCTETS_MAX),
+            desk: Desk::new(&seed.fork(&format!("salts of worker {}", id.0))),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
             counters,
@@ -266,8 +267,8 @@ impl Worker {
         taken_up: Instant,
         now: Instant,
     ) {
-        let Worker { configuration, scratch, memory, .. } = self;
-        match request::answer(configuration, &request, known, memory, scratch, taken_up) {
+        let Worker { configuration, desk, memory, .. } = self;
+        match request::answer(configuration, &request, known, memory, desk, taken_up) {
             Ok(Step::Answered(answered)) => self.reply(network, request, answered, taken_up, now),
             Ok(Step::Waits(effect, asked)) => {
                 self.counters.effects.up();
@@ -281,7 +282,7 @@ impl Worker {
         }
     }
 
-    /// The request's end with the reply that stands in the scratch buffer.
+    /// The request's end with the reply that lies on the desk.
     fn reply(
         &mut self,
         network: NetworkId,
@@ -329,10 +330,10 @@ impl Worker {
         self.complete(network, Message::Superseded(request.discarded()));
     }
 
-    /// The request's end with the reply that stands in the scratch buffer.
+    /// The request's end with the reply that lies on the desk.
     fn completed(&mut self, request: Request, now: Instant) -> Completion {
-        let Worker { reply_buffers, counters, scratch, lazy_sweep, .. } = self;
-        request.answered(scratch, || {
+        let Worker { reply_buffers, counters, desk, lazy_sweep, .. } = self;
+        request.answered(&desk.reply, || {
             let buffer = reply_buffers.take(LARGE_OCTETS).expect("there is one for each request in progress");
             lazy_sweep.get_or_insert(now + LAZY_SWEEP);
             counters.reply_buffers_made.set(reply_buffers.made() as u64);

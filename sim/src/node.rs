@@ -72,8 +72,7 @@ impl Node for Server {
             snapshot.superseded += counters.superseded.value();
             snapshot.notices_dropped += counters.notices_dropped.value();
             snapshot.forgotten += counters.replies_evicted.value()
-                + counters.discarded[Discard::DelayedRejectsFull as usize].value()
-                + counters.discarded[Discard::RejectNotKept as usize].value();
+                + counters.discarded[Discard::DelayedRejectsFull as usize].value();
             snapshot.discarded += counters.discarded.iter().map(|counter| counter.value()).sum::<u64>();
         }
         let networks = self.threads.iter().filter_map(|Thread(cores)| cores.network());

@@ -13,25 +13,26 @@ use crate::keys;
 use crate::section::Section;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeTable;
 use ulna_core::Seed;
 use ulna_core::configuration::{Configuration, Cores, LogFormat, LogSettings};
 use ulna_core::dictionary::Dictionary;
 
-/// The whole file. What was reported as wrong has its default in it or is left out, so with errors it is worth
+/// The whole file, whose own dictionaries go on top of `dictionary`. What was reported as wrong has its default in it or is left out, so with errors it is worth
 /// nothing; `None` where not even that can be made.
 pub fn lower(
     root: &Spanned<DeTable<'_>>,
     text: &str,
     file_name: &str,
     cores: Cores,
+    mut dictionary: Dictionary,
     report: &mut Report,
 ) -> Option<Configuration> {
     report.mask_secrets(root.get_ref());
     // Where nothing better is known, the beginning of the file.
     let file = Section::open(&keys::ROOT, root.get_ref(), 0..0, report);
-    let mut dictionary = Dictionary::built_in();
     // The tables' hashes are keyed from the text: whoever does not know its secrets does not know the key, and the
     // same text makes the same configuration.
     let seed = Seed::new([0; 32]).fork(text);
@@ -53,6 +54,7 @@ pub fn lower(
         clients: clients.build(&seed),
         users: users?,
         servers,
+        dictionary: Arc::new(dictionary),
         log,
     })
 }

@@ -1,6 +1,7 @@
 //! The users of the configuration, found by name, octet for octet (RFC 2865 §5.1).
 
 use super::Argon2;
+use crate::attributes::Preset;
 use crate::seed::Seed;
 use crate::table::Table;
 use alloc::boxed::Box;
@@ -20,9 +21,8 @@ pub struct Users {
 pub struct User {
     /// What the user has to know.
     pub credential: Credential,
-    /// Attribute octets (Type, Length, Value, one after the other) of an Access-Accept; at most
-    /// [`REPLY_OCTETS_MAX`](crate::configuration::REPLY_OCTETS_MAX).
-    pub reply: Box<[u8]>,
+    /// What an Access-Accept gets; at most [`REPLY_OCTETS_MAX`](crate::configuration::REPLY_OCTETS_MAX).
+    pub reply: Preset,
 }
 
 /// What a user has to know.
@@ -107,7 +107,7 @@ mod tests {
     use alloc::vec;
 
     fn user(password: &[u8]) -> User {
-        User { credential: Credential::Clear(Zeroizing::new(password.into())), reply: [].into() }
+        User { credential: Credential::Clear(Zeroizing::new(password.into())), reply: Preset::default() }
     }
 
     #[test]
@@ -133,6 +133,6 @@ mod tests {
 
     #[test]
     fn a_password_is_never_printed() {
-        assert_eq!(format!("{:?}", user(b"hello")), "User { reply: [], .. }");
+        assert_eq!(format!("{:?}", user(b"hello")), "User { reply: Preset { plain: [], held: [], .. }, .. }");
     }
 }

@@ -366,7 +366,6 @@ pub fn is_of_request(reason: Discard) -> bool {
             | Discard::NoAccountingRule
             | Discard::ReplyTooLong
             | Discard::DelayedRejectsFull
-            | Discard::RejectNotKept
             | Discard::EffectTimedOut
             | Discard::HashLineFull
             | Discard::StoreLineFull
