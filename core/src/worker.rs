@@ -16,19 +16,21 @@ use crate::event::{Event, Outcome, ShortName};
 use crate::network::LAZY_SWEEP;
 use crate::packet::Landmark;
 use crate::path::{NetworkId, Peer, Transmit, WorkerId};
+use crate::policy::Policy;
 use crate::queue::message::Message;
 use crate::request::buffer::{BufferPool, LARGE_OCTETS};
 use crate::request::{Completion, Request, RequestHandle};
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
-use crate::time::{Cause, Instant};
+use crate::time::{Cause, Instant, UnixTime};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use self::in_progress::{Held, InProgress};
-use self::request::{Answered, Asked, Desk, Known, Memory, Step};
+use self::request::{Answered, Desk, Known, Memory, Step, Waiting};
 
 /// Events that wait to be polled by the driver, at most; more are lost, and counted.
 const EVENTS_MAX: usize = 1024;
@@ -44,13 +46,16 @@ const REPLY_BUFFERS_NOW: usize = 64;
 pub struct Worker {
     id: WorkerId,
     configuration: Arc<Configuration>,
+    policy: Box<dyn Policy + Send>,
+    /// The time on the wall, as it was told last.
+    time: UnixTime,
     /// Buffers for replies that do not fit into their request's.
     reply_buffers: BufferPool,
     /// Replies to be sent, in the order in which they were made.
     transmits: VecDeque<(NetworkId, Completion)>,
     outboxes: Vec<Outbox>,
     /// Requests that wait for an effect.
-    held: InProgress<Asked>,
+    held: InProgress<Waiting>,
     /// Effects that the driver has not polled yet.
     effects: VecDeque<(Ticket, Effect)>,
     memory: Memory,
@@ -69,8 +74,14 @@ struct Outbox {
 }
 
 impl Worker {
-    /// The worker core `id` of a server with this configuration. All cores of a server get the same `seed`.
-    pub fn new(id: WorkerId, configuration: Arc<Configuration>, seed: &Seed) -> Self {
+    /// The worker core `id` of a server with this configuration, which decides by `policy`. All cores of a server get the
+    /// same `seed`.
+    pub fn new(
+        id: WorkerId,
+        configuration: Arc<Configuration>,
+        policy: Box<dyn Policy + Send>,
+        seed: &Seed,
+    ) -> Self {
         let networks = configuration.network_cores();
         let runtime = &configuration.runtime;
         // Each long reply belongs to a request in progress, or its buffer is in the ring on its way back.
@@ -81,6 +92,8 @@ impl Worker {
         let Protocol { failures_max, failure_window, .. } = configuration.protocol;
         Worker {
             id,
+            policy,
+            time: UnixTime::default(),
             reply_buffers,
             held: InProgress::new(networks * runtime.requests_max, seed),
             effects: VecDeque::with_capacity(LINE_NOW),
@@ -130,6 +143,11 @@ impl Worker {
         }
     }
 
+    /// Notes the time on the wall at the start of a turn.
+    pub fn handle_wall_time(&mut self, time: UnixTime) {
+        self.time = time;
+    }
+
     /// Notes at the start of a turn how many slots of the ring to `peer` are free.
     pub fn handle_room(&mut self, peer: Peer, slots: usize) {
         if let Peer::Network(network) = peer {
@@ -141,7 +159,8 @@ impl Worker {
     pub fn handle_timeout(&mut self, now: Instant) {
         for _ in 0..OVERDUE_EACH_TURN {
             let Some(held) = self.held.take_overdue(now) else { break };
-            self.discard(held.network, held.request, Discard::EffectTimedOut, now);
+            let Held { network, request, waiting, .. } = held;
+            self.discard_held(network, request, &waiting, Discard::EffectTimedOut, now);
         }
         self.counters.requests_held.set(self.held.len() as u64);
         if self.lazy_sweep.is_some_and(|due| due <= now) {
@@ -174,12 +193,12 @@ impl Worker {
             EffectDone::Shed(Effect::Store(_)) => Err(Discard::StoreLineFull),
         };
         while let Some(held) = self.held.take_answered(ticket) {
-            let Held { network, request, asked, taken_up } = held;
-            match (said, asked) {
-                (Ok(matches), Asked::Password(secret)) => {
-                    self.decide(network, request, Known::Password(secret, matches), taken_up, now);
+            let Held { network, request, waiting, taken_up } = held;
+            match said {
+                Ok(matches) => {
+                    self.decide(network, request, Known::Password(waiting, matches), taken_up, now);
                 }
-                (Err(reason), _) => self.discard(network, request, reason, now),
+                Err(reason) => self.discard_held(network, request, &waiting, reason, now),
             }
         }
         self.counters.requests_held.set(self.held.len() as u64);
@@ -267,15 +286,15 @@ impl Worker {
         taken_up: Instant,
         now: Instant,
     ) {
-        let Worker { configuration, desk, memory, .. } = self;
-        match request::answer(configuration, &request, known, memory, desk, taken_up) {
+        let Worker { configuration, policy, desk, memory, time, .. } = self;
+        match request::answer(configuration, &mut **policy, &request, known, memory, desk, *time, taken_up) {
             Ok(Step::Answered(answered)) => self.reply(network, request, answered, taken_up, now),
-            Ok(Step::Waits(effect, asked)) => {
+            Ok(Step::Waits(effect, waiting)) => {
                 self.counters.effects.up();
                 let ticket = self.held.begin_effect();
                 self.effects.push_back((ticket, effect));
                 let deadline = request.stamp().received + self.configuration.protocol.request_timeout;
-                self.held.hold(ticket, Held { network, request, asked, taken_up }, deadline);
+                self.held.hold(ticket, Held { network, request, waiting, taken_up }, deadline);
                 self.counters.requests_held.set(self.held.len() as u64);
             }
             Err(reason) => self.discard(network, request, reason, now),
@@ -316,16 +335,30 @@ impl Worker {
         self.complete(network, Message::Discarded { completion: request.discarded(), reason });
     }
 
+    /// The same for one that waited.
+    fn discard_held(
+        &mut self,
+        network: NetworkId,
+        request: Request,
+        waiting: &Waiting,
+        reason: Discard,
+        now: Instant,
+    ) {
+        self.desk.decided = Some(waiting.decided(&self.configuration, &request));
+        self.discard(network, request, reason, now);
+    }
+
     /// Nobody waits for a request any more. If it waits for an effect its end is now; the answer will find nothing.
     fn let_go(&mut self, network: NetworkId, handle: RequestHandle, now: Instant) {
         if seeded::is(Bug::SupersededRequestAnswered) {
             return;
         }
-        let Some(Held { request, .. }) = self.held.take_named(network, handle) else {
+        let Some(Held { request, waiting, .. }) = self.held.take_named(network, handle) else {
             self.counters.late_notices.up();
             return;
         };
         self.counters.requests_held.set(self.held.len() as u64);
+        self.desk.decided = Some(waiting.decided(&self.configuration, &request));
         self.note(&request, Outcome::Superseded, now);
         self.complete(network, Message::Superseded(request.discarded()));
     }
@@ -366,6 +399,7 @@ impl Worker {
             identifier: framed.identifier(),
             request_authenticator: *framed.authenticator(),
             user_name: ShortName::new(framed.value(Landmark::UserName).unwrap_or_default()),
+            decided: self.desk.decided,
             outcome,
         });
     }

@@ -3,10 +3,14 @@
 mod support;
 
 use md5::{Digest, Md5};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use support::{Ask, OTHER_SECRET, Reply, SECRET, Server, configuration, nas};
 use ulna_core::effect::Effect;
+use ulna_core::event::Event;
 use ulna_core::packet::{Code, number};
+use ulna_core::policy::{Asked, ConfiguredRules, Policy, Verdict};
 
 const SEPARATE: &str = "[runtime]\nnetwork_threads = 1\nworkers = 1\n";
 const DELAY: Duration = Duration::from_secs(1);
@@ -161,5 +165,42 @@ fn unknown_names_are_not_counted() {
         rejected(&mut server, &Ask::user(b"nobody", b"guess").identifier(identifier));
     }
     assert_eq!((server.count("failures"), server.count("rejects_unchecked")), (0, 0));
+    server.assert_nothing_is_left();
+}
+
+/// The rules of the configuration, and how often they are asked.
+struct Counting(Arc<AtomicUsize>, ConfiguredRules);
+
+impl Policy for Counting {
+    fn decide<'p>(&'p mut self, asked: &Asked<'_>) -> Verdict<'p> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        self.1.decide(asked)
+    }
+}
+
+#[test]
+fn policy_is_asked_once_and_its_verdict_is_kept() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let policy = move |configuration| {
+        Box::new(Counting(Arc::clone(&count), ConfiguredRules::new(configuration))) as Box<dyn Policy + Send>
+    };
+    let rules = RULES.replacen("\"users\"", "\"users\"\nset_reply = { Class = \"0x78\" }", 1);
+    let mut server = Server::with(&configuration(SEPARATE, &rules), &policy);
+    let request = alice().octets();
+    server.ask(nas(1000), &request);
+    let sent = server.answer_effect("wonderland");
+    let reply = Reply::to(&request, &sent[0].octets);
+    assert_eq!((reply.code, reply.values(number::CLASS)), (Code::AccessAccept, vec![&b"x"[..]]));
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    server.ask(nas(1000), &alice().identifier(2).octets());
+    server.shed_effect();
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    let decided = |event: &Event| match event {
+        Event::Finished { decided, .. } => decided.and_then(|decided| decided.rule),
+        Event::Discarded { .. } => None,
+    };
+    let rules: Vec<_> = server.events.iter().map(decided).collect();
+    assert_eq!(rules, [Some(1), Some(1)], "the log says which rule decided, of a discard, too");
     server.assert_nothing_is_left();
 }

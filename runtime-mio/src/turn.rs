@@ -13,7 +13,7 @@ use ulna_core::cores::Cores;
 use ulna_core::path::{Path, SocketId};
 
 use crate::bell::{BELL, Bell};
-use crate::clock::Clock;
+use crate::clock::{Clock, wall_time};
 use crate::counters::ThreadCounters;
 use crate::effects::Desk;
 use crate::listening::Listening;
@@ -92,6 +92,7 @@ impl Turn {
             }
             let now = self.clock.now();
             self.cores.begin();
+            self.cores.handle_wall_time(wall_time());
             self.cores.sweep(now);
             self.effects.take_answers(|ticket, done| self.cores.handle_effect_done(ticket, done, now));
             if stage == Stage::Serving {

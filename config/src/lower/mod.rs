@@ -3,6 +3,8 @@
 mod argon2;
 mod attributes;
 mod client;
+mod condition;
+mod edits;
 mod listen;
 mod runtime;
 mod server;

@@ -20,7 +20,7 @@ pub fn users(file: &Section<'_>, dictionary: &Dictionary, seed: &Seed, report: &
         let name = section.name("name", report);
         let unique = name.as_ref().is_some_and(|name| names.add("user", name, report));
         let credential = credential(section, report);
-        let reply = attributes::reply(section, "reply", dictionary, report);
+        let reply = attributes::preset(section, "reply", dictionary, report);
         if let (Some(name), true, Some(credential)) = (name, unique, credential) {
             users.push((name.get_ref().as_bytes().into(), User { credential, reply }));
         }

@@ -25,7 +25,7 @@ pub(crate) struct Failures {
     window: Duration,
 }
 
-/// Who tries: User-Name and Calling-Station-Id, without the latter the client.
+/// Who tries: the User-Name, as a rule may have set it, and Calling-Station-Id, without the latter the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Who([u8; 16]);
 
@@ -51,22 +51,28 @@ impl Failures {
 
     /// Whether this one has failed so often that its password is not looked at. Where nobody has failed of late, which is
     /// what most requests find, that costs a look at a length.
-    pub fn is_shut_out(&mut self, framed: &Framed<'_>, client: ClientId, now: Instant) -> bool {
+    pub fn is_shut_out(
+        &mut self,
+        user_name: Option<&[u8]>,
+        framed: &Framed<'_>,
+        client: ClientId,
+        now: Instant,
+    ) -> bool {
         self.forget_old(now);
         if self.windows.is_empty() {
             return false;
         }
-        let who = self.who(framed, client);
+        let who = self.who(user_name, framed, client);
         self.find(who, now).is_some_and(|place| self.at(place).failures >= self.failures_max)
     }
 
     /// Notes one more failure.
-    pub fn note(&mut self, framed: &Framed<'_>, client: ClientId, now: Instant) {
+    pub fn note(&mut self, user_name: Option<&[u8]>, framed: &Framed<'_>, client: ClientId, now: Instant) {
         if self.failures_max == 0 {
             return;
         }
         self.forget_old(now);
-        let who = self.who(framed, client);
+        let who = self.who(user_name, framed, client);
         if let Some(place) = self.find(who, now) {
             let window = self.at_mut(place);
             window.failures = window.failures.saturating_add(1);
@@ -80,11 +86,11 @@ impl Failures {
         self.windows.push_back(Window { who, until: now + self.window, failures: 1 });
     }
 
-    fn who(&self, framed: &Framed<'_>, client: ClientId) -> Who {
+    fn who(&self, user_name: Option<&[u8]>, framed: &Framed<'_>, client: ClientId) -> Who {
         let mut octets = [0; 16];
         for (hash, half) in self.hashes.iter().zip(octets.chunks_exact_mut(8)) {
             let mut hasher = hash.build_hasher();
-            let user_name = framed.value(Landmark::UserName).unwrap_or_default();
+            let user_name = user_name.unwrap_or_default();
             // The length goes in first, so that no two pairs of values run together into the same octets.
             hasher.write(&[user_name.len() as u8]);
             hasher.write(user_name);
@@ -170,12 +176,15 @@ mod tests {
     }
 
     fn note(failures: &mut Failures, user: &str, station: &str, seconds: u64) {
-        failures.note(&Framed::parse(&request(user, station)).expect("whole"), ClientId(0), at(seconds));
+        let octets = request(user, station);
+        let framed = Framed::parse(&octets).expect("whole");
+        failures.note(Some(user.as_bytes()), &framed, ClientId(0), at(seconds));
     }
 
     fn is_shut_out(failures: &mut Failures, user: &str, station: &str, seconds: u64) -> bool {
         let octets = request(user, station);
-        failures.is_shut_out(&Framed::parse(&octets).expect("whole"), ClientId(0), at(seconds))
+        let framed = Framed::parse(&octets).expect("whole");
+        failures.is_shut_out(Some(user.as_bytes()), &framed, ClientId(0), at(seconds))
     }
 
     #[test]
@@ -199,9 +208,9 @@ mod tests {
         let mut failures = failures(1);
         let octets = request("bob", "");
         let framed = Framed::parse(&octets).expect("whole");
-        failures.note(&framed, ClientId(0), at(0));
-        assert!(failures.is_shut_out(&framed, ClientId(0), at(1)));
-        assert!(!failures.is_shut_out(&framed, ClientId(1), at(1)));
+        failures.note(Some(b"bob"), &framed, ClientId(0), at(0));
+        assert!(failures.is_shut_out(Some(b"bob"), &framed, ClientId(0), at(1)));
+        assert!(!failures.is_shut_out(Some(b"bob"), &framed, ClientId(1), at(1)));
     }
 
     #[test]

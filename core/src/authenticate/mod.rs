@@ -39,9 +39,15 @@ pub enum Checked<'u> {
     Hashed(&'u User, &'u Arc<Argon2>),
 }
 
-/// Checks the credentials of an Access-Request; `secret` is the one that hides its User-Password.
-pub fn check<'u>(users: &'u Users, framed: &Framed<'_>, secret: &Secret) -> Checked<'u> {
-    let user = framed.value(Landmark::UserName).and_then(|name| users.look_up(name));
+/// Checks the credentials of an Access-Request against the user of this name, which a rule may have set; `secret` is the
+/// one that hides its User-Password.
+pub fn check<'u>(
+    users: &'u Users,
+    user_name: Option<&[u8]>,
+    framed: &Framed<'_>,
+    secret: &Secret,
+) -> Checked<'u> {
+    let user = user_name.and_then(|name| users.look_up(name));
     let (password, hashed): (&[u8], _) = match user.map(|user| &user.credential) {
         Some(Credential::Clear(password)) => (password, None),
         Some(Credential::Argon2(hash)) => (&[], user.zip(Some(hash))),

@@ -14,21 +14,21 @@ use crate::time::Instant;
 use alloc::vec::Vec;
 
 /// A request that waits.
-pub struct Held<Asked> {
+pub struct Held<Waiting> {
     /// Whose it is.
     pub network: NetworkId,
     /// The request.
     pub request: Request,
-    /// What the effect is to say.
-    pub asked: Asked,
+    /// What has been decided so far, and what the effect is to say.
+    pub waiting: Waiting,
     /// When its worker took it up: the time that its decision is made for.
     pub taken_up: Instant,
 }
 
 /// The requests of one worker that wait.
-pub struct InProgress<Asked> {
+pub struct InProgress<Waiting> {
     index: Index,
-    places: Vec<Place<Asked>>,
+    places: Vec<Place<Waiting>>,
     effects: Vec<Under>,
     /// The first place without a request, the next in its `by_deadline.after`.
     free_place: u32,
@@ -40,8 +40,8 @@ pub struct InProgress<Asked> {
     bound: usize,
 }
 
-struct Place<Asked> {
-    held: Option<Held<Asked>>,
+struct Place<Waiting> {
+    held: Option<Held<Waiting>>,
     deadline: Instant,
     by_deadline: Neighbours,
     /// Those that wait for the same effect.
@@ -68,7 +68,7 @@ struct Neighbours {
     after: u32,
 }
 
-impl<Asked> InProgress<Asked> {
+impl<Waiting> InProgress<Waiting> {
     /// For at most `bound` requests.
     pub fn new(bound: usize, seed: &Seed) -> Self {
         InProgress {
@@ -107,7 +107,7 @@ impl<Asked> InProgress<Asked> {
     ///
     /// # Panics
     /// When more wait than network cores may have given to this worker, or nothing waits for that effect any more.
-    pub fn hold(&mut self, ticket: Ticket, held: Held<Asked>, deadline: Instant) {
+    pub fn hold(&mut self, ticket: Ticket, held: Held<Waiting>, deadline: Instant) {
         assert!(self.is_current(ticket), "a request waits for an effect that is under way");
         let deadline = match self.by_deadline.last {
             NONE => deadline,
@@ -144,7 +144,7 @@ impl<Asked> InProgress<Asked> {
 
     /// The next request that waits for the effect of this ticket, in the order in which they came; `None` when there is
     /// no more, or it is an effect that nobody waits for any longer.
-    pub fn take_answered(&mut self, ticket: Ticket) -> Option<Held<Asked>> {
+    pub fn take_answered(&mut self, ticket: Ticket) -> Option<Held<Waiting>> {
         if !self.is_current(ticket) && !seeded::is(Bug::StaleAnswerBelieved) {
             return None;
         }
@@ -153,7 +153,7 @@ impl<Asked> InProgress<Asked> {
     }
 
     /// The request of this name, if it waits.
-    pub fn take_named(&mut self, network: NetworkId, handle: RequestHandle) -> Option<Held<Asked>> {
+    pub fn take_named(&mut self, network: NetworkId, handle: RequestHandle) -> Option<Held<Waiting>> {
         let place = self.find(network, handle)?;
         Some(self.take(place))
     }
@@ -164,7 +164,7 @@ impl<Asked> InProgress<Asked> {
     }
 
     /// A request whose deadline has come.
-    pub fn take_overdue(&mut self, now: Instant) -> Option<Held<Asked>> {
+    pub fn take_overdue(&mut self, now: Instant) -> Option<Held<Waiting>> {
         self.next_deadline().filter(|due| *due <= now)?;
         Some(self.take(self.by_deadline.first))
     }
@@ -182,7 +182,7 @@ impl<Asked> InProgress<Asked> {
     }
 
     /// Takes a request out. With the last that waits for it an effect's ticket is void.
-    fn take(&mut self, place: u32) -> Held<Asked> {
+    fn take(&mut self, place: u32) -> Held<Waiting> {
         let InProgress { index, places, effects, by_deadline, .. } = self;
         by_deadline.remove(places, place, |place| &mut place.by_deadline);
         let effect_place = places[place as usize].effect;

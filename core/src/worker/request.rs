@@ -1,6 +1,6 @@
-//! One request, decided and answered: rule, credentials, reply attributes, signature.
+//! One request, decided and answered: policy, credentials, edits, reply attributes, signature.
 
-use crate::attributes::{NOTHING, Piece, Pieces, Preset, Sealing, write_hidden};
+use crate::attributes::{NOTHING, Piece, Pieces, Preset, Scratch, Sealing, write_hidden};
 use crate::authenticate::failures::Failures;
 use crate::authenticate::users::User;
 use crate::authenticate::{self, Checked, Passwords};
@@ -9,16 +9,19 @@ use crate::counters::WorkerCounters;
 use crate::dictionary::Dictionary;
 use crate::discard::Discard;
 use crate::effect::Effect;
+use crate::event::Decided;
 use crate::packet::hidden::Hop;
 use crate::packet::{
-    Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, PACKET_OCTETS_MAX, Secret,
-    SecretIndex, number,
+    Attributes, Code, EncodeError, Encoder, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator,
+    PACKET_OCTETS_MAX, Secret, SecretIndex, number,
 };
-use crate::policy::Decision;
+use crate::policy::{
+    Accounting, Asked, Decision, EMPTY_SESSION, Edit, Edits, Policy, ReplyKind, Session, SessionFull, Verdict,
+};
 use crate::request::Request;
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
-use crate::time::Instant;
+use crate::time::{Instant, UnixTime};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -39,23 +42,27 @@ pub enum Step {
     /// To its end.
     Answered(Answered),
     /// It has to wait for this effect.
-    Waits(Effect, Asked),
+    Waits(Effect, Waiting),
 }
 
-/// What an effect is to say.
-#[derive(Debug, Clone, Copy)]
-pub enum Asked {
-    /// Whether the User-Password, as this secret reveals it, is the user's.
-    Password(SecretIndex),
+/// What policy has decided about a request that waits, to learn whether its password is the user's. Policy is not asked
+/// again.
+pub struct Waiting {
+    decision: Decision,
+    rule: Option<u16>,
+    edits: Option<Arc<Edits>>,
+    /// For which time it has decided.
+    time: UnixTime,
+    /// The password is what this secret reveals.
+    secret: SecretIndex,
 }
 
 /// What effects have said.
-#[derive(Debug, Clone, Copy)]
 pub enum Known {
     /// Nothing has been asked.
     Nothing,
-    /// What User-Password is under this secret is the user's password, or is not.
-    Password(SecretIndex, bool),
+    /// Whether the password is the user's.
+    Password(Waiting, bool),
 }
 
 /// What a worker remembers from one request to the next.
@@ -65,72 +72,173 @@ pub struct Memory {
     pub counters: Arc<WorkerCounters>,
 }
 
-/// Where one reply after the other is written.
+impl Waiting {
+    /// Who has decided.
+    pub fn decided(&self, configuration: &Configuration, request: &Request) -> Decided {
+        let listener = &configuration.listeners[usize::from(request.stamp().path.listener.0)];
+        Decided { server: listener.server, rule: self.rule }
+    }
+}
+
+/// Where one request after the other is worked on, with memory for all that it may need.
 pub struct Desk {
     /// The reply that was written last.
     pub reply: Vec<u8>,
-    /// Attributes of it that were hidden for it.
-    hidden: Vec<u8>,
+    /// Who decided about the request that was worked on last, if anybody did.
+    pub decided: Option<Decided>,
+    /// The request's attributes after edits, if there are any.
+    edited: Vec<u8>,
+    session: Session,
+    /// The reply's attributes, and room to edit them in.
+    draft: Vec<u8>,
+    next_draft: Vec<u8>,
+    scratch: Scratch,
     salts: ChaCha12Rng,
 }
 
 impl Desk {
     /// `seed` is this worker's alone.
     pub fn new(seed: &Seed) -> Desk {
-        let buffer = || Vec::with_capacity(PACKET_OCTETS_MAX);
-        Desk { reply: buffer(), hidden: buffer(), salts: seed.generator() }
+        let buffer = || Vec::with_capacity(ROOM_OCTETS);
+        Desk {
+            reply: buffer(),
+            decided: None,
+            edited: buffer(),
+            session: Session::default(),
+            draft: buffer(),
+            next_draft: buffer(),
+            scratch: Scratch::default(),
+            salts: seed.generator(),
+        }
     }
 }
 
-/// Decides about a request and writes its signed reply onto the desk, or says what has to be known first. It is then decided
-/// anew with that, for the same `now`: nothing of a decision is kept while a request waits.
+/// Attributes of a packet, and those that an edit or two set: more is never written, less is cut to a packet afterwards.
+const ROOM_OCTETS: usize = 3 * PACKET_OCTETS_MAX;
+
+/// Decides about a request and writes its signed reply onto the desk, or says what has to be known first. With that it is
+/// called again, for the same `now`.
+#[expect(clippy::too_many_arguments, reason = "all of them parts of one worker, lent apart")]
 pub fn answer(
     configuration: &Configuration,
+    policy: &mut dyn Policy,
     request: &Request,
     known: Known,
     memory: &mut Memory,
     desk: &mut Desk,
+    time: UnixTime,
     now: Instant,
 ) -> Result<Step, Discard> {
     let stamp = request.stamp();
+    desk.decided = None;
+    let time = match &known {
+        Known::Nothing => time,
+        Known::Password(waiting, _) => waiting.time,
+    };
     if now.saturating_since(stamp.received) > configuration.protocol.request_timeout {
         return Err(Discard::TooOld);
     }
     let framed = request.framed();
-    if framed.code() == Some(Code::AccountingRequest) {
-        return Err(Discard::NoAccountingRule);
-    }
     let listener = &configuration.listeners[usize::from(stamp.path.listener.0)];
     let client = configuration.clients.client(stamp.client);
     let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
+    let Desk { reply: out, decided, edited, session, draft, next_draft, scratch, salts } = desk;
+    let dictionary = &configuration.dictionary;
 
-    let (accept, reply, set_reply): (bool, &Preset, &Preset) =
-        match configuration.server(listener.server).decide() {
-            Decision::Accept { set_reply } => (true, &NOTHING, set_reply),
-            Decision::Reject { set_reply } => (false, &NOTHING, set_reply),
-            Decision::AuthenticateUsers { set_reply } => {
-                match authenticate_user(configuration, request, known, memory, now) {
-                    Authenticated::Yes(that_fits, user) => {
-                        secret = that_fits;
-                        (true, &user.reply, set_reply)
-                    }
-                    Authenticated::No => (false, &NOTHING, &NOTHING),
-                    Authenticated::Waits(effect, asked) => return Ok(Step::Waits(effect, asked)),
+    session.clear();
+    let received = framed.attributes();
+    // Nothing is remembered of a new session.
+    let asked = Asked {
+        dictionary,
+        framed,
+        attributes: received,
+        session: &EMPTY_SESSION,
+        client,
+        listener,
+        path: stamp.path,
+        time,
+    };
+    if framed.code() == Some(Code::AccountingRequest) {
+        let verdict = policy.account(&asked);
+        *decided = verdict.map(|verdict| Decided { server: listener.server, rule: verdict.rule });
+        return match verdict.map(|verdict| verdict.accounting) {
+            // RFC 2866 §4.1: what was not recorded is not acknowledged, and nothing here records yet.
+            Some(Accounting::Store) | None => Err(Discard::NoAccountingRule),
+        };
+    }
+    let verdict = match &known {
+        Known::Nothing => policy.decide(&asked),
+        Known::Password(Waiting { decision, rule, edits, .. }, _) => {
+            Verdict { decision: *decision, rule: *rule, edits: edits.as_ref() }
+        }
+    };
+    *decided = Some(Decided { server: listener.server, rule: verdict.rule });
+    let edits = verdict.edits.map(|edits| &**edits);
+
+    let mut attributes = received;
+    if let Some(edits) = edits {
+        for (name, value) in &edits.session {
+            session.set(name, value).map_err(|SessionFull| Discard::EditTooLong)?;
+        }
+        if !edits.request.is_nothing() {
+            edited.clear();
+            edits.request.retain(dictionary, received, scratch, edited);
+            edited.extend_from_slice(edits.request.set.plain());
+            if edited.len() > PACKET_OCTETS_MAX - HEADER_OCTETS {
+                return Err(Discard::EditTooLong);
+            }
+            attributes = Attributes::framed(edited);
+        }
+    }
+
+    let (accept, user): (bool, &Preset) = match verdict.decision {
+        Decision::Accept => (true, &NOTHING),
+        Decision::Reject => (false, &NOTHING),
+        Decision::AuthenticateUsers => {
+            let user_name = attributes.of(number::USER_NAME).next();
+            match authenticate_user(configuration, request, user_name, &known, memory, now) {
+                Authenticated::Yes(that_fits, user) => {
+                    secret = that_fits;
+                    (true, &user.reply)
+                }
+                Authenticated::No => (false, &NOTHING),
+                Authenticated::Waits(effect, secret) => {
+                    let Verdict { decision, rule, edits } = verdict;
+                    let waiting = Waiting { decision, rule, edits: edits.cloned(), time, secret };
+                    return Ok(Step::Waits(effect, waiting));
                 }
             }
-        };
+        }
+    };
+    // What a rule sets in the reply of a user goes into no reject that follows from a wrong password.
+    let wrong = verdict.decision == Decision::AuthenticateUsers && !accept;
+    let edit = edits.map(|edits| &edits.reply).filter(|_| !wrong);
 
-    let code = if accept { Code::AccessAccept } else { Code::AccessReject };
-    let Desk { reply: out, hidden, salts } = desk;
-    let mut encoder = Encoder::reply(out, code, framed.identifier(), MessageAuthenticator::First);
-    let seal = Seal {
-        dictionary: &configuration.dictionary,
+    let mut seal = Seal {
+        dictionary,
         // RFC 2868 §3.5: under the authenticator of the request and the secret that both share.
         hop: Hop { secret, request_authenticator: framed.authenticator() },
         salts,
-        hidden,
+        sealing: None,
     };
-    write_preset(&mut encoder, set_reply.over(reply), seal)
+    draft.clear();
+    match edit {
+        None => seal.write(NOTHING.over(user), draft)?,
+        Some(edit) if edit.only_sets() => seal.write(edit.set.over(user), draft)?,
+        Some(edit) => {
+            seal.write(NOTHING.over(user), draft)?;
+            seal.edit(edit, scratch, draft, next_draft)?;
+        }
+    }
+    let kind = if accept { ReplyKind::Accept } else { ReplyKind::Reject };
+    if let Some(edit) = policy.edit_reply(&Asked { attributes, session, ..asked }, kind) {
+        seal.edit(edit, scratch, draft, next_draft)?;
+    }
+
+    let code = if accept { Code::AccessAccept } else { Code::AccessReject };
+    let mut encoder = Encoder::reply(out, code, framed.identifier(), MessageAuthenticator::First);
+    encoder
+        .raw(draft)
         .and_then(|()| write_answers(&mut encoder, &framed, accept))
         .map_err(|_| Discard::ReplyTooLong)?;
     encoder.finish_reply(secret, framed.authenticator());
@@ -144,7 +252,8 @@ enum Authenticated<'c> {
     /// That of this user, under this secret.
     Yes(&'c Secret, &'c User),
     No,
-    Waits(Effect, Asked),
+    /// Not known yet; this is under that secret.
+    Waits(Effect, SecretIndex),
 }
 
 /// The user whose password the request has, and the secret under which it has it.
@@ -154,36 +263,37 @@ enum Authenticated<'c> {
 fn authenticate_user<'c>(
     configuration: &'c Configuration,
     request: &Request,
-    known: Known,
+    user_name: Option<&[u8]>,
+    known: &Known,
     memory: &mut Memory,
     now: Instant,
 ) -> Authenticated<'c> {
     let stamp = request.stamp();
     let framed = request.framed();
     // Who waits for a hash was not shut out when it was asked for.
-    if matches!(known, Known::Nothing) && memory.failures.is_shut_out(&framed, stamp.client, now) {
+    if matches!(known, Known::Nothing) && memory.failures.is_shut_out(user_name, &framed, stamp.client, now) {
         memory.counters.rejects_unchecked.up();
         return Authenticated::No;
     }
     let secrets = &configuration.clients.client(stamp.client).secrets;
     let mut is_wrong = false;
     for (index, secret) in secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index) {
-        match authenticate::check(&configuration.users, &framed, secret) {
+        match authenticate::check(&configuration.users, user_name, &framed, secret) {
             Checked::Matches(user) => return Authenticated::Yes(secret, user),
             Checked::Hashed(user, hash) => {
                 is_wrong = true;
                 match known {
-                    Known::Password(asked, matches) if asked == index && matches => {
+                    Known::Password(waiting, true) if waiting.secret == index => {
                         return Authenticated::Yes(secret, user);
                     }
                     // Known to be wrong under this secret.
-                    Known::Password(asked, _) if asked >= index => {}
+                    Known::Password(waiting, _) if waiting.secret >= index => {}
                     Known::Password(..) | Known::Nothing => {
                         let mut password = memory.passwords.take();
                         let hidden = framed.value(Landmark::UserPassword).unwrap_or_default();
                         if password.reveal(hidden, secret, framed.authenticator()) {
                             let effect = Effect::CheckPassword { hash: Arc::clone(hash), password };
-                            return Authenticated::Waits(effect, Asked::Password(index));
+                            return Authenticated::Waits(effect, index);
                         }
                         memory.passwords.give_back(password);
                     }
@@ -194,7 +304,7 @@ fn authenticate_user<'c>(
         }
     }
     if is_wrong {
-        memory.failures.note(&framed, stamp.client, now);
+        memory.failures.note(user_name, &framed, stamp.client, now);
         memory.counters.failures.up();
     }
     Authenticated::No
@@ -205,28 +315,45 @@ struct Seal<'s> {
     dictionary: &'s Dictionary,
     hop: Hop<'s>,
     salts: &'s mut ChaCha12Rng,
-    /// Where they are written.
-    hidden: &'s mut Vec<u8>,
+    /// One for the whole reply: no two of its salts are equal. Most replies need none, and draw none.
+    sealing: Option<Sealing<'s>>,
 }
 
-/// What the configuration sets.
-fn write_preset(encoder: &mut Encoder<'_>, pieces: Pieces<'_>, seal: Seal<'_>) -> Result<(), EncodeError> {
-    let Seal { dictionary, hop, salts, hidden } = seal;
-    // One for the whole reply: no two of its salts are equal. Most replies need none, and draw none.
-    let mut sealing = None;
-    for piece in pieces {
-        match piece {
-            Piece::Plain(octets) => encoder.raw(octets)?,
-            Piece::Hidden(held) => {
-                let sealing =
-                    sealing.get_or_insert_with(|| Sealing { hop, salt: (salts.next_u32() >> 16) as u16 });
-                hidden.clear();
-                write_hidden(dictionary, held, sealing, hidden);
-                encoder.raw(hidden)?;
+impl Seal<'_> {
+    /// Writes what the configuration sets behind what `out` holds.
+    fn write(&mut self, pieces: Pieces<'_>, out: &mut Vec<u8>) -> Result<(), Discard> {
+        for piece in pieces {
+            match piece {
+                Piece::Plain(octets) => out.extend_from_slice(octets),
+                Piece::Hidden(held) => {
+                    let Seal { dictionary, hop, salts, sealing } = self;
+                    let sealing = sealing
+                        .get_or_insert_with(|| Sealing { hop: *hop, salt: (salts.next_u32() >> 16) as u16 });
+                    write_hidden(dictionary, held, sealing, out);
+                }
+            }
+            // Longer than a packet is too long already, and the buffers have room for that and one piece more.
+            if out.len() > PACKET_OCTETS_MAX {
+                return Err(Discard::ReplyTooLong);
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Edits the attributes of `draft`, by way of `next`.
+    fn edit(
+        &mut self,
+        edit: &Edit,
+        scratch: &mut Scratch,
+        draft: &mut Vec<u8>,
+        next: &mut Vec<u8>,
+    ) -> Result<(), Discard> {
+        next.clear();
+        edit.retain(self.dictionary, Attributes::framed(draft), scratch, next);
+        self.write(NOTHING.over(&edit.set), next)?;
+        core::mem::swap(draft, next);
+        Ok(())
+    }
 }
 
 /// What answers something in the request.
