@@ -10,12 +10,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ulna_core::Seed;
-use ulna_runtime_mio::{Server, SystemCalls};
+use ulna_core::{Configuration, Seed};
+use ulna_runtime_mio::{Server, SystemCalls, kernel_drops};
 
 use crate::machine::{cpu_time, memory, pin_to};
-use crate::responder::Responder;
-use crate::workload::{Setup, configuration};
+use crate::responder::{Counts, Responder};
+use crate::workload::{Setup, configuration, hashing_configuration};
 
 /// What a child is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Role {
     },
     /// A server.
     Server(Setup),
+    /// The same with a user of whom a digest is known.
+    Hashing(Setup),
 }
 
 /// The argument that has a process take a role.
@@ -36,10 +38,14 @@ impl Role {
     fn arguments(self) -> Vec<String> {
         match self {
             Role::Responder { together } => vec!["responder".into(), together.to_string()],
-            Role::Server(Setup { network_threads, workers, log }) => {
-                vec!["server".into(), network_threads.to_string(), workers.to_string(), log.to_string()]
-            }
+            Role::Server(setup) => Role::of_server("server", setup),
+            Role::Hashing(setup) => Role::of_server("hashing", setup),
         }
+    }
+
+    fn of_server(role: &str, setup: Setup) -> Vec<String> {
+        let Setup { network_threads, workers, log } = setup;
+        vec![role.into(), network_threads.to_string(), workers.to_string(), log.to_string()]
     }
 
     fn parse(arguments: &[String]) -> Option<Role> {
@@ -47,11 +53,18 @@ impl Role {
             [role, together] if role == "responder" => {
                 Some(Role::Responder { together: together.parse().ok()? })
             }
-            [role, network_threads, workers, log] if role == "server" => Some(Role::Server(Setup {
-                network_threads: network_threads.parse().ok()?,
-                workers: workers.parse().ok()?,
-                log: log.parse().ok()?,
-            })),
+            [role, network_threads, workers, log] => {
+                let setup = Setup {
+                    network_threads: network_threads.parse().ok()?,
+                    workers: workers.parse().ok()?,
+                    log: log.parse().ok()?,
+                };
+                match role.as_str() {
+                    "server" => Some(Role::Server(setup)),
+                    "hashing" => Some(Role::Hashing(setup)),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
@@ -65,7 +78,8 @@ pub fn act() -> Option<ExitCode> {
     let role = Role::parse(&arguments.collect::<Vec<_>>())?;
     let acted = pin_to(core).and_then(|()| match role {
         Role::Responder { together } => act_as_responder(together),
-        Role::Server(setup) => act_as_server(setup),
+        Role::Server(setup) => act_as_server(configuration(setup)),
+        Role::Hashing(setup) => act_as_server(hashing_configuration(setup)),
     });
     Some(match acted {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,18 +93,25 @@ pub fn act() -> Option<ExitCode> {
 fn act_as_responder(together: bool) -> io::Result<()> {
     let responder = Responder::bind(together)?;
     let address = responder.address();
-    let calls = Arc::new(Mutex::new(SystemCalls::default()));
-    let shared = Arc::clone(&calls);
+    let inode = responder.inode();
+    let counts = Arc::new(Mutex::new(Counts::default()));
+    let shared = Arc::clone(&counts);
     // It has no end of its own: the process ends with its standard input.
     std::thread::spawn(move || responder.run(&shared));
     answer_questions(address, || {
-        let SystemCalls { receive, send, wait, ring } = *calls.lock().expect("nobody panics with it");
-        format!("receive_calls {receive}\nsend_calls {send}\nwait_calls {wait}\nring_calls {ring}\n")
+        let Counts { calls, send_would_block, send_failed } = *counts.lock().expect("nobody panics with it");
+        let SystemCalls { receive, send, wait, ring } = calls;
+        // As in the server: where the tables cannot be read nothing is known to be dropped.
+        let drops = kernel_drops::drops(&[inode]).ok().and_then(|drops| drops[0]).unwrap_or_default();
+        format!(
+            "receive_calls {receive}\nsend_calls {send}\nwait_calls {wait}\nring_calls {ring}\n\
+             kernel_drops {drops}\nsend_would_block {send_would_block}\nsend_failed {send_failed}\n"
+        )
     })
 }
 
-fn act_as_server(setup: Setup) -> io::Result<()> {
-    let configuration = Arc::new(configuration(setup));
+fn act_as_server(configuration: Configuration) -> io::Result<()> {
+    let configuration = Arc::new(configuration);
     // A log that is written, but to nowhere: what a disk costs is not the question.
     let server = Server::start(&configuration, &Seed::new([7; 32]), Box::new(io::sink()));
     let server = server.map_err(io::Error::other)?;
@@ -140,12 +161,12 @@ impl Reading {
         self.counter(name) - earlier.counter(name)
     }
 
-    /// The discards counted, by reason, and what the kernel dropped.
+    /// The discards counted, by reason, and what the kernel dropped or refused, all since the start.
     pub fn losses(&self) -> impl Iterator<Item = (&str, u64)> {
         let losses = self.counters.iter().filter(|(name, value)| {
             **value > 0
                 && (name.starts_with("discarded ")
-                    || ["kernel_drops", "send_would_block"].contains(&&***name))
+                    || ["kernel_drops", "send_would_block", "send_failed"].contains(&&***name))
         });
         losses.map(|(name, value)| (name.as_str(), *value))
     }
