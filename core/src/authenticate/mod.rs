@@ -2,6 +2,9 @@
 //!
 //! RFC 2865 §2.2, §5.2 and §5.3. Passwords are compared in constant time and never leave this room.
 
+pub mod mppe;
+pub mod mschap;
+pub mod nt_hash;
 pub mod users;
 
 use self::users::{User, Users};
