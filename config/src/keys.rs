@@ -40,14 +40,23 @@ pub const RUNTIME: Keys = Keys {
         "receive_buffer_octets",
         "dedup_entries_max",
         "replies_octets_max",
+        "hash_threads",
+        "hash_line_max",
     ],
     later: &["linger_max", "linger_cpu", "state_directory"],
 };
 
 pub const PROTOCOL: Keys = Keys {
     label: "[protocol]",
-    built: &["reject_delay", "delayed_rejects_max", "request_timeout", "dedup_lifetime"],
-    later: &["failures_max", "failure_window", "state_lifetime", "state_max"],
+    built: &[
+        "reject_delay",
+        "delayed_rejects_max",
+        "request_timeout",
+        "dedup_lifetime",
+        "failures_max",
+        "failure_window",
+    ],
+    later: &["state_lifetime", "state_max"],
 };
 
 pub const LISTEN: Keys = Keys {
@@ -105,8 +114,8 @@ pub const LOG: Keys = Keys { label: "[log]", built: &["format", "requests"], lat
 /// `secret = { … }`: where a secret may come from other than the file itself. All promised.
 pub const SECRET: &[&str] = &["file", "env", "table", "key"];
 
-/// `password = { … }`: passwords that are not in clear. All promised.
-pub const PASSWORD: &[&str] = &["argon2", "nt_hash"];
+/// `password = { … }`: passwords that are not in clear, beside `argon2`. Promised.
+pub const PASSWORD_LATER: &[&str] = &["nt_hash"];
 
 const ALL: &[&Keys] = &[
     &ROOT,

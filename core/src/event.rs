@@ -50,6 +50,8 @@ pub enum Outcome {
     Reject,
     /// No answer, for this reason.
     Discarded(Discard),
+    /// None, for nobody waited for it any more.
+    Superseded,
 }
 
 /// Who decided about a request.
