@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// Microsoft's number (RFC 2548 §2).
-pub(super) const MICROSOFT: u32 = 311;
+pub(crate) const MICROSOFT: u32 = 311;
 /// What a NAS has sent to its peer: for MS-CHAPv2 always so many octets (RFC 2759 §3).
 pub const CHALLENGE_OCTETS: usize = 16;
 /// Three DES blocks (RFC 2759 §8.5).
@@ -116,19 +116,20 @@ impl<'a> Exchange<'a> {
         Some(Exchange { identifier: *identifier, challenge, peer_challenge, nt_response })
     }
 
-    /// The proof, if the response is that of a user with this hash; `user_name` is the one that the peer sent, with its
-    /// domain if it did.
-    pub fn proof(&self, user_name: &[u8], hash: &NtHash) -> Option<Proof> {
-        let challenge = self.challenge_hash(without_domain(user_name));
-        let right: bool = nt_response(&challenge, hash).ct_eq(self.nt_response).into();
-        right.then(|| {
-            let hash_hash = hash.hashed();
-            Proof {
-                identifier: self.identifier,
-                authenticator_response: self.authenticator_response(&challenge, &hash_hash),
-                keys: mppe::Keys::of(&hash_hash, self.nt_response),
-            }
-        })
+    /// Whether the response is that of a user with this hash; `user_name` is the one that the peer sent, with its domain if it
+    /// did. Compared in constant time.
+    pub fn is_right(&self, user_name: &[u8], hash: &NtHash) -> bool {
+        nt_response(&self.challenge_hash(user_name), hash).ct_eq(self.nt_response).into()
+    }
+
+    /// What is told to the peer when its response [is right](Self::is_right).
+    pub fn proof(&self, user_name: &[u8], hash: &NtHash) -> Proof {
+        let hash_hash = hash.hashed();
+        Proof {
+            identifier: self.identifier,
+            authenticator_response: self.authenticator_response(&self.challenge_hash(user_name), &hash_hash),
+            keys: mppe::Keys::of(&hash_hash, self.nt_response),
+        }
     }
 
     /// RFC 2759 §8.2.
@@ -136,7 +137,7 @@ impl<'a> Exchange<'a> {
         let digest = Sha1::new()
             .chain_update(self.peer_challenge)
             .chain_update(self.challenge)
-            .chain_update(user_name)
+            .chain_update(without_domain(user_name))
             .finalize();
         *digest.first_chunk().expect("a digest has 20 octets")
     }
@@ -190,7 +191,7 @@ fn des_key(raw: &[u8; 7]) -> [u8; 8] {
 }
 
 /// As capital digits, which RFC 2759 §8.7 has in its example.
-pub(super) fn write_hexadecimal(octets: &[u8], out: &mut [u8]) {
+pub(crate) fn write_hexadecimal(octets: &[u8], out: &mut [u8]) {
     for (octet, digits) in octets.iter().zip(out.as_chunks_mut::<2>().0) {
         *digits = [octet >> 4, octet & 0xf].map(|digit| b"0123456789ABCDEF"[usize::from(digit)]);
     }
@@ -245,7 +246,8 @@ mod tests {
         let challenge = exchange.challenge_hash(b"User");
         assert_eq!(challenge, [0xd0, 0x2e, 0x43, 0x86, 0xbc, 0xe9, 0x12, 0x26]);
         assert_eq!(nt_response(&challenge, &hash()), NT_RESPONSE);
-        let proof = exchange.proof(b"User", &hash()).expect("the response is right");
+        assert!(exchange.is_right(b"User", &hash()));
+        let proof = exchange.proof(b"User", &hash());
         assert_eq!(&proof.authenticator_response, b"S=407A5589115FD0D6209F510FE9C04566932CDA56");
         assert_eq!(proof.identifier, 7);
     }
@@ -265,7 +267,7 @@ mod tests {
             (b"User@bigco.example", false),
             (b"", false),
         ] {
-            assert_eq!(exchange.proof(user_name, &hash()).is_some(), right, "{}", user_name.escape_ascii());
+            assert_eq!(exchange.is_right(user_name, &hash()), right, "{}", user_name.escape_ascii());
         }
     }
 
@@ -274,22 +276,20 @@ mod tests {
         let response = response();
         let exchange = Exchange::of(&CHALLENGE, &response).expect("its length is right");
         let other = NtHash::of(b"clientpass").expect("UTF-8");
-        assert!(exchange.proof(b"User", &other).is_none());
+        assert!(!exchange.is_right(b"User", &other));
         for place in [0, 15] {
             let mut challenge = CHALLENGE;
             challenge[place] ^= 1;
-            assert!(Exchange { challenge: &challenge, ..exchange }.proof(b"User", &hash()).is_none());
+            assert!(!Exchange { challenge: &challenge, ..exchange }.is_right(b"User", &hash()));
             let mut peer_challenge = PEER_CHALLENGE;
             peer_challenge[place] ^= 1;
-            assert!(
-                Exchange { peer_challenge: &peer_challenge, ..exchange }.proof(b"User", &hash()).is_none()
-            );
+            assert!(!Exchange { peer_challenge: &peer_challenge, ..exchange }.is_right(b"User", &hash()));
         }
         // Each of the three blocks counts.
         for place in [0, 8, 16, 23] {
             let mut nt_response = NT_RESPONSE;
             nt_response[place] ^= 0x80;
-            assert!(Exchange { nt_response: &nt_response, ..exchange }.proof(b"User", &hash()).is_none());
+            assert!(!Exchange { nt_response: &nt_response, ..exchange }.is_right(b"User", &hash()));
         }
     }
 
@@ -366,7 +366,7 @@ mod tests {
                 Found::Exchange(exchange) => {
                     prop_assert!(counts == [1, 1] || !known);
                     // DES's weak keys apart, nothing encrypts to the same octet 24 times.
-                    prop_assert!(exchange.proof(&user_name, &hash()).is_none());
+                    prop_assert!(!exchange.is_right(&user_name, &hash()));
                 }
                 Found::Nothing => prop_assert!(counts[1] == 0 || !known),
                 Found::Malformed => prop_assert!(counts != [1, 1] || !known),
