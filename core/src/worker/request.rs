@@ -150,7 +150,7 @@ pub fn answer(
     session.clear();
     let received = framed.attributes();
     // Nothing is remembered of a new session.
-    let asked = Asked {
+    let mut asked = Asked {
         dictionary,
         framed,
         attributes: received,
@@ -243,7 +243,8 @@ pub fn answer(
         }
     }
     let kind = if accept { ReplyKind::Accept } else { ReplyKind::Reject };
-    if let Some(edit) = policy.edit_reply(&Asked { attributes, session, ..asked }, kind) {
+    (asked.attributes, asked.session) = (attributes, session);
+    if let Some(edit) = policy.edit_reply(&asked, kind) {
         seal.edit(edit, scratch, draft, next_draft)?;
     }
 
