@@ -46,7 +46,7 @@ pub fn lower(
     let listeners = listen::listeners(&file, &server_names, report);
     listen::keep_countable(&listeners, &runtime, report);
     let clients = client::clients(&file, &listeners, report);
-    let users = user::users(&file, &dictionary, &seed, report);
+    let (users, devices) = user::users(&file, &dictionary, &seed, report);
     let log = log(&file, report);
 
     Some(Configuration {
@@ -55,6 +55,7 @@ pub fn lower(
         listeners: listeners.into_iter().map(|listener| listener.value).collect(),
         clients: clients.build(&seed),
         users: users?,
+        devices: devices?,
         servers,
         dictionary: Arc::new(dictionary),
         log,
