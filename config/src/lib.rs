@@ -10,7 +10,7 @@
 
 mod dictionary_files;
 mod document;
-mod durations;
+pub mod durations;
 mod error;
 mod keys;
 mod lower;
