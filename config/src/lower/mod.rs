@@ -14,16 +14,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeTable;
-use ulna_core::Seed;
+use ulna_core::authenticate::users::Users;
 use ulna_core::configuration::{Configuration, Cores, LogFormat, LogSettings};
 use ulna_core::dictionary::Dictionary;
 
 /// The whole file. What was reported as wrong has its default in it or is left out, so with errors it is worth
 /// nothing; `None` where not even that can be made.
-pub fn lower(
+pub fn lower<'t>(
     root: &Spanned<DeTable<'_>>,
-    text: &str,
-    file_name: &str,
+    texts: impl Iterator<Item = &'t str>,
     cores: Cores,
     report: &mut Report,
 ) -> Option<Configuration> {
@@ -31,26 +30,25 @@ pub fn lower(
     // Where nothing better is known, the beginning of the file.
     let file = Section::open(&keys::ROOT, root.get_ref(), 0..0, report);
     let mut dictionary = Dictionary::built_in();
-    // The tables' hashes are keyed from the text: whoever does not know its secrets does not know the key, and the
-    // same text makes the same configuration.
-    let seed = Seed::new([0; 32]).fork(text);
-
-    let mut runtime = runtime::runtime(&file, file_name, cores, &mut dictionary, report);
+    let mut runtime = runtime::runtime(&file, cores, &mut dictionary, report);
     let protocol = runtime::protocol(&file, report);
     runtime::keep_within_reserve(&file, &mut runtime, &protocol, report);
     let (servers, server_names) = server::servers(&file, &dictionary, report);
     let listeners = listen::listeners(&file, &server_names, report);
     listen::keep_countable(&listeners, &runtime, report);
     let clients = client::clients(&file, &listeners, report);
-    let users = user::users(&file, &dictionary, &seed, report);
+    let users = user::users(&file, &dictionary, report);
     let log = log(&file, report);
+    // The tables' hashes are keyed from all that was read: whoever does not know the secrets does not know the key, and
+    // the same texts make the same configuration.
+    let seed = texts.fold(report.secrets_seed(), |seed, text| seed.fork(text));
 
     Some(Configuration {
         runtime,
         protocol,
         listeners: listeners.into_iter().map(|listener| listener.value).collect(),
         clients: clients.build(&seed),
-        users: users?,
+        users: Users::new(users, &seed).ok()?,
         servers,
         log,
     })

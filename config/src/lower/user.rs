@@ -3,15 +3,17 @@
 use super::{Names, attributes};
 use crate::document::Report;
 use crate::keys;
-use crate::section::{Section, kind};
-use toml::de::DeValue;
-use ulna_core::Seed;
-use ulna_core::authenticate::users::{User, Users};
+use crate::secret_source;
+use crate::section::Section;
+use ulna_core::authenticate::users::User;
 use ulna_core::dictionary::Dictionary;
 use zeroize::Zeroizing;
 
-/// `None` when a name stands there twice, which has been reported.
-pub fn users(file: &Section<'_>, dictionary: &Dictionary, seed: &Seed, report: &mut Report) -> Option<Users> {
+/// Each with its name.
+type Named = (Box<[u8]>, User);
+
+/// Those whose names and passwords are right; no two have one name.
+pub fn users(file: &Section<'_>, dictionary: &Dictionary, report: &mut Report) -> Vec<Named> {
     let mut users = Vec::new();
     let mut names = Names::default();
     for section in &file.tables("user", &keys::USER, report) {
@@ -23,7 +25,7 @@ pub fn users(file: &Section<'_>, dictionary: &Dictionary, seed: &Seed, report: &
             users.push((name.get_ref().as_bytes().into(), User { password, reply }));
         }
     }
-    Users::new(users, seed).ok()
+    users
 }
 
 fn password(section: &Section<'_>, report: &mut Report) -> Option<Zeroizing<Box<[u8]>>> {
@@ -32,26 +34,15 @@ fn password(section: &Section<'_>, report: &mut Report) -> Option<Zeroizing<Box<
         return None;
     };
     let place = section.key_span("password").unwrap_or(value.span());
-    match value.get_ref() {
-        // RFC 2865 §5.2: User-Password holds at most 128 octets, and an empty one would let everybody in.
-        DeValue::String(text) if (1..=128).contains(&text.len()) => {
-            return Some(Zeroizing::new(text.as_bytes().into()));
-        }
-        DeValue::Table(table)
-            if !table.is_empty() && table.keys().all(|key| keys::PASSWORD.contains(&&**key.get_ref())) =>
-        {
-            report.error(place, "a `password` that is not a text is not built yet".into());
-        }
-        other @ (DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Array(_)
-        | DeValue::Table(_)) => {
-            report
-                .error(place, format!("`password` must be a text of 1 to 128 octets, found {}", kind(other)));
-        }
+    let expected = format!("{} of 1 to {OCTETS_MAX} octets", secret_source::EXPECTED);
+    let octets = secret_source::read("password", &expected, value, &place, keys::PASSWORD, report)?;
+    // RFC 2865 §5.2: User-Password holds at most 128 octets, and an empty one would let everybody in.
+    if !(1..=OCTETS_MAX).contains(&octets.len()) {
+        let found = if octets.is_empty() { "none" } else { "more" };
+        report.error(place, format!("`password` must be {expected}, found {found}"));
+        return None;
     }
-    None
+    Some(Zeroizing::new(octets.as_slice().into()))
 }
+
+const OCTETS_MAX: usize = 128;
