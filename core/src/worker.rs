@@ -9,12 +9,14 @@ use crate::configuration::Configuration;
 use crate::counters::WorkerCounters;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::{Event, Outcome, ShortName};
+use crate::generation::{Generation, Generations};
 use crate::network::LAZY_SWEEP;
 use crate::packet::{Landmark, PACKET_OCTETS_MAX};
 use crate::path::{NetworkId, Peer, Transmit, WorkerId};
 use crate::queue::message::Message;
 use crate::request::buffer::{BufferPool, LARGE_OCTETS};
 use crate::request::{Completion, Request};
+use crate::seeded::{self, Bug};
 use crate::time::{Cause, Instant};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -33,7 +35,7 @@ const REPLY_BUFFERS_NOW: usize = 64;
 /// One worker core.
 pub struct Worker {
     id: WorkerId,
-    configuration: Arc<Configuration>,
+    generations: Generations,
     /// Buffers for replies that do not fit into their request's.
     reply_buffers: BufferPool,
     /// Replies to be sent, in the order in which they were made.
@@ -74,8 +76,18 @@ impl Worker {
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
             counters,
-            configuration,
+            generations: Generations::new(configuration),
         }
+    }
+
+    /// Takes the configuration under which requests may come from here on, beside the one before it.
+    pub fn handle_configuration(&mut self, generation: Generation, configuration: Arc<Configuration>) {
+        self.generations.learn(generation, configuration);
+    }
+
+    /// Forgets the older of two configurations: no network core has a request under way that came under it.
+    pub fn forget_older(&mut self) {
+        self.generations.forget_older();
     }
 
     /// What this core counts.
@@ -184,8 +196,11 @@ impl Worker {
 
     fn handle_request(&mut self, network: NetworkId, request: Request, now: Instant) {
         self.counters.requests.up();
-        let Worker { configuration, scratch, .. } = self;
-        let answered = request::answer(configuration, &request, scratch, now);
+        let Worker { generations, scratch, .. } = self;
+        let generation = request.stamp().generation;
+        let generation =
+            if seeded::is(Bug::ReloadSwapsASecretInFlight) { generations.newest() } else { generation };
+        let answered = request::answer(generations.of(generation), &request, scratch, now);
         let outcome = match answered {
             Ok(Answered { accept: true, .. }) => Outcome::Accept,
             Ok(Answered { accept: false, .. }) => Outcome::Reject,
@@ -232,19 +247,20 @@ impl Worker {
     }
 
     fn note(&mut self, request: &Request, outcome: Outcome, now: Instant) {
-        if !self.configuration.log.requests {
+        let stamp = request.stamp();
+        if !self.generations.of(stamp.generation).log.requests {
             return;
         }
         if self.events.len() == EVENTS_MAX {
             self.counters.events_lost.up();
             return;
         }
-        let stamp = request.stamp();
         let framed = request.framed();
         self.events.push_back(Event::Finished {
             received: stamp.received,
             finished: now,
             remote: stamp.path.remote,
+            generation: stamp.generation,
             client: stamp.client,
             listener: stamp.path.listener,
             identifier: framed.identifier(),

@@ -98,6 +98,7 @@ impl Network {
     fn end(&mut self, worker: WorkerId, completion: Completion, kept: Kept) {
         self.lanes[usize::from(worker.0)].end_request();
         self.counters.in_progress.down();
+        self.under_way[completion.stamp().generation.parity()] -= 1;
         let (buffer, longer_reply) = completion.into_buffers();
         if let Some(longer_reply) = longer_reply {
             self.lanes[usize::from(worker.0)].send_home(longer_reply);
