@@ -46,7 +46,8 @@ fn live(dedup: &mut Dedup, key: &Key, authenticator: &Authenticator) -> Seen {
 }
 
 fn full(entries: usize) -> Dedup {
-    let octets = entries * 64 + (1 << 20);
+    // A chunk of 64 octets and its owner.
+    let octets = entries * 68 + (1 << 20);
     let mut dedup = Dedup::new(entries, octets, Duration::from_secs(10), &Seed::new([7; 32]));
     for n in 0..entries {
         live(&mut dedup, &key(n), &authenticator(n, 0));

@@ -5,10 +5,12 @@
 //! |---|---|
 //! | `end_to_end` | a whole server over loopback beside a bare responder: throughput, CPU, system calls, latency, memory |
 //! | `packet`, `dedup`, `channel`, `clients` | the parts, by criterion |
+//! | `peers`, a package of its own | reading a request beside other crates for RADIUS |
 //! | the binary `count` under callgrind | instructions per operation, the same on every machine of a kind |
 
 #![forbid(unsafe_code)]
 
+pub mod exchange;
 pub mod load;
 pub mod machine;
 pub mod measured;

@@ -139,7 +139,8 @@ impl<'d> Document<'d> {
         let start = self.lines[self.line(offset)];
         let line = self.text[start..].lines().next().unwrap_or_default();
         let (key, _) = line.split_once('=')?;
-        if !keys::is_known(key.trim()) {
+        // Only what TOML takes for space: a terminal obeys some of what else counts as such.
+        if !keys::is_known(key.trim_matches([' ', '\t'])) {
             return None;
         }
         let shown = format!("{}= …", key);

@@ -112,8 +112,8 @@ impl Included {
 /// What `include` has in this file, each with its place among all files; `None` for what is no pattern. A file that is
 /// not TOML includes nothing: that is reported where it is read for good.
 fn patterns(file: &TextFile) -> Vec<(Range<usize>, Option<String>)> {
-    // Most files include nothing, and are not read twice for it.
-    if !file.text.contains("include") {
+    // Most files include nothing, and are not read twice for it. A backslash may write the key in another way.
+    if !file.text.contains("include") && !file.text.contains('\\') {
         return Vec::new();
     }
     let (root, _) = DeTable::parse_recoverable(&file.text);

@@ -16,6 +16,7 @@ pub mod durations;
 mod error;
 mod include;
 mod keys;
+mod law;
 mod lower;
 mod reserved;
 mod secret_source;
@@ -23,12 +24,15 @@ mod section;
 
 pub use dictionary_files::FileSystem;
 pub use error::{ConfigErrors, Finding, Place, Warnings};
+#[doc(hidden)]
+pub use law::config_law;
 pub use reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 pub use ulna_core::configuration::{Configuration, Cores};
 
 use document::Report;
 use documents::Documents;
 use std::path::Path;
+use ulna_core::dictionary::Dictionary;
 use zeroize::Zeroizing;
 
 /// Makes a configuration of the text of a file. `file_name` is for messages, and the files that the text names are relative
@@ -38,6 +42,16 @@ use zeroize::Zeroizing;
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
 pub fn parse(text: &str, file_name: &str, cores: Cores) -> Result<(Configuration, Warnings), ConfigErrors> {
+    parse_by(Dictionary::built_in(), text, file_name, cores)
+}
+
+/// The same by another dictionary than the one that is built in.
+fn parse_by(
+    dictionary: Dictionary,
+    text: &str,
+    file_name: &str,
+    cores: Cores,
+) -> Result<(Configuration, Warnings), ConfigErrors> {
     let include::Included { files, errors, warnings, .. } = include::gather(file_name, text);
     let documents = Documents::new(&files);
     let mut report = Report::default();
@@ -50,7 +64,7 @@ pub fn parse(text: &str, file_name: &str, cores: Cores) -> Result<(Configuration
         return Err(report.finish(&documents).0);
     }
     let texts = files.iter().map(|file| file.text.as_str());
-    let lowered = lower::lower(&root, texts, cores, &mut report);
+    let lowered = lower::lower(&root, texts, cores, dictionary, &mut report);
     let (errors, warnings) = report.finish(&documents);
     match lowered {
         Some(configuration) if errors.is_empty() => Ok((configuration, warnings)),

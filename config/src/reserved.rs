@@ -18,7 +18,7 @@ pub fn reserved_octets(runtime: &RuntimeSettings, protocol: &Protocol) -> u64 {
     let for_each_worker = 32 * requests_max + 16 * slots.min(requests_max);
     let network = 140 * runtime.dedup_entries_max as u64
         + runtime.replies_octets_max as u64
-        + 88 * protocol.delayed_rejects_max as u64
+        + 56 * protocol.delayed_rejects_max as u64
         + workers * for_each_worker
         + networks * 32 * slots
         + 2 * MEBIBYTE;

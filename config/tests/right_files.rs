@@ -51,7 +51,7 @@ fn the_default_configuration_is_what_the_manual_says() {
     assert_eq!(client_of(&configuration, "192.0.2.1"), None);
     let bob = configuration.users.look_up(b"bob").expect("bob is a user");
     assert_eq!(&**bob.password, b"hello");
-    assert_eq!(&*bob.reply, b"\x12\x0dHello, bob.");
+    assert_eq!(bob.reply.plain(), b"\x12\x0dHello, bob.");
     assert_eq!(configuration.server(ServerId(0)).new[0].action, Action::AuthenticateUsers);
     assert_eq!(configuration.runtime, RuntimeSettings { workers: 2, ..RuntimeSettings::default() });
     assert_eq!(configuration.protocol, Protocol::default());
@@ -146,9 +146,9 @@ fn every_key_that_is_built_does_something() {
     // Attributes go in the order of the text.
     let ann = configuration.users.look_up(b"ann").expect("ann is a user");
     let expected = b"\x1b\x06\x00\x00\x0e\x10\x19\x04\x01\xff\x12\x03a\x12\x03b\x06\x06\x00\x00\x00\x02";
-    assert_eq!(&*ann.reply, expected);
+    assert_eq!(ann.reply.plain(), expected);
     let first = &configuration.servers[0].new[0];
-    assert_eq!((first.action, &*first.set_reply), (Action::Reject, &b"\x12\x04no"[..]));
+    assert_eq!((first.action, first.set_reply.plain()), (Action::Reject, &b"\x12\x04no"[..]));
     assert_eq!(configuration.servers[1].new[0].action, Action::Accept);
     assert!(!configuration.log.requests);
 }
@@ -162,6 +162,7 @@ fn workers_follow_the_cores_that_are_handed_in() {
     }
 }
 
+// checklist 95
 #[test]
 fn unsigned_requests_on_a_public_address_are_warned_of_once() {
     // checklist 95
@@ -173,6 +174,22 @@ fn unsigned_requests_on_a_public_address_are_warned_of_once() {
                     listens on 0.0.0.0:1812: set `require_message_authenticator = true` where the client signs";
     let messages: Vec<_> = warnings.iter().map(|warning| &*warning.message).collect();
     assert_eq!(messages, [expected]);
+}
+
+// checklist 6
+#[test]
+fn secrets_of_any_length_are_taken_and_those_of_up_to_12_octets_warned_of() {
+    for octets in [1, 12, 13, 16, 32, 64, 1000] {
+        let secret = "s".repeat(octets);
+        let (configuration, warnings) = parsed(&default_text().replace("testing123", &secret));
+        let client = configuration.clients.look_up(IpAddr::from([127, 0, 0, 1])).expect("the one client");
+        assert_eq!(
+            configuration.clients.client(client).secrets,
+            Secret::new(secret.as_bytes()).unwrap().into()
+        );
+        let short = warnings.iter().filter(|warning| warning.message.contains("can be guessed")).count();
+        assert_eq!(short, usize::from(octets <= 12), "{octets} octets");
+    }
 }
 
 #[test]
@@ -454,7 +471,7 @@ fn dictionaries_are_read_on_top_of_what_is_built_in() {
     );
     let (configuration, _) = ulna_config::load(&folder.join("ulna.toml"), Cores(2)).expect("it is right");
     assert_eq!(
-        *configuration.servers[0].new[0].set_reply,
+        *configuration.servers[0].new[0].set_reply.plain(),
         [
             &[6, 6, 0, 0, 0x12, 0x67][..],
             &[26, 9, 0, 0, 0x7e, 0xd9, 1, 3, b'x'],
@@ -465,6 +482,10 @@ fn dictionaries_are_read_on_top_of_what_is_built_in() {
         ]
         .concat()[..]
     );
+    // What the server runs with, for whoever reads or hides attributes later.
+    let own = configuration.dictionary.attribute("Own-Text").map(|own| own.oid().to_string());
+    assert_eq!(own.as_deref(), Some("26.32473.1"));
+    assert!(configuration.dictionary.attribute("Tunnel-Password").is_some());
     // The same with a wrong line in an included file.
     write("sub/vendor", "VENDOR Own 32473\nFOO\n");
     let errors = ulna_config::load(&folder.join("ulna.toml"), Cores(2)).err().expect("a dictionary is wrong");

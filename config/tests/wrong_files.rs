@@ -38,6 +38,13 @@ fn errors_show_file_place_message_and_line_with_a_caret() {
 }
 
 #[test]
+fn a_line_that_is_no_toml_is_not_shown_with_what_a_terminal_would_obey() {
+    for before in ['\u{b}', '\u{c}', '\u{85}'] {
+        assert_eq!(printed(&format!("[log]\n{before}requests = true")).lines().count(), 1);
+    }
+}
+
+#[test]
 fn all_errors_are_reported_in_the_order_of_the_text() {
     assert_eq!(
         added("[runtime]\nworkers = 0\n[protocol]\nreject_delay = 5\n[log]\nrequests = \"no\"\n"),
@@ -70,6 +77,40 @@ fn a_secret_before_the_error_on_its_line_is_masked() {
     let shown = "\u{20}   client = [{ secret = ***, name = 5 …\n\
                  \u{20}                                    ^";
     assert!(printed(text).contains(shown), "{}", printed(text));
+}
+
+#[test]
+fn no_value_that_is_hidden_in_packets_is_ever_shown() {
+    let secrets = [
+        "Tunnel-Password = \"hunter2hunter2\"",
+        "\"Tunnel-Password:1\" = [\"hunter2hunter2\", \"hunter2\"]",
+        "\"Tunnel-Password:32\" = \"hunter2hunter2\"",
+        "Tunnel-Passwort = \"hunter2hunter2\"",
+        "MS-MPPE-Send-Key = \"0xhunter2\"",
+        "MS-CHAP-MPPE-Keys = \"hunter2hunter2\"",
+        "Ascend-Send-Secret = \"hunter2hunter2hunter2\"",
+        "Ascend-Receive-Secret = [\"hunter2\", { a = \"hunter2\" }]",
+        "User-Password = \"hunter2\"",
+        "CHAP-Password = \"hunter2\"",
+        "\"Attr-69\" = \"hunter2\"",
+    ];
+    for secret in secrets {
+        // The line of an error is shown up to the error, and here they all stand on one.
+        let text = format!(
+            "user = [{{ name = \"a\", password = \"p\", reply = {{ {secret}, Session-Timeout = \"soon\" }} }}]"
+        );
+        let printed = printed(&text);
+        assert!(
+            !printed.contains("hunter2") && printed.contains("***") && printed.contains("= \"soon\" …"),
+            "{printed}"
+        );
+    }
+    assert_eq!(
+        added(
+            "[[user]]\nname = \"a\"\npassword = \"p\"\nreply = { Ascend-Send-Secret = \"hunter2hunter2hunter2\" }\n"
+        ),
+        ["4:32: `Ascend-Send-Secret` expects text of 1 to 16 octets, found a text"]
+    );
 }
 
 #[test]
@@ -206,7 +247,7 @@ fn users_and_replies() {
     assert_eq!(
         added(
             "[[user]]\nname = \"bob\"\npassword = 5\nreply = { Sesion-Timeout = 5, Session-Timeout = \"soon\", \
-             Proxy-State = \"x\", Tunnel-Password = \"hunter2\", Reply-Message = [\"a\", []] }\n"
+             Proxy-State = \"x\", Tunnel-Password = true, Reply-Message = [\"a\", []] }\n"
         ),
         [
             "2:8: user \"bob\" is defined twice",
@@ -214,8 +255,8 @@ fn users_and_replies() {
             "4:11: unknown attribute `Sesion-Timeout`; did you mean `Session-Timeout`?",
             "4:49: `Session-Timeout` expects a whole number from 0 to 4294967295, found \"soon\"",
             "4:57: `Proxy-State` cannot be set: it is ulna's own to write",
-            "4:94: `Tunnel-Password` expects no value: encrypted attributes are not built yet",
-            "4:127: `Reply-Message` expects a text or a whole number, found an array",
+            "4:94: `Tunnel-Password` expects a text or a whole number, found true or false",
+            "4:122: `Reply-Message` expects a text or a whole number, found an array",
         ]
     );
     assert_eq!(

@@ -4,8 +4,10 @@
 
 use crate::authenticate::users::Users;
 use crate::client::Clients;
+use crate::dictionary::Dictionary;
 use crate::policy::{ServerId, VirtualServer};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -28,6 +30,8 @@ pub struct Configuration {
     pub users: Users,
     /// Virtual servers; a [`ServerId`] is a place here.
     pub servers: Vec<VirtualServer>,
+    /// What attributes are called and how they are hidden: the built-in dictionary and the files of the configuration.
+    pub dictionary: Arc<Dictionary>,
     /// What is logged.
     pub log: LogSettings,
 }

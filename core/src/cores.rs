@@ -95,7 +95,7 @@ pub fn assemble(configuration: &Arc<Configuration>, seed: &Seed) -> Vec<Cores> {
                 Network::new(NetworkId(thread), Arc::clone(configuration), own_worker, seed)
             });
             let worker = if is_joined { Some(thread) } else { thread.checked_sub(networks) };
-            let worker = worker.map(|worker| Worker::new(WorkerId(worker), Arc::clone(configuration)));
+            let worker = worker.map(|worker| Worker::new(WorkerId(worker), Arc::clone(configuration), seed));
             let between = if is_joined { Between::new(slots) } else { Between::new(0) };
             Cores {
                 network,

@@ -97,13 +97,13 @@ counters! {
         superseded,
         /// Gauge: requests that a worker has.
         in_progress,
-        /// Gauge: rejects that wait for their time.
+        /// Gauge: rejects that wait for their time, each in a buffer.
         delayed_rejects,
         /// Gauge: live entries of the dedup table.
         dedup_entries,
         /// Kept replies given up before their lifetime for want of room.
         replies_evicted,
-        /// Replies that did not fit into the reply store.
+        /// Replies that found no room in the reply store: to unsigned requests, for which no signed one goes.
         replies_not_kept,
         /// Packet buffers made, of either class.
         buffers_made,

@@ -79,9 +79,7 @@ discards! {
     ReplyTooLong = "reply-too-long",
     /// More rejects are being delayed than `delayed_rejects_max`.
     DelayedRejectsFull = "delayed-rejects-full",
-    /// A reject that had to wait found no room among the kept replies.
-    RejectNotKept = "reject-not-kept",
-    /// A duplicate of an answered request whose reply could not be kept.
+    /// A duplicate of an answered request whose reply could not be kept; unsigned ones only.
     ReplyNotKept = "reply-not-kept",
 }
 

@@ -59,11 +59,6 @@ impl Generations {
         }
     }
 
-    /// The younger of two.
-    pub fn newest(&self) -> Generation {
-        self.second.as_ref().map_or(self.first.0, |second| second.0)
-    }
-
     /// Forgets the older of two. With one alone nothing happens.
     pub fn forget_older(&mut self) {
         if let Some(second) = self.second.take() {

@@ -30,6 +30,7 @@ extern crate alloc;
 #[cfg(any(test, loom))]
 extern crate std;
 
+pub mod accounting;
 pub mod attributes;
 pub mod authenticate;
 pub mod client;

@@ -24,7 +24,7 @@ use crate::generation::{Generation, Generations};
 use crate::path::{NetworkId, Path, Peer, Transmit, WorkerId};
 use crate::queue::message::Message;
 use crate::request::buffer::BufferPool;
-use crate::request::{Request, RequestHandle, Stamp};
+use crate::request::{Reply, Request, RequestHandle, Stamp};
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::{Cause, Instant};
@@ -83,15 +83,15 @@ struct Aside {
 enum Answer {
     /// The reply that is kept under this handle, if it still is.
     Kept(RequestHandle, Path),
+    /// A reject whose time has come. It goes from its buffer: its copy may have been given up for other replies.
+    Reject(Reply),
     /// The answer to a Status-Server.
     Status { stamp: Stamp, identifier: u8, request_authenticator: [u8; 16] },
 }
 
-/// A reject that waits, its reply in the dedup table.
+/// A reject that waits in its buffer.
 struct DelayedReject {
-    handle: RequestHandle,
-    path: Path,
-    signed: bool,
+    reply: Reply,
     due: Instant,
 }
 
@@ -107,8 +107,10 @@ impl Network {
         let networks = configuration.network_cores();
         let workers = configuration.worker_cores();
         let requests_max = runtime.requests_max;
-        let buffers_max = requests_max * workers + runtime.ring_slots * networks;
         let delayed_max = configuration.protocol.delayed_rejects_max;
+        // Rejects that wait, and those in line to be sent, come on top: they take no buffer from requests and strays.
+        let rejects_max = delayed_max + ANSWERS_MAX;
+        let buffers_max = requests_max * workers + runtime.ring_slots * networks + rejects_max;
         Network {
             id,
             owners: Owners::new(networks as u16, seed),
@@ -209,8 +211,8 @@ impl Network {
         self.dedup.expire(now, EXPIRIES_EACH_TURN);
         self.counters.dedup_entries.set(self.dedup.len() as u64);
         if self.lazy_sweep.is_some_and(|due| due <= now) {
-            // As long as a buffer is away, a lazy message will bring it home.
-            self.lazy_sweep = (self.buffers.lent() > 0).then(|| now + LAZY_SWEEP);
+            // As long as a buffer is away, a lazy message will bring it home; but not one that waits here.
+            self.lazy_sweep = (self.buffers.lent() > self.rejects()).then(|| now + LAZY_SWEEP);
         }
     }
 
@@ -254,6 +256,7 @@ impl Network {
     /// How many buffers of any owner this core holds outside of its free list.
     pub fn buffers_owned(&self) -> usize {
         self.aside.len()
+            + self.rejects()
             + self.outgoing.iter().map(|(_, message)| message.buffers()).sum::<usize>()
             + self.lanes.iter().map(Lane::buffers).sum::<usize>()
     }
@@ -278,7 +281,14 @@ impl Network {
                         out.extend_from_slice(reply);
                         return Some(path.reversed());
                     }
-                    // Superseded since it was put in line: nobody waits for it any more.
+                    // Superseded since it was put in line, and nobody waits for it any more; or given up, and counted.
+                }
+                Answer::Reject(reply) => {
+                    out.extend_from_slice(reply.octets());
+                    let transmit = reply.stamp().path.reversed();
+                    self.buffers.give_back(reply.into_buffer());
+                    self.note();
+                    return Some(transmit);
                 }
                 Answer::Status { stamp, identifier, request_authenticator } => {
                     self.encode_status(&stamp, identifier, &request_authenticator, out);
@@ -324,6 +334,12 @@ impl Network {
     /// Whether no request is under way and no reject waits: what a draining server waits for.
     pub fn is_drained(&self) -> bool {
         self.delayed.is_empty() && self.counters.in_progress.value() == 0 && !self.has_output()
+    }
+
+    /// How many rejects are held here, waiting or in line to be sent; each in a buffer of ours.
+    fn rejects(&self) -> usize {
+        let in_line = self.answers.iter().filter(|answer| matches!(answer, Answer::Reject(_)));
+        self.delayed.len() + in_line.count()
     }
 
     fn discard(&mut self, remote: SocketAddr, reason: Discard, now: Instant) {

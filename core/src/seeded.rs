@@ -56,8 +56,6 @@ bugs! {
     TimeoutRoundedUp = "timeout-rounded-up",
     /// A thread parks though its cores have not handed out all that they have.
     OutputForgottenBeforeAPark = "output-forgotten-before-a-park",
-    /// A worker looks client and secret of a request up in the newest configuration, not in that of the request.
-    ReloadSwapsASecretInFlight = "reload-swaps-a-secret-in-flight",
 }
 
 #[cfg(feature = "seeded-bugs")]

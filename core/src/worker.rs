@@ -11,18 +11,19 @@ use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::{Event, Outcome, ShortName};
 use crate::generation::{Generation, Generations};
 use crate::network::LAZY_SWEEP;
-use crate::packet::{Landmark, PACKET_OCTETS_MAX};
+use crate::packet::Landmark;
 use crate::path::{NetworkId, Peer, Transmit, WorkerId};
 use crate::queue::message::Message;
 use crate::request::buffer::{BufferPool, LARGE_OCTETS};
 use crate::request::{Completion, Request};
-use crate::seeded::{self, Bug};
+use crate::seed::Seed;
 use crate::time::{Cause, Instant};
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use self::request::Answered;
+use self::request::{Answered, Desk};
 
 /// Events that wait to be polled by the driver, at most; more are lost, and counted.
 const EVENTS_MAX: usize = 1024;
@@ -42,7 +43,7 @@ pub struct Worker {
     transmits: VecDeque<(NetworkId, Completion)>,
     outboxes: Vec<Outbox>,
     /// Where a reply is written before it goes into its buffer.
-    scratch: Vec<u8>,
+    desk: Desk,
     events: VecDeque<Event>,
     /// While buffers of ours are away: they come home in lazy messages.
     lazy_sweep: Option<Instant>,
@@ -57,7 +58,7 @@ struct Outbox {
 
 impl Worker {
     /// The worker core `id` of a server with this configuration.
-    pub fn new(id: WorkerId, configuration: Arc<Configuration>) -> Self {
+    pub fn new(id: WorkerId, configuration: Arc<Configuration>, seed: &Seed) -> Self {
         let networks = configuration.network_cores();
         let runtime = &configuration.runtime;
         // Each long reply belongs to a request in progress, or its buffer is in the ring on its way back.
@@ -72,7 +73,7 @@ impl Worker {
             outboxes: (0..networks)
                 .map(|_| Outbox { room: runtime.ring_slots, waiting: VecDeque::with_capacity(LINE_NOW) })
                 .collect(),
-            scratch: Vec::with_capacity(PACKET_OCTETS_MAX),
+            desk: Desk::new(&seed.fork(&format!("salts of worker {}", id.0))),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
             counters,
@@ -196,11 +197,9 @@ impl Worker {
 
     fn handle_request(&mut self, network: NetworkId, request: Request, now: Instant) {
         self.counters.requests.up();
-        let Worker { generations, scratch, .. } = self;
-        let generation = request.stamp().generation;
-        let generation =
-            if seeded::is(Bug::ReloadSwapsASecretInFlight) { generations.newest() } else { generation };
-        let answered = request::answer(generations.of(generation), &request, scratch, now);
+        let Worker { generations, desk, .. } = self;
+        let configuration = generations.of(request.stamp().generation);
+        let answered = request::answer(configuration, &request, desk, now);
         let outcome = match answered {
             Ok(Answered { accept: true, .. }) => Outcome::Accept,
             Ok(Answered { accept: false, .. }) => Outcome::Reject,
@@ -229,10 +228,10 @@ impl Worker {
         }
     }
 
-    /// The request's end with the reply that stands in the scratch buffer.
+    /// The request's end with the reply that lies on the desk.
     fn completed(&mut self, request: Request, now: Instant) -> Completion {
-        let Worker { reply_buffers, counters, scratch, lazy_sweep, .. } = self;
-        request.answered(scratch, || {
+        let Worker { reply_buffers, counters, desk, lazy_sweep, .. } = self;
+        request.answered(&desk.reply, || {
             let buffer = reply_buffers.take(LARGE_OCTETS).expect("there is one for each request in progress");
             lazy_sweep.get_or_insert(now + LAZY_SWEEP);
             counters.reply_buffers_made.set(reply_buffers.made() as u64);

@@ -1,13 +1,16 @@
 //! What holds for attributes of every type and place: reading is the inverse of writing, and text of both.
 
 use proptest::prelude::*;
+use std::sync::LazyLock;
 use ulna_core::attributes::text::{self, Sealing, TextFault, text_law};
-use ulna_core::attributes::{Entry, Scratch, Shape, Walk, WriteError, Writer, attributes_law};
+use ulna_core::attributes::{Entry, Scratch, Shape, Walk, WriteError, Writer, attributes_law, every_kind};
 use ulna_core::dictionary::{
     DataType, Dictionary, Encryption, Literal, dictionary_law, encode_value, print_value,
 };
 use ulna_core::packet::hidden::Hop;
 use ulna_core::packet::{Attributes, Oid, Secret};
+
+static EVERY_KIND: LazyLock<Dictionary> = LazyLock::new(every_kind);
 
 const MORE: &str = "
 ATTRIBUTE Test-Byte 200 byte
@@ -335,22 +338,22 @@ proptest! {
     fn the_law_of_attributes_holds(data in nearly_attributes()) {
         // checklist 61, 62, 63, 64
         prop_assert!(Attributes::parse(&data).is_ok());
-        attributes_law(&data);
+        attributes_law(&EVERY_KIND, &data);
     }
 
     #[test]
     fn the_law_of_attributes_holds_for_any_octets(data in proptest::collection::vec(any::<u8>(), 0..300)) {
-        attributes_law(&data);
+        attributes_law(&EVERY_KIND, &data);
     }
 
     #[test]
     fn the_law_of_text_holds_for_attributes(data in nearly_attributes()) {
-        text_law(&data);
+        text_law(&EVERY_KIND, &data);
     }
 
     #[test]
     fn the_law_of_text_holds_for_text(text in nearly_text()) {
-        text_law(text.as_bytes());
+        text_law(&EVERY_KIND, text.as_bytes());
     }
 
     #[test]
@@ -374,7 +377,7 @@ proptest! {
                 continue;
             }
             let salt = [0x80, place as u8];
-            let wire = ulna_core::attributes::hide(attribute, value, salt, hop, &mut hidden).expect("it fits");
+            let wire = ulna_core::attributes::hide(attribute.encryption(), value, salt, hop, &mut hidden).expect("it fits");
             match writer.push(&Entry { oid: *oid, tag: *tag, value: wire, joined: 0 }) {
                 Ok(()) => written.push((*oid, *tag, value.clone())),
                 Err(error) => prop_assert!(matches!(error, WriteError::PacketFull { .. }), "{}", error),

@@ -1,6 +1,7 @@
 //! Attributes as radclient's users write them, and what they are told when that cannot be read.
 
-use ulna_core::attributes::text::{self, Sealing, TextError};
+use ulna_core::attributes::text::{self, Sealing, TextError, TextFault};
+use ulna_core::attributes::{Scratch, Shape, Walk};
 use ulna_core::dictionary::Dictionary;
 use ulna_core::packet::hidden::Hop;
 use ulna_core::packet::{Attributes, Secret};
@@ -101,6 +102,38 @@ fn what_is_invalid_or_unknown_is_printed_by_number() {
     ] {
         assert_eq!(printed(wire), text);
         assert_eq!(octets(text), wire);
+    }
+}
+
+#[test]
+fn a_prefix_with_bits_beyond_its_length_is_an_invalid_attribute() {
+    // checklist 17. RFC 3162 §2.3: such bits must be zero, so the value has not the format of its type, which makes it
+    // an invalid attribute (RFC 6929 §2.8): not read as the prefix that it would be without them, nor as a longer one,
+    // and yet passed on octet for octet.
+    let dictionary = dictionary();
+    let prefix = |length: u8, octets: &[u8]| [&[97, octets.len() as u8 + 4, 0, length], octets].concat();
+    let db8 = [0x20, 0x01, 0x0d, 0xb8];
+    for (wire, shape) in [
+        (prefix(32, &db8), Shape::Known),
+        (prefix(29, &db8), Shape::Known),
+        (prefix(28, &db8), Shape::Invalid),
+        (prefix(32, &[db8, [0, 0, 0, 1]].concat()), Shape::Invalid),
+        (prefix(32, &[db8, [0; 4]].concat()), Shape::Known),
+        (prefix(0, &[0x80]), Shape::Invalid),
+    ] {
+        let attributes = Attributes::parse(&wire).expect("the boundaries hold");
+        let mut scratch = Scratch::default();
+        let items: Vec<_> = Walk::new(&dictionary, attributes, &mut scratch).collect();
+        assert_eq!(items.iter().map(|item| item.shape).collect::<Vec<_>>(), [shape], "{wire:?}");
+        let text = printed(&wire);
+        assert_eq!(text.starts_with("Attr-97 = 0x"), shape == Shape::Invalid, "{text}");
+        if shape == Shape::Invalid {
+            assert_eq!(octets(&text), wire);
+        }
+    }
+    // Nor can one be written.
+    for text in ["Framed-IPv6-Prefix = 2001:db8::/28", "Framed-IPv6-Prefix = ::1/0"] {
+        assert!(matches!(error(text).fault, TextFault::Value(_)), "{text}");
     }
 }
 

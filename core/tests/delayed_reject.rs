@@ -5,7 +5,8 @@ mod support;
 use std::time::Duration;
 use support::{Ask, Reply, Server, USERS, nas};
 use ulna_core::discard::Discard;
-use ulna_core::packet::Code;
+use ulna_core::packet::{Code, number};
+use ulna_core::time::Cause;
 
 const SEPARATE: &str = "[runtime]\nnetwork_threads = 1\nworkers = 1\n";
 const DELAY: Duration = Duration::from_secs(1);
@@ -129,20 +130,97 @@ fn many_leave_in_the_order_in_which_they_were_asked_for() {
     server.assert_nothing_is_left();
 }
 
+/// One page for replies, which a single short one keeps from longer ones.
+const ONE_PAGE: &str = "[runtime]\nnetwork_threads = 1\nworkers = 1\nreplies_octets_max = 65_536\n";
+
+/// Room for 2 500 octets of Proxy-States in its reply.
+fn long(ask: Ask) -> Ask {
+    (0..10).fold(ask, |ask, _| ask.with(number::PROXY_STATE, &[7; 250]))
+}
+
 #[test]
-fn one_that_finds_no_room_to_wait_is_given_up_by_name() {
+fn a_long_one_waits_and_leaves_though_short_replies_fill_the_store() {
+    let mut server = Server::new(ONE_PAGE, USERS);
+    let request = long(Ask::wrong()).octets();
+    for identifier in 0..50 {
+        server.ask(nas(1001), &Ask::bob().identifier(identifier).octets());
+    }
+    assert!(server.ask(nas(1000), &request).is_empty());
+    server.run(DELAY);
+    assert_eq!((server.sent.len(), server.discards().len()), (51, 0), "{}", server.table());
+    let sent = server.sent.last().unwrap().octets.clone();
+    assert_eq!(Reply::to(&request, &sent).values(number::PROXY_STATE), [&[7; 250][..]; 10]);
+    // It was kept when it left, for which the short ones had to go.
+    assert_eq!(server.ask(nas(1000), &request)[0].octets, sent);
+    assert_eq!((server.count("replies_evicted"), server.count("replies_not_kept")), (50, 0));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn each_waits_in_its_own_buffer_and_leaves_though_the_store_gives_it_up_at_once() {
     // Rejects of 2 500 octets go into chunks of 4 096, of which the one page of replies holds sixteen.
     let rules = format!(
         "[[server.new]]\nreject = true\nset_reply = {{ Reply-Message = [{}] }}\n",
         vec![format!("\"{}\"", "x".repeat(250)); 10].join(",")
     );
-    let mut server = Server::new(&format!("{SEPARATE}replies_octets_max = 65_536\n"), &rules);
-    for identifier in 0..17 {
+    let mut server = Server::new(ONE_PAGE, &rules);
+    for identifier in 0..40 {
         assert!(server.ask(nas(1000), &Ask::bob().identifier(identifier).octets()).is_empty());
     }
-    assert_eq!(server.discards(), [("reject-not-kept", 1)].into());
+    assert_eq!((server.count("delayed_rejects"), server.count("in_progress")), (40, 0));
+    assert_eq!((server.count("buffers_lent"), server.count("reply_buffers_lent")), (40, 0));
     server.run(DELAY);
-    assert_eq!((server.sent.len(), server.discarded(Discard::RejectNotKept)), (16, 1));
+    let identifiers: Vec<_> = server.sent.iter().map(|sent| sent.octets[1]).collect();
+    assert_eq!(identifiers, (0..40).collect::<Vec<_>>());
+    assert_eq!((server.discards().len(), server.count("buffers_lent")), (0, 0));
+    assert_eq!((server.count("replies_evicted"), server.count("replies_not_kept")), (24, 0));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn one_of_an_unsigned_request_leaves_though_signed_replies_fill_the_store() {
+    let mut server = Server::new(ONE_PAGE, USERS);
+    for identifier in 0..16 {
+        server.ask(nas(1001), &long(Ask::bob()).identifier(identifier).octets());
+    }
+    let request = Ask::wrong().unsigned().octets();
+    server.ask(nas(1000), &request);
+    server.run(DELAY);
+    assert_eq!((server.sent.len(), server.discards().len()), (17, 0), "{}", server.table());
+    assert_eq!((server.count("replies_evicted"), server.count("replies_not_kept")), (0, 1));
+    assert!(server.ask(nas(1000), &request).is_empty(), "answered, and not to be made again");
+    assert_eq!(server.discards(), [("reply-not-kept", 1)].into());
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn those_that_wait_take_no_buffer_from_requests() {
+    // Of its own the pool has three buffers: one request with the worker, two strays on a ring.
+    let settings = "[runtime]\nnetwork_threads = 1\nworkers = 1\nring_slots = 2\nrequests_max = 1\n";
+    let mut server = Server::new(&format!("{settings}[protocol]\ndelayed_rejects_max = 8\n"), USERS);
+    for identifier in 0..8 {
+        server.ask(nas(1000), &Ask::wrong().identifier(identifier).octets());
+    }
+    assert_eq!((server.count("delayed_rejects"), server.count("buffers_lent")), (8, 8));
+    for identifier in 8..16 {
+        assert_eq!(server.ask(nas(1000), &Ask::bob().identifier(identifier).octets()).len(), 1);
+    }
+    server.run(DELAY);
+    assert_eq!((server.sent.len(), server.discards().len()), (16, 0));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn nothing_wakes_its_thread_before_its_time() {
+    let settings = format!("{SEPARATE}[protocol]\nreject_delay = \"5s\"\n");
+    let mut server = Server::new(&settings, USERS);
+    server.ask(nas(1000), &Ask::wrong().octets());
+    let due = server.now + Duration::from_secs(5);
+    // What may still lie in rings is looked for once.
+    server.run(DELAY);
+    assert_eq!(server.threads[0].poll_timeout(), Some((due, Cause::DelayedReject)));
+    server.run(4 * DELAY);
+    assert_eq!(server.sent.len(), 1);
     server.assert_nothing_is_left();
 }
 

@@ -246,7 +246,7 @@ fn every_reason_has_its_test() {
             Discard::StrayRingFull => include_str!("strays.rs"),
             Discard::TooOld => include_str!("too_old.rs"),
             Discard::ReplyTooLong => include_str!("long_reply.rs"),
-            Discard::DelayedRejectsFull | Discard::RejectNotKept => include_str!("delayed_reject.rs"),
+            Discard::DelayedRejectsFull => include_str!("delayed_reject.rs"),
             Discard::ReplyNotKept => include_str!("duplicate_after_reply.rs"),
             // Every limit in front of it is reached first.
             Discard::NoBuffer => continue,

@@ -3,6 +3,7 @@
 mod support;
 
 use support::{Ask, Server, USERS, nas};
+use ulna_core::packet::number;
 
 const LAYOUTS: [&str; 3] = [
     "[runtime]\nnetwork_threads = 0\nworkers = 1\n",
@@ -84,5 +85,24 @@ fn a_reply_that_could_not_be_kept_is_not_made_again() {
     assert_eq!(server.ask(nas(1000), &unsigned).len(), 0);
     assert_eq!(server.discards(), [("reply-not-kept", 1)].into());
     assert_eq!((server.count("decisions"), server.count("answered")), (17, 17));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_long_reply_is_kept_though_short_ones_fill_the_store() {
+    let settings = "[runtime]\nnetwork_threads = 1\nworkers = 1\nreplies_octets_max = 65_536\n";
+    let mut server = Server::new(settings, USERS);
+    // More than are looked at one by one, all of one class.
+    for number in 0..200 {
+        server.ask(nas(2000 + number), &Ask::bob().octets());
+    }
+    let request = (0..6).fold(Ask::bob(), |ask, _| ask.with(number::PROXY_STATE, &[7; 200])).octets();
+    let first = server.ask(nas(1000), &request);
+    let again = server.ask(nas(1000), &request);
+    assert_eq!(first[0].octets, again[0].octets);
+    assert_eq!((server.count("replies_evicted"), server.count("replies_not_kept")), (200, 0));
+    // The others are decided again: they were given up, and counted.
+    assert_eq!(server.ask(nas(2000), &Ask::bob().octets()).len(), 1);
+    assert_eq!((server.count("decisions"), server.count("duplicates_resent")), (202, 1));
     server.assert_nothing_is_left();
 }

@@ -37,6 +37,7 @@ fn while_in_progress_the_late_completion_leaves_the_new_request_alone() {
     server.assert_nothing_is_left();
 }
 
+// checklist 36
 #[test]
 fn after_the_reply_the_old_one_is_gone_and_the_new_one_is_decided() {
     let (old, new) = (Ask::bob().octets(), Ask::user(b"bob", b"wrong").authenticator(2).octets());

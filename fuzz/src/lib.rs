@@ -4,6 +4,10 @@
 //! stays found without one.
 #![forbid(unsafe_code)]
 
+use std::sync::LazyLock;
+
+use ulna_core::dictionary::Dictionary;
+
 /// Panics where it does not hold.
 pub type Law = fn(&[u8]);
 
@@ -11,10 +15,14 @@ pub type Law = fn(&[u8]);
 pub const TARGETS: &[(&str, Law)] = &[
     ("frame", ulna_core::packet::frame_law),
     ("verify", ulna_core::packet::verify_law),
-    ("attributes", ulna_core::attributes::attributes_law),
-    ("text", ulna_core::attributes::text::text_law),
+    ("attributes", |data| ulna_core::attributes::attributes_law(&EVERY_KIND, data)),
+    ("text", |data| ulna_core::attributes::text::text_law(&EVERY_KIND, data)),
     ("dictionary", ulna_core::dictionary::dictionary_law),
+    ("config", ulna_config::config_law),
 ];
+
+/// Made once: it takes a thousand times as long as a law.
+static EVERY_KIND: LazyLock<Dictionary> = LazyLock::new(ulna_core::attributes::every_kind);
 
 /// The law of this name.
 ///

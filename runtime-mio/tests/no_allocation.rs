@@ -129,6 +129,7 @@ secret = "a secret of the test"
 [[user]]
 name = "bob"
 password = "hello"
+reply = {{ "Tunnel-Password:1" = "hidden anew each time", MS-MPPE-Send-Key = "0x0001", MS-MPPE-Recv-Key = "0x0203" }}
 
 [[user]]
 name = "long"

@@ -68,8 +68,7 @@ impl Node for Server {
             snapshot.in_progress_duplicates += counters.duplicates_in_progress.value();
             snapshot.superseded += counters.superseded.value();
             snapshot.forgotten += counters.replies_evicted.value()
-                + counters.discarded[Discard::DelayedRejectsFull as usize].value()
-                + counters.discarded[Discard::RejectNotKept as usize].value();
+                + counters.discarded[Discard::DelayedRejectsFull as usize].value();
             snapshot.discarded += counters.discarded.iter().map(|counter| counter.value()).sum::<u64>();
         }
         let networks = self.threads.iter().filter_map(|Thread(cores)| cores.network());

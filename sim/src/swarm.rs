@@ -124,9 +124,8 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
         requests_max: size(2, (1, 64), 16_384) as u32,
         buffers: size(3, (16, 128), 2_048) as u32,
         dedup_entries: size(4, (64, 256), 8_192) as u32,
-        // Seven size classes share pages of 64 KiB. With fewer pages than classes the server may discard one long reject
-        // again and again while short replies keep all pages, as the law of progress has shown.
-        replies_octets: size(13, (7 << 16, 16 << 16), 64 << 20),
+        // From a single page, which seven size classes have to share.
+        replies_octets: size(13, (1 << 16, 16 << 16), 64 << 20),
         // RFC 5080 §2.2.2: cached for 5 to 30 seconds.
         dedup_lifetime_ms: draw(5).range(5_000..=30_000),
         request_timeout_ms: size(6, (2_500, 10_000), 30_000),

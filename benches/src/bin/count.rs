@@ -1,5 +1,7 @@
 //! Does one thing so many times and nothing else, so that callgrind can count what it costs: `count NAME TIMES`.
 //!
+//! `count refuse WHAT PLACE TIMES` is for `tests/constant_time.rs`: whether a refusal tells which octet was wrong.
+//!
 //! `.ci/instructions` runs each twice with different numbers of times; the difference is the operation itself. Seeds are
 //! fixed and nothing here reads a clock, so that the count is the same in every run.
 
@@ -7,9 +9,16 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ulna_benches::workload::{IDENTIFIERS, Requests, Setup, configuration, secret};
+use md5::{Digest, Md5};
+use ulna_benches::exchange::{self, Reply};
+use ulna_benches::workload::{self, IDENTIFIERS, Requests, Setup, configuration, secret};
+use ulna_core::attributes::{Scratch, Walk};
 use ulna_core::cores::{Cores, assemble};
-use ulna_core::packet::{Code, Encoder, Framed, MessageAuthenticator, Requirements, Secrets};
+use ulna_core::dictionary::Dictionary;
+use ulna_core::packet::hidden::USER_PASSWORD_OCTETS_MAX;
+use ulna_core::packet::{
+    Code, Encoder, Framed, MessageAuthenticator, ReplyError, Requirements, Secrets, VerifyError,
+};
 use ulna_core::path::{ListenerId, Path, SocketId};
 use ulna_core::{Instant, Seed};
 
@@ -17,11 +26,15 @@ use ulna_core::{Instant, Seed};
 type Operation = fn(usize);
 
 /// What can be counted, by name.
-const OPERATIONS: [(&str, Operation); 7] = [
+const OPERATIONS: [(&str, Operation); 11] = [
     ("frame", frame),
     ("verify", verify),
     ("read-attributes", read_attributes),
+    ("walk-attributes", walk_attributes),
+    ("read-typed-by-dictionary", read_typed_by_dictionary),
+    ("frame-verify-read", frame_verify_read),
     ("encode-reply", encode_reply),
+    ("encode-reply-of-all-kinds", encode_reply_of_all_kinds),
     ("request-in-turns-of-64", |times| serve(times, 64, false)),
     ("request-in-turns-of-1", |times| serve(times, 1, false)),
     ("request-twice-in-turns-of-64", |times| serve(times, 64, true)),
@@ -39,8 +52,17 @@ fn main() -> ExitCode {
             };
             operation(times);
         }
+        [refuse, what, place, times] if refuse == "refuse" => {
+            let (Ok(place), Ok(times)) = (place.parse(), times.parse()) else {
+                eprintln!("count: {place} and {times} are to be numbers");
+                return ExitCode::from(2);
+            };
+            refuse_forged(what == "answer", place, times);
+        }
         _ => {
-            eprintln!("count: no arguments (lists what can be counted), or NAME TIMES");
+            eprintln!(
+                "count: no arguments (lists what can be counted), NAME TIMES, or refuse request|answer PLACE TIMES"
+            );
             return ExitCode::from(2);
         }
     }
@@ -64,11 +86,77 @@ fn verify(times: usize) {
     }
 }
 
+/// Refuses a request, or an answer to one, whose Message-Authenticator is wrong in this octet, or from 16 on in all. The
+/// answer's Response Authenticator is right, so that it is the Message-Authenticator that is refused.
+fn refuse_forged(answer: bool, place: usize, times: usize) {
+    let (secret, request_authenticator) = (secret(), [7; 16]);
+    let mut octets = Vec::new();
+    if answer {
+        let first = MessageAuthenticator::First;
+        Encoder::reply(&mut octets, Code::AccessAccept, 1, first)
+            .finish_reply(&secret, &request_authenticator);
+    } else {
+        workload::request(500, 7, 1, &mut octets);
+    }
+    // It stands first: header, type and length before it.
+    let wrong = if place < 16 { 22 + place..23 + place } else { 22..38 };
+    octets[wrong].iter_mut().for_each(|octet| *octet ^= 0x40);
+    if answer {
+        let covered = [&octets[..4], &request_authenticator, &octets[20..], workload::SECRET].concat();
+        octets[4..20].copy_from_slice(&Md5::digest(covered));
+    }
+    let framed = Framed::parse(&octets).expect("its lengths hold");
+    let secrets = Secrets::one(secret.clone());
+    for _ in 0..times {
+        let framed = black_box(framed);
+        if answer {
+            let error = framed.verify_reply(&secret, &request_authenticator, true).expect_err("it is forged");
+            assert!(matches!(error, ReplyError::BadMessageAuthenticator));
+        } else {
+            let error = framed.verify_request(&secrets, Requirements::default()).expect_err("it is forged");
+            assert!(matches!(error, VerifyError::BadMessageAuthenticator));
+        }
+    }
+}
+
 fn read_attributes(times: usize) {
     let requests = Requests::prepare();
     let framed = Framed::parse(requests.of(0)).expect("we made it");
     for _ in 0..times {
         black_box(black_box(framed).attributes().map(|attribute| attribute.value.len()).sum::<usize>());
+    }
+}
+
+/// Each attribute found in the dictionary and held against its type; nothing made of the values.
+fn walk_attributes(times: usize) {
+    let requests = Requests::prepare();
+    let dictionary = Dictionary::built_in();
+    let framed = Framed::parse(requests.of(0)).expect("we made it");
+    let mut scratch = Scratch::default();
+    for _ in 0..times {
+        let items = Walk::new(&dictionary, black_box(framed).attributes(), &mut scratch);
+        assert_eq!(black_box(items.count()), 7);
+    }
+}
+
+/// The same with framing, and each value read as its type.
+fn read_typed_by_dictionary(times: usize) {
+    let requests = Requests::prepare();
+    let dictionary = Dictionary::built_in();
+    let mut scratch = Scratch::default();
+    for n in 0..times {
+        let sum = exchange::read_typed(black_box(requests.of(n)), &dictionary, &mut scratch);
+        assert!(black_box(sum).is_some());
+    }
+}
+
+/// From octets to all that a server wants to know of them: framed, verified, the password revealed.
+fn frame_verify_read(times: usize) {
+    let requests = Requests::prepare();
+    let secrets = Secrets::one(secret());
+    let mut out = [0; USER_PASSWORD_OCTETS_MAX];
+    for n in 0..times {
+        assert!(black_box(exchange::read(black_box(requests.of(n)), &secrets, &mut out)).is_some());
     }
 }
 
@@ -79,6 +167,18 @@ fn encode_reply(times: usize) {
         let first = MessageAuthenticator::First;
         let encoder = Encoder::reply(&mut out, Code::AccessAccept, n as u8, first);
         encoder.finish_reply(&secret, black_box(&[7; 16]));
+        black_box(&out);
+    }
+}
+
+/// Plain, a vendor's, tagged and hidden attributes, and the packet around them, signed.
+fn encode_reply_of_all_kinds(times: usize) {
+    let secret = secret();
+    let dictionary = Dictionary::built_in();
+    let reply = Reply::prepare(&dictionary);
+    let (mut room, mut out) = (Vec::with_capacity(4096), Vec::with_capacity(4096));
+    for _ in 0..times {
+        reply.write(&secret, black_box(&[7; 16]), &mut room, &mut out);
         black_box(&out);
     }
 }

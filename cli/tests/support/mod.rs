@@ -1,6 +1,8 @@
 //! The binary as an operator runs it: a configuration in a file, a process, its output, its signals.
 #![allow(dead_code, reason = "each file uses its own part of this")]
 
+pub mod radiusd;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, UdpSocket};
@@ -247,6 +249,16 @@ impl Ulna {
             Some((name.to_string(), value.parse().ok()?))
         };
         report.lines().filter_map(row).collect()
+    }
+
+    /// Resident memory, now and at most so far, in KiB.
+    pub fn memory_kibibytes(&self) -> [u64; 2] {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        ["VmRSS:", "VmHWM:"].map(|name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells it");
+            line.trim_end_matches("kB").trim().parse().expect("a number")
+        })
     }
 
     /// Asks for the counters until they are as they should be: a worker tells of its replies lazily.

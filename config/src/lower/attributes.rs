@@ -1,11 +1,11 @@
-//! Tables of attributes, `{ Session-Timeout = 3600 }`, made into octets.
+//! Tables of attributes, `{ Session-Timeout = 3600 }`, made ready for packets.
 
 use crate::document::Report;
 use crate::section::{Section, found, integer, kind};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use ulna_core::attributes::WriteError;
 use ulna_core::attributes::text::{self, Assignment, Named, TextFault};
+use ulna_core::attributes::{Preset, WriteError};
 use ulna_core::configuration::REPLY_OCTETS_MAX;
 use ulna_core::dictionary::{Dictionary, Literal, encode_value, hexadecimal};
 use ulna_core::packet::number;
@@ -22,16 +22,19 @@ const OUR_OWN: &[u8] = &[
 ];
 
 /// The attributes of a reply under `key`, in the order of the text; an array stands for several of one name.
-pub fn reply(section: &Section<'_>, key: &str, dictionary: &Dictionary, report: &mut Report) -> Box<[u8]> {
-    let mut octets = Vec::new();
-    let Some(value) = section.value(key) else { return octets.into() };
+pub fn reply(section: &Section<'_>, key: &str, dictionary: &Dictionary, report: &mut Report) -> Preset {
+    let Some(value) = section.value(key) else { return Preset::default() };
     let DeValue::Table(table) = value.get_ref() else {
         section.refuse(key, "a table such as { Session-Timeout = 3600 }", value, report);
-        return octets.into();
+        return Preset::default();
     };
     let mut assignments = Vec::new();
     for (name, value) in in_order(table) {
         let Some(named) = named(name, value, dictionary, report) else { continue };
+        // A message about its neighbour shows the line up to there.
+        if dictionary.at(&named.oid).is_some_and(|attribute| attribute.encrypted()) {
+            report.mask(value);
+        }
         let mut add = |value: &Spanned<DeValue<'_>>| {
             if let Some(octets) = octets_of(name.get_ref(), &named, value, report) {
                 let Named { oid, attribute, tag } = named;
@@ -50,22 +53,20 @@ pub fn reply(section: &Section<'_>, key: &str, dictionary: &Dictionary, report: 
             | DeValue::Table(_) => add(value),
         }
     }
-    let room = match text::write(dictionary, &assignments, None, &mut octets) {
-        Ok(octets) => octets <= REPLY_OCTETS_MAX,
-        Err(error) if matches!(error.fault, TextFault::Write(WriteError::PacketFull { .. })) => false,
-        Err(error) => {
+    match Preset::new(dictionary, assignments) {
+        Ok(preset) if preset.octets() <= REPLY_OCTETS_MAX => return preset,
+        Err(error) if !matches!(error.fault, TextFault::Write(WriteError::PacketFull { .. })) => {
             report.error(error.offset..error.offset + 1, error.fault.to_string());
-            true
         }
-    };
-    if !room {
-        let place = section.key_span(key).unwrap_or(value.span());
-        let message = format!(
-            "`{key}` has more than {REPLY_OCTETS_MAX} octets of attributes, for which a packet has room"
-        );
-        report.error(place, message);
+        Ok(_) | Err(_) => {
+            let place = section.key_span(key).unwrap_or(value.span());
+            let message = format!(
+                "`{key}` has more than {REPLY_OCTETS_MAX} octets of attributes, for which a packet has room"
+            );
+            report.error(place, message);
+        }
     }
-    octets.into()
+    Preset::default()
 }
 
 /// The parser sorts keys by name; on the wire they go as they are written.
@@ -154,17 +155,12 @@ fn octets_of(
         }
         return octets;
     };
-    if attribute.encrypted() {
-        // Its octets depend on the request; a configuration holds those that do not.
-        report.mask(value);
-        let message = format!("`{name}` expects no value: encrypted attributes are not built yet");
-        report.error(value.span(), message);
-        return None;
-    }
     match encode_value(attribute, literal) {
         Ok(octets) => Some(octets),
         Err(error) => {
-            report.error(value.span(), format!("{error}, found {}", found(value.get_ref())));
+            let found =
+                if attribute.encrypted() { kind(value.get_ref()).into() } else { found(value.get_ref()) };
+            report.error(value.span(), format!("{error}, found {found}"));
             None
         }
     }

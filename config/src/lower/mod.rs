@@ -12,24 +12,25 @@ use crate::keys;
 use crate::section::Section;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeTable;
 use ulna_core::authenticate::users::Users;
 use ulna_core::configuration::{Configuration, Cores, LogFormat, LogSettings};
 use ulna_core::dictionary::Dictionary;
 
-/// The whole file. What was reported as wrong has its default in it or is left out, so with errors it is worth
-/// nothing; `None` where not even that can be made.
+/// The whole file, whose own dictionaries go on top of `dictionary`. What was reported as wrong has its default in it or is
+/// left out, so with errors it is worth nothing; `None` where not even that can be made.
 pub fn lower<'t>(
     root: &Spanned<DeTable<'_>>,
     texts: impl Iterator<Item = &'t str>,
     cores: Cores,
+    mut dictionary: Dictionary,
     report: &mut Report,
 ) -> Option<Configuration> {
     report.mask_secrets(root.get_ref());
     // Where nothing better is known, the beginning of the file.
     let file = Section::open(&keys::ROOT, root.get_ref(), 0..0, report);
-    let mut dictionary = Dictionary::built_in();
     let mut runtime = runtime::runtime(&file, cores, &mut dictionary, report);
     let protocol = runtime::protocol(&file, report);
     runtime::keep_within_reserve(&file, &mut runtime, &protocol, report);
@@ -50,6 +51,7 @@ pub fn lower<'t>(
         clients: clients.build(&seed),
         users: Users::new(users, &seed).ok()?,
         servers,
+        dictionary: Arc::new(dictionary),
         log,
     })
 }

@@ -2,12 +2,41 @@
 //! RFC 2548 §2.4.2. The octets are the room `packet`'s business (`packet::hidden`).
 
 use super::walk::{Item, Shape};
-use crate::dictionary::{Attribute, Encryption};
+use crate::dictionary::Encryption;
 use crate::packet::hidden::{
     ASCEND_SECRET_OCTETS, HiddenError, Hop, SALT_OCTETS, USER_PASSWORD_OCTETS_MAX, ascend_secret,
     hide_salted, hide_user_password, reveal_salted, reveal_user_password,
 };
 use crate::packet::{DataType, VALUE_OCTETS_MAX};
+
+/// With what the values of one packet are hidden.
+#[derive(Debug, Clone)]
+pub struct Sealing<'s> {
+    /// The hop for which they are hidden.
+    pub hop: Hop<'s>,
+    /// The next value's salt; each further one has the next (RFC 2868 §3.5: all of a packet's differ).
+    pub salt: u16,
+}
+
+impl Sealing<'_> {
+    /// Hides the packet's next value as `encryption` says, into `out`; gives `plain` itself if it is not hidden.
+    ///
+    /// # Errors
+    /// [`HiddenError::TooLong`].
+    pub fn hide<'o>(
+        &mut self,
+        encryption: Encryption,
+        plain: &'o [u8],
+        out: &'o mut [u8; VALUE_OCTETS_MAX],
+    ) -> Result<&'o [u8], HiddenError> {
+        let salt = self.salt.to_be_bytes();
+        if encryption == Encryption::TunnelPassword {
+            // Its first bit is always set: 32 768 differ, more than fit into a packet.
+            self.salt = self.salt.wrapping_add(1);
+        }
+        hide(encryption, plain, salt, self.hop, out)
+    }
+}
 
 /// What stands behind a value: itself, unless it is hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,19 +96,19 @@ impl<'o> Plain<'o> {
     }
 }
 
-/// Hides `plain` as this attribute's values are, into `out`; gives `plain` itself if they are not. `salt` is unlike that
+/// Hides `plain` as `encryption` says, into `out`; gives `plain` itself if it is not hidden. `salt` is unlike that
 /// of every other salted value of the packet (RFC 2868 §3.5).
 ///
 /// # Errors
 /// [`HiddenError::TooLong`].
 pub fn hide<'o>(
-    attribute: &Attribute,
+    encryption: Encryption,
     plain: &'o [u8],
     salt: [u8; SALT_OCTETS],
     hop: Hop<'_>,
     out: &'o mut [u8; VALUE_OCTETS_MAX],
 ) -> Result<&'o [u8], HiddenError> {
-    match attribute.encryption() {
+    match encryption {
         Encryption::None => Ok(plain),
         Encryption::UserPassword => {
             let out = out.first_chunk_mut().expect("it is the shorter of the two");

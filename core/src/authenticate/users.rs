@@ -1,5 +1,6 @@
 //! The users of the configuration, found by name, octet for octet (RFC 2865 §5.1).
 
+use crate::attributes::Preset;
 use crate::seed::Seed;
 use crate::table::Table;
 use alloc::boxed::Box;
@@ -15,9 +16,8 @@ pub struct Users(Table<Box<[u8]>, User>);
 pub struct User {
     /// In clear, wiped when dropped: CHAP needs it so (RFC 1994 §2.1). 1 to 128 octets (RFC 2865 §5.2).
     pub password: Zeroizing<Box<[u8]>>,
-    /// Attribute octets (Type, Length, Value, one after the other) of an Access-Accept; at most
-    /// [`REPLY_OCTETS_MAX`](crate::configuration::REPLY_OCTETS_MAX).
-    pub reply: Box<[u8]>,
+    /// What an Access-Accept gets; at most [`REPLY_OCTETS_MAX`](crate::configuration::REPLY_OCTETS_MAX).
+    pub reply: Preset,
 }
 
 /// Two users have this name.
@@ -77,7 +77,7 @@ mod tests {
     use alloc::vec;
 
     fn user(password: &[u8]) -> User {
-        User { password: Zeroizing::new(password.into()), reply: [].into() }
+        User { password: Zeroizing::new(password.into()), reply: Preset::default() }
     }
 
     #[test]
@@ -99,6 +99,6 @@ mod tests {
 
     #[test]
     fn a_password_is_never_printed() {
-        assert_eq!(format!("{:?}", user(b"hello")), "User { reply: [], .. }");
+        assert_eq!(format!("{:?}", user(b"hello")), "User { reply: Preset { plain: [], held: [], .. }, .. }");
     }
 }

@@ -69,8 +69,8 @@ pub(super) enum Progress {
         /// The number of the message that told the worker of a duplicate last.
         duplicate_sent: u64,
     },
-    /// Its reject waits.
-    Delayed { reply: StoredReply },
+    /// Its reject waits, elsewhere.
+    Delayed,
     /// It was answered.
     Answered { reply: Option<StoredReply>, expires: Instant },
 }
@@ -101,7 +101,7 @@ impl Entry {
     pub fn expires(&self) -> Option<Instant> {
         match self.progress {
             Progress::Answered { expires, .. } => Some(expires),
-            Progress::Free | Progress::WithWorker { .. } | Progress::Delayed { .. } => None,
+            Progress::Free | Progress::WithWorker { .. } | Progress::Delayed => None,
         }
     }
 }

@@ -14,7 +14,7 @@ pub mod reply_store;
 
 pub use self::entry::{Authenticator, Key};
 use self::entry::{Entry, List, Lists, Progress};
-use self::reply_store::{ReplyStore, StoredReply};
+use self::reply_store::{CHUNKS_MAX, ReplyStore, StoredReply};
 use crate::path::WorkerId;
 use crate::request::RequestHandle;
 use crate::seed::Seed;
@@ -91,11 +91,11 @@ impl Dedup {
             Progress::Free => unreachable!("a free entry is not in the index"),
             Progress::WithWorker { worker, .. } if same => Seen::InProgress(handle, worker),
             Progress::WithWorker { worker, .. } => Seen::Superseding(handle, Some(worker)),
-            Progress::Delayed { .. } if same => Seen::Delayed,
+            Progress::Delayed if same => Seen::Delayed,
             Progress::Answered { .. } if same && !seeded::is(Bug::PolicyRunAgainOnRetransmit) => {
                 Seen::Answered(handle)
             }
-            Progress::Delayed { .. } | Progress::Answered { .. } => Seen::Superseding(handle, None),
+            Progress::Delayed | Progress::Answered { .. } => Seen::Superseding(handle, None),
         }
     }
 
@@ -142,43 +142,29 @@ impl Dedup {
 
     /// Notes the reply to a request; it stands for the dedup lifetime from `now`.
     pub fn answer(&mut self, handle: RequestHandle, reply: Option<&[u8]>, now: Instant) -> Kept {
-        if !self.is_with_worker(handle) {
-            return Kept::Superseded;
-        }
-        let signed = self.entries[handle.entry as usize].key.signed();
-        let reply = reply.and_then(|octets| self.keep(octets, signed));
-        let kept = if reply.is_some() { Kept::Reply } else { Kept::Nothing };
-        let list = List::answered(signed);
-        self.entries[handle.entry as usize].progress =
-            Progress::Answered { reply, expires: now + self.lifetime };
-        self.lists.append(&mut self.entries, list, handle.entry);
-        kept
+        if self.is_with_worker(handle) { self.end(handle.entry, reply, now) } else { Kept::Superseded }
     }
 
-    /// Keeps a reply that must not be sent yet, until [`release`](Dedup::release).
-    pub fn delay(&mut self, handle: RequestHandle, reply: &[u8]) -> Kept {
-        if !self.is_with_worker(handle) {
-            return Kept::Superseded;
+    /// Notes that the reply to a request is made and waits for its time, until [`release`](Dedup::release). False if the
+    /// request was superseded.
+    ///
+    /// The reply itself waits in its buffer and not here: whatever is kept here can be given up for other replies.
+    pub fn delay(&mut self, handle: RequestHandle) -> bool {
+        let current = self.is_with_worker(handle);
+        if current {
+            self.entries[handle.entry as usize].progress = Progress::Delayed;
         }
-        let signed = self.entries[handle.entry as usize].key.signed();
-        let Some(reply) = self.keep(reply, signed) else { return Kept::Nothing };
-        self.entries[handle.entry as usize].progress = Progress::Delayed { reply };
-        Kept::Reply
+        current
     }
 
-    /// Notes that a delayed reply may go: it counts as answered from now on. False if it was superseded meanwhile.
-    pub fn release(&mut self, handle: RequestHandle, now: Instant) -> bool {
-        let entry = &mut self.entries[handle.entry as usize];
-        if entry.generation != handle.generation || !matches!(entry.progress, Progress::Delayed { .. }) {
-            return false;
+    /// Notes that a delayed reply goes; it stands for the dedup lifetime from `now`.
+    pub fn release(&mut self, handle: RequestHandle, reply: &[u8], now: Instant) -> Kept {
+        let entry = &self.entries[handle.entry as usize];
+        if entry.generation == handle.generation && matches!(entry.progress, Progress::Delayed) {
+            self.end(handle.entry, Some(reply), now)
+        } else {
+            Kept::Superseded
         }
-        let list = List::answered(entry.key.signed());
-        let Progress::Delayed { reply } = core::mem::replace(&mut entry.progress, Progress::Free) else {
-            unreachable!("it has just been seen to be delayed");
-        };
-        entry.progress = Progress::Answered { reply: Some(reply), expires: now + self.lifetime };
-        self.lists.append(&mut self.entries, list, handle.entry);
-        true
     }
 
     /// Forgets a request that ends without a reply, so that its retransmission starts anew; false if it was superseded.
@@ -197,10 +183,9 @@ impl Dedup {
             Progress::Answered { reply: Some(reply), .. } if entry.generation == handle.generation => {
                 Some(self.replies.octets(reply))
             }
-            Progress::Answered { .. }
-            | Progress::Free
-            | Progress::WithWorker { .. }
-            | Progress::Delayed { .. } => None,
+            Progress::Answered { .. } | Progress::Free | Progress::WithWorker { .. } | Progress::Delayed => {
+                None
+            }
         }
     }
 
@@ -208,7 +193,7 @@ impl Dedup {
     pub fn duplicate_sent(&mut self, handle: RequestHandle) -> Option<&mut u64> {
         match &mut self.entries[handle.entry as usize].progress {
             Progress::WithWorker { duplicate_sent, .. } => Some(duplicate_sent),
-            Progress::Free | Progress::Delayed { .. } | Progress::Answered { .. } => None,
+            Progress::Free | Progress::Delayed | Progress::Answered { .. } => None,
         }
     }
 
@@ -263,20 +248,26 @@ impl Dedup {
         place
     }
 
+    /// An entry that is on no list has its reply, or none, from now on.
+    fn end(&mut self, place: u32, reply: Option<&[u8]>, now: Instant) -> Kept {
+        let signed = self.entries[place as usize].key.signed();
+        let reply = reply.and_then(|octets| self.keep(octets, place, signed));
+        let kept = if reply.is_some() { Kept::Reply } else { Kept::Nothing };
+        self.entries[place as usize].progress = Progress::Answered { reply, expires: now + self.lifetime };
+        self.lists.append(&mut self.entries, List::answered(signed), place);
+        kept
+    }
+
     /// Drops an entry's reply and takes it off its list; it stays in the index.
     fn retire(&mut self, place: u32) {
         let entry = &mut self.entries[place as usize];
         let signed = entry.key.signed();
-        let reply = match core::mem::replace(&mut entry.progress, Progress::Free) {
-            Progress::Free | Progress::WithWorker { .. } => None,
-            Progress::Delayed { reply } => Some(reply),
-            Progress::Answered { reply, .. } => {
-                self.lists.remove(&mut self.entries, List::answered(signed), place);
-                reply
+        let progress = core::mem::replace(&mut entry.progress, Progress::Free);
+        if let Progress::Answered { reply, .. } = progress {
+            self.lists.remove(&mut self.entries, List::answered(signed), place);
+            if let Some(reply) = reply {
+                self.replies.forget(reply, signed);
             }
-        };
-        if let Some(reply) = reply {
-            self.replies.forget(reply);
         }
     }
 
@@ -288,24 +279,35 @@ impl Dedup {
         self.free.push(place);
     }
 
-    /// Keeps a reply, if need be in the place of an older one.
-    fn keep(&mut self, reply: &[u8], for_signed: bool) -> Option<StoredReply> {
-        if let Some(stored) = self.replies.keep(reply) {
+    /// Keeps a reply for an entry, if need be in the place of an older one or, where none of the oldest had as much room,
+    /// of all that share a page. A reply to a signed request so always finds room, one to an unsigned request unless there
+    /// are replies to signed ones in every page.
+    fn keep(&mut self, reply: &[u8], owner: u32, for_signed: bool) -> Option<StoredReply> {
+        if let Some(stored) = self.replies.keep(reply, owner, for_signed) {
             return Some(stored);
         }
         let has_room = |entry: &Entry| match &entry.progress {
             Progress::Answered { reply: Some(older), .. } => self.replies.fits(reply.len(), older),
-            Progress::Answered { .. }
-            | Progress::Free
-            | Progress::WithWorker { .. }
-            | Progress::Delayed { .. } => false,
+            Progress::Answered { .. } | Progress::Free | Progress::WithWorker { .. } | Progress::Delayed => {
+                false
+            }
         };
         let place = self
             .oldest(for_signed)
             .take(EVICTION_LOOKS_MAX)
-            .find(|place| has_room(&self.entries[*place as usize]))?;
-        self.evict(place);
-        self.replies.keep(reply)
+            .find(|place| has_room(&self.entries[*place as usize]));
+        match place {
+            Some(place) => self.evict(place),
+            None => {
+                let page = self.replies.page_to_clear(for_signed)?;
+                for chunk in 0..CHUNKS_MAX {
+                    if let Some(place) = self.replies.owner(page, chunk) {
+                        self.evict(place);
+                    }
+                }
+            }
+        }
+        self.replies.keep(reply, owner, for_signed)
     }
 
     /// The answered requests that may be given up, oldest first: unsigned ones, then for a signed request signed ones.
@@ -333,6 +335,7 @@ mod tests {
     use super::*;
     use crate::path::{ListenerId, Path, SocketId};
     use alloc::vec;
+    use proptest::prelude::*;
 
     const LIFETIME: Duration = Duration::from_secs(10);
     const WORKER: WorkerId = WorkerId(3);
@@ -394,14 +397,14 @@ mod tests {
     }
 
     #[test]
-    fn a_delayed_reply_is_kept_but_not_given_out() {
+    fn a_delayed_reply_is_not_given_out_before_it_is_released() {
         let mut dedup = table(8);
         let handle = dedup.begin(&key(1, 9, true), None, &[1; 16], WORKER).unwrap();
-        assert_eq!(dedup.delay(handle, b"reject"), Kept::Reply);
+        assert!(dedup.delay(handle));
         assert_eq!(dedup.look_up(&key(1, 9, true), &[1; 16]), Seen::Delayed);
         assert_eq!(dedup.reply(handle), None);
-        assert!(dedup.release(handle, seconds(1)));
-        assert!(!dedup.release(handle, seconds(1)));
+        assert_eq!(dedup.release(handle, b"reject", seconds(1)), Kept::Reply);
+        assert_eq!(dedup.release(handle, b"reject", seconds(1)), Kept::Superseded);
         assert_eq!(dedup.reply(handle), Some(&b"reject"[..]));
     }
 
@@ -462,5 +465,53 @@ mod tests {
         assert_eq!(answer(18, true, 20), (Kept::Reply, 2));
         assert_eq!(dedup.look_up(&key(1, 7, false), &[1; 16]), Seen::Fresh);
         assert_eq!(dedup.look_up(&key(1, 0, true), &[1; 16]), Seen::Fresh);
+    }
+
+    proptest! {
+        #[test]
+        fn a_signed_reply_always_finds_room_and_whatever_goes_for_it_is_counted(
+            answers in proptest::collection::vec((any::<bool>(), 0usize..7, 1usize..=64), 1..400),
+        ) {
+            // One page for all seven classes.
+            let mut dedup = Dedup::new(1024, 1, LIFETIME, &Seed::new([5; 32]));
+            let mut kept: Vec<(Key, RequestHandle, Vec<u8>)> = Vec::new();
+            let mut gone = 0;
+            for (n, (signed, class, length)) in answers.into_iter().enumerate() {
+                let (key, octets) = (key(n as u16, 0, signed), vec![n as u8; length << class]);
+                let handle = dedup.begin(&key, None, &[1; 16], WORKER).unwrap();
+                if n % 2 == 0 {
+                    prop_assert!(dedup.delay(handle));
+                }
+                let how = if n % 2 == 0 {
+                    dedup.release(handle, &octets, seconds(n as u64))
+                } else {
+                    dedup.answer(handle, Some(&octets), seconds(n as u64))
+                };
+                prop_assert!(how == Kept::Reply || !signed);
+                let before = kept.len();
+                let mut lost_signed = 0;
+                kept.retain(|(key, handle, octets)| match dedup.look_up(key, &[1; 16]) {
+                    Seen::Fresh => {
+                        lost_signed += usize::from(key.signed());
+                        false
+                    }
+                    seen @ (Seen::InProgress(..) | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => {
+                        assert_eq!(seen, Seen::Answered(*handle));
+                        assert_eq!(dedup.reply(*handle), Some(&octets[..]));
+                        true
+                    }
+                });
+                // With none of a signed request in the page, an unsigned one's finds room, too.
+                let has_signed = kept.iter().any(|(key, ..)| key.signed());
+                prop_assert!(how == Kept::Reply || has_signed);
+                gone += before - kept.len();
+                prop_assert!(signed || lost_signed == 0, "an unsigned reply pushed {lost_signed} signed ones out");
+                prop_assert_eq!(dedup.evicted(), gone as u64);
+                if how == Kept::Reply {
+                    prop_assert_eq!(dedup.reply(handle), Some(&octets[..]));
+                    kept.push((key, handle, octets));
+                }
+            }
+        }
     }
 }

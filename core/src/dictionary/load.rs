@@ -7,7 +7,7 @@ use super::line::Scope;
 use crate::packet::{DataType, Oid};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -284,19 +284,21 @@ impl<'l> Loader<'l> {
     }
 }
 
-/// The law of dictionaries, for any text whatever: it is read or refused by line, and what was read holds together. The
-/// entry point of the fuzzer.
+/// The law of dictionaries, for any text whatever: it is read or refused by line, and what was read holds together. A NUL
+/// ends one file and begins the next; the first is read, and includes others by their number. The entry point of the
+/// fuzzer.
 ///
 /// # Panics
 /// If the law does not hold: our bug.
 #[doc(hidden)]
 pub fn dictionary_law(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
+    let pieces: Vec<&str> = text.split('\0').collect();
     let mut dictionary = Dictionary::default();
-    let read = dictionary.extend(&text);
+    let read = dictionary.load("0", &mut Pieces { pieces: &pieces, opened: 0 });
     if let Err(error) = &read {
-        assert!((1..=text.lines().count()).contains(&error.line), "an error is in one of the lines: {error}");
-        assert_eq!(&*error.file, "dictionary");
+        let number: usize = error.file.parse().expect("an error names its file");
+        assert!((1..=pieces[number].lines().count()).contains(&error.line), "and one of its lines: {error}");
     }
     for attribute in dictionary.attributes() {
         let named = dictionary.attribute(attribute.name()).expect("each attribute is found by its name");
@@ -325,9 +327,29 @@ pub fn dictionary_law(data: &[u8]) {
     // What was read once is read again on top of itself and changes nothing.
     if read.is_ok() {
         let before: Vec<_> = dictionary.attributes().map(|a| (a.name().to_owned(), a.oid())).collect();
-        dictionary.extend(&text).expect("a dictionary can be read twice");
+        let again = dictionary.load("0", &mut Pieces { pieces: &pieces, opened: 0 });
+        again.expect("a dictionary can be read twice");
         let after: Vec<_> = dictionary.attributes().map(|a| (a.name().to_owned(), a.oid())).collect();
         assert_eq!(before, after);
+    }
+}
+
+/// Files by their number.
+struct Pieces<'t> {
+    pieces: &'t [&'t str],
+    opened: usize,
+}
+
+impl DictionaryFiles for Pieces<'_> {
+    fn open(&mut self, name: &str, _: Option<&str>) -> Result<DictionaryFile, Unreadable> {
+        self.opened += 1;
+        // Files that include one another many times would be read without end.
+        if self.opened > 2 * INCLUDES_MAX {
+            return Err(Unreadable::Failed("that is enough".into()));
+        }
+        let piece = name.parse::<usize>().ok().and_then(|number| self.pieces.get(number));
+        let text = piece.ok_or(Unreadable::Missing)?;
+        Ok(DictionaryFile { path: name.into(), text: text.to_string() })
     }
 }
 
@@ -339,7 +361,6 @@ const FIELDS_MAX: usize = 6;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::ToString;
 
     /// Files by name, each folder's own.
     struct Shelf(&'static [(&'static str, &'static str)]);
@@ -402,6 +423,9 @@ mod tests {
             "VENDOR V 9\nVENDOR W 9\nBEGIN-VENDOR W\nATTRIBUTE A 1 tlv\nATTRIBUTE B .1 byte\nEND-VENDOR W",
             "ATTRIBUTE A 1 integer\nATTRIBUTE A 1 string\nATTRIBUTE B 1 integer\nFOO",
             "ATTRIBUTE A 1 tlv\nATTRIBUTE B 1.1 tlv\nATTRIBUTE A 1 integer\nVALUE A x 9",
+            "$INCLUDE 1\nVALUE A b 1\n$INCLUDE- 7\0ATTRIBUTE A 1 integer\n",
+            "$INCLUDE 1\n\0\n\n$INCLUDE 2\0FOO",
+            "$INCLUDE 0",
         ] {
             dictionary_law(text.as_bytes());
         }

@@ -2,26 +2,22 @@
 //!
 //! Every request has exactly one fate: answered, discarded with a reason, or superseded.
 
-use super::{Answer, DelayedReject, Network};
+use super::{ANSWERS_MAX, Answer, DelayedReject, Network};
 use crate::dedup::Kept;
 use crate::discard::Discard;
+use crate::generation::Generation;
 use crate::path::WorkerId;
 use crate::request::Completion;
+use crate::request::buffer::Packet;
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
+use alloc::boxed::Box;
 
 impl Network {
     /// The worker has sent the reply itself.
     pub(super) fn finish_replied(&mut self, worker: WorkerId, completion: Completion, now: Instant) {
         let kept = self.dedup.answer(completion.stamp().handle, completion.reply_octets(), now);
-        match kept {
-            Kept::Reply => self.counters.answered.up(),
-            Kept::Nothing => {
-                self.counters.answered.up();
-                self.counters.replies_not_kept.up();
-            }
-            Kept::Superseded => self.counters.superseded.up(),
-        }
+        self.count(kept);
         self.end(worker, completion, kept);
     }
 
@@ -34,27 +30,29 @@ impl Network {
         now: Instant,
     ) {
         let stamp = *completion.stamp();
-        let reply = completion.reply_octets().expect("a delayed reply has octets");
-        let (kept, reason) = if self.may_delay(stamp.signed) {
-            (self.dedup.delay(stamp.handle, reply), Discard::RejectNotKept)
-        } else {
-            (Kept::Nothing, Discard::DelayedRejectsFull)
-        };
-        match kept {
-            Kept::Reply => {
+        let waits = self.may_delay(stamp.signed);
+        let current = if waits { self.dedup.delay(stamp.handle) } else { self.dedup.forget(stamp.handle) };
+        match (current, waits) {
+            (true, true) => {
+                self.leave(worker, stamp.generation);
+                // The worker has buffers for long replies only as long as their requests are in progress.
+                let (reply, longer_reply) = completion.into_reply(&mut self.buffers);
+                self.send_home(worker, longer_reply);
                 // Completions of several workers come in no order; the line is in order of time.
                 let due = self.delayed.back().map_or(not_before, |last| last.due.max(not_before));
                 self.delayed_unsigned += usize::from(!stamp.signed);
-                let (handle, path, signed) = (stamp.handle, stamp.path, stamp.signed);
-                self.delayed.push_back(DelayedReject { handle, path, signed, due });
+                self.delayed.push_back(DelayedReject { reply, due });
                 self.counters.delayed_rejects.up();
             }
-            Kept::Nothing if self.dedup.forget(stamp.handle) => {
-                self.discard(stamp.path.remote, reason, now);
+            (true, false) => {
+                self.discard(stamp.path.remote, Discard::DelayedRejectsFull, now);
+                self.end(worker, completion, Kept::Nothing);
             }
-            Kept::Nothing | Kept::Superseded => self.counters.superseded.up(),
+            (false, _) => {
+                self.counters.superseded.up();
+                self.end(worker, completion, Kept::Superseded);
+            }
         }
-        self.end(worker, completion, kept);
     }
 
     /// There is no reply; a retransmission starts anew.
@@ -70,21 +68,31 @@ impl Network {
 
     /// Sends the rejects whose time has come, as far as there is room for them among the packets to be sent.
     pub(super) fn release_delayed(&mut self, now: Instant) {
-        while let Some(reject) = self.delayed.front()
-            && reject.due <= now
+        while self.answers.len() < ANSWERS_MAX && self.delayed.front().is_some_and(|reject| reject.due <= now)
         {
-            let (handle, path, signed) = (reject.handle, reject.path, reject.signed);
-            if self.answer(Answer::Kept(handle, path)).is_err() {
-                return;
-            }
-            self.delayed.pop_front();
-            self.delayed_unsigned -= usize::from(!signed);
+            let Some(DelayedReject { reply, .. }) = self.delayed.pop_front() else { return };
+            let stamp = reply.stamp();
+            self.delayed_unsigned -= usize::from(!stamp.signed);
             self.counters.delayed_rejects.down();
-            if self.dedup.release(handle, now) {
-                self.counters.answered.up();
-            } else {
-                self.counters.superseded.up();
+            let kept = self.dedup.release(stamp.handle, reply.octets(), now);
+            self.count(kept);
+            match kept {
+                Kept::Reply | Kept::Nothing => self.answers.push_back(Answer::Reject(reply)),
+                Kept::Superseded => self.buffers.give_back(reply.into_buffer()),
             }
+            self.note();
+        }
+    }
+
+    /// Counts the fate of a request for which a reply was made.
+    fn count(&self, kept: Kept) {
+        match kept {
+            Kept::Reply => self.counters.answered.up(),
+            Kept::Nothing => {
+                self.counters.answered.up();
+                self.counters.replies_not_kept.up();
+            }
+            Kept::Superseded => self.counters.superseded.up(),
         }
     }
 
@@ -96,16 +104,25 @@ impl Network {
     }
 
     fn end(&mut self, worker: WorkerId, completion: Completion, kept: Kept) {
-        self.lanes[usize::from(worker.0)].end_request();
-        self.counters.in_progress.down();
-        self.under_way[completion.stamp().generation.parity()] -= 1;
+        self.leave(worker, completion.stamp().generation);
         let (buffer, longer_reply) = completion.into_buffers();
-        if let Some(longer_reply) = longer_reply {
-            self.lanes[usize::from(worker.0)].send_home(longer_reply);
-        }
+        self.send_home(worker, longer_reply);
         if kept == Kept::Superseded && seeded::is(Bug::LateRepliedKeepsItsBuffer) {
             return;
         }
         self.buffers.give_back(buffer);
+    }
+
+    /// The worker has done with a request.
+    fn leave(&mut self, worker: WorkerId, generation: Generation) {
+        self.under_way[generation.parity()] -= 1;
+        self.lanes[usize::from(worker.0)].end_request();
+        self.counters.in_progress.down();
+    }
+
+    fn send_home(&mut self, worker: WorkerId, longer_reply: Option<Box<Packet>>) {
+        if let Some(longer_reply) = longer_reply {
+            self.lanes[usize::from(worker.0)].send_home(longer_reply);
+        }
     }
 }

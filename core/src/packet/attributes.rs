@@ -39,8 +39,16 @@ pub mod number {
     pub const ACCT_STATUS_TYPE: u8 = 40;
     /// RFC 2866 §5.2.
     pub const ACCT_DELAY_TIME: u8 = 41;
+    /// RFC 2866 §5.3.
+    pub const ACCT_INPUT_OCTETS: u8 = 42;
+    /// RFC 2866 §5.4.
+    pub const ACCT_OUTPUT_OCTETS: u8 = 43;
     /// RFC 2866 §5.5.
     pub const ACCT_SESSION_ID: u8 = 44;
+    /// RFC 2869 §5.1.
+    pub const ACCT_INPUT_GIGAWORDS: u8 = 52;
+    /// RFC 2869 §5.2.
+    pub const ACCT_OUTPUT_GIGAWORDS: u8 = 53;
     /// RFC 2869 §5.3.
     pub const EVENT_TIMESTAMP: u8 = 55;
     /// RFC 2865 §5.40.

@@ -495,6 +495,8 @@ mod tests {
         for code in [Code::AccessAccept, Code::AccessReject, Code::AccessChallenge, Code::ProtocolError] {
             let octets = reply(code, MessageAuthenticator::Absent, &[]);
             assert_eq!(verify_reply(&octets, &RANDOM, true), Err(ReplyError::MessageAuthenticatorRequired));
+            // The flag speaks first, whatever else is wrong.
+            assert_eq!(verify_reply(&octets, &[1; 16], true), Err(ReplyError::MessageAuthenticatorRequired));
         }
         let stored = reply(Code::AccountingResponse, MessageAuthenticator::Absent, &[]);
         assert_eq!(verify_reply(&stored, &RANDOM, true), Ok(Code::AccountingResponse));

@@ -3,6 +3,7 @@
 //! One pass, no secret, no allocation; the pass over the attributes is [`Layout`]'s, which notes on the way what everyone
 //! asks for afterwards.
 
+use crate::Discard;
 use crate::packet::attributes::{Attributes, number};
 use crate::packet::encode::Encoder;
 use crate::packet::layout::{Landmark, Layout};
@@ -139,13 +140,13 @@ impl fmt::Debug for Framed<'_> {
 /// If the law does not hold: our bug.
 #[doc(hidden)]
 pub fn frame_law(data: &[u8]) {
-    let framed = match Framed::parse(data) {
-        Ok(framed) => framed,
-        Err(error) => {
-            assert_ne!(error.discard().name(), "", "each error has a discard: {error}");
-            return;
-        }
-    };
+    let parsed = Framed::parse(data);
+    assert_eq!(
+        parsed.map_err(FrameError::discard).err(),
+        fault(data),
+        "refused for what is wrong, and for no more"
+    );
+    let Ok(framed) = parsed else { return };
     let octets = framed.octets();
     assert_eq!(octets, &data[..octets.len()], "a packet is a prefix of its datagram");
     assert_eq!(octets[2..4], (octets.len() as u16).to_be_bytes(), "as long as Length says");
@@ -186,10 +187,46 @@ pub fn frame_law(data: &[u8]) {
     assert_eq!((padded.octets(), padded.layout()), (octets, framed.layout()));
 }
 
+/// What is wrong with a datagram first, read from the RFCs without haste: RFC 2865 §3, §5 and §5.44, RFC 2869 §5.14.
+fn fault(datagram: &[u8]) -> Option<Discard> {
+    if datagram.len() < 20 {
+        return Some(Discard::TooShort);
+    }
+    let length = usize::from(datagram[2]) * 256 + usize::from(datagram[3]);
+    if !(20..=4096).contains(&length) {
+        return Some(Discard::BadLength);
+    }
+    if datagram.len() < length {
+        return Some(Discard::Truncated);
+    }
+    let (mut place, mut states, mut message_authenticators) = (20, 0, Vec::new());
+    while place < length {
+        let whole = place + 1 < length && datagram[place + 1] >= 2;
+        if !whole || place + usize::from(datagram[place + 1]) > length {
+            return Some(Discard::BadAttribute);
+        }
+        match datagram[place] {
+            24 => states += 1,
+            80 => message_authenticators.push(datagram[place + 1]),
+            _ => {}
+        }
+        if states > 1 {
+            return Some(Discard::SeveralStates);
+        }
+        if message_authenticators.len() > 1 {
+            return Some(Discard::SeveralMessageAuthenticators);
+        }
+        place += usize::from(datagram[place + 1]);
+    }
+    message_authenticators
+        .iter()
+        .any(|&octets| octets != 18)
+        .then_some(Discard::BadMessageAuthenticatorLength)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Discard;
     use alloc::string::ToString;
 
     /// A packet of these attributes, its Length as it should be.

@@ -4,7 +4,8 @@
 //! Hiding is per hop: a proxy reveals with one secret and authenticator and hides with others (RFC 2865 §2.3). It does so
 //! block by block ([`rehide_user_password`], [`rehide_salted`]), so that length and padding stay what they were.
 
-use crate::packet::{AUTHENTICATOR_OCTETS, Secret, VALUE_OCTETS_MAX};
+use crate::packet::authenticator::NO_AUTHENTICATOR;
+use crate::packet::{AUTHENTICATOR_OCTETS, AuthenticatorKind, Code, Framed, Secret, VALUE_OCTETS_MAX};
 use core::fmt;
 
 /// The longest password, and the longest User-Password value (RFC 2865 §5.2).
@@ -28,6 +29,31 @@ pub struct Hop<'a> {
     pub secret: &'a Secret,
     /// Of the request on this hop.
     pub request_authenticator: &'a [u8; AUTHENTICATOR_OCTETS],
+}
+
+impl<'a> Hop<'a> {
+    /// For what is hidden in a request that came.
+    pub fn of_request(secret: &'a Secret, request: &Framed<'a>) -> Hop<'a> {
+        let authenticator = request.authenticator();
+        let request_authenticator =
+            request.code().map_or(authenticator, |code| Hop::authenticator_of_request(code, authenticator));
+        Hop { secret, request_authenticator }
+    }
+
+    /// Under which authenticator a request's values are hidden. Accounting, CoA and Disconnect compute theirs over the
+    /// attributes, so it cannot be in them: zeros stand in its place (RFC 2866 §3). No RFC says so of hidden values;
+    /// FreeRADIUS does it.
+    pub fn authenticator_of_request(
+        code: Code,
+        authenticator: &'a [u8; AUTHENTICATOR_OCTETS],
+    ) -> &'a [u8; AUTHENTICATOR_OCTETS] {
+        match code.authenticator_kind() {
+            AuthenticatorKind::Computed => &NO_AUTHENTICATOR,
+            AuthenticatorKind::Random | AuthenticatorKind::Response | AuthenticatorKind::Undefined => {
+                authenticator
+            }
+        }
+    }
 }
 
 /// Reveals the value of User-Password into `out` and gives the password, without the NULs that pad it.

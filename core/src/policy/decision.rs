@@ -1,21 +1,23 @@
 //! What policy answers.
 
+use crate::attributes::Preset;
+
 /// What is to become of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision<'r> {
     /// Answer Access-Accept.
     Accept {
-        /// Attribute octets of the reply.
-        set_reply: &'r [u8],
+        /// Attributes of the reply.
+        set_reply: &'r Preset,
     },
     /// Answer Access-Reject, after the reject delay.
     Reject {
-        /// Attribute octets of the reply.
-        set_reply: &'r [u8],
+        /// Attributes of the reply.
+        set_reply: &'r Preset,
     },
     /// Let the users of the configuration decide: Access-Accept or Access-Reject.
     AuthenticateUsers {
-        /// Attribute octets of an Access-Accept, over those of the user; see [`edited`](super::edited).
-        set_reply: &'r [u8],
+        /// Attributes of an Access-Accept, over those of the user; see [`Preset::over`].
+        set_reply: &'r Preset,
     },
 }

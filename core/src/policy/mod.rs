@@ -1,14 +1,15 @@
 //! What is to become of a request: virtual servers and their rules, first match wins.
 //!
-//! Rules are plain data, checked and turned into octets when the configuration is loaded. Knows no packets' octets
-//! but attributes, and neither sends nor waits.
+//! Rules are plain data, checked and made ready when the configuration is loaded. Knows no packets, and neither sends nor
+//! waits.
 
 mod decision;
 mod rule;
 
 pub use decision::Decision;
-pub use rule::{Action, Edited, Rule, edited};
+pub use rule::{Action, Rule};
 
+use crate::attributes::NOTHING;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -31,7 +32,7 @@ impl VirtualServer {
         // Conditions are not built yet: every rule matches, so the first decides.
         match self.new.first() {
             Some(rule) => rule.decision(),
-            None => Decision::Reject { set_reply: &[] },
+            None => Decision::Reject { set_reply: &NOTHING },
         }
     }
 }
@@ -39,23 +40,28 @@ impl VirtualServer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attributes::{Preset, text};
+    use crate::dictionary::Dictionary;
     use alloc::vec;
 
     #[test]
     fn the_first_rule_decides() {
+        let dictionary = Dictionary::built_in();
+        let message = text::parse(&dictionary, "Reply-Message = x").expect("well-formed");
+        let message = Preset::new(&dictionary, message).expect("it fits");
         let server = VirtualServer {
             name: "edge".into(),
             new: vec![
-                Rule { action: Action::AuthenticateUsers, set_reply: [18, 3, b'x'].into() },
-                Rule { action: Action::Accept, set_reply: [].into() },
+                Rule { action: Action::AuthenticateUsers, set_reply: message.clone() },
+                Rule { action: Action::Accept, set_reply: Preset::default() },
             ],
         };
-        assert_eq!(server.decide(), Decision::AuthenticateUsers { set_reply: &[18, 3, b'x'] });
+        assert_eq!(server.decide(), Decision::AuthenticateUsers { set_reply: &message });
     }
 
     #[test]
     fn without_a_rule_the_request_is_rejected() {
         let server = VirtualServer { name: "edge".into(), new: vec![] };
-        assert_eq!(server.decide(), Decision::Reject { set_reply: &[] });
+        assert_eq!(server.decide(), Decision::Reject { set_reply: &Preset::default() });
     }
 }

@@ -153,9 +153,48 @@ impl Completion {
         1 + usize::from(self.longer_reply.is_some())
     }
 
+    /// The reply alone, in a buffer of `buffers` that lent the request's; and the worker's buffer, which goes home now, if
+    /// the reply was in that.
+    ///
+    /// # Panics
+    /// When there is no reply.
+    pub fn into_reply(self, buffers: &mut BufferPool) -> (Reply, Option<Box<Packet>>) {
+        let Completion { mut buffer, longer_reply } = self;
+        if let Some(longer) = &longer_reply {
+            let stamp = buffer.stamp;
+            buffers.give_back(buffer);
+            buffer = buffers.take(longer.octets().len()).expect("one has just been given back");
+            buffer.set_octets(longer.octets());
+            buffer.stamp = stamp;
+        }
+        assert!(!buffer.octets().is_empty(), "a reply has octets");
+        (Reply(buffer), longer_reply)
+    }
+
     /// The request's buffer, and the worker's if the reply was too long for it.
     pub fn into_buffers(self) -> (Box<Packet>, Option<Box<Packet>>) {
         (self.buffer, self.longer_reply)
+    }
+}
+
+/// The reply to a request, in a buffer of the network core that sends it.
+#[derive(Debug)]
+pub struct Reply(Box<Packet>);
+
+impl Reply {
+    /// What was known of the request.
+    pub fn stamp(&self) -> &Stamp {
+        &self.0.stamp
+    }
+
+    /// The packet.
+    pub fn octets(&self) -> &[u8] {
+        self.0.octets()
+    }
+
+    /// The buffer, to be given back.
+    pub fn into_buffer(self) -> Box<Packet> {
+        self.0
     }
 }
 

@@ -1,16 +1,24 @@
 //! One request, decided and answered: rule, credentials, reply attributes, signature.
 
+use crate::attributes::{NOTHING, Piece, Pieces, Preset, Sealing, write_hidden};
 use crate::authenticate::users::User;
 use crate::authenticate::{self, Checked};
 use crate::configuration::Configuration;
+use crate::dictionary::Dictionary;
 use crate::discard::Discard;
-use crate::packet::{Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, Secret, number};
-use crate::policy::{Decision, edited};
+use crate::packet::hidden::Hop;
+use crate::packet::{
+    Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, PACKET_OCTETS_MAX, Secret, number,
+};
+use crate::policy::Decision;
 use crate::request::Request;
+use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::vec::Vec;
 use core::time::Duration;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
 
 /// A reply stands in the buffer.
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +29,28 @@ pub struct Answered {
     pub delay: Duration,
 }
 
-/// Decides about a request and writes its signed reply into `out`.
+/// Where one reply after the other is written.
+pub struct Desk {
+    /// The reply that was written last.
+    pub reply: Vec<u8>,
+    /// Attributes of it that were hidden for it.
+    hidden: Vec<u8>,
+    salts: ChaCha12Rng,
+}
+
+impl Desk {
+    /// `seed` is this worker's alone.
+    pub fn new(seed: &Seed) -> Desk {
+        let buffer = || Vec::with_capacity(PACKET_OCTETS_MAX);
+        Desk { reply: buffer(), hidden: buffer(), salts: seed.generator() }
+    }
+}
+
+/// Decides about a request and writes its signed reply onto the desk.
 pub fn answer(
     configuration: &Configuration,
     request: &Request,
-    out: &mut Vec<u8>,
+    desk: &mut Desk,
     now: Instant,
 ) -> Result<Answered, Discard> {
     let stamp = request.stamp();
@@ -40,22 +65,31 @@ pub fn answer(
     let client = configuration.clients.client(stamp.client);
     let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
 
-    let (accept, reply, set_reply): (bool, &[u8], &[u8]) =
+    let (accept, reply, set_reply): (bool, &Preset, &Preset) =
         match configuration.server(listener.server).decide() {
-            Decision::Accept { set_reply } => (true, &[], set_reply),
-            Decision::Reject { set_reply } => (false, &[], set_reply),
+            Decision::Accept { set_reply } => (true, &NOTHING, set_reply),
+            Decision::Reject { set_reply } => (false, &NOTHING, set_reply),
             Decision::AuthenticateUsers { set_reply } => match authenticate_user(configuration, request) {
                 Some((that_fits, user)) => {
                     secret = that_fits;
                     (true, &user.reply, set_reply)
                 }
-                None => (false, &[], &[]),
+                None => (false, &NOTHING, &NOTHING),
             },
         };
 
     let code = if accept { Code::AccessAccept } else { Code::AccessReject };
+    let Desk { reply: out, hidden, salts } = desk;
     let mut encoder = Encoder::reply(out, code, framed.identifier(), MessageAuthenticator::First);
-    write_attributes(&mut encoder, &framed, accept, edited(reply, set_reply))
+    let seal = Seal {
+        dictionary: &configuration.dictionary,
+        // RFC 2868 §3.5: under the authenticator of the request and the secret that both share.
+        hop: Hop { secret, request_authenticator: framed.authenticator() },
+        salts,
+        hidden,
+    };
+    write_preset(&mut encoder, set_reply.over(reply), seal)
+        .and_then(|()| write_answers(&mut encoder, &framed, accept))
         .map_err(|_| Discard::ReplyTooLong)?;
     encoder.finish_reply(secret, framed.authenticator());
 
@@ -82,15 +116,37 @@ fn authenticate_user<'c>(
     })
 }
 
-fn write_attributes<'a>(
-    encoder: &mut Encoder<'_>,
-    framed: &Framed<'_>,
-    accept: bool,
-    reply: impl Iterator<Item = &'a [u8]>,
-) -> Result<(), EncodeError> {
-    for attribute in reply {
-        encoder.raw(attribute)?;
+/// With what a reply's attributes are hidden, should it have such.
+struct Seal<'s> {
+    dictionary: &'s Dictionary,
+    hop: Hop<'s>,
+    salts: &'s mut ChaCha12Rng,
+    /// Where they are written.
+    hidden: &'s mut Vec<u8>,
+}
+
+/// What the configuration sets.
+fn write_preset(encoder: &mut Encoder<'_>, pieces: Pieces<'_>, seal: Seal<'_>) -> Result<(), EncodeError> {
+    let Seal { dictionary, hop, salts, hidden } = seal;
+    // One for the whole reply: no two of its salts are equal. Most replies need none, and draw none.
+    let mut sealing = None;
+    for piece in pieces {
+        match piece {
+            Piece::Plain(octets) => encoder.raw(octets)?,
+            Piece::Hidden(held) => {
+                let sealing =
+                    sealing.get_or_insert_with(|| Sealing { hop, salt: (salts.next_u32() >> 16) as u16 });
+                hidden.clear();
+                write_hidden(dictionary, held, sealing, hidden);
+                encoder.raw(hidden)?;
+            }
+        }
     }
+    Ok(())
+}
+
+/// What answers something in the request.
+fn write_answers(encoder: &mut Encoder<'_>, framed: &Framed<'_>, accept: bool) -> Result<(), EncodeError> {
     if let Some(eap) = framed.value(Landmark::EapMessage) {
         // RFC 3579 §2.6.3: to EAP, an Access-Accept carries EAP-Success and an Access-Reject EAP-Failure, with the
         // identifier of that EAP packet: the octet after its code.

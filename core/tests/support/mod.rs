@@ -367,11 +367,7 @@ impl Server {
 pub fn is_of_request(reason: Discard) -> bool {
     matches!(
         reason,
-        Discard::TooOld
-            | Discard::NoAccountingRule
-            | Discard::ReplyTooLong
-            | Discard::DelayedRejectsFull
-            | Discard::RejectNotKept
+        Discard::TooOld | Discard::NoAccountingRule | Discard::ReplyTooLong | Discard::DelayedRejectsFull
     )
 }
 

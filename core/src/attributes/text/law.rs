@@ -2,32 +2,30 @@
 
 use super::{Sealing, TextFault, parse, print, write};
 use crate::attributes::WriteError;
-use crate::attributes::law::every_kind;
 use crate::dictionary::Dictionary;
 use crate::packet::hidden::Hop;
 use crate::packet::{Attributes, Secret};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// The law of text, for any octets whatever: as attributes to be printed, and as text to be read. The entry point of the
-/// fuzzer.
+/// The law of text, for any octets whatever: as attributes to be printed, and as text to be read; by a dictionary such as
+/// [`every_kind`](crate::attributes::every_kind). The entry point of the fuzzer.
 ///
 /// # Panics
 /// If the law does not hold: our bug.
 #[doc(hidden)]
-pub fn text_law(data: &[u8]) {
-    let dictionary = every_kind();
+pub fn text_law(dictionary: &Dictionary, data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    match parse(&dictionary, &text) {
+    match parse(dictionary, &text) {
         Ok(assignments) => {
             for pair in assignments.windows(2) {
                 assert!(pair[0].offset < pair[1].offset, "attributes come in the order of the text");
             }
             let mut octets = Vec::new();
-            match write(&dictionary, &assignments, Some(sealing(&secret())), &mut octets) {
+            match write(dictionary, &assignments, Some(sealing(&secret())), &mut octets) {
                 Ok(written) => {
                     assert_eq!(written, octets.len());
-                    printed_is_read(&dictionary, &octets);
+                    printed_is_read(dictionary, &octets);
                 }
                 Err(error) => {
                     assert!(octets.is_empty(), "what is refused leaves nothing");
@@ -42,7 +40,7 @@ pub fn text_law(data: &[u8]) {
     }
     let data = &data[..data.len().min(4000)];
     if Attributes::parse(data).is_ok() {
-        printed_is_read(&dictionary, data);
+        printed_is_read(dictionary, data);
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! One grammar for configuration, requests, logs and simulator. Assignments stand between commas or on lines of their
 //! own; `#` begins a comment. Operators are `=`, `:=` and `+=`, of which the last begins an attribute of its own where
-//! TLVs would else go into the one before. What a dictionary does not know, or what is none of its type, is written by
-//! number and in hexadecimal.
+//! TLVs would else go into the one before. Attributes of a vendor get a Vendor-Specific each, as radclient writes them;
+//! several in one are printed one by one, and how they were packed is lost (RFC 2865 §5.26: it means the same). What a
+//! dictionary does not know, or what is none of its type, is written by number and in hexadecimal.
 
 mod error;
 mod law;
@@ -16,16 +17,17 @@ pub use law::text_law;
 pub use parse::{Named, named, parse};
 pub use print::{PrintedAttributes, print};
 
-use super::hidden::hide;
+pub use super::hidden::Sealing;
+
 use super::write::{Entry, WriteError, Writer};
 use crate::dictionary::{Attribute, Dictionary, Encryption};
-use crate::packet::hidden::{Hop, SALT_OCTETS};
 use crate::packet::tagged::tag_to_write;
-use crate::packet::{Oid, VALUE_OCTETS_MAX};
+use crate::packet::{DataType, Oid, VALUE_OCTETS_MAX};
 use alloc::vec::Vec;
+use core::fmt;
 
 /// One attribute with its value, as somebody wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Assignment<'d> {
     /// The numbers that lead to it.
     pub oid: Oid,
@@ -41,13 +43,32 @@ pub struct Assignment<'d> {
     pub offset: usize,
 }
 
-/// With what values are hidden that are not sent plain.
-#[derive(Debug, Clone)]
-pub struct Sealing<'s> {
-    /// The hop for which they are hidden.
-    pub hop: Hop<'s>,
-    /// The first value's salt; each further one has the next (RFC 2868 §3.5: all of a packet's differ).
-    pub salt: u16,
+impl fmt::Debug for Assignment<'_> {
+    /// Without a value that is hidden in a packet: it may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = (!self.is_hidden()).then_some(&self.value);
+        write!(f, "{}:{:?} = {value:?} (apart: {}, at {})", self.name(), self.tag, self.apart, self.offset)
+    }
+}
+
+/// What an attribute's octets need to be known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Form {
+    pub data_type: DataType,
+    pub tagged: bool,
+    pub encryption: Encryption,
+}
+
+/// What is written of an [`Assignment`].
+#[derive(Clone, Copy)]
+pub(super) struct Part<'v> {
+    pub oid: Oid,
+    /// `None` if the value is sent as it is.
+    pub form: Option<Form>,
+    pub tag: Option<u8>,
+    /// Plain, without tag.
+    pub value: &'v [u8],
+    pub apart: bool,
 }
 
 /// Writes attributes behind what `out` holds, and gives how many octets they have.
@@ -60,70 +81,95 @@ pub fn write(
     sealing: Option<Sealing<'_>>,
     out: &mut Vec<u8>,
 ) -> Result<usize, TextError> {
-    let begin = out.len();
-    let written = write_all(dictionary, assignments, sealing, out);
-    if written.is_err() {
-        out.truncate(begin);
-    }
-    written
+    let mut sealing = sealing;
+    let parts = assignments.iter().map(Assignment::part);
+    write_parts(dictionary, parts, sealing.as_mut(), out).map_err(|(place, fault)| {
+        let assignment = &assignments[place];
+        TextError { offset: assignment.offset, attribute: Some(assignment.name().into()), fault }
+    })
 }
 
-fn write_all(
+/// The same of what assignments are made of; an error says at which of them it is. `out` is as it was then.
+pub(super) fn write_parts<'v>(
     dictionary: &Dictionary,
-    assignments: &[Assignment<'_>],
-    mut sealing: Option<Sealing<'_>>,
+    parts: impl Iterator<Item = Part<'v>>,
+    mut sealing: Option<&mut Sealing<'_>>,
     out: &mut Vec<u8>,
-) -> Result<usize, TextError> {
+) -> Result<usize, (usize, TextFault)> {
+    let begin = out.len();
     let mut writer = Writer::new(dictionary, out);
     let mut last = None;
-    let mut hidden = [0; VALUE_OCTETS_MAX];
-    for assignment in assignments {
-        let error =
-            |fault| TextError { offset: assignment.offset, attribute: Some(assignment.name().into()), fault };
-        let Assignment { oid, tag, value, .. } = assignment;
-        let (tag, value) = match assignment.attribute {
-            None => (*tag, value.as_slice()),
-            Some(attribute) => {
-                let value = sealed(attribute, value, sealing.as_mut(), &mut hidden).map_err(error)?;
-                let salted = attribute.encryption() == Encryption::TunnelPassword;
-                let tag =
-                    attribute.tagged().then(|| tag_to_write(attribute.data_type(), salted, *tag, value));
-                (tag.flatten(), value)
-            }
-        };
-        let joined = last.filter(|_| !assignment.apart).map_or(0, |last: Oid| joined_to(&last, oid));
-        let entry = Entry { oid: *oid, tag, value, joined };
-        let written = match writer.push(&entry) {
-            // What does not fit beside the one before may fit by itself.
-            Err(WriteError::TooLong { .. } | WriteError::PacketFull { .. }) if joined > 0 => {
-                writer.push(&Entry { joined: 0, ..entry })
-            }
-            written => written,
-        };
-        written.map_err(|why| error(TextFault::Write(why)))?;
-        last = Some(*oid);
+    let mut failed = None;
+    for (place, part) in parts.enumerate() {
+        if let Err(fault) = write_part(&mut writer, &part, last, sealing.as_deref_mut()) {
+            failed = Some((place, fault));
+            break;
+        }
+        last = Some(part.oid);
     }
-    Ok(writer.finish())
+    let octets = writer.finish();
+    match failed {
+        None => Ok(octets),
+        Some(failed) => {
+            out.truncate(begin);
+            Err(failed)
+        }
+    }
 }
 
-fn sealed<'v>(
-    attribute: &Attribute,
-    value: &'v [u8],
+fn write_part(
+    writer: &mut Writer<'_>,
+    part: &Part<'_>,
+    last: Option<Oid>,
     sealing: Option<&mut Sealing<'_>>,
-    out: &'v mut [u8; VALUE_OCTETS_MAX],
-) -> Result<&'v [u8], TextFault> {
-    if !attribute.encrypted() {
-        return Ok(value);
-    }
-    let sealing = sealing.ok_or(TextFault::Hidden)?;
-    let salt: [u8; SALT_OCTETS] = sealing.salt.to_be_bytes();
-    if attribute.encryption() == Encryption::TunnelPassword {
-        sealing.salt = sealing.salt.wrapping_add(1);
-    }
-    hide(attribute, value, salt, sealing.hop, out).map_err(|_| TextFault::Hidden)
+) -> Result<(), TextFault> {
+    let mut hidden = [0; VALUE_OCTETS_MAX];
+    let (tag, value) = match part.form {
+        None => (part.tag, part.value),
+        Some(Form { data_type, tagged, encryption }) => {
+            let value = match encryption {
+                Encryption::None => part.value,
+                Encryption::UserPassword | Encryption::TunnelPassword | Encryption::AscendSecret => {
+                    let sealing = sealing.ok_or(TextFault::Hidden)?;
+                    sealing.hide(encryption, part.value, &mut hidden).map_err(|_| TextFault::Hidden)?
+                }
+            };
+            let salted = encryption == Encryption::TunnelPassword;
+            let tag = tagged.then(|| tag_to_write(data_type, salted, part.tag, value)).flatten();
+            (tag, value)
+        }
+    };
+    let joined = last.filter(|_| !part.apart).map_or(0, |last| joined_to(&last, &part.oid));
+    let entry = Entry { oid: part.oid, tag, value, joined };
+    let written = match writer.push(&entry) {
+        // What does not fit beside the one before may fit by itself.
+        Err(WriteError::TooLong { .. } | WriteError::PacketFull { .. }) if joined > 0 => {
+            writer.push(&Entry { joined: 0, ..entry })
+        }
+        written => written,
+    };
+    written.map_err(TextFault::Write)
 }
 
 impl Assignment<'_> {
+    /// Whether its value is one that is hidden.
+    pub fn is_hidden(&self) -> bool {
+        self.attribute.is_some_and(Attribute::encrypted)
+    }
+
+    pub(super) fn form(&self) -> Option<Form> {
+        self.attribute.map(|attribute| Form {
+            data_type: attribute.data_type(),
+            tagged: attribute.tagged(),
+            encryption: attribute.encryption(),
+        })
+    }
+
+    fn part(&self) -> Part<'_> {
+        let Assignment { oid, tag, ref value, apart, .. } = *self;
+        Part { oid, form: self.form(), tag, value, apart }
+    }
+
     /// What it is called in messages.
     fn name(&self) -> alloc::string::String {
         match self.attribute {
@@ -131,6 +177,11 @@ impl Assignment<'_> {
             None => alloc::format!("Attr-{}", self.oid),
         }
     }
+}
+
+/// Whether `next` stands in an attribute of its own, as far as that is known before it is written.
+pub(super) fn begins_unit(last: &Assignment<'_>, next: &Assignment<'_>) -> bool {
+    next.apart || joined_to(&last.oid, &next.oid) == 0
 }
 
 /// With how many of its numbers an attribute stands in the same one as that before, unless it says otherwise: with all
