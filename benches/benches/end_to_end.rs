@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use ulna_benches::load::{Load, Outcome};
 use ulna_benches::machine::{busy_time, cores, cpu_time, pin_to};
-use ulna_benches::measured::{Measured, Role, act};
+use ulna_benches::measured::{Measured, Reading, Role, act};
 use ulna_benches::median;
 use ulna_benches::workload::{Requests, Setup};
 
@@ -249,12 +249,23 @@ fn run_full(requests: &Requests, role: Role, ports: usize, span: Duration) -> io
         others,
     };
     let is_well = outcome.wrong == 0 && outcome.answered > 0;
-    if outcome.wrong > 0 || outcome.lost > 0 {
-        let Outcome { lost, late, wrong, .. } = outcome;
-        let losses: Vec<_> = after.losses().collect();
-        eprintln!("  {lost} lost, {late} of them late, {wrong} wrong; the server counted {losses:?}");
-    }
+    tell_losses(&outcome, &load, &after)?;
     Ok((figures, is_well))
+}
+
+/// Where requests were lost: not sent by us, dropped at our sockets, or at the server's.
+fn tell_losses(outcome: &Outcome, load: &Load<'_>, after: &Reading) -> io::Result<()> {
+    let Outcome { lost, unsent, refused, late, wrong, .. } = outcome;
+    if *wrong > 0 || *lost > 0 {
+        let ours = load.kernel_drops()?;
+        let losses: Vec<_> = after.losses().collect();
+        eprintln!(
+            "  {lost} lost: {unsent} never sent for want of an Identifier, {refused} not taken by the kernel, {late} \
+             answered late; {wrong} wrong; with warm-up the kernel dropped {ours} replies at the generator's sockets, \
+             the server counted {losses:?}"
+        );
+    }
+    Ok(())
 }
 
 fn run_half(requests: &Requests, role: Role, rate: f64, span: Duration) -> io::Result<(Half, bool)> {
@@ -281,6 +292,7 @@ fn run_half(requests: &Requests, role: Role, rate: f64, span: Duration) -> io::R
         lost: outcome.lost as f64,
         others,
     };
+    tell_losses(&outcome, &load, &after)?;
     Ok((half, outcome.wrong == 0 && outcome.answered > 0))
 }
 

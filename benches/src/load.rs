@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ulna_core::packet::Secret;
 use ulna_core::path::{SocketId, Transmit};
-use ulna_runtime_mio::{BoundUdp, Outlet, ReceiveBatch, SendBatch, SystemCalls, connect_udp};
+use ulna_runtime_mio::{BoundUdp, Outlet, ReceiveBatch, SendBatch, SystemCalls, connect_udp, kernel_drops};
 
 use crate::workload::{IDENTIFIERS, Requests, secret};
 
@@ -34,6 +34,10 @@ pub struct Outcome {
     pub answered: u64,
     /// Requests that got no reply in time.
     pub lost: u64,
+    /// Of the lost, those that were never sent: each Identifier of their port was outstanding when they were due.
+    pub unsent: u64,
+    /// Of the lost, those that the kernel did not take: the send buffer was full, or there was no memory.
+    pub refused: u64,
     /// Replies to requests that had been given up.
     pub late: u64,
     /// Replies that answer nothing that was asked.
@@ -132,7 +136,7 @@ impl<'r> Load<'r> {
                 self.give_up(port, now, &mut outcome);
                 let missing = each.saturating_sub(self.ports[port].outstanding_count);
                 (0..missing).for_each(|_| self.put(port, now, &mut outcome));
-                self.flush(port);
+                self.flush(port, &mut outcome);
             }
         }
     }
@@ -162,7 +166,7 @@ impl<'r> Load<'r> {
                 }
                 let port = next as usize % self.ports.len();
                 self.put(port, due(next), &mut outcome);
-                self.flush(port);
+                self.flush(port, &mut outcome);
                 next += 1;
             }
             for port in 0..self.ports.len() {
@@ -181,6 +185,7 @@ impl<'r> Load<'r> {
         if *outstanding_count == IDENTIFIERS {
             // What an open run cannot send counts as lost, it is not put off.
             outcome.lost += 1;
+            outcome.unsent += 1;
             return;
         }
         // As a NAS does: an Identifier that is still outstanding is passed over.
@@ -198,15 +203,25 @@ impl<'r> Load<'r> {
         let destination = SocketAddr::from(([0, 0, 0, 0], 0));
         self.send.push(Transmit { via: SocketId(0), source: None, destination });
         if self.send.is_full() {
-            self.flush(port);
+            self.flush(port, outcome);
         }
     }
 
-    fn flush(&mut self, port: usize) {
+    /// How many replies the kernel threw away before they were read, as their socket's receive buffer was full.
+    ///
+    /// # Errors
+    /// Of reading the kernel's tables.
+    pub fn kernel_drops(&self) -> io::Result<u64> {
+        let inodes: Vec<u64> = self.ports.iter().map(|port| port.bound.inode).collect();
+        Ok(kernel_drops::drops(&inodes)?.into_iter().flatten().map(u64::from).sum())
+    }
+
+    fn flush(&mut self, port: usize, outcome: &mut Outcome) {
         if !self.send.is_empty() {
             let socket = self.ports[port].bound.socket.as_fd();
             // What the kernel does not take is missed as a lost request.
-            self.send.flush(|_| Some(Outlet::Connected(socket)), &mut self.calls);
+            let sent = self.send.flush(|_| Some(Outlet::Connected(socket)), &mut self.calls);
+            outcome.refused += (sent.dropped_would_block + sent.failed) as u64;
         }
     }
 
@@ -299,5 +314,10 @@ mod tests {
         let mut load = Load::new(&requests, silent.local, 2).expect("loopback is there");
         let outcome = load.open(1000.0, Duration::from_millis(50)).expect("sockets work");
         assert_eq!((outcome.answered, outcome.sent, outcome.lost), (0, 50, 50), "{outcome:?}");
+        assert_eq!((outcome.unsent, outcome.refused, load.kernel_drops().expect("readable")), (0, 0, 0));
+        // Two ports have 512 Identifiers, for longer than this takes.
+        let outcome = load.open(20_000.0, Duration::from_millis(50)).expect("sockets work");
+        assert_eq!((outcome.sent + outcome.unsent, outcome.lost), (1000, 1000), "{outcome:?}");
+        assert!(outcome.unsent > 0, "{outcome:?}");
     }
 }

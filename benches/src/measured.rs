@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ulna_core::Seed;
-use ulna_runtime_mio::{Server, SystemCalls};
+use ulna_runtime_mio::{Server, SystemCalls, kernel_drops};
 
 use crate::machine::{cpu_time, memory, pin_to};
-use crate::responder::Responder;
+use crate::responder::{Counts, Responder};
 use crate::workload::{Setup, configuration};
 
 /// What a child is to be.
@@ -79,13 +79,20 @@ pub fn act() -> Option<ExitCode> {
 fn act_as_responder(together: bool) -> io::Result<()> {
     let responder = Responder::bind(together)?;
     let address = responder.address();
-    let calls = Arc::new(Mutex::new(SystemCalls::default()));
-    let shared = Arc::clone(&calls);
+    let inode = responder.inode();
+    let counts = Arc::new(Mutex::new(Counts::default()));
+    let shared = Arc::clone(&counts);
     // It has no end of its own: the process ends with its standard input.
     std::thread::spawn(move || responder.run(&shared));
     answer_questions(address, || {
-        let SystemCalls { receive, send, wait, ring } = *calls.lock().expect("nobody panics with it");
-        format!("receive_calls {receive}\nsend_calls {send}\nwait_calls {wait}\nring_calls {ring}\n")
+        let Counts { calls, send_would_block, send_failed } = *counts.lock().expect("nobody panics with it");
+        let SystemCalls { receive, send, wait, ring } = calls;
+        // As in the server: where the tables cannot be read nothing is known to be dropped.
+        let drops = kernel_drops::drops(&[inode]).ok().and_then(|drops| drops[0]).unwrap_or_default();
+        format!(
+            "receive_calls {receive}\nsend_calls {send}\nwait_calls {wait}\nring_calls {ring}\n\
+             kernel_drops {drops}\nsend_would_block {send_would_block}\nsend_failed {send_failed}\n"
+        )
     })
 }
 
@@ -140,12 +147,12 @@ impl Reading {
         self.counter(name) - earlier.counter(name)
     }
 
-    /// The discards counted, by reason, and what the kernel dropped.
+    /// The discards counted, by reason, and what the kernel dropped or refused, all since the start.
     pub fn losses(&self) -> impl Iterator<Item = (&str, u64)> {
         let losses = self.counters.iter().filter(|(name, value)| {
             **value > 0
                 && (name.starts_with("discarded ")
-                    || ["kernel_drops", "send_would_block"].contains(&&***name))
+                    || ["kernel_drops", "send_would_block", "send_failed"].contains(&&***name))
         });
         losses.map(|(name, value)| (name.as_str(), *value))
     }

@@ -27,6 +27,17 @@ pub struct Responder {
     together: bool,
 }
 
+/// What a responder has done, and what came of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// System calls made.
+    pub calls: SystemCalls,
+    /// Replies dropped because the send buffer was full.
+    pub send_would_block: u64,
+    /// Replies that the kernel refused.
+    pub send_failed: u64,
+}
+
 impl Responder {
     /// Binds a port of the kernel's choice. With `together` replies of equal length to one destination leave as
     /// segments of one send.
@@ -40,23 +51,28 @@ impl Responder {
         Ok(Responder { bound, poll, together })
     }
 
+    /// The number by which the kernel counts what it drops.
+    pub fn inode(&self) -> u64 {
+        self.bound.inode
+    }
+
     /// Where it answers.
     pub fn address(&self) -> SocketAddr {
         self.bound.local
     }
 
-    /// Answers until the process ends; the system calls made so far are in `calls`.
+    /// Answers until the process ends; what was counted so far is in `counts`.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn run(mut self, calls: &Mutex<SystemCalls>) -> io::Result<()> {
+    pub fn run(mut self, counts: &Mutex<Counts>) -> io::Result<()> {
         let mut receive = ReceiveBatch::new(BATCH, 4096);
         let mut send = SendBatch::new(BATCH);
         send.set_together(self.together);
         let mut events = Events::with_capacity(4);
-        let mut made = SystemCalls::default();
+        let mut made = Counts::default();
         loop {
-            let received = receive.receive(&self.bound.socket, &mut made)?;
+            let received = receive.receive(&self.bound.socket, &mut made.calls)?;
             for datagram in receive.datagrams() {
                 let Some(request) = datagram.octets.first_chunk::<HEADER_OCTETS>() else { continue };
                 let mut reply = *request;
@@ -68,12 +84,14 @@ impl Responder {
                 send.push(Transmit { via: SocketId(0), source: None, destination: datagram.remote });
             }
             if !send.is_empty() {
-                send.flush_through(&self.bound.socket, &mut made);
+                let sent = send.flush_through(&self.bound.socket, &mut made.calls);
+                made.send_would_block += sent.dropped_would_block as u64;
+                made.send_failed += sent.failed as u64;
             }
             // A short batch has emptied the socket.
             if received < receive.capacity() {
-                made.wait += 1;
-                *calls.lock().expect("nobody panics with it") = made;
+                made.calls.wait += 1;
+                *counts.lock().expect("nobody panics with it") = made;
                 self.poll.poll(&mut events, None)?;
             }
         }

@@ -56,26 +56,39 @@ pub const USER: Keys =
     Keys { label: "[[user]]", built: &["name", "password", "reply"], later: &["one_time_code"] };
 
 pub const SERVER: Keys =
-    Keys { label: "[[server]]", built: &["name", "new"], later: &["ongoing", "reply", "accounting", "coa"] };
+    Keys { label: "[[server]]", built: &["name", "new", "reply", "accounting"], later: &["ongoing", "coa"] };
 
 pub const RULE: Keys = Keys {
     label: "[[server.new]]",
-    built: &["accept", "reject", "authenticate", "set_reply"],
-    later: &[
+    built: &[
         "when",
-        "proxy",
-        "store",
-        "spool",
-        "continue",
-        "set_request",
-        "remove_request",
-        "allow_request",
-        "set_session",
-        "remove_session",
+        "accept",
+        "reject",
+        "authenticate",
+        "set_reply",
         "remove_reply",
         "allow_reply",
+        "set_request",
+        "remove_request",
+        "set_session",
     ],
+    later: &["proxy", "store", "spool", "continue", "allow_request", "remove_session"],
 };
+
+pub const REPLY_RULE: Keys = Keys {
+    label: "[[server.reply]]",
+    built: &["when", "set_reply", "remove_reply", "allow_reply"],
+    later: &["set_session", "remove_session"],
+};
+
+pub const ACCOUNTING_RULE: Keys = Keys {
+    label: "[[server.accounting]]",
+    built: &["when", "set_request", "remove_request", "set_session"],
+    later: &["store", "proxy", "spool", "continue", "allow_request", "remove_session"],
+};
+
+/// The forms of a condition's value, `{ regex = "…" }`.
+pub const FORMS: &[&str] = &["regex", "glob", "present", "one_of", "not"];
 
 pub const LOG: Keys = Keys { label: "[log]", built: &["format", "requests"], later: &[] };
 
@@ -86,7 +99,19 @@ pub const SECRET: &[&str] = &["file", "env", "table", "key"];
 /// `password = { … }`: passwords that are not in clear. All promised.
 pub const PASSWORD: &[&str] = &["argon2", "nt_hash"];
 
-const ALL: &[&Keys] = &[&ROOT, &RUNTIME, &PROTOCOL, &LISTEN, &CLIENT, &USER, &SERVER, &RULE, &LOG];
+const ALL: &[&Keys] = &[
+    &ROOT,
+    &RUNTIME,
+    &PROTOCOL,
+    &LISTEN,
+    &CLIENT,
+    &USER,
+    &SERVER,
+    &RULE,
+    &REPLY_RULE,
+    &ACCOUNTING_RULE,
+    &LOG,
+];
 
 impl Keys {
     /// What to say of a key that is in neither list.

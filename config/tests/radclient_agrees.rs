@@ -72,7 +72,7 @@ fn exchange(lines: &[&str], reply: impl FnOnce(&Framed<'_>) -> Vec<u8>) -> (Vec<
         .spawn()
         .expect("freeradius-utils is installed");
     let mut stdin = radclient.stdin.take().expect("it is piped");
-    write!(stdin, "{}\n", lines.join(",\n")).expect("radclient reads");
+    writeln!(stdin, "{}", lines.join(",\n")).expect("radclient reads");
     drop(stdin);
     let mut datagram = [0; 4096];
     let Ok((octets, peer)) = socket.recv_from(&mut datagram) else {

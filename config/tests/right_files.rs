@@ -9,7 +9,7 @@ use ulna_config::{
 use ulna_core::ServerId;
 use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings};
 use ulna_core::packet::{Secret, Secrets};
-use ulna_core::policy::Action;
+use ulna_core::policy::{Decision, NewRule};
 
 fn parsed(text: &str) -> (Configuration, Warnings) {
     match parse(text, "ulna.toml", Cores(2)) {
@@ -52,7 +52,7 @@ fn the_default_configuration_is_what_the_manual_says() {
     let bob = configuration.users.look_up(b"bob").expect("bob is a user");
     assert_eq!(&**bob.password, b"hello");
     assert_eq!(bob.reply.plain(), b"\x12\x0dHello, bob.");
-    assert_eq!(configuration.server(ServerId(0)).new[0].action, Action::AuthenticateUsers);
+    assert_eq!(first_rule(&configuration, 0).decision, Decision::AuthenticateUsers);
     assert_eq!(configuration.runtime, RuntimeSettings { workers: 2, ..RuntimeSettings::default() });
     assert_eq!(configuration.protocol, Protocol::default());
     assert!(configuration.log.requests && configuration.log.format == LogFormat::Text);
@@ -147,9 +147,9 @@ fn every_key_that_is_built_does_something() {
     let ann = configuration.users.look_up(b"ann").expect("ann is a user");
     let expected = b"\x1b\x06\x00\x00\x0e\x10\x19\x04\x01\xff\x12\x03a\x12\x03b\x06\x06\x00\x00\x00\x02";
     assert_eq!(ann.reply.plain(), expected);
-    let first = &configuration.servers[0].new[0];
-    assert_eq!((first.action, first.set_reply.plain()), (Action::Reject, &b"\x12\x04no"[..]));
-    assert_eq!(configuration.servers[1].new[0].action, Action::Accept);
+    let first = first_rule(&configuration, 0);
+    assert_eq!((first.decision, first.edits.reply.set.plain()), (Decision::Reject, &b"\x12\x04no"[..]));
+    assert_eq!(first_rule(&configuration, 1).decision, Decision::Accept);
     assert!(!configuration.log.requests);
 }
 
@@ -323,13 +323,9 @@ fn no_name_of_the_contract_is_unknown() {
             "`pool`",
             "`realm`",
             "`ongoing`",
-            "`when`",
             "`proxy`",
-            "`set_request`",
-            "`set_session`",
             "`ongoing`",
-            "`reply`",
-            "`accounting`",
+            "`store`",
             "`coa`",
             "`accounting`",
             "`limits`",
@@ -428,12 +424,16 @@ proptest! {
 }
 
 #[test]
-fn the_file_in_the_documentation_is_taken_whole() {
-    let page = include_str!("../../docs/configuration.md");
-    let text =
-        page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("the page has a file");
-    if let Err(errors) = parse(text, "docs/configuration.md", Cores(2)) {
-        panic!("{errors}");
+fn the_files_in_the_documentation_are_taken_whole() {
+    let pages = [
+        ("docs/configuration.md", include_str!("../../docs/configuration.md")),
+        ("docs/rules.md", include_str!("../../docs/rules.md")),
+    ];
+    for (name, page) in pages {
+        let text = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next());
+        if let Err(errors) = parse(text.expect("the page has a file"), name, Cores(2)) {
+            panic!("{errors}");
+        }
     }
 }
 
@@ -471,7 +471,7 @@ fn dictionaries_are_read_on_top_of_what_is_built_in() {
     );
     let (configuration, _) = ulna_config::load(&folder.join("ulna.toml"), Cores(2)).expect("it is right");
     assert_eq!(
-        *configuration.servers[0].new[0].set_reply.plain(),
+        *first_rule(&configuration, 0).edits.reply.set.plain(),
         [
             &[6, 6, 0, 0, 0x12, 0x67][..],
             &[26, 9, 0, 0, 0x7e, 0xd9, 1, 3, b'x'],
@@ -492,4 +492,9 @@ fn dictionaries_are_read_on_top_of_what_is_built_in() {
     let first = errors.iter().next().expect("there is one").message.clone();
     assert!(first.contains("sub/vendor:2: expected ATTRIBUTE"), "{first}");
     std::fs::remove_dir_all(&folder).expect("it is ours");
+}
+
+/// The first rule for new requests of a server.
+fn first_rule(configuration: &Configuration, server: u16) -> &NewRule {
+    configuration.server(ServerId(server)).new.iter().next().expect("the server has a rule")
 }

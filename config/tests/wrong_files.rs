@@ -299,18 +299,17 @@ fn rules_have_one_action_and_are_reached() {
     );
     assert_eq!(
         added("[[server]]\nname = \"default\"\n[[server.new]]\naccept = false\nwhen = { realm = \"x\" }\n"),
-        [
-            "2:8: server \"default\" is defined twice",
-            "4:10: `accept` must be true, found false",
-            "5:1: `when` is not built yet",
-        ]
+        ["2:8: server \"default\" is defined twice", "4:10: `accept` must be true, found false",]
     );
     // A rule with `when` may fail to match, so the next is reached; an action that is not built yet is one.
     assert_eq!(
         added(
             "[[server]]\nname = \"s\"\n[[server.new]]\nwhen = {}\nproxy = \"x\"\n[[server.new]]\nreject = true\n"
         ),
-        ["4:1: `when` is not built yet", "5:1: `proxy` is not built yet"]
+        [
+            "4:8: `when` has no condition: a rule without `when` always matches",
+            "5:1: `proxy` is not built yet",
+        ]
     );
 }
 

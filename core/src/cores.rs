@@ -4,7 +4,8 @@
 //! [`assemble`] builds all threads of a server at once. [`Cores`] has the phases of a turn. The runtime calls them back
 //! to back; the simulator calls them one by one and stops threads between any two:
 //!
-//! 1. [`unpark`](Cores::unpark) after an announcement; [`begin`](Cores::begin): how much room there is in each ring.
+//! 1. [`unpark`](Cores::unpark) after an announcement; [`begin`](Cores::begin): how much room there is in each ring;
+//!    [`handle_wall_time`](Cores::handle_wall_time) where rules ask for the time.
 //! 2. [`sweep`](Cores::sweep): messages from other threads.
 //! 3. [`handle_datagram`](Cores::handle_datagram): for each datagram read.
 //! 4. [`handle_timeout`](Cores::handle_timeout): what is due, once all rings are swept.
@@ -19,12 +20,14 @@ use crate::event::Event;
 use crate::generation::Generation;
 use crate::network::Network;
 use crate::path::{NetworkId, Path, Peer, Transmit, WorkerId};
+use crate::policy::{ConfiguredRules, PolicyFactory};
 use crate::queue::message::Message;
 use crate::queue::{Announcement, BellId, Crossing, Exchange, LinkId, QueueCounters, Urgency};
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
-use crate::time::{Cause, Instant};
+use crate::time::{Cause, Instant, UnixTime};
 use crate::worker::Worker;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -52,8 +55,18 @@ struct Between {
     slots: usize,
 }
 
-/// Builds the cores of every thread of a server: first the network threads, then the workers; joined ones are both.
+/// Builds the cores of every thread of a server: first the network threads, then the workers; joined ones are both. The
+/// rules of the configuration decide.
 pub fn assemble(configuration: &Arc<Configuration>, seed: &Seed) -> Vec<Cores> {
+    assemble_with(configuration, seed, &|_| Box::new(ConfiguredRules::new(Arc::clone(configuration))))
+}
+
+/// The same with a policy for each worker that `policies` makes.
+pub fn assemble_with(
+    configuration: &Arc<Configuration>,
+    seed: &Seed,
+    policies: &PolicyFactory<'_>,
+) -> Vec<Cores> {
     let networks = configuration.network_cores() as u16;
     let workers = configuration.worker_cores() as u16;
     let is_joined = configuration.runtime.network_threads == 0;
@@ -95,7 +108,10 @@ pub fn assemble(configuration: &Arc<Configuration>, seed: &Seed) -> Vec<Cores> {
                 Network::new(NetworkId(thread), Arc::clone(configuration), own_worker, seed)
             });
             let worker = if is_joined { Some(thread) } else { thread.checked_sub(networks) };
-            let worker = worker.map(|worker| Worker::new(WorkerId(worker), Arc::clone(configuration), seed));
+            let worker = worker.map(|worker| {
+                let worker = WorkerId(worker);
+                Worker::new(worker, Arc::clone(configuration), policies(worker), seed)
+            });
             let between = if is_joined { Between::new(slots) } else { Between::new(0) };
             Cores {
                 network,
@@ -176,6 +192,13 @@ impl Cores {
     /// Back to `RUN`, after a sleep or instead of one.
     pub fn unpark(&mut self) {
         self.crossing.unpark();
+    }
+
+    /// Notes the time on the wall. Told each turn where rules ask for it; it may go back.
+    pub fn handle_wall_time(&mut self, time: UnixTime) {
+        if let Some(worker) = &mut self.worker {
+            worker.handle_wall_time(time);
+        }
     }
 
     /// A turn begins: each core learns how much room its rings have.

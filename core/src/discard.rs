@@ -77,6 +77,8 @@ discards! {
     NoAccountingRule = "no-accounting-rule",
     /// The reply would pass 4 096 octets (RFC 2865 §3).
     ReplyTooLong = "reply-too-long",
+    /// What a rule makes of the request, or of its session, would pass what they may hold.
+    EditTooLong = "edit-too-long",
     /// More rejects are being delayed than `delayed_rejects_max`.
     DelayedRejectsFull = "delayed-rejects-full",
     /// A duplicate of an answered request whose reply could not be kept; unsigned ones only.

@@ -7,6 +7,7 @@ use crate::client::ClientId;
 use crate::discard::Discard;
 use crate::generation::Generation;
 use crate::path::ListenerId;
+use crate::policy::ServerId;
 use crate::time::Instant;
 use core::net::SocketAddr;
 
@@ -52,6 +53,15 @@ pub enum Outcome {
     Discarded(Discard),
 }
 
+/// Who decided about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decided {
+    /// The virtual server.
+    pub server: ServerId,
+    /// The number of its rule, from 1; `None` if none matched, or if code decides that numbers none.
+    pub rule: Option<u16>,
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, Copy)]
 pub enum Event {
@@ -75,6 +85,8 @@ pub enum Event {
         request_authenticator: [u8; 16],
         /// Its User-Name, empty if it had none.
         user_name: ShortName,
+        /// Who decided about it; `None` if it did not come to that.
+        decided: Option<Decided>,
         /// What came of it.
         outcome: Outcome,
     },

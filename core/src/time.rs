@@ -1,7 +1,8 @@
-//! The only clock that core knows: an [`Instant`] that its driver hands in.
+//! The only clock that core knows: an [`Instant`] that its driver hands in; and beside it, where an operator's rule asks
+//! for the time of day, a [`UnixTime`].
 //!
 //! Holds points in time and nothing that reads them off a clock. The simulator counts them, the runtime derives
-//! them from one monotonic anchor taken at start.
+//! instants from one monotonic anchor taken at start.
 
 use core::fmt;
 use core::ops::{Add, AddAssign};
@@ -58,6 +59,11 @@ impl fmt::Debug for Instant {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// Wall time in whole seconds since 1970-01-01T00:00:00Z, leap seconds not counted. For what operators and other hosts
+/// say by the clock on the wall; it may go back, so no span is ever measured with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixTime(pub u64);
 
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,11 +13,13 @@ use crate::generation::{Generation, Generations};
 use crate::network::LAZY_SWEEP;
 use crate::packet::Landmark;
 use crate::path::{NetworkId, Peer, Transmit, WorkerId};
+use crate::policy::Policy;
 use crate::queue::message::Message;
 use crate::request::buffer::{BufferPool, LARGE_OCTETS};
 use crate::request::{Completion, Request};
 use crate::seed::Seed;
-use crate::time::{Cause, Instant};
+use crate::time::{Cause, Instant, UnixTime};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::sync::Arc;
@@ -37,6 +39,9 @@ const REPLY_BUFFERS_NOW: usize = 64;
 pub struct Worker {
     id: WorkerId,
     generations: Generations,
+    policy: Box<dyn Policy + Send>,
+    /// The time on the wall, as it was told last.
+    time: UnixTime,
     /// Buffers for replies that do not fit into their request's.
     reply_buffers: BufferPool,
     /// Replies to be sent, in the order in which they were made.
@@ -57,8 +62,13 @@ struct Outbox {
 }
 
 impl Worker {
-    /// The worker core `id` of a server with this configuration.
-    pub fn new(id: WorkerId, configuration: Arc<Configuration>, seed: &Seed) -> Self {
+    /// The worker core `id` of a server with this configuration, which decides by `policy`.
+    pub fn new(
+        id: WorkerId,
+        configuration: Arc<Configuration>,
+        policy: Box<dyn Policy + Send>,
+        seed: &Seed,
+    ) -> Self {
         let networks = configuration.network_cores();
         let runtime = &configuration.runtime;
         // Each long reply belongs to a request in progress, or its buffer is in the ring on its way back.
@@ -68,6 +78,8 @@ impl Worker {
         counters.reply_buffers_made.set(reply_buffers.made() as u64);
         Worker {
             id,
+            policy,
+            time: UnixTime::default(),
             reply_buffers,
             transmits: VecDeque::with_capacity(LINE_NOW),
             outboxes: (0..networks)
@@ -83,11 +95,13 @@ impl Worker {
 
     /// Takes the configuration under which requests may come from here on, beside the one before it.
     pub fn handle_configuration(&mut self, generation: Generation, configuration: Arc<Configuration>) {
+        self.policy.handle_configuration(generation, &configuration);
         self.generations.learn(generation, configuration);
     }
 
     /// Forgets the older of two configurations: no network core has a request under way that came under it.
     pub fn forget_older(&mut self) {
+        self.policy.forget_older();
         self.generations.forget_older();
     }
 
@@ -113,6 +127,11 @@ impl Worker {
             }
             (from, message) => panic!("{from:?} does not send {message:?} to a worker core"),
         }
+    }
+
+    /// Notes the time on the wall at the start of a turn.
+    pub fn handle_wall_time(&mut self, time: UnixTime) {
+        self.time = time;
     }
 
     /// Notes at the start of a turn how many slots of the ring to `peer` are free.
@@ -197,9 +216,9 @@ impl Worker {
 
     fn handle_request(&mut self, network: NetworkId, request: Request, now: Instant) {
         self.counters.requests.up();
-        let Worker { generations, desk, .. } = self;
+        let Worker { generations, policy, desk, time, .. } = self;
         let configuration = generations.of(request.stamp().generation);
-        let answered = request::answer(configuration, &request, desk, now);
+        let answered = request::answer(configuration, &mut **policy, &request, desk, *time, now);
         let outcome = match answered {
             Ok(Answered { accept: true, .. }) => Outcome::Accept,
             Ok(Answered { accept: false, .. }) => Outcome::Reject,
@@ -265,6 +284,7 @@ impl Worker {
             identifier: framed.identifier(),
             request_authenticator: *framed.authenticator(),
             user_name: ShortName::new(framed.value(Landmark::UserName).unwrap_or_default()),
+            decided: self.desk.decided,
             outcome,
         });
     }

@@ -1,10 +1,10 @@
-//! The only place that reads a clock for the core: monotonic nanoseconds since one anchor.
+//! The only place that reads a clock for the core: monotonic nanoseconds since one anchor, and the time on the wall.
 //!
 //! Every thread works with a copy of the one [`Clock`] taken at start, so that an instant noted by one thread and
 //! compared by another means the same. A reading costs about 26 ns; it is taken once for each wake-up and handed to
 //! the core, not once for each packet.
 
-use ulna_core::time::Instant;
+use ulna_core::time::{Instant, UnixTime};
 
 /// Derives the core's instants from one monotonic anchor. Copies agree with each other.
 ///
@@ -27,6 +27,13 @@ impl Clock {
         let nanoseconds = u64::try_from(span.as_nanos()).expect("584 years of nanoseconds fit into a u64");
         Instant::from_nanoseconds(nanoseconds)
     }
+}
+
+/// The time on the wall, for rules that ask for the hour. Read anew each turn, as operators set clocks; before 1970 it is
+/// 1970.
+pub fn wall_time() -> UnixTime {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    UnixTime(since.map_or(0, |since| since.as_secs()))
 }
 
 #[cfg(test)]

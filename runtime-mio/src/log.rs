@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use ulna_core::configuration::Configuration;
 use ulna_core::discard::Discard;
-use ulna_core::event::{Event, Outcome};
+use ulna_core::event::{Decided, Event, Outcome};
 use ulna_core::queue::{Announcement, BellId, Crossing, Exchange, LinkId, Urgency};
 use ulna_core::time::Instant;
 
@@ -207,7 +207,15 @@ impl Lines {
     fn write(&mut self, event: &Event) {
         match *event {
             Event::Finished {
-                received, finished, remote, client, identifier, user_name, outcome, ..
+                received,
+                finished,
+                remote,
+                client,
+                identifier,
+                user_name,
+                decided,
+                outcome,
+                ..
             } => {
                 let at = self.wall(finished);
                 let client = &self.configuration.clients.client(client).name;
@@ -220,6 +228,13 @@ impl Lines {
                     self.out,
                     "{at} {outcome} user={user_name:?} client={client} from={remote} identifier={identifier}"
                 );
+                if let Some(Decided { server, rule }) = decided {
+                    let server = &self.configuration.server(server).name;
+                    let _ = match rule {
+                        Some(rule) => write!(self.out, " rule={server}/{rule}"),
+                        None => write!(self.out, " rule={server}/none"),
+                    };
+                }
                 // Both instants are beginnings of turns: in the turn that read it nothing can be told between them.
                 let queued = finished.saturating_since(received);
                 let _ = match queued.as_micros() {
@@ -278,6 +293,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::mpsc::{Sender, sync_channel};
     use ulna_config::Cores;
+    use ulna_core::ServerId;
     use ulna_core::client::ClientId;
     use ulna_core::event::ShortName;
     use ulna_core::generation::Generation;
@@ -327,6 +343,7 @@ mod tests {
             identifier: 7,
             request_authenticator: [0; 16],
             user_name: ShortName::new(b"bob"),
+            decided: None,
             outcome: Outcome::Accept,
         }
     }
@@ -342,6 +359,26 @@ mod tests {
         let told: Vec<_> = text.lines().map(|line| line.split_once(' ').expect("after the time").1).collect();
         let same = "accept user=\"bob\" client=localhost from=192.0.2.1:1000 identifier=7";
         assert_eq!(told, [same.to_string(), format!("{same} queued_us=12")]);
+    }
+
+    #[test]
+    fn the_rule_that_decided_is_told_by_its_server_and_number() {
+        let kept = Kept::default();
+        let mut lines = Lines::new(configuration(), Clock::start(), Box::new(kept.clone()));
+        for rule in [Some(2), None] {
+            let mut event = finished(5_000, 5_000);
+            if let Event::Finished { decided, .. } = &mut event {
+                *decided = Some(Decided { server: ServerId(0), rule });
+            }
+            lines.write(&event);
+        }
+        lines.flush();
+        let text = String::from_utf8(kept.0.lock().expect("nobody panics").clone()).expect("it is text");
+        let told: Vec<_> = text.lines().filter_map(|line| line.split_once(" identifier=7 ")).collect();
+        assert_eq!(
+            told.iter().map(|(_, rule)| *rule).collect::<Vec<_>>(),
+            ["rule=default/2", "rule=default/none"]
+        );
     }
 
     #[test]

@@ -14,7 +14,8 @@ use std::time::Duration;
 use mio::Poll;
 use ulna_core::Seed;
 use ulna_core::configuration::Configuration;
-use ulna_core::cores::assemble;
+use ulna_core::cores::assemble_with;
+use ulna_core::policy::{ConfiguredRules, PolicyFactory};
 
 use crate::bell::Bell;
 use crate::clock::Clock;
@@ -76,7 +77,7 @@ impl From<io::Error> for StartError {
 }
 
 impl Server {
-    /// Binds all sockets and starts all threads. Lines of the log go to `log_out`.
+    /// Binds all sockets and starts all threads; the rules of the configuration decide. Lines of the log go to `log_out`.
     ///
     /// # Errors
     /// When an address is in use or a thread cannot be had; then nothing has been started.
@@ -85,8 +86,23 @@ impl Server {
         seed: &Seed,
         log_out: Box<dyn Write + Send>,
     ) -> Result<Server, StartError> {
+        let rules: &PolicyFactory<'_> = &|_| Box::new(ConfiguredRules::new(Arc::clone(configuration)));
+        Server::start_with(configuration, seed, rules, log_out)
+    }
+
+    /// The same with a policy for each worker that `policies` makes, in place of the configuration's rules; all else is as
+    /// the configuration says.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(
+        configuration: &Arc<Configuration>,
+        seed: &Seed,
+        policies: &PolicyFactory<'_>,
+        log_out: Box<dyn Write + Send>,
+    ) -> Result<Server, StartError> {
         let clock = Clock::start();
-        let cores = assemble(configuration, seed);
+        let cores = assemble_with(configuration, seed, policies);
         let polls = cores.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let bells: Arc<[Bell]> =
             polls.iter().map(|poll| Bell::new(poll.registry())).collect::<io::Result<Vec<_>>>()?.into();

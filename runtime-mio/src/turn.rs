@@ -13,7 +13,7 @@ use ulna_core::cores::Cores;
 use ulna_core::path::{Path, SocketId};
 
 use crate::bell::{BELL, Bell};
-use crate::clock::Clock;
+use crate::clock::{Clock, wall_time};
 use crate::counters::ThreadCounters;
 use crate::listening::Listening;
 use crate::log::EventWriter;
@@ -89,6 +89,7 @@ impl Turn {
             }
             let now = self.clock.now();
             self.cores.begin();
+            self.cores.handle_wall_time(wall_time());
             self.cores.sweep(now);
             if stage == Stage::Serving {
                 self.read(&mut receive, now, &mut calls)?;

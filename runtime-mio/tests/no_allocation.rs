@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ulna_config::Cores;
 use ulna_core::Seed;
-use ulna_core::packet::{Code, Encoder, MessageAuthenticator, Secret, number};
+use ulna_core::packet::{Code, Encoder, Framed, MessageAuthenticator, Secret, number};
 use ulna_runtime_mio::Server;
 
 /// How much is sent, for each of the two layouts, while it is counted.
@@ -139,8 +139,23 @@ reply = {{ Reply-Message = ["{}", "{}", "{}"] }}
 [[server]]
 name = "default"
 [[server.new]]
+when = {{ User-Name = {{ regex = "^(no|some)body" }}, Class = {{ present = false }} }}
+reject = true
+[[server.new]]
+when = {{ User-Name = {{ glob = "b?b" }}, realm = {{ present = false }}, network = ["127.0.0.0/8", "::1"], time = "00:00-24:00" }}
+authenticate = "users"
+set_request = {{ NAS-Identifier = "edited", Cisco-AVPair = ["a=1", "b=2"] }}
+remove_request = ["Class"]
+set_session = {{ site = "campus" }}
+set_reply = {{ Session-Timeout = 60, "Tunnel-Password:1" = "sesame", Filter-Id = "gone" }}
+remove_reply = ["Reply-Message"]
+[[server.new]]
 authenticate = "users"
 set_reply = {{ Session-Timeout = 3600 }}
+[[server.reply]]
+when = {{ "session.site" = "campus", NAS-Identifier = "edited", Cisco-AVPair = "b=2", reply = "accept" }}
+remove_reply = ["Filter-Id"]
+set_reply = {{ Class = "0x01", "Tunnel-Password:2" = "open" }}
 "#,
         LIFETIME.as_millis(),
         "a".repeat(250),
@@ -149,6 +164,8 @@ set_reply = {{ Session-Timeout = 3600 }}
     )
 }
 
+/// RFC 2865 §5.11.
+const FILTER_ID: u8 = 11;
 /// Requests that one port has outstanding.
 const WINDOW: u8 = 16;
 
@@ -162,6 +179,9 @@ struct Nas {
     is_long: bool,
     password: &'static [u8],
     signed: MessageAuthenticator,
+    /// Replies that have what rules for replies set, and what they remove.
+    edited: u64,
+    unedited: u64,
 }
 
 impl Nas {
@@ -182,6 +202,8 @@ impl Nas {
             is_long: number % 8 == 3,
             password: if number % 8 == 7 { b"guess" } else { b"hello" },
             signed: if number % 8 < 2 { MessageAuthenticator::Absent } else { MessageAuthenticator::First },
+            edited: 0,
+            unedited: 0,
         }
     }
 
@@ -220,7 +242,13 @@ impl Nas {
         let until = Instant::now() + Duration::from_secs(10);
         while !waiting.is_empty() {
             match self.socket.recv(&mut octets) {
-                Ok(_) => waiting.retain(|request| request[1] != octets[1]),
+                Ok(length) => {
+                    let reply = Framed::parse(&octets[..length]).expect("a reply is a packet");
+                    let has = |number| reply.attributes().any(|attribute| attribute.number == number);
+                    self.edited += u64::from(has(number::CLASS));
+                    self.unedited += u64::from(has(FILTER_ID));
+                    waiting.retain(|request| request[1] != octets[1]);
+                }
                 Err(error) => {
                     let kind = error.kind();
                     assert!(matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{error}");
@@ -281,6 +309,12 @@ fn measure(threads: &str, extent: &Extent) {
         CALLS.load(Ordering::Relaxed)
     );
     let sum = |name: &str| report.sum(name).unwrap_or_else(|| panic!("there is no counter {name}"));
+    let edited = nases.iter().map(|nas| nas.edited).sum::<u64>();
+    let unedited = nases.iter().map(|nas| nas.unedited).sum::<u64>();
+    assert!(
+        edited > packets / 4 && unedited == 0,
+        "{edited} of {packets} replies are edited, {unedited} partly"
+    );
     assert!(packets >= extent.packets_min, "only {packets} packets were sent");
     for name in ["duplicates_resent", "accepts", "rejects", "accepted_unsigned"] {
         assert!(sum(name) > 1_000, "the load has something of everything: {name} {}\n{report}", sum(name));

@@ -10,6 +10,7 @@ use ulna_config::Cores as MachineCores;
 use ulna_core::cores::{Cores, assemble};
 use ulna_core::dictionary::{DataType, Dictionary};
 use ulna_core::event::{Event, Outcome};
+use ulna_core::time::UnixTime;
 use ulna_core::{Configuration, Discard, Instant, ListenerId, Path, Seed, Transmit};
 
 /// A server of the plan's topology and limits.
@@ -20,6 +21,9 @@ pub fn build(plan: &Plan) -> Box<dyn Node> {
     let networks = plan.topology.networks();
     Box::new(Server { threads: cores.into_iter().map(Thread).collect(), networks, seed: plan.seed })
 }
+
+/// 2026-01-01T00:00:00Z, a Thursday.
+const WORLD_BEGINS: UnixTime = UnixTime(1_767_225_600);
 
 struct Server {
     threads: Vec<Thread>,
@@ -83,8 +87,10 @@ impl NodeThread for Thread {
         self.0.unpark();
     }
 
-    fn begin_turn(&mut self, _now: Instant) {
+    fn begin_turn(&mut self, now: Instant) {
         self.0.begin();
+        // The wall is where the simulated world begins, and goes as its time does.
+        self.0.handle_wall_time(UnixTime(WORLD_BEGINS.0 + now.as_nanoseconds() / 1_000_000_000));
     }
 
     fn sweep(&mut self, now: Instant) -> usize {

@@ -8,21 +8,10 @@ use ulna_core::attributes::text::{self, Assignment, Named, TextFault};
 use ulna_core::attributes::{Preset, WriteError};
 use ulna_core::configuration::REPLY_OCTETS_MAX;
 use ulna_core::dictionary::{Dictionary, Literal, encode_value, hexadecimal};
-use ulna_core::packet::number;
+use ulna_core::policy::is_ours;
 
-/// What no configuration sets in a reply: it answers something in the request, or signs the packet.
-const OUR_OWN: &[u8] = &[
-    number::USER_PASSWORD,
-    number::CHAP_PASSWORD,
-    number::CHAP_CHALLENGE,
-    number::STATE,
-    number::PROXY_STATE,
-    number::EAP_MESSAGE,
-    number::MESSAGE_AUTHENTICATOR,
-];
-
-/// The attributes of a reply under `key`, in the order of the text; an array stands for several of one name.
-pub fn reply(section: &Section<'_>, key: &str, dictionary: &Dictionary, report: &mut Report) -> Preset {
+/// The attributes under `key`, in the order of the text; an array stands for several of one name.
+pub fn preset(section: &Section<'_>, key: &str, dictionary: &Dictionary, report: &mut Report) -> Preset {
     let Some(value) = section.value(key) else { return Preset::default() };
     let DeValue::Table(table) = value.get_ref() else {
         section.refuse(key, "a table such as { Session-Timeout = 3600 }", value, report);
@@ -30,7 +19,11 @@ pub fn reply(section: &Section<'_>, key: &str, dictionary: &Dictionary, report: 
     };
     let mut assignments = Vec::new();
     for (name, value) in in_order(table) {
-        let Some(named) = named(name, value, dictionary, report) else { continue };
+        let Some(named) =
+            named(name, value, dictionary, report).filter(|named| may_change(name, value, named, report))
+        else {
+            continue;
+        };
         // A message about its neighbour shows the line up to there.
         if dictionary.at(&named.oid).is_some_and(|attribute| attribute.encrypted()) {
             report.mask(value);
@@ -69,8 +62,8 @@ pub fn reply(section: &Section<'_>, key: &str, dictionary: &Dictionary, report: 
     Preset::default()
 }
 
-/// The parser sorts keys by name; on the wire they go as they are written.
-fn in_order<'t, 'd>(
+/// The parser sorts keys by name; on the wire they go, and are read, as they are written.
+pub fn in_order<'t, 'd>(
     table: &'t DeTable<'d>,
 ) -> Vec<(&'t Spanned<std::borrow::Cow<'d, str>>, &'t Spanned<DeValue<'d>>)> {
     let mut entries: Vec<_> = table.iter().collect();
@@ -78,8 +71,8 @@ fn in_order<'t, 'd>(
     entries
 }
 
-/// Which attribute this is, if a configuration may set it.
-fn named<'d>(
+/// Which attribute this is.
+pub fn named<'d>(
     name: &Spanned<std::borrow::Cow<'_, str>>,
     value: &Spanned<DeValue<'_>>,
     dictionary: &'d Dictionary,
@@ -110,15 +103,27 @@ fn named<'d>(
         }
         Err(fault) => return refuse(format!("`{shown}`: {fault}")),
     };
-    let our_own = OUR_OWN.iter().any(|number| *named.oid.parts() == [u32::from(*number)]);
-    if our_own {
-        return refuse(format!("`{shown}` cannot be set: it is ulna's own to write"));
-    }
     Some(named)
 }
 
+/// Whether a configuration may set, remove or allow it; reports if not.
+pub fn may_change(
+    name: &Spanned<std::borrow::Cow<'_, str>>,
+    value: &Spanned<DeValue<'_>>,
+    named: &Named<'_>,
+    report: &mut Report,
+) -> bool {
+    let ours = named.oid.depth() == 1 && is_ours(named.oid.first());
+    if ours {
+        report.mask(value);
+        let shown = name.get_ref().escape_debug();
+        report.error(name.span(), format!("`{shown}` cannot be set: it is ulna's own to write"));
+    }
+    !ours
+}
+
 /// The octets of a value, plain; `None` if they have been reported as wrong.
-fn octets_of(
+pub fn octets_of(
     name: &str,
     named: &Named<'_>,
     value: &Spanned<DeValue<'_>>,

@@ -2,6 +2,8 @@
 
 mod attributes;
 mod client;
+mod condition;
+mod edits;
 mod listen;
 mod runtime;
 mod server;

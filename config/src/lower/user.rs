@@ -20,7 +20,7 @@ pub fn users(file: &Section<'_>, dictionary: &Dictionary, report: &mut Report) -
         let name = section.name("name", report);
         let unique = name.as_ref().is_some_and(|name| names.add("user", name, report));
         let password = password(section, report);
-        let reply = attributes::reply(section, "reply", dictionary, report);
+        let reply = attributes::preset(section, "reply", dictionary, report);
         if let (Some(name), true, Some(password)) = (name, unique, password) {
             users.push((name.get_ref().as_bytes().into(), User { password, reply }));
         }

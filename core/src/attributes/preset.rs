@@ -131,7 +131,8 @@ impl Preset {
         Pieces { below, above: self, taken: 0 }
     }
 
-    fn sets(&self, replaced: &Oid) -> bool {
+    /// Whether an attribute of these numbers is replaced by one of these.
+    pub fn sets(&self, replaced: &Oid) -> bool {
         self.units.iter().any(|unit| {
             let own = &unit.replaced_by;
             // Octets of a whole Vendor-Specific, by number, replace all that may stand in one.

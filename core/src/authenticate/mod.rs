@@ -18,11 +18,17 @@ pub enum Checked<'u> {
     Fails,
 }
 
-/// Checks the credentials of an Access-Request; `secret` is the one that hides its User-Password.
+/// Checks the credentials of an Access-Request against the user of this name, which a rule may have set; `secret` is the
+/// one that hides its User-Password.
 ///
 /// A name that nobody has costs the same digests as one that somebody has: time does not tell which names exist.
-pub fn check<'u>(users: &'u Users, framed: &Framed<'_>, secret: &Secret) -> Checked<'u> {
-    let user = framed.value(Landmark::UserName).and_then(|name| users.look_up(name));
+pub fn check<'u>(
+    users: &'u Users,
+    user_name: Option<&[u8]>,
+    framed: &Framed<'_>,
+    secret: &Secret,
+) -> Checked<'u> {
+    let user = user_name.and_then(|name| users.look_up(name));
     // No user has an empty password, so nothing matches it.
     let password: &[u8] = user.map_or(&[], |user| &user.password);
     // RFC 2865 §4.1: a request has either of the two; should it have both, the one that is harder to forge decides.

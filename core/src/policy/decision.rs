@@ -1,23 +1,53 @@
 //! What policy answers.
 
-use crate::attributes::Preset;
+use super::Edits;
+use alloc::sync::Arc;
 
-/// What is to become of a request.
+/// What is to become of an Access-Request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision<'r> {
+pub enum Decision {
     /// Answer Access-Accept.
-    Accept {
-        /// Attributes of the reply.
-        set_reply: &'r Preset,
-    },
+    Accept,
     /// Answer Access-Reject, after the reject delay.
-    Reject {
-        /// Attributes of the reply.
-        set_reply: &'r Preset,
-    },
+    Reject,
     /// Let the users of the configuration decide: Access-Accept or Access-Reject.
-    AuthenticateUsers {
-        /// Attributes of an Access-Accept, over those of the user; see [`Preset::over`].
-        set_reply: &'r Preset,
-    },
+    AuthenticateUsers,
+}
+
+/// A decision and what goes with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Verdict<'p> {
+    /// What is to become of the request.
+    pub decision: Decision,
+    /// The number of the rule that decided, from 1: for the log.
+    pub rule: Option<u16>,
+    /// What is changed. Those of the reply go over a user's, and into no reject that follows from a wrong password. Shared,
+    /// so that a request that has to wait keeps them without a copy.
+    pub edits: Option<&'p Arc<Edits>>,
+}
+
+/// What is to become of an Accounting-Request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accounting {
+    /// Store it, and answer when it is safe (RFC 2866 §2). Where nothing stores yet it is discarded as
+    /// `no-accounting-rule`: what is not recorded must not be acknowledged (§4.1).
+    Store,
+}
+
+/// The same for accounting.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountingVerdict<'p> {
+    /// What is to become of the request.
+    pub accounting: Accounting,
+    /// The number of the rule that decided, from 1: for the log.
+    pub rule: Option<u16>,
+    /// What is changed in what is recorded.
+    pub edits: Option<&'p Arc<Edits>>,
+}
+
+impl Verdict<'_> {
+    /// A decision that changes nothing.
+    pub fn plain(decision: Decision) -> Verdict<'static> {
+        Verdict { decision, rule: None, edits: None }
+    }
 }

@@ -1,67 +1,82 @@
-//! What is to become of a request: virtual servers and their rules, first match wins.
+//! What is to become of a request: request in, decision and edits out.
 //!
-//! Rules are plain data, checked and made ready when the configuration is loaded. Knows no packets, and neither sends nor
-//! waits.
+//! [`Policy`] is the interface, for rules of a configuration and for code alike. [`ConfiguredRules`] are the first: the
+//! virtual servers of a configuration, in each of which the first rule that matches decides. Rules are plain data, checked
+//! and made ready when the configuration is loaded. Writes no packets, and neither sends nor waits.
 
+mod asked;
+mod condition;
+mod configured;
 mod decision;
-mod rule;
+mod edit;
+mod hours;
+mod pattern;
+mod rules;
+mod session;
 
-pub use decision::Decision;
-pub use rule::{Action, Rule};
+pub use asked::Asked;
+pub use condition::{Comparison, Condition, Question, ReplyKind, Selector};
+pub use configured::{AccountingRule, ConfiguredRules, NewRule, VirtualServer};
+pub use decision::{Accounting, AccountingVerdict, Decision, Verdict};
+pub use edit::{Edit, Edits, OURS, is_ours};
+pub use hours::{BadHours, Hours};
+pub use pattern::{Case, EXPRESSION_OCTETS_MAX, PATTERN_OCTETS_MAX, Pattern, PatternError};
+pub use rules::{QUESTIONS_MAX, Rules, Sheet};
+pub use session::{EMPTY_SESSION, SESSION_OCTETS_MAX, SESSION_VALUE_OCTETS_MAX, Session, SessionFull};
 
-use crate::attributes::NOTHING;
+use crate::configuration::Configuration;
+use crate::generation::Generation;
+use crate::path::WorkerId;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
+use alloc::sync::Arc;
 
 /// A virtual server's place in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerId(pub u16);
 
-/// A set of rules that listeners name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VirtualServer {
-    /// The operator's name for it, unique.
-    pub name: Box<str>,
-    /// What to do with a new request, in order; the first rule that matches decides.
-    pub new: Vec<Rule>,
-}
+/// Decides about requests. Each worker has one of its own, made by a factory when the server starts, so that it may keep
+/// what it likes without a lock.
+///
+/// # What may be done in it
+///
+/// It runs on a worker's thread, between two packets, and all other requests of that worker wait for it: **a call must
+/// return within a fraction of a millisecond**. It must not block: no file, no socket, no lock that another thread holds
+/// for long, no sleep. It should not allocate for each request. It must not panic: a serving thread that panics takes the
+/// process with it. What takes time is an effect, asked for by a decision: checking a slow password hash or looking something
+/// up elsewhere will be variants of [`Decision`]; until they are, a policy keeps its tables in memory, and another thread of
+/// the program fills them, for instance behind an `Arc` that is exchanged whole.
+///
+/// For the simulator and for replays it must be deterministic: the same requests in the same order get the same decisions.
+/// The only clock is [`Asked::time`].
+///
+/// # When it is called
+///
+/// Once for each request that is verified, not too old and no duplicate; not for a retransmission. [`decide`](Policy::decide)
+/// first; then, for the reply that follows, [`edit_reply`](Policy::edit_reply), which sees the request and session as edited
+/// by the verdict. [`account`](Policy::account) is asked about Accounting-Requests instead.
+pub trait Policy {
+    /// What is to become of an Access-Request. Edits of the request and the session are made at once; those of the reply when
+    /// there is one.
+    fn decide<'p>(&'p mut self, asked: &Asked<'_>) -> Verdict<'p>;
 
-impl VirtualServer {
-    /// Decides on a new request. Where no rule matches it is rejected: a request never hangs.
-    pub fn decide(&self) -> Decision<'_> {
-        // Conditions are not built yet: every rule matches, so the first decides.
-        match self.new.first() {
-            Some(rule) => rule.decision(),
-            None => Decision::Reject { set_reply: &NOTHING },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::attributes::{Preset, text};
-    use crate::dictionary::Dictionary;
-    use alloc::vec;
-
-    #[test]
-    fn the_first_rule_decides() {
-        let dictionary = Dictionary::built_in();
-        let message = text::parse(&dictionary, "Reply-Message = x").expect("well-formed");
-        let message = Preset::new(&dictionary, message).expect("it fits");
-        let server = VirtualServer {
-            name: "edge".into(),
-            new: vec![
-                Rule { action: Action::AuthenticateUsers, set_reply: message.clone() },
-                Rule { action: Action::Accept, set_reply: Preset::default() },
-            ],
-        };
-        assert_eq!(server.decide(), Decision::AuthenticateUsers { set_reply: &message });
+    /// What is changed in a reply of ours before it is signed; nothing unless this is written.
+    fn edit_reply<'p>(&'p mut self, _asked: &Asked<'_>, _reply: ReplyKind) -> Option<&'p Edit> {
+        None
     }
 
-    #[test]
-    fn without_a_rule_the_request_is_rejected() {
-        let server = VirtualServer { name: "edge".into(), new: vec![] };
-        assert_eq!(server.decide(), Decision::Reject { set_reply: &Preset::default() });
+    /// What is to become of an Accounting-Request; `None`, which it is unless this is written, discards it as
+    /// `no-accounting-rule`.
+    fn account<'p>(&'p mut self, _asked: &Asked<'_>) -> Option<AccountingVerdict<'p>> {
+        None
     }
+
+    /// Takes the configuration under which requests may come from here on, beside the one before it. Nothing is done unless
+    /// this is written: code of an embedder's own may not look at configurations.
+    fn handle_configuration(&mut self, _generation: Generation, _configuration: &Arc<Configuration>) {}
+
+    /// Forgets the older of two configurations.
+    fn forget_older(&mut self) {}
 }
+
+/// Makes each worker's policy.
+pub type PolicyFactory<'f> = dyn Fn(WorkerId) -> Box<dyn Policy + Send> + 'f;

@@ -1,20 +1,24 @@
-//! One request, decided and answered: rule, credentials, reply attributes, signature.
+//! One request, decided and answered: policy, credentials, edits, reply attributes, signature.
 
-use crate::attributes::{NOTHING, Piece, Pieces, Preset, Sealing, write_hidden};
+use crate::attributes::{NOTHING, Piece, Pieces, Preset, Scratch, Sealing, write_hidden};
 use crate::authenticate::users::User;
 use crate::authenticate::{self, Checked};
 use crate::configuration::Configuration;
 use crate::dictionary::Dictionary;
 use crate::discard::Discard;
+use crate::event::Decided;
 use crate::packet::hidden::Hop;
 use crate::packet::{
-    Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, PACKET_OCTETS_MAX, Secret, number,
+    Attributes, Code, EncodeError, Encoder, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator,
+    PACKET_OCTETS_MAX, Secret, number,
 };
-use crate::policy::Decision;
+use crate::policy::{
+    Accounting, Asked, Decision, EMPTY_SESSION, Edit, Policy, ReplyKind, Session, SessionFull,
+};
 use crate::request::Request;
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
-use crate::time::Instant;
+use crate::time::{Instant, UnixTime};
 use alloc::vec::Vec;
 use core::time::Duration;
 use rand_chacha::ChaCha12Rng;
@@ -29,66 +33,148 @@ pub struct Answered {
     pub delay: Duration,
 }
 
-/// Where one reply after the other is written.
+/// Where one request after the other is worked on, with memory for all that it may need.
 pub struct Desk {
     /// The reply that was written last.
     pub reply: Vec<u8>,
-    /// Attributes of it that were hidden for it.
-    hidden: Vec<u8>,
+    /// Who decided about the request that was worked on last, if anybody did.
+    pub decided: Option<Decided>,
+    /// The request's attributes after edits, if there are any.
+    edited: Vec<u8>,
+    session: Session,
+    /// The reply's attributes, and room to edit them in.
+    draft: Vec<u8>,
+    next_draft: Vec<u8>,
+    scratch: Scratch,
     salts: ChaCha12Rng,
 }
 
 impl Desk {
     /// `seed` is this worker's alone.
     pub fn new(seed: &Seed) -> Desk {
-        let buffer = || Vec::with_capacity(PACKET_OCTETS_MAX);
-        Desk { reply: buffer(), hidden: buffer(), salts: seed.generator() }
+        let buffer = || Vec::with_capacity(ROOM_OCTETS);
+        Desk {
+            reply: buffer(),
+            decided: None,
+            edited: buffer(),
+            session: Session::default(),
+            draft: buffer(),
+            next_draft: buffer(),
+            scratch: Scratch::default(),
+            salts: seed.generator(),
+        }
     }
 }
+
+/// Attributes of a packet, and those that an edit or two set: more is never written, less is cut to a packet afterwards.
+const ROOM_OCTETS: usize = 3 * PACKET_OCTETS_MAX;
 
 /// Decides about a request and writes its signed reply onto the desk.
 pub fn answer(
     configuration: &Configuration,
+    policy: &mut dyn Policy,
     request: &Request,
     desk: &mut Desk,
+    time: UnixTime,
     now: Instant,
 ) -> Result<Answered, Discard> {
     let stamp = request.stamp();
+    desk.decided = None;
     if now.saturating_since(stamp.received) > configuration.protocol.request_timeout {
         return Err(Discard::TooOld);
     }
     let framed = request.framed();
-    if framed.code() == Some(Code::AccountingRequest) {
-        return Err(Discard::NoAccountingRule);
-    }
     let listener = &configuration.listeners[usize::from(stamp.path.listener.0)];
     let client = configuration.clients.client(stamp.client);
     let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
+    let Desk { reply: out, decided, edited, session, draft, next_draft, scratch, salts } = desk;
+    let dictionary = &configuration.dictionary;
 
-    let (accept, reply, set_reply): (bool, &Preset, &Preset) =
-        match configuration.server(listener.server).decide() {
-            Decision::Accept { set_reply } => (true, &NOTHING, set_reply),
-            Decision::Reject { set_reply } => (false, &NOTHING, set_reply),
-            Decision::AuthenticateUsers { set_reply } => match authenticate_user(configuration, request) {
+    session.clear();
+    let received = framed.attributes();
+    // Nothing is remembered of a new session.
+    let asked = Asked {
+        generation: stamp.generation,
+        dictionary,
+        framed,
+        attributes: received,
+        session: &EMPTY_SESSION,
+        client,
+        listener,
+        path: stamp.path,
+        time,
+    };
+    if framed.code() == Some(Code::AccountingRequest) {
+        let verdict = policy.account(&asked);
+        *decided = verdict.map(|verdict| Decided { server: listener.server, rule: verdict.rule });
+        return match verdict.map(|verdict| verdict.accounting) {
+            // RFC 2866 §4.1: what was not recorded is not acknowledged, and nothing here records yet.
+            Some(Accounting::Store) | None => Err(Discard::NoAccountingRule),
+        };
+    }
+    let verdict = policy.decide(&asked);
+    *decided = Some(Decided { server: listener.server, rule: verdict.rule });
+    let edits = verdict.edits.map(|edits| &**edits);
+
+    let mut attributes = received;
+    if let Some(edits) = edits {
+        for (name, value) in &edits.session {
+            session.set(name, value).map_err(|SessionFull| Discard::EditTooLong)?;
+        }
+        if !edits.request.is_nothing() {
+            edited.clear();
+            edits.request.retain(dictionary, received, scratch, edited);
+            edited.extend_from_slice(edits.request.set.plain());
+            if edited.len() > PACKET_OCTETS_MAX - HEADER_OCTETS {
+                return Err(Discard::EditTooLong);
+            }
+            attributes = Attributes::framed(edited);
+        }
+    }
+
+    let (accept, user): (bool, &Preset) = match verdict.decision {
+        Decision::Accept => (true, &NOTHING),
+        Decision::Reject => (false, &NOTHING),
+        Decision::AuthenticateUsers => {
+            let user_name = attributes.of(number::USER_NAME).next();
+            match authenticate_user(configuration, request, user_name) {
                 Some((that_fits, user)) => {
                     secret = that_fits;
-                    (true, &user.reply, set_reply)
+                    (true, &user.reply)
                 }
-                None => (false, &NOTHING, &NOTHING),
-            },
-        };
+                None => (false, &NOTHING),
+            }
+        }
+    };
+    // What a rule sets in the reply of a user goes into no reject that follows from a wrong password.
+    let wrong = verdict.decision == Decision::AuthenticateUsers && !accept;
+    let edit = edits.map(|edits| &edits.reply).filter(|_| !wrong);
 
-    let code = if accept { Code::AccessAccept } else { Code::AccessReject };
-    let Desk { reply: out, hidden, salts } = desk;
-    let mut encoder = Encoder::reply(out, code, framed.identifier(), MessageAuthenticator::First);
-    let seal = Seal {
-        dictionary: &configuration.dictionary,
+    let mut seal = Seal {
+        dictionary,
         // RFC 2868 §3.5: under the authenticator of the request and the secret that both share.
         hop: Hop { secret, request_authenticator: framed.authenticator() },
         salts,
-        hidden,
+        sealing: None,
     };
-    write_preset(&mut encoder, set_reply.over(reply), seal)
+    draft.clear();
+    match edit {
+        None => seal.write(NOTHING.over(user), draft)?,
+        Some(edit) if edit.only_sets() => seal.write(edit.set.over(user), draft)?,
+        Some(edit) => {
+            seal.write(NOTHING.over(user), draft)?;
+            seal.edit(edit, scratch, draft, next_draft)?;
+        }
+    }
+    let kind = if accept { ReplyKind::Accept } else { ReplyKind::Reject };
+    if let Some(edit) = policy.edit_reply(&Asked { attributes, session, ..asked }, kind) {
+        seal.edit(edit, scratch, draft, next_draft)?;
+    }
+
+    let code = if accept { Code::AccessAccept } else { Code::AccessReject };
+    let mut encoder = Encoder::reply(out, code, framed.identifier(), MessageAuthenticator::First);
+    encoder
+        .raw(draft)
         .and_then(|()| write_answers(&mut encoder, &framed, accept))
         .map_err(|_| Discard::ReplyTooLong)?;
     encoder.finish_reply(secret, framed.authenticator());
@@ -104,12 +190,13 @@ pub fn answer(
 fn authenticate_user<'c>(
     configuration: &'c Configuration,
     request: &Request,
+    user_name: Option<&[u8]>,
 ) -> Option<(&'c Secret, &'c User)> {
     let stamp = request.stamp();
     let secrets = &configuration.clients.client(stamp.client).secrets;
     let candidates = secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index);
     candidates.map(|(_, secret)| secret).find_map(|secret| {
-        match authenticate::check(&configuration.users, &request.framed(), secret) {
+        match authenticate::check(&configuration.users, user_name, &request.framed(), secret) {
             Checked::Matches(user) => Some((secret, user)),
             Checked::Fails => None,
         }
@@ -121,28 +208,45 @@ struct Seal<'s> {
     dictionary: &'s Dictionary,
     hop: Hop<'s>,
     salts: &'s mut ChaCha12Rng,
-    /// Where they are written.
-    hidden: &'s mut Vec<u8>,
+    /// One for the whole reply: no two of its salts are equal. Most replies need none, and draw none.
+    sealing: Option<Sealing<'s>>,
 }
 
-/// What the configuration sets.
-fn write_preset(encoder: &mut Encoder<'_>, pieces: Pieces<'_>, seal: Seal<'_>) -> Result<(), EncodeError> {
-    let Seal { dictionary, hop, salts, hidden } = seal;
-    // One for the whole reply: no two of its salts are equal. Most replies need none, and draw none.
-    let mut sealing = None;
-    for piece in pieces {
-        match piece {
-            Piece::Plain(octets) => encoder.raw(octets)?,
-            Piece::Hidden(held) => {
-                let sealing =
-                    sealing.get_or_insert_with(|| Sealing { hop, salt: (salts.next_u32() >> 16) as u16 });
-                hidden.clear();
-                write_hidden(dictionary, held, sealing, hidden);
-                encoder.raw(hidden)?;
+impl Seal<'_> {
+    /// Writes what the configuration sets behind what `out` holds.
+    fn write(&mut self, pieces: Pieces<'_>, out: &mut Vec<u8>) -> Result<(), Discard> {
+        for piece in pieces {
+            match piece {
+                Piece::Plain(octets) => out.extend_from_slice(octets),
+                Piece::Hidden(held) => {
+                    let Seal { dictionary, hop, salts, sealing } = self;
+                    let sealing = sealing
+                        .get_or_insert_with(|| Sealing { hop: *hop, salt: (salts.next_u32() >> 16) as u16 });
+                    write_hidden(dictionary, held, sealing, out);
+                }
+            }
+            // Longer than a packet is too long already, and the buffers have room for that and one piece more.
+            if out.len() > PACKET_OCTETS_MAX {
+                return Err(Discard::ReplyTooLong);
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Edits the attributes of `draft`, by way of `next`.
+    fn edit(
+        &mut self,
+        edit: &Edit,
+        scratch: &mut Scratch,
+        draft: &mut Vec<u8>,
+        next: &mut Vec<u8>,
+    ) -> Result<(), Discard> {
+        next.clear();
+        edit.retain(self.dictionary, Attributes::framed(draft), scratch, next);
+        self.write(NOTHING.over(&edit.set), next)?;
+        core::mem::swap(draft, next);
+        Ok(())
+    }
 }
 
 /// What answers something in the request.

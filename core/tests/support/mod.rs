@@ -16,12 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ulna_core::configuration::Cores as MachineCores;
-use ulna_core::cores::{Cores, assemble};
+use ulna_core::cores::{Cores, assemble_with};
 use ulna_core::discard::Discard;
 use ulna_core::event::Event;
 use ulna_core::generation::Generation;
 use ulna_core::network::owner::Owners;
+use ulna_core::policy::{ConfiguredRules, Policy};
 use ulna_core::reload::Waits;
+use ulna_core::time::UnixTime;
 use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId, Transmit};
 
 /// Time enough for a turn.
@@ -106,12 +108,17 @@ impl Server {
 
     /// The same of a whole file.
     pub fn of(text: &str) -> Server {
+        Server::with(text, &|configuration| Box::new(ConfiguredRules::new(configuration)))
+    }
+
+    /// The same with a policy of the test's own for each worker.
+    pub fn with(text: &str, policy: &dyn Fn(Arc<Configuration>) -> Box<dyn Policy + Send>) -> Server {
         let parsed = ulna_config::parse(text, "situation.toml", MachineCores(2));
         let (configuration, _) = parsed.unwrap_or_else(|errors| panic!("{errors}"));
         let configuration = Arc::new(configuration);
         let seed = Seed::new([7; 32]);
         Server {
-            threads: assemble(&configuration, &seed),
+            threads: assemble_with(&configuration, &seed, &|_| policy(Arc::clone(&configuration))),
             owners: Owners::new(configuration.network_cores() as u16, &seed),
             now: Instant::from_nanoseconds(1_000_000_000),
             sent: Vec::new(),
@@ -165,6 +172,11 @@ impl Server {
     /// The thread that a connection belongs to.
     pub fn owner(&self, remote: SocketAddr) -> usize {
         usize::from(self.owners.owner(remote).0)
+    }
+
+    /// What the clock on the wall shows from now on.
+    pub fn wall_time(&mut self, time: UnixTime) {
+        self.threads.iter_mut().for_each(|cores| cores.handle_wall_time(time));
     }
 
     /// A datagram read by its owner. Nothing else happens yet.
@@ -367,7 +379,11 @@ impl Server {
 pub fn is_of_request(reason: Discard) -> bool {
     matches!(
         reason,
-        Discard::TooOld | Discard::NoAccountingRule | Discard::ReplyTooLong | Discard::DelayedRejectsFull
+        Discard::TooOld
+            | Discard::NoAccountingRule
+            | Discard::ReplyTooLong
+            | Discard::EditTooLong
+            | Discard::DelayedRejectsFull
     )
 }
 

@@ -1,0 +1,119 @@
+//! The virtual servers of a configuration, as policy.
+
+use super::{
+    Accounting, AccountingVerdict, Asked, Decision, Edit, Edits, Policy, ReplyKind, Rules, Sheet, Verdict,
+};
+use crate::configuration::Configuration;
+use crate::generation::{Generation, Generations};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+/// A set of rules that listeners name.
+#[derive(Debug, Clone)]
+pub struct VirtualServer {
+    /// The operator's name for it, unique.
+    pub name: Box<str>,
+    /// What to do with a new request.
+    pub new: Rules<NewRule>,
+    /// What to change in a reply.
+    pub reply: Rules<Edit>,
+    /// What to do with accounting.
+    pub accounting: Rules<AccountingRule>,
+}
+
+/// What a rule does with an Access-Request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRule {
+    /// What is to become of it.
+    pub decision: Decision,
+    /// What is changed.
+    pub edits: Arc<Edits>,
+}
+
+/// What a rule does with an Accounting-Request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountingRule {
+    /// What is to become of it.
+    pub accounting: Accounting,
+    /// What is changed.
+    pub edits: Arc<Edits>,
+}
+
+/// Decides by the rules of the virtual server that the request's listener names. Where none matches, an Access-Request is
+/// rejected, so that it never hangs; accounting is discarded by name.
+pub struct ConfiguredRules {
+    generations: Generations,
+    sheet: Sheet,
+    /// How many questions the sheet has room for.
+    questions: usize,
+}
+
+impl VirtualServer {
+    /// Questions about attributes that its longest list asks.
+    fn questions(&self) -> usize {
+        self.new.questions().max(self.reply.questions()).max(self.accounting.questions())
+    }
+}
+
+impl ConfiguredRules {
+    /// One worker's, with all the memory that they will ever need.
+    pub fn new(configuration: Arc<Configuration>) -> ConfiguredRules {
+        let questions = questions(&configuration);
+        ConfiguredRules {
+            generations: Generations::new(configuration),
+            sheet: Sheet::new(questions),
+            questions,
+        }
+    }
+}
+
+fn questions(configuration: &Configuration) -> usize {
+    configuration.servers.iter().map(VirtualServer::questions).max().unwrap_or_default()
+}
+
+/// A rule's number as an operator counts.
+fn numbered(place: usize) -> Option<u16> {
+    u16::try_from(place + 1).ok()
+}
+
+impl Policy for ConfiguredRules {
+    fn decide<'p>(&'p mut self, asked: &Asked<'_>) -> Verdict<'p> {
+        let ConfiguredRules { generations, sheet, .. } = self;
+        let configuration = generations.of(asked.generation);
+        match configuration.server(asked.server()).new.first_match(asked, None, sheet) {
+            Some((place, NewRule { decision, edits })) => {
+                Verdict { decision: *decision, rule: numbered(place), edits: Some(edits) }
+            }
+            None => Verdict::plain(Decision::Reject),
+        }
+    }
+
+    fn edit_reply<'p>(&'p mut self, asked: &Asked<'_>, reply: ReplyKind) -> Option<&'p Edit> {
+        let ConfiguredRules { generations, sheet, .. } = self;
+        let configuration = generations.of(asked.generation);
+        let rules = &configuration.server(asked.server()).reply;
+        rules.first_match(asked, Some(reply), sheet).map(|(_, edit)| edit)
+    }
+
+    fn account<'p>(&'p mut self, asked: &Asked<'_>) -> Option<AccountingVerdict<'p>> {
+        let ConfiguredRules { generations, sheet, .. } = self;
+        let configuration = generations.of(asked.generation);
+        let rules = &configuration.server(asked.server()).accounting;
+        let (place, AccountingRule { accounting, edits }) = rules.first_match(asked, None, sheet)?;
+        Some(AccountingVerdict { accounting: *accounting, rule: numbered(place), edits: Some(edits) })
+    }
+
+    fn handle_configuration(&mut self, generation: Generation, configuration: &Arc<Configuration>) {
+        // The sheet serves the rules of both, and is never made smaller.
+        let questions = questions(configuration);
+        if questions > self.questions {
+            self.questions = questions;
+            self.sheet = Sheet::new(questions);
+        }
+        self.generations.learn(generation, Arc::clone(configuration));
+    }
+
+    fn forget_older(&mut self) {
+        self.generations.forget_older();
+    }
+}
