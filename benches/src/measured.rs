@@ -10,12 +10,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ulna_core::Seed;
+use ulna_core::{Configuration, Seed};
 use ulna_runtime_mio::{Server, SystemCalls, kernel_drops};
 
 use crate::machine::{cpu_time, memory, pin_to};
 use crate::responder::{Counts, Responder};
-use crate::workload::{Setup, configuration};
+use crate::workload::{Setup, configuration, hashing_configuration};
 
 /// What a child is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Role {
     },
     /// A server.
     Server(Setup),
+    /// The same with a user of whom a digest is known.
+    Hashing(Setup),
 }
 
 /// The argument that has a process take a role.
@@ -36,10 +38,14 @@ impl Role {
     fn arguments(self) -> Vec<String> {
         match self {
             Role::Responder { together } => vec!["responder".into(), together.to_string()],
-            Role::Server(Setup { network_threads, workers, log }) => {
-                vec!["server".into(), network_threads.to_string(), workers.to_string(), log.to_string()]
-            }
+            Role::Server(setup) => Role::of_server("server", setup),
+            Role::Hashing(setup) => Role::of_server("hashing", setup),
         }
+    }
+
+    fn of_server(role: &str, setup: Setup) -> Vec<String> {
+        let Setup { network_threads, workers, log } = setup;
+        vec![role.into(), network_threads.to_string(), workers.to_string(), log.to_string()]
     }
 
     fn parse(arguments: &[String]) -> Option<Role> {
@@ -47,11 +53,18 @@ impl Role {
             [role, together] if role == "responder" => {
                 Some(Role::Responder { together: together.parse().ok()? })
             }
-            [role, network_threads, workers, log] if role == "server" => Some(Role::Server(Setup {
-                network_threads: network_threads.parse().ok()?,
-                workers: workers.parse().ok()?,
-                log: log.parse().ok()?,
-            })),
+            [role, network_threads, workers, log] => {
+                let setup = Setup {
+                    network_threads: network_threads.parse().ok()?,
+                    workers: workers.parse().ok()?,
+                    log: log.parse().ok()?,
+                };
+                match role.as_str() {
+                    "server" => Some(Role::Server(setup)),
+                    "hashing" => Some(Role::Hashing(setup)),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
@@ -65,7 +78,8 @@ pub fn act() -> Option<ExitCode> {
     let role = Role::parse(&arguments.collect::<Vec<_>>())?;
     let acted = pin_to(core).and_then(|()| match role {
         Role::Responder { together } => act_as_responder(together),
-        Role::Server(setup) => act_as_server(setup),
+        Role::Server(setup) => act_as_server(configuration(setup)),
+        Role::Hashing(setup) => act_as_server(hashing_configuration(setup)),
     });
     Some(match acted {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,8 +110,8 @@ fn act_as_responder(together: bool) -> io::Result<()> {
     })
 }
 
-fn act_as_server(setup: Setup) -> io::Result<()> {
-    let configuration = Arc::new(configuration(setup));
+fn act_as_server(configuration: Configuration) -> io::Result<()> {
+    let configuration = Arc::new(configuration);
     // A log that is written, but to nowhere: what a disk costs is not the question.
     let server = Server::start(&configuration, &Seed::new([7; 32]), Box::new(io::sink()));
     let server = server.map_err(io::Error::other)?;

@@ -102,8 +102,35 @@ pub struct Setup {
     pub log: bool,
 }
 
+/// A user of whom an Argon2 digest is known, beside the others.
+pub const HASHED_USER: &str = "alice";
+
+/// A guess at the password of a user, the `n`th: from a Calling-Station-Id of its own.
+pub fn guess(user: &str, n: u64, out: &mut Vec<u8>) {
+    // Far away from the draws of other requests.
+    let authenticator = authenticator(n + (1 << 40));
+    let mut encoder =
+        Encoder::request(out, Code::AccessRequest, n as u8, &authenticator, MessageAuthenticator::First);
+    let secret = secret();
+    encoder.attribute(number::USER_NAME, user.as_bytes()).expect("a name fits");
+    encoder.user_password(format!("guess {n}").as_bytes(), &secret).expect("it fits");
+    encoder.attribute(number::CALLING_STATION_ID, format!("{n:012x}").as_bytes()).expect("an address fits");
+    encoder.finish_request(&secret);
+}
+
 /// The configuration of a server under load.
 pub fn configuration(setup: Setup) -> Configuration {
+    configured(setup, "")
+}
+
+/// The same with [`HASHED_USER`], whose digest has the parameters that OWASP recommends: 19 MiB, two passes.
+pub fn hashing_configuration(setup: Setup) -> Configuration {
+    let digest = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$IMit9qkFULCMA/ViizL57cnTLOa5DiVM9eMwpAvPwr4";
+    let user = format!("[[user]]\nname = \"{HASHED_USER}\"\npassword = {{ argon2 = \"{digest}\" }}\n");
+    configured(setup, &user)
+}
+
+fn configured(setup: Setup, users: &str) -> Configuration {
     let Setup { network_threads, workers, log } = setup;
     let secret = std::str::from_utf8(SECRET).expect("it is text");
     let mut text = format!(
@@ -119,6 +146,7 @@ pub fn configuration(setup: Setup) -> Configuration {
         let (name, password) = (user_name(user), password(user));
         text += &format!("[[user]]\nname = \"{name}\"\npassword = \"{password}\"\n");
     }
+    text += users;
     match ulna_config::parse(&text, "benchmark", Cores(1)) {
         Ok((configuration, _warnings)) => configuration,
         Err(errors) => panic!("the benchmark's configuration is refused: {errors}"),

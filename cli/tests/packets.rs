@@ -178,3 +178,35 @@ fn the_log_has_a_line_for_each_request_and_tells_no_secret() {
     );
     assert!(!ended.stderr.contains('\x1b') && ended.stderr.contains("eve\\n2026"), "{}", ended.stderr);
 }
+
+/// RFC 9106's function is computed by another thread than the one that serves, and its answer finds its way back.
+#[test]
+fn a_user_of_whom_a_digest_is_known_is_let_in_by_their_password_only() {
+    // Of "password", by the reference implementation.
+    let digest = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+    let user = format!("[[user]]\nname = \"alice\"\npassword = {{ argon2 = \"{digest}\" }}\n");
+    for layout in LAYOUTS {
+        let settings = format!("{layout}[protocol]\nreject_delay = \"20ms\"\n");
+        let ulna = Ulna::start(&(on_free_ports(&settings) + &user));
+        let nas = Nas::new("127.0.0.1:0", ulna.addresses[0]);
+        let alice = |identifier: u8, password: &[u8]| {
+            let mut out = Vec::new();
+            let first = MessageAuthenticator::First;
+            let authenticator = [identifier; 16];
+            let mut encoder =
+                Encoder::request(&mut out, Code::AccessRequest, identifier, &authenticator, first);
+            encoder.attribute(number::USER_NAME, b"alice").expect("it fits");
+            encoder.user_password(password, &secret()).expect("it fits");
+            encoder.finish_request(&secret());
+            out
+        };
+        for identifier in 0..8 {
+            assert_eq!(nas.ask(&alice(2 * identifier, b"password")), Code::AccessAccept);
+            assert_eq!(nas.ask(&alice(2 * identifier + 1, b"passwort")), Code::AccessReject);
+        }
+        let counters = ulna.counters();
+        assert_eq!((counters["effects"], counters["failures"]), (16, 8));
+        assert_eq!((counters["requests_held"], counters["effects_late"]), (0, 0));
+        ulna.stop();
+    }
+}

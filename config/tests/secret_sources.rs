@@ -4,6 +4,7 @@ mod support;
 
 use support::{FRAME, FRAME_LINES, Folder};
 use ulna_config::Configuration;
+use ulna_core::authenticate::users::Credential;
 use ulna_core::packet::{Secret, Secrets};
 
 /// A client with this secret, from line `FRAME_LINES` on.
@@ -88,7 +89,8 @@ fn the_environment_has_secrets_and_passwords() {
     let (configuration, _) = folder.load().unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(secrets(&configuration), &Secrets::one(secret("ulna-config")));
     let bob = configuration.users.look_up(b"bob").expect("he is one");
-    assert_eq!(&**bob.password, b"ulna-config");
+    let Credential::Clear(password) = &bob.credential else { panic!("it is in clear") };
+    assert_eq!(&***password, b"ulna-config");
 }
 
 #[test]
@@ -139,13 +141,14 @@ fn passwords_have_1_to_128_octets_wherever_they_stand() {
     folder.write("ulna.toml", with_password("{ file = \"right\" }"));
     assert_eq!(folder.errors(), ["no error"]);
     let place = format!("ulna.toml:{}:1", FRAME_LINES + 7);
-    let expected = "a text, { file = \"…\" } or { env = \"…\" } of 1 to 128 octets";
+    let expected =
+        "a text, { file = \"…\" } or { env = \"…\" } of 1 to 128 octets, or { argon2 = \"$argon2id$…\" }";
     for (source, why) in [
         ("{ file = \"long\" }", format!("`password` must be {expected}, found more")),
         ("{ file = \"empty\" }", "the file `empty` of this `password` is empty".into()),
         ("\"\"", format!("`password` must be {expected}, found none")),
         ("5", format!("`password` must be {expected}, found a whole number")),
-        ("{ argon2 = \"x\" }", "this form of `password` is not built yet".into()),
+        ("{ nt_hash = \"x\" }", "this form of `password` is not built yet".into()),
         (
             "{ env = \"ULNA_NOT_SET\" }",
             "the environment has no variable `ULNA_NOT_SET` for this `password`".into(),

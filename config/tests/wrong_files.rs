@@ -251,7 +251,7 @@ fn users_and_replies() {
         ),
         [
             "2:8: user \"bob\" is defined twice",
-            "3:1: `password` must be a text, { file = \"…\" } or { env = \"…\" } of 1 to 128 octets, found a whole number",
+            "3:1: `password` must be a text, { file = \"…\" } or { env = \"…\" } of 1 to 128 octets, or { argon2 = \"$argon2id$…\" }, found a whole number",
             "4:11: unknown attribute `Sesion-Timeout`; did you mean `Session-Timeout`?",
             "4:49: `Session-Timeout` expects a whole number from 0 to 4294967295, found \"soon\"",
             "4:57: `Proxy-State` cannot be set: it is ulna's own to write",
@@ -264,8 +264,8 @@ fn users_and_replies() {
             "[[user]]\nname = \"a\"\npassword = \"\"\n[[user]]\nname = \"b\"\npassword = { argon2 = \"x\" }\n"
         ),
         [
-            "3:1: `password` must be a text, { file = \"…\" } or { env = \"…\" } of 1 to 128 octets, found none",
-            "6:1: this form of `password` is not built yet",
+            "3:1: `password` must be a text, { file = \"…\" } or { env = \"…\" } of 1 to 128 octets, or { argon2 = \"$argon2id$…\" }, found none",
+            "6:23: the digest begins with no \"$\"",
         ]
     );
 }
@@ -393,10 +393,10 @@ fn tables_that_no_machine_has_room_for() {
     let keys = "lower `workers`, `network_threads`, `ring_slots`, `requests_max`, `dedup_entries_max`, \
                 `replies_octets_max` or `delayed_rejects_max`";
     for (settings, place, gibibytes) in [
-        ("[runtime]\nworkers = 256\n", "2:11", 103),
-        ("[runtime]\nnetwork_threads = 64\nworkers = 64\nrequests_max = 1_048_576\n", "3:11", 263),
+        ("[runtime]\nworkers = 256\n", "2:11", 231),
+        ("[runtime]\nnetwork_threads = 64\nworkers = 64\nrequests_max = 1_048_576\n", "3:11", 775),
         ("[runtime]\nworkers = 8\nreplies_octets_max = 17_179_869_184\n", "2:11", 129),
-        ("[runtime]\nworkers = 80\nring_slots = 65536\n", "2:11", 96),
+        ("[runtime]\nworkers = 80\nring_slots = 65536\n", "2:11", 109),
         ("[runtime]\nnetwork_threads = 64\ndedup_entries_max = 16_777_216\n", "1:1", 145),
     ] {
         let message = format!(

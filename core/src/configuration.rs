@@ -77,6 +77,10 @@ pub struct RuntimeSettings {
     pub dedup_entries_max: usize,
     /// Octets of cached replies that a network thread keeps; 65 536 to 16 GiB.
     pub replies_octets_max: usize,
+    /// Threads that hash passwords, where users have Argon2 digests; 1 to 64.
+    pub hash_threads: usize,
+    /// Passwords that wait for one of them, 1 to 65 536.
+    pub hash_line_max: usize,
 }
 
 impl Default for RuntimeSettings {
@@ -90,6 +94,8 @@ impl Default for RuntimeSettings {
             receive_buffer_octets: 4_194_304,
             dedup_entries_max: 131_072,
             replies_octets_max: 64 * 1024 * 1024,
+            hash_threads: 1,
+            hash_line_max: 128,
         }
     }
 }
@@ -105,6 +111,10 @@ pub struct Protocol {
     pub request_timeout: Duration,
     /// How long an answered request is remembered for its duplicates (RFC 5080 §2.2.2).
     pub dedup_lifetime: Duration,
+    /// After so many wrong passwords of one user at one Calling-Station-Id no more are looked at, per worker; 0: all are.
+    pub failures_max: u32,
+    /// How long, from the first of them.
+    pub failure_window: Duration,
 }
 
 impl Default for Protocol {
@@ -114,6 +124,8 @@ impl Default for Protocol {
             delayed_rejects_max: 10_000,
             request_timeout: Duration::from_secs(30),
             dedup_lifetime: Duration::from_secs(10),
+            failures_max: 10,
+            failure_window: Duration::from_secs(60),
         }
     }
 }

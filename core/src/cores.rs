@@ -6,16 +6,21 @@
 //!
 //! 1. [`unpark`](Cores::unpark) after an announcement; [`begin`](Cores::begin): how much room there is in each ring;
 //!    [`handle_wall_time`](Cores::handle_wall_time) where rules ask for the time.
-//! 2. [`sweep`](Cores::sweep): messages from other threads.
+//! 2. [`sweep`](Cores::sweep): messages from other threads; after it
+//!    [`handle_effect_done`](Cores::handle_effect_done) for each effect that was done meanwhile. In this order, so that a
+//!    request that was superseded before its answer is looked at has been let go of.
 //! 3. [`handle_datagram`](Cores::handle_datagram): for each datagram read.
 //! 4. [`handle_timeout`](Cores::handle_timeout): what is due, once all rings are swept.
 //! 5. [`work`](Cores::work): where threads are joined, what this thread's own worker has to do.
-//! 6. [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`.
-//! 7. [`finish`](Cores::finish), [`publish`](Cores::publish), [`check_gate`](Cores::check_gate) until `None`.
-//! 8. If [`may_park`](Cores::may_park): [`announce`](Cores::announce), [`look_again`](Cores::look_again), and unless
+//! 6. [`poll_effect`](Cores::poll_effect), until `None`: what is to be done elsewhere. One for which there is no room
+//!    there comes back through [`handle_effect_done`](Cores::handle_effect_done) at once.
+//! 7. [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`.
+//! 8. [`finish`](Cores::finish), [`publish`](Cores::publish), [`check_gate`](Cores::check_gate) until `None`.
+//! 9. If [`may_park`](Cores::may_park): [`announce`](Cores::announce), [`look_again`](Cores::look_again), and unless
 //!    that found something, sleep until bell, socket or [`poll_timeout`](Cores::poll_timeout).
 
 use crate::configuration::Configuration;
+use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::Event;
 use crate::generation::Generation;
 use crate::network::Network;
@@ -255,6 +260,16 @@ impl Cores {
         }
     }
 
+    /// What a core needs to have done elsewhere. Only workers ask.
+    pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
+        self.worker.as_mut().and_then(Worker::poll_effect)
+    }
+
+    /// The answer to an effect that this thread asked for.
+    pub fn handle_effect_done(&mut self, ticket: Ticket, answer: EffectDone, now: Instant) {
+        self.worker.as_mut().expect("only workers ask for effects").handle_effect_done(ticket, answer, now);
+    }
+
     /// One packet to be sent, into the caller's empty buffer.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
         let from_network = self.network.as_mut().and_then(|network| network.poll_transmit(out));
@@ -374,8 +389,11 @@ impl Cores {
 
     /// What is inside, for the simulator's judges.
     pub fn inspect(&self) -> Inspection {
+        let of_network = self.network.as_ref().and_then(Network::earliest_deadline);
+        let of_worker = self.worker.as_ref().and_then(Worker::earliest_deadline);
+        let earliest_deadline = of_network.into_iter().chain(of_worker).min();
         let mut inspection = Inspection {
-            earliest_deadline: self.network.as_ref().and_then(Network::earliest_deadline),
+            earliest_deadline,
             must_not_sleep: self.crossing.is_space_there(),
             ..Inspection::default()
         };
@@ -404,7 +422,7 @@ impl Cores {
     pub fn is_drained(&self) -> bool {
         self.may_park()
             && self.network.as_ref().is_none_or(Network::is_drained)
-            && self.worker.as_ref().is_none_or(|worker| worker.waits_for_room().next().is_none())
+            && self.worker.as_ref().is_none_or(Worker::is_drained)
     }
 
     fn sweep_up_to(&mut self, budget: usize, now: Instant) -> bool {

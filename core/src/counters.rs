@@ -127,6 +127,16 @@ counters! {
         accepts,
         /// Access-Rejects made.
         rejects,
+        /// Wrong passwords of users that there are.
+        failures,
+        /// Of the Access-Rejects, those of users who had failed too often for their password to be looked at.
+        rejects_unchecked,
+        /// Effects asked for.
+        effects,
+        /// Effects whose answer came when nobody waited for it any more.
+        effects_late,
+        /// Gauge: requests that wait for an effect.
+        requests_held,
         /// Notices about requests that had been finished before.
         late_notices,
         /// Buffers made for replies that did not fit into their request's buffer.

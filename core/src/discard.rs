@@ -83,6 +83,12 @@ discards! {
     DelayedRejectsFull = "delayed-rejects-full",
     /// A duplicate of an answered request whose reply could not be kept; unsigned ones only.
     ReplyNotKept = "reply-not-kept",
+    /// What it waited for, a password hashed or a record stored, had not come within `request_timeout`.
+    EffectTimedOut = "effect-timed-out",
+    /// The line of passwords to be hashed is full.
+    HashLineFull = "hash-line-full",
+    /// The line of records to be stored is full.
+    StoreLineFull = "store-line-full",
 }
 
 #[cfg(test)]

@@ -1,18 +1,71 @@
-//! How core asks for what takes time: a name looked up, a password hashed, a record stored.
+//! How core asks for what takes time: a password hashed, a record stored.
 //!
 //! Core never waits. It hands an [`Effect`] with a [`Ticket`] to its driver and goes on; the driver does it on threads of
-//! its own, or in the simulator late, wrongly or not at all, and hands the answer back under the same ticket.
-//! No room asks for an effect yet, so both enums are still empty: their variants arrive with accounting on disk, hashed
-//! passwords and client look-ups, and the drivers' `match` will then say where they have to be done.
+//! its own, or in the simulator late, in another order or not at all, and hands the answer back under the same ticket.
+//! One effect may be what many requests wait for: the records of a turn are stored together.
+//!
+//! What an effect carries comes home in its answer, so that nothing is allocated for the next one. A driver whose line is
+//! full gives the effect back at once, as [`EffectDone::Shed`]: core discards by name, it never queues.
 
-/// Names one effect under way; the answer bears the same.
+use crate::authenticate::{Argon2, Password};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Names one effect under way; the answer bears the same. The generation tells it from those that had the place before:
+/// an answer that comes when nobody waits for it any more is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
+pub struct Ticket {
+    /// Place among the effects of its worker.
+    pub place: u32,
+    /// How many effects had this place before. Wraps: no answer is 2³² effects late.
+    pub generation: u32,
+}
 
 /// What is to be done.
 #[derive(Debug)]
-pub enum Effect {}
+pub enum Effect {
+    /// Find out whether this password is the one that was hashed: milliseconds and megabytes.
+    CheckPassword {
+        /// With the parameters that its digest was made with.
+        hash: Arc<Argon2>,
+        /// What the user gave. Comes home wiped.
+        password: Box<Password>,
+    },
+    /// Write records to where they are kept, and answer when they are safe there.
+    Store(RecordBatch),
+}
+
+/// Records that are stored together, or not at all.
+#[derive(Debug, Default)]
+pub struct RecordBatch {
+    /// Whole lines, one a record, each with its end of line.
+    pub octets: Vec<u8>,
+    /// How many there are.
+    pub records: usize,
+}
 
 /// What came of it.
 #[derive(Debug)]
-pub enum EffectDone {}
+pub enum EffectDone {
+    /// Of [`Effect::CheckPassword`].
+    PasswordChecked {
+        /// The buffer, wiped.
+        password: Box<Password>,
+        /// Whether it is the one.
+        matches: bool,
+    },
+    /// Of [`Effect::Store`].
+    Stored {
+        /// The batch's memory, to be filled again.
+        buffer: Vec<u8>,
+        /// Whether the records are safe.
+        result: Result<(), NotStored>,
+    },
+    /// The driver's line for such effects is full; nothing was done.
+    Shed(Effect),
+}
+
+/// Records are not safe: the disk is full, or failed. Why is the driver's to tell its operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotStored;

@@ -51,6 +51,8 @@ pub enum Outcome {
     Reject,
     /// No answer, for this reason.
     Discarded(Discard),
+    /// None, for nobody waited for it any more.
+    Superseded,
 }
 
 /// Who decided about a request.

@@ -18,7 +18,6 @@ use crate::conversation::slot::Slots;
 use crate::counters::NetworkCounters;
 use crate::dedup::Dedup;
 use crate::discard::Discard;
-use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::Event;
 use crate::generation::{Generation, Generations};
 use crate::path::{NetworkId, Path, Peer, Transmit, WorkerId};
@@ -187,6 +186,9 @@ impl Network {
             (Peer::Worker(worker), Message::Discarded { completion, reason }) => {
                 self.finish_discarded(worker, completion, reason);
             }
+            (Peer::Worker(worker), Message::Superseded(completion)) => {
+                self.finish_superseded(worker, completion);
+            }
             (Peer::Network(network), Message::Stray(stray)) => self.take_stray(network, stray, now),
             (Peer::Network(network), Message::StrayBuffer(buffer)) => {
                 self.strays_out[usize::from(network.0)] -= 1;
@@ -214,16 +216,6 @@ impl Network {
             // As long as a buffer is away, a lazy message will bring it home; but not one that waits here.
             self.lazy_sweep = (self.buffers.lent() > self.rejects()).then(|| now + LAZY_SWEEP);
         }
-    }
-
-    /// The answer to an effect. This core asks for none yet.
-    pub fn handle_effect_done(&mut self, _ticket: Ticket, answer: EffectDone, _now: Instant) {
-        match answer {}
-    }
-
-    /// What this core needs to have done elsewhere. It asks for nothing yet.
-    pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
-        None
     }
 
     /// When [`handle_timeout`](Network::handle_timeout) is wanted next, and what for.

@@ -48,13 +48,19 @@ impl Configuration {
         keep("receive_buffer_octets", new.receive_buffer_octets != old.receive_buffer_octets);
         keep("dedup_entries_max", new.dedup_entries_max != old.dedup_entries_max);
         keep("replies_octets_max", new.replies_octets_max != old.replies_octets_max);
+        keep("hash_threads", new.hash_threads != old.hash_threads);
+        keep("hash_line_max", new.hash_line_max != old.hash_line_max);
         let (new, old) = (&self.protocol, &running.protocol);
         keep("delayed_rejects_max", new.delayed_rejects_max != old.delayed_rejects_max);
         keep("dedup_lifetime", new.dedup_lifetime != old.dedup_lifetime);
+        keep("failures_max", new.failures_max != old.failures_max);
+        keep("failure_window", new.failure_window != old.failure_window);
         keep("requests", self.log.requests != running.log.requests);
         self.runtime = running.runtime.clone();
         self.protocol.delayed_rejects_max = running.protocol.delayed_rejects_max;
         self.protocol.dedup_lifetime = running.protocol.dedup_lifetime;
+        self.protocol.failures_max = running.protocol.failures_max;
+        self.protocol.failure_window = running.protocol.failure_window;
         self.log.requests = running.log.requests;
         self.keep_listeners(running, &mut waits);
         waits

@@ -56,6 +56,10 @@ bugs! {
     TimeoutRoundedUp = "timeout-rounded-up",
     /// A thread parks though its cores have not handed out all that they have.
     OutputForgottenBeforeAPark = "output-forgotten-before-a-park",
+    /// The answer to an effect that nobody waits for any more is given to whoever has its place now.
+    StaleAnswerBelieved = "stale-answer-believed",
+    /// A worker does not let go of a request that waits for an effect and has been superseded.
+    SupersededRequestAnswered = "superseded-request-answered",
 }
 
 #[cfg(feature = "seeded-bugs")]

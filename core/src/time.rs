@@ -72,6 +72,8 @@ pub enum Cause {
     DelayedReject,
     /// The lifetime of a kept reply is over.
     DedupExpiry,
+    /// A request has waited for an effect as long as it may.
+    RequestTimeout,
     /// Lazy completions have lain in their rings long enough.
     LazySweep,
 }

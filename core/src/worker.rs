@@ -1,12 +1,16 @@
 //! The state machine of one worker thread: from a request to its reply or its discard by name.
 //!
-//! Owns decoding and policy. A UDP reply it sends itself, and tells the network core afterwards, lazily. Knows no
-//! descriptor, thread or clock.
+//! Owns decoding and policy. A UDP reply it sends itself, and tells the network core afterwards, lazily. What takes time
+//! it asks its driver for, and holds the request meanwhile. Knows no descriptor, thread or clock.
 
+mod in_progress;
 mod request;
 
-use crate::configuration::Configuration;
+use crate::authenticate::Passwords;
+use crate::authenticate::failures::Failures;
+use crate::configuration::{Configuration, Protocol};
 use crate::counters::WorkerCounters;
+use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::{Event, Outcome, ShortName};
 use crate::generation::{Generation, Generations};
@@ -16,8 +20,9 @@ use crate::path::{NetworkId, Peer, Transmit, WorkerId};
 use crate::policy::Policy;
 use crate::queue::message::Message;
 use crate::request::buffer::{BufferPool, LARGE_OCTETS};
-use crate::request::{Completion, Request};
+use crate::request::{Completion, Request, RequestHandle};
 use crate::seed::Seed;
+use crate::seeded::{self, Bug};
 use crate::time::{Cause, Instant, UnixTime};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -25,13 +30,16 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use self::request::{Answered, Desk};
+use self::in_progress::{Held, InProgress};
+use self::request::{Answered, Desk, Known, Memory, Step, Waiting};
 
 /// Events that wait to be polled by the driver, at most; more are lost, and counted.
 const EVENTS_MAX: usize = 1024;
 /// Entries that the worker's lines have room for at start: more than a turn's messages from one ring.
 const LINE_NOW: usize = 1024;
 
+/// Requests that have waited too long, given up in one turn at most.
+const OVERDUE_EACH_TURN: usize = 256;
 /// Buffers for long replies made at start.
 const REPLY_BUFFERS_NOW: usize = 64;
 
@@ -47,6 +55,11 @@ pub struct Worker {
     /// Replies to be sent, in the order in which they were made.
     transmits: VecDeque<(NetworkId, Completion)>,
     outboxes: Vec<Outbox>,
+    /// Requests that wait for an effect.
+    held: InProgress<Waiting>,
+    /// Effects that the driver has not polled yet.
+    effects: VecDeque<(Ticket, Effect)>,
+    memory: Memory,
     /// Where a reply is written before it goes into its buffer.
     desk: Desk,
     events: VecDeque<Event>,
@@ -62,7 +75,8 @@ struct Outbox {
 }
 
 impl Worker {
-    /// The worker core `id` of a server with this configuration, which decides by `policy`.
+    /// The worker core `id` of a server with this configuration, which decides by `policy`. All cores of a server get the
+    /// same `seed`.
     pub fn new(
         id: WorkerId,
         configuration: Arc<Configuration>,
@@ -76,11 +90,19 @@ impl Worker {
         let reply_buffers = BufferPool::new(reply_buffers_max, 0, REPLY_BUFFERS_NOW);
         let counters = Arc::<WorkerCounters>::default();
         counters.reply_buffers_made.set(reply_buffers.made() as u64);
+        let Protocol { failures_max, failure_window, .. } = configuration.protocol;
         Worker {
             id,
             policy,
             time: UnixTime::default(),
             reply_buffers,
+            held: InProgress::new(networks * runtime.requests_max, seed),
+            effects: VecDeque::with_capacity(LINE_NOW),
+            memory: Memory {
+                failures: Failures::new(failures_max, failure_window, seed),
+                passwords: Passwords::new(),
+                counters: Arc::clone(&counters),
+            },
             transmits: VecDeque::with_capacity(LINE_NOW),
             outboxes: (0..networks)
                 .map(|_| Outbox { room: runtime.ring_slots, waiting: VecDeque::with_capacity(LINE_NOW) })
@@ -119,8 +141,13 @@ impl Worker {
     pub fn handle_message(&mut self, from: Peer, message: Message, now: Instant) {
         match (from, message) {
             (Peer::Network(network), Message::Request(request)) => self.handle_request(network, request, now),
-            // A request is finished in the turn that takes it up: a notice about it is always late.
-            (Peer::Network(_), Message::Duplicate(_) | Message::Cancel(_)) => self.counters.late_notices.up(),
+            (Peer::Network(network), Message::Duplicate(handle)) => {
+                // Of one that waits for an effect, too, there is nothing to be sent again.
+                if !self.held.contains(network, handle) {
+                    self.counters.late_notices.up();
+                }
+            }
+            (Peer::Network(network), Message::Cancel(handle)) => self.let_go(network, handle, now),
             (Peer::Network(_), Message::ReplyBuffer(buffer)) => {
                 self.reply_buffers.give_back(buffer);
                 self.counters.reply_buffers_lent.set(self.reply_buffers.lent() as u64);
@@ -143,6 +170,12 @@ impl Worker {
 
     /// Does what is due. The driver sweeps all rings before it calls this.
     pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..OVERDUE_EACH_TURN {
+            let Some(held) = self.held.take_overdue(now) else { break };
+            let Held { network, request, waiting, .. } = held;
+            self.discard_held(network, request, &waiting, Discard::EffectTimedOut, now);
+        }
+        self.counters.requests_held.set(self.held.len() as u64);
         if self.lazy_sweep.is_some_and(|due| due <= now) {
             self.lazy_sweep = (self.reply_buffers.lent() > 0).then(|| now + LAZY_SWEEP);
         }
@@ -150,17 +183,43 @@ impl Worker {
 
     /// When [`handle_timeout`](Worker::handle_timeout) is wanted next, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, Cause)> {
-        self.lazy_sweep.map(|due| (due, Cause::LazySweep))
+        let overdue = self.held.next_deadline().map(|due| (due, Cause::RequestTimeout));
+        overdue.into_iter().chain(self.lazy_sweep.map(|due| (due, Cause::LazySweep))).min()
     }
 
-    /// The answer to an effect. This core asks for none yet.
-    pub fn handle_effect_done(&mut self, _ticket: Ticket, answer: EffectDone, _now: Instant) {
-        match answer {}
+    /// The answer to an effect: to all requests that wait for it, or where these are gone to nobody.
+    pub fn handle_effect_done(&mut self, ticket: Ticket, answer: EffectDone, now: Instant) {
+        if !self.held.is_current(ticket) {
+            self.counters.effects_late.up();
+        }
+        let said = match answer {
+            EffectDone::PasswordChecked { password, matches } => {
+                self.memory.passwords.give_back(password);
+                Ok(matches)
+            }
+            // No rule stores yet, so none waits for this.
+            EffectDone::Stored { result, .. } => Ok(result.is_ok()),
+            EffectDone::Shed(Effect::CheckPassword { password, .. }) => {
+                self.memory.passwords.give_back(password);
+                Err(Discard::HashLineFull)
+            }
+            EffectDone::Shed(Effect::Store(_)) => Err(Discard::StoreLineFull),
+        };
+        while let Some(held) = self.held.take_answered(ticket) {
+            let Held { network, request, waiting, taken_up } = held;
+            match said {
+                Ok(matches) => {
+                    self.decide(network, request, Known::Password(waiting, matches), taken_up, now);
+                }
+                Err(reason) => self.discard_held(network, request, &waiting, reason, now),
+            }
+        }
+        self.counters.requests_held.set(self.held.len() as u64);
     }
 
-    /// What this core needs to have done elsewhere. It asks for nothing yet.
+    /// What this core needs to have done elsewhere, and the ticket under which it wants the answer.
     pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
-        None
+        self.effects.pop_front()
     }
 
     /// One reply, into the caller's empty buffer. Only then is its network core told.
@@ -193,6 +252,7 @@ impl Worker {
     /// Whether there is something that the driver can poll now.
     pub fn has_output(&self) -> bool {
         !self.transmits.is_empty()
+            || !self.effects.is_empty()
             || self.outboxes.iter().any(|outbox| outbox.room > 0 && !outbox.waiting.is_empty())
     }
 
@@ -206,6 +266,17 @@ impl Worker {
         let waiting = self.outboxes.iter().flat_map(|outbox| &outbox.waiting);
         self.transmits.iter().map(|(_, completion)| completion.buffers()).sum::<usize>()
             + waiting.map(Message::buffers).sum::<usize>()
+            + self.held.len()
+    }
+
+    /// The next deadline, for the simulator's judges.
+    pub fn earliest_deadline(&self) -> Option<Instant> {
+        self.held.next_deadline()
+    }
+
+    /// Whether nothing is under way: what a draining server waits for.
+    pub fn is_drained(&self) -> bool {
+        self.held.len() == 0 && self.waits_for_room().next().is_none()
     }
 
     /// Network cores to which completions wait for room in the ring.
@@ -216,35 +287,95 @@ impl Worker {
 
     fn handle_request(&mut self, network: NetworkId, request: Request, now: Instant) {
         self.counters.requests.up();
-        let Worker { generations, policy, desk, time, .. } = self;
+        self.decide(network, request, Known::Nothing, now, now);
+    }
+
+    /// Decides about a request that was taken up at that time, with what is known by now.
+    fn decide(
+        &mut self,
+        network: NetworkId,
+        request: Request,
+        known: Known,
+        taken_up: Instant,
+        now: Instant,
+    ) {
+        let Worker { generations, policy, desk, memory, time, .. } = self;
+        // Also what an effect has held up ends under the configuration that it came under.
         let configuration = generations.of(request.stamp().generation);
-        let answered = request::answer(configuration, &mut **policy, &request, desk, *time, now);
-        let outcome = match answered {
-            Ok(Answered { accept: true, .. }) => Outcome::Accept,
-            Ok(Answered { accept: false, .. }) => Outcome::Reject,
-            Err(reason) => Outcome::Discarded(reason),
-        };
-        self.note(&request, outcome, now);
-        match answered {
-            Ok(Answered { accept, delay }) => {
-                self.counters.decisions.up();
-                if accept {
-                    self.counters.accepts.up();
-                } else {
-                    self.counters.rejects.up();
-                }
-                let completion = self.completed(request, now);
-                if delay.is_zero() {
-                    self.transmits.push_back((network, completion));
-                } else {
-                    self.complete(network, Message::Reply { completion, not_before: now + delay });
-                }
+        match request::answer(configuration, &mut **policy, &request, known, memory, desk, *time, taken_up) {
+            Ok(Step::Answered(answered)) => self.reply(network, request, answered, taken_up, now),
+            Ok(Step::Waits(effect, waiting)) => {
+                self.counters.effects.up();
+                let ticket = self.held.begin_effect();
+                self.effects.push_back((ticket, effect));
+                let deadline = request.stamp().received + configuration.protocol.request_timeout;
+                self.held.hold(ticket, Held { network, request, waiting, taken_up }, deadline);
+                self.counters.requests_held.set(self.held.len() as u64);
             }
-            Err(reason) => {
-                self.counters.discard(reason);
-                self.complete(network, Message::Discarded { completion: request.discarded(), reason });
-            }
+            Err(reason) => self.discard(network, request, reason, now),
         }
+    }
+
+    /// The request's end with the reply that lies on the desk.
+    fn reply(
+        &mut self,
+        network: NetworkId,
+        request: Request,
+        answered: Answered,
+        taken_up: Instant,
+        now: Instant,
+    ) {
+        let Answered { accept, delay } = answered;
+        self.counters.decisions.up();
+        if accept {
+            self.counters.accepts.up();
+        } else {
+            self.counters.rejects.up();
+        }
+        self.note(&request, if accept { Outcome::Accept } else { Outcome::Reject }, now);
+        let completion = self.completed(request, now);
+        if delay.is_zero() {
+            self.transmits.push_back((network, completion));
+        } else {
+            // The delay is not to tell how long it took: it counts from when the request was taken up.
+            let not_before = (taken_up + delay).max(now);
+            self.complete(network, Message::Reply { completion, not_before });
+        }
+    }
+
+    /// The request's end without a reply.
+    fn discard(&mut self, network: NetworkId, request: Request, reason: Discard, now: Instant) {
+        self.note(&request, Outcome::Discarded(reason), now);
+        self.counters.discard(reason);
+        self.complete(network, Message::Discarded { completion: request.discarded(), reason });
+    }
+
+    /// The same for one that waited.
+    fn discard_held(
+        &mut self,
+        network: NetworkId,
+        request: Request,
+        waiting: &Waiting,
+        reason: Discard,
+        now: Instant,
+    ) {
+        self.desk.decided = Some(waiting.decided(self.generations.of(request.stamp().generation), &request));
+        self.discard(network, request, reason, now);
+    }
+
+    /// Nobody waits for a request any more. If it waits for an effect its end is now; the answer will find nothing.
+    fn let_go(&mut self, network: NetworkId, handle: RequestHandle, now: Instant) {
+        if seeded::is(Bug::SupersededRequestAnswered) {
+            return;
+        }
+        let Some(Held { request, waiting, .. }) = self.held.take_named(network, handle) else {
+            self.counters.late_notices.up();
+            return;
+        };
+        self.counters.requests_held.set(self.held.len() as u64);
+        self.desk.decided = Some(waiting.decided(self.generations.of(request.stamp().generation), &request));
+        self.note(&request, Outcome::Superseded, now);
+        self.complete(network, Message::Superseded(request.discarded()));
     }
 
     /// The request's end with the reply that lies on the desk.

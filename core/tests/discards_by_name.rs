@@ -249,6 +249,9 @@ fn every_reason_has_its_test() {
             Discard::ReplyTooLong => include_str!("long_reply.rs"),
             Discard::DelayedRejectsFull => include_str!("delayed_reject.rs"),
             Discard::ReplyNotKept => include_str!("duplicate_after_reply.rs"),
+            Discard::EffectTimedOut | Discard::HashLineFull => include_str!("held_requests.rs"),
+            // No rule stores yet.
+            Discard::StoreLineFull => continue,
             // Every limit in front of it is reached first.
             Discard::NoBuffer => continue,
         };

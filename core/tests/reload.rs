@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use support::{Ask, OTHER_SECRET, Reply, SECRET, Server, USERS, configuration, nas};
 use ulna_core::discard::Discard;
-use ulna_core::packet::{Code, Framed, Secret};
+use ulna_core::packet::{Code, Framed, Secret, number};
 use ulna_core::reload::Waits;
 
 const SEPARATE: &str = "[runtime]\nnetwork_threads = 1\nworkers = 1\n";
@@ -88,6 +88,124 @@ fn a_request_is_decided_under_the_rules_and_users_with_which_it_came() {
     server.settle();
     server.ask(nas(1000), &Ask::bob().identifier(2).octets());
     assert_eq!((server.count("accepts"), server.count("rejects")), (1, 1));
+    server.assert_nothing_is_left();
+}
+
+const HASHED: &str = r#"
+[[server.new]]
+authenticate = "users"
+[[user]]
+name = "alice"
+password = { argon2 = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$IMit9qkFULCMA/ViizL57cnTLOa5DiVM9eMwpAvPwr4" }
+reply = { Session-Timeout = 60 }
+"#;
+
+fn alice() -> Ask {
+    Ask::user(b"alice", b"wonderland")
+}
+
+/// A configuration without her, and with another client before `branch`, which has other secrets.
+fn without_alice(layout: &str) -> String {
+    let first = "[[client]]\nname = \"new\"\nnetwork = \"192.0.2.0/24\"\nsecret = \"0123456789abcdef\"\n";
+    with_branch(layout, "branch", &quoted(OTHER_SECRET)).replacen(
+        "[[client]]",
+        &format!("{first}[[client]]"),
+        1,
+    )
+}
+
+#[test]
+fn a_password_under_check_lets_in_who_was_a_user_when_the_request_came() {
+    for layout in LAYOUTS {
+        let mut server = Server::new(layout, HASHED);
+        let old = alice().octets();
+        assert!(server.ask(nas(1000), &old).is_empty());
+        assert_eq!(server.effects.len(), 1);
+        assert_eq!(server.reload(&without_alice(layout)), []);
+        // The new configuration is in force; for her request the older one is kept.
+        let bob = Ask::bob().identifier(2).forged().octets();
+        assert!(verifies(&bob, &server.ask(nas(1001), &bob)[0].octets, OTHER_SECRET), "{layout}");
+        assert!(server.needs_older(), "{layout}");
+        let sent = server.answer_effect("wonderland");
+        assert!(verifies(&old, &sent[0].octets, SECRET), "{layout}");
+        let reply = Reply::to(&old, &sent[0].octets);
+        assert_eq!(reply.code, Code::AccessAccept, "{layout}");
+        assert_eq!(reply.values(number::SESSION_TIMEOUT), [[0, 0, 0, 60]]);
+        assert!(!server.needs_older(), "{layout}");
+        server.forget_older();
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn nothing_is_forgotten_while_a_password_is_under_check() {
+    let mut server = Server::new(SEPARATE, HASHED);
+    let request = alice().octets();
+    server.ask(nas(1000), &request);
+    server.reload(&without_alice(SEPARATE));
+    let forgets = catch_unwind(AssertUnwindSafe(|| server.forget_older()));
+    assert!(forgets.is_err(), "it must not be forgotten");
+    let sent = server.answer_effect("wonderland");
+    assert!(verifies(&request, &sent[0].octets, SECRET));
+    server.forget_older();
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn an_unsigned_request_is_tried_under_the_secrets_of_its_own_configuration() {
+    let both = format!("[{}, {}]", quoted(OTHER_SECRET), quoted(SECRET));
+    let hashed = with_branch(SEPARATE, "branch", &both);
+    let hashed = hashed.replace(USERS, HASHED);
+    let mut server = Server::of(&hashed);
+    let request = alice().unsigned().octets();
+    server.ask(nas(1000), &request);
+    // Neither of its secrets is there any more.
+    let third = "\"a third of sixteen octets\"";
+    server.reload(&with_branch(SEPARATE, "branch", third).replace(USERS, HASHED));
+    assert!(server.answer_effect("wonderland").is_empty(), "under the newer of the two it was noise");
+    assert!(server.needs_older());
+    let sent = server.answer_effect("wonderland");
+    assert!(verifies(&request, &sent[0].octets, SECRET));
+    assert!(!server.needs_older());
+    server.forget_older();
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_request_that_waits_in_vain_ends_under_its_own_configuration() {
+    let mut server = Server::new(SEPARATE, HASHED);
+    server.ask(nas(1000), &alice().octets());
+    server.ask(nas(1001), &alice().identifier(2).octets());
+    server.reload(&without_alice(SEPARATE));
+    // One is superseded by a request of the new configuration.
+    server.ask(nas(1000), &Ask::bob().forged().authenticator(9).octets());
+    assert_eq!((server.count("superseded"), server.count("requests_held")), (1, 1));
+    assert!(server.needs_older());
+    server.run(server.configuration.protocol.request_timeout);
+    assert_eq!((server.discarded(Discard::EffectTimedOut), server.count("requests_held")), (1, 0));
+    assert!(!server.needs_older());
+    server.forget_older();
+    // Late answers find nobody.
+    for _ in 0..2 {
+        assert!(server.answer_effect("wonderland").is_empty());
+    }
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn failures_are_counted_for_a_client_by_its_name() {
+    let settings = format!("{SEPARATE}[protocol]\nfailures_max = 1\n");
+    let mut server = Server::new(&settings, HASHED);
+    server.ask(nas(1000), &alice().octets());
+    server.answer_effect("looking-glass");
+    let first = "[[client]]\nname = \"new\"\nnetwork = \"192.0.2.0/24\"\nsecret = \"0123456789abcdef\"\n";
+    let file = configuration(&settings, HASHED).replacen("[[client]]", &format!("{first}[[client]]"), 1);
+    server.reload(&file);
+    server.forget_older();
+    // She is shut out at `branch`, wherever that stands in the file.
+    server.ask(nas(1001), &alice().identifier(2).octets());
+    assert_eq!((server.effects.len(), server.count("rejects_unchecked")), (0, 1));
+    server.run(server.configuration.protocol.reject_delay);
     server.assert_nothing_is_left();
 }
 
@@ -236,8 +354,9 @@ fn what_is_fixed_from_start_to_exit_is_named_and_stays() {
     let mut server = Server::new(SEPARATE, USERS);
     let file = configuration(
         "[runtime]\nnetwork_threads = 2\nworkers = 3\nring_slots = 64\nrequests_max = 7\nreceive_buffer_octets = 5000\n\
-         dedup_entries_max = 9\nreplies_octets_max = 70000\n[protocol]\nreject_delay = \"2s\"\nrequest_timeout = \"9s\"\n\
-         delayed_rejects_max = 3\ndedup_lifetime = \"7s\"\n[log]\nrequests = false\n",
+         dedup_entries_max = 9\nreplies_octets_max = 70000\n\
+         hash_threads = 5\nhash_line_max = 6\n[protocol]\nreject_delay = \"2s\"\nrequest_timeout = \"9s\"\n\
+         delayed_rejects_max = 3\ndedup_lifetime = \"7s\"\nfailures_max = 4\nfailure_window = \"8s\"\n[log]\nrequests = false\n",
         USERS,
     );
     let file = file
@@ -255,8 +374,12 @@ fn what_is_fixed_from_start_to_exit_is_named_and_stays() {
             key("receive_buffer_octets"),
             key("dedup_entries_max"),
             key("replies_octets_max"),
+            key("hash_threads"),
+            key("hash_line_max"),
             key("delayed_rejects_max"),
             key("dedup_lifetime"),
+            key("failures_max"),
+            key("failure_window"),
             key("requests"),
             Waits::GoneAddress("192.0.2.1:1812".parse().unwrap()),
             Waits::NewAddress("192.0.2.1:1899".parse().unwrap()),
@@ -266,7 +389,9 @@ fn what_is_fixed_from_start_to_exit_is_named_and_stays() {
     assert_eq!(server.configuration.runtime, runtime);
     assert_eq!(server.configuration.protocol.reject_delay.as_secs(), 2);
     assert_eq!(server.configuration.protocol.request_timeout.as_secs(), 9);
-    assert_eq!(server.configuration.protocol.dedup_lifetime, protocol.dedup_lifetime);
+    let kept = &server.configuration.protocol;
+    assert_eq!(kept.dedup_lifetime, protocol.dedup_lifetime);
+    assert_eq!((kept.failures_max, kept.failure_window), (protocol.failures_max, protocol.failure_window));
     assert!(server.configuration.log.requests);
     // What comes to an address that is gone is discarded by name; what the other takes has changed.
     assert!(server.ask(nas(1000), &Ask::bob().octets()).is_empty());

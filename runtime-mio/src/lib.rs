@@ -11,6 +11,8 @@
 pub mod bell;
 pub mod clock;
 pub mod counters;
+mod effects;
+mod hashing;
 pub mod kernel_drops;
 pub mod listening;
 mod log;

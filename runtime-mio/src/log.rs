@@ -223,6 +223,7 @@ impl Lines {
                     Outcome::Accept => "accept",
                     Outcome::Reject => "reject",
                     Outcome::Discarded(reason) => reason.name(),
+                    Outcome::Superseded => "superseded",
                 };
                 let _ = write!(
                     self.out,

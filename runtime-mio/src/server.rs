@@ -19,6 +19,7 @@ use ulna_core::policy::{ConfiguredRules, PolicyFactory};
 
 use crate::bell::Bell;
 use crate::clock::Clock;
+use crate::effects::EffectThreads;
 use crate::listening::{ListenError, Listening};
 use crate::log::Log;
 use crate::report::{Report, ThreadReport};
@@ -35,6 +36,8 @@ pub struct Server {
     bells: Arc<[Bell]>,
     orders: Arc<Orders>,
     log: Option<Log>,
+    /// Last, so that it ends after those who ask.
+    effects: EffectThreads,
 }
 
 /// One of its threads.
@@ -119,8 +122,15 @@ impl Server {
         } else {
             (None, cores.iter().map(|_| None).collect::<Vec<_>>())
         };
-        let mut server =
-            Server { listening, threads: Vec::new(), bells, orders: Arc::new(Orders::default()), log };
+        let effects = EffectThreads::start(configuration, &bells)?;
+        let mut server = Server {
+            listening,
+            threads: Vec::new(),
+            bells,
+            orders: Arc::new(Orders::default()),
+            log,
+            effects,
+        };
         let threads = cores.into_iter().zip(polls).zip(writers).zip(reports);
         for (thread, (((cores, poll), log), report)) in threads.enumerate() {
             let name = report.name.clone();
@@ -131,6 +141,7 @@ impl Server {
                 sockets: server.listening.of_thread(thread).map(|via| (via, true)).collect(),
                 listening: Arc::clone(&server.listening),
                 bells: Arc::clone(&server.bells),
+                effects: server.effects.desk(thread),
                 clock,
                 orders: Arc::clone(&server.orders),
                 drained: Arc::clone(&drained),
@@ -205,7 +216,7 @@ impl Server {
 }
 
 /// Ends the process if its thread panics.
-struct EndsProcessOnPanic;
+pub(crate) struct EndsProcessOnPanic;
 
 impl Drop for EndsProcessOnPanic {
     fn drop(&mut self) {

@@ -15,6 +15,7 @@ use ulna_core::path::{Path, SocketId};
 use crate::bell::{BELL, Bell};
 use crate::clock::{Clock, wall_time};
 use crate::counters::ThreadCounters;
+use crate::effects::Desk;
 use crate::listening::Listening;
 use crate::log::EventWriter;
 use crate::mmsg::{Outlet, PACKET_OCTETS_MAX, ReceiveBatch, SendBatch};
@@ -65,6 +66,8 @@ pub(crate) struct Turn {
     /// This thread's own sockets, and whether each may have something to read.
     pub sockets: Vec<(SocketId, bool)>,
     pub bells: Arc<[Bell]>,
+    /// Where this thread's cores ask for what takes time.
+    pub effects: Desk,
     pub clock: Clock,
     pub orders: Arc<Orders>,
     pub drained: Arc<AtomicBool>,
@@ -91,11 +94,17 @@ impl Turn {
             self.cores.begin();
             self.cores.handle_wall_time(wall_time());
             self.cores.sweep(now);
+            self.effects.take_answers(|ticket, done| self.cores.handle_effect_done(ticket, done, now));
             if stage == Stage::Serving {
                 self.read(&mut receive, now, &mut calls)?;
             }
             self.cores.handle_timeout(now);
             self.cores.work(now);
+            while let Some((ticket, effect)) = self.cores.poll_effect() {
+                if let Err(shed) = self.effects.ask(ticket, effect) {
+                    self.cores.handle_effect_done(ticket, shed, now);
+                }
+            }
             self.transmit(&mut send, &mut calls);
             self.cores.finish(now);
             self.cores.publish();

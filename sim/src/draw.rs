@@ -41,6 +41,8 @@ pub enum Class {
     ServerSeed = 14,
     /// What else is drawn about a fault than whether it strikes, where one draw is not enough.
     FaultDetail = 15,
+    /// How long an effect takes.
+    EffectLength = 16,
 }
 
 impl Class {

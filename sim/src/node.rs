@@ -1,6 +1,7 @@
 //! The production cores behind the simulator's door: the same `Network`, `Worker` and `Crossing` that the runtime
 //! drives, assembled by the same function from a configuration in the same language.
 
+use crate::oracle::digest::md5;
 use crate::phases::{Buffers, Decision, GateCheck, Node, NodeThread, Snapshot};
 use crate::plan::{ListenerKind, Plan};
 use std::fmt::Write;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use ulna_config::Cores as MachineCores;
 use ulna_core::cores::{Cores, assemble};
 use ulna_core::dictionary::{DataType, Dictionary};
+use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::event::{Event, Outcome};
 use ulna_core::time::UnixTime;
 use ulna_core::{Configuration, Discard, Instant, ListenerId, Path, Seed, Transmit};
@@ -61,6 +63,7 @@ impl Node for Server {
             buffers.free += inside.buffers_free as u64;
             buffers.in_rings += inside.buffers_in_rings as u64;
             buffers.owned += inside.buffers_owned as u64;
+            snapshot.held += cores.worker().map_or(0, |worker| worker.counters().requests_held.value());
             let Some(network) = cores.network() else { continue };
             let counters = network.counters();
             // A stray is received twice, by its reader and by its owner; one that is between them is in progress.
@@ -71,6 +74,7 @@ impl Node for Server {
             snapshot.resent += counters.duplicates_resent.value();
             snapshot.in_progress_duplicates += counters.duplicates_in_progress.value();
             snapshot.superseded += counters.superseded.value();
+            snapshot.notices_dropped += counters.notices_dropped.value();
             snapshot.forgotten += counters.replies_evicted.value()
                 + counters.discarded[Discard::DelayedRejectsFull as usize].value();
             snapshot.discarded += counters.discarded.iter().map(|counter| counter.value()).sum::<u64>();
@@ -104,6 +108,14 @@ impl NodeThread for Thread {
     fn handle_timeouts(&mut self, now: Instant) {
         self.0.handle_timeout(now);
         self.0.work(now);
+    }
+
+    fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
+        self.0.poll_effect()
+    }
+
+    fn handle_effect_done(&mut self, ticket: Ticket, done: EffectDone, now: Instant) {
+        self.0.handle_effect_done(ticket, done, now);
     }
 
     fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
@@ -201,6 +213,8 @@ fn configuration_text(plan: &Plan) -> String {
         writeln!(out, "delayed_rejects_max = {}", limits.delayed_rejects_max)?;
         writeln!(out, "request_timeout = \"{}ms\"", limits.request_timeout_ms)?;
         writeln!(out, "dedup_lifetime = \"{}ms\"", limits.dedup_lifetime_ms)?;
+        // The oracle knows no such rule: whether a password is right is all that it asks.
+        writeln!(out, "failures_max = 0")?;
         for (place, listener) in topology.listeners.iter().enumerate() {
             let packets = match listener.kind {
                 ListenerKind::Access => "access",
@@ -218,12 +232,44 @@ fn configuration_text(plan: &Plan) -> String {
             writeln!(out, "limit_proxy_state = {}", client.limit_proxy_state)?;
         }
         for user in &topology.users {
-            writeln!(out, "[[user]]\nname = {:?}\npassword = {:?}", user.name, user.password)?;
+            writeln!(out, "[[user]]\nname = {:?}", user.name)?;
+            if user.hashed {
+                let digest = base64(&digest_of(user.password.as_bytes()));
+                writeln!(
+                    out,
+                    "password = {{ argon2 = \"$argon2id$v=19$m=8,t=1,p=1${}${digest}\" }}",
+                    base64(SALT)
+                )?;
+            } else {
+                writeln!(out, "password = {:?}", user.password)?;
+            }
             writeln!(out, "{}", reply_text(&user.reply))?;
         }
         writeln!(out, "[[server]]\nname = \"all\"\n[[server.new]]\nauthenticate = \"users\"")
     })();
     written.expect("text grows as it needs to");
+    text
+}
+
+/// What stands for an Argon2 digest here: nothing is to be learnt from computing that.
+pub fn digest_of(password: &[u8]) -> [u8; 16] {
+    md5(&[SALT, password])
+}
+
+const SALT: &[u8] = b"no salt at all";
+
+/// Without padding, as PHC strings have it.
+fn base64(octets: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in octets.chunks(3) {
+        let mut bits = [0; 4];
+        bits[1..1 + three.len()].copy_from_slice(three);
+        let bits = u32::from_be_bytes(bits);
+        for place in 0..=three.len() {
+            text.push(char::from(ALPHABET[(bits >> (18 - 6 * place)) as usize & 63]));
+        }
+    }
     text
 }
 
@@ -254,6 +300,7 @@ fn reply_text(reply: &[(u8, Vec<u8>)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::FaultClass;
     use crate::run::{check_determinism, run};
     use crate::swarm::Profile;
 
@@ -265,6 +312,21 @@ mod tests {
                 assert_eq!(outcome.violation, None, "{} {seed}", profile.name());
                 assert!(outcome.transactions >= 50 && outcome.replies > 0, "{} {seed}", profile.name());
             }
+        }
+    }
+
+    #[test]
+    fn passwords_are_hashed_in_every_way_that_there_is() {
+        let mut effects = 0;
+        let mut struck = [0; FaultClass::COUNT];
+        for seed in 0..20 {
+            let outcome = run(&Plan::drawn(seed, Profile::Everything), None, build, 0);
+            effects += outcome.effects;
+            struck.iter_mut().zip(outcome.counts).for_each(|(sum, count)| *sum += count);
+        }
+        assert!(effects > 1_000, "{effects}");
+        for class in [FaultClass::EffectSlow, FaultClass::EffectShed, FaultClass::EffectLost] {
+            assert!(struck[class as usize] > 20, "{class:?} {}", struck[class as usize]);
         }
     }
 

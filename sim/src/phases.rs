@@ -5,9 +5,9 @@
 //!
 //! 1. after a wait or a look into the kernel: [`NodeThread::unpark`]; the bell has been taken just before
 //! 2. [`NodeThread::begin_turn`]
-//! 3. [`NodeThread::sweep`]
+//! 3. [`NodeThread::sweep`], then [`NodeThread::handle_effect_done`] for each answer that has come
 //! 4. [`NodeThread::handle_datagram`] for each datagram of a bounded batch
-//! 5. [`NodeThread::handle_timeouts`]
+//! 5. [`NodeThread::handle_timeouts`], then [`NodeThread::poll_effect`] until `None`
 //! 6. [`NodeThread::poll_transmit`] until `None`
 //! 7. [`NodeThread::stage_messages`], then [`NodeThread::publish`]
 //! 8. [`NodeThread::check_gate`] until [`GateCheck::Done`], each call a phase of its own
@@ -16,6 +16,7 @@
 //!     [`NodeThread::poll_timeout`]; all else only to a look at bell and sockets, and on to 1
 
 use std::net::SocketAddr;
+use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::{Instant, ListenerId, Path, Transmit};
 
 /// A whole server process under test.
@@ -46,6 +47,16 @@ pub trait NodeThread {
 
     /// Does what is due.
     fn handle_timeouts(&mut self, now: Instant);
+
+    /// What is to be done elsewhere. Nothing, unless it is said.
+    fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
+        None
+    }
+
+    /// What came of it. Only for a thread that has asked.
+    fn handle_effect_done(&mut self, ticket: Ticket, done: EffectDone, _now: Instant) {
+        unreachable!("nothing was asked for: {ticket:?}, {done:?}");
+    }
 
     /// One packet to be sent, into the empty `out`.
     fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit>;
@@ -135,6 +146,10 @@ pub struct Snapshot {
     pub orphaned: u64,
     /// Requests without fate as yet, a delayed reject among them or not.
     pub in_progress: u64,
+    /// Requests that wait for an effect.
+    pub held: u64,
+    /// Notices to workers, of duplicates and of requests that were superseded, that found no room.
+    pub notices_dropped: u64,
     /// Decided requests, or their replies, that were given up for want of room: they may be decided again.
     pub forgotten: u64,
     /// Packet buffers, where the node counts them.

@@ -127,6 +127,9 @@ pub struct User {
     pub name: String,
     /// In clear.
     pub password: String,
+    /// Whether the server knows a digest of it only.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub hashed: bool,
     /// What an Access-Accept carries: attribute type and value.
     pub reply: Vec<(u8, Vec<u8>)>,
 }
@@ -211,6 +214,10 @@ pub struct Limits {
     pub receive_queue: u32,
     /// Datagrams read from a socket in a turn.
     pub read_batch: u32,
+}
+
+fn is_not(hashed: &bool) -> bool {
+    !hashed
 }
 
 /// Plans older than the field have requests that fit a small buffer, and so do their replies.

@@ -28,6 +28,8 @@ pub struct Outcome {
     pub transactions: u64,
     /// Replies that the server sent.
     pub replies: u64,
+    /// How many effects it asked for.
+    pub effects: u64,
     /// Virtual nanoseconds.
     pub simulated: u64,
     /// Every fault that struck.
@@ -75,6 +77,7 @@ pub fn run(plan: &Plan, recorded: Option<&[Fault]>, build: Builder, tail_max: us
         violation,
         transactions: world.transactions(),
         replies: world.replies(),
+        effects: world.effects(),
         simulated: world.now(),
         faults: world.faults().log().to_vec(),
         counts: *world.faults().counts(),

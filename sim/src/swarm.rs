@@ -193,7 +193,7 @@ fn user(draw: Draw, place: u64) -> User {
     let password: String = (0..draw.fork(6).range(1..=40))
         .map(|letter| char::from(draw.fork(100 + letter).range(33..=126) as u8))
         .collect();
-    User { name: format!("user{place}"), password, reply }
+    User { name: format!("user{place}"), password, hashed: draw.fork(8).one_in(3), reply }
 }
 
 /// Adds a NAS and, unless it is to stay unknown, a client for it: of its own or, once in four, the one before.

@@ -46,6 +46,10 @@ pub enum Kind {
     Reboots = 18,
     /// Policy decided a request; words: port, listener and Identifier.
     Decides = 19,
+    /// A thread asks for an effect; words: the place of its ticket, how long it will take.
+    Asks = 20,
+    /// A thread is handed an answer; words: place and generation of its ticket.
+    IsAnswered = 21,
 }
 
 /// One event as it is kept for printing.

@@ -3,6 +3,7 @@
 //! One thread of execution; everything that could happen at once happens in a drawn order. Stops at the first
 //! breach of a law.
 
+mod effects;
 mod threads;
 
 use crate::actor::nas::{Nas, Note, Outbox, Surroundings, Timer};
@@ -19,6 +20,7 @@ use crate::sockets::Sockets;
 use crate::trace::{Kind, NAS, Trace};
 use crate::turn::{Cause, Turn};
 use std::net::SocketAddr;
+use ulna_core::effect::{EffectDone, Ticket};
 use ulna_core::{ListenerId, SocketId};
 
 enum Event {
@@ -28,6 +30,7 @@ enum Event {
     Arrive { socket: SocketId, remote: SocketAddr, octets: Vec<u8> },
     Deliver { nas: usize, port: usize, listener: ListenerId, octets: Vec<u8> },
     Nas { nas: usize, timer: Timer },
+    EffectDone { thread: usize, ticket: Ticket, done: EffectDone },
 }
 
 /// One run of one plan.
@@ -38,6 +41,7 @@ pub struct World<'p> {
     schedule: Schedule<Event>,
     faults: Injector,
     threads: Vec<Turn>,
+    asked: Vec<effects::Asked>,
     sockets: Sockets,
     nases: Vec<Nas>,
     net: Net,
@@ -73,6 +77,7 @@ impl<'p> World<'p> {
             schedule: Schedule::new(draws, threads + plan.topology.nases.len()),
             faults,
             threads: (0..threads).map(|_| Turn::new()).collect(),
+            asked: (0..threads).map(|_| effects::Asked::default()).collect(),
             sockets: Sockets::new(plan),
             nases: (0..plan.topology.nases.len()).map(Nas::new).collect(),
             net: Net::new(&plan.topology),
@@ -118,6 +123,7 @@ impl<'p> World<'p> {
                     self.trace.add(self.now, NAS + nas as u32, Kind::NasReceives, words, &octets);
                     self.with_nas(nas, |nas, around| nas.handle_datagram(port, listener, &octets, around))?;
                 }
+                Event::EffectDone { thread, ticket, done } => self.effect_done(thread, ticket, done)?,
                 Event::Nas { nas, timer } => {
                     self.with_nas(nas, |nas, around| nas.handle_timer(timer, around))?;
                 }

@@ -1,7 +1,10 @@
 //! The binary as an operator runs it: a configuration in a file, a process, its output, its signals.
 #![allow(dead_code, reason = "each file uses its own part of this")]
 
+mod peer;
 pub mod radiusd;
+
+pub use peer::without_peer;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -375,18 +378,6 @@ pub fn pap(identifier: u8, password: &str, secret: &Secret, sign: MessageAuthent
 /// The same, right and signed.
 pub fn bob(identifier: u8) -> Vec<u8> {
     pap(identifier, PASSWORD, &secret(), MessageAuthenticator::First)
-}
-
-/// For a test that another program takes part in, and that cannot be had: fails, so that nobody takes silence for
-/// success, unless `ULNA_WITHOUT_PEERS=1` says that it is to be done without. Not in CI, where it has to be there.
-pub fn without_peer(why: &str) {
-    let is_done_without = std::env::var_os("ULNA_WITHOUT_PEERS").is_some_and(|value| value == "1");
-    let is_ci = std::env::var_os("CI").is_some();
-    assert!(
-        is_done_without && !is_ci,
-        "{why}; scripts/install-peers installs what is needed, ULNA_WITHOUT_PEERS=1 does without"
-    );
-    eprintln!("skipped: {why}");
 }
 
 /// Runs FreeRADIUS's `radclient` with these lines on its standard input. `None` where it is to be done without.

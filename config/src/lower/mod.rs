@@ -1,5 +1,6 @@
 //! From tables to core's plain types. Each table has its file here; what concerns several is at the end of [`lower`].
 
+mod argon2;
 mod attributes;
 mod client;
 mod condition;

@@ -10,6 +10,7 @@ use ulna_core::configuration::{Cores, Protocol, RuntimeSettings};
 use ulna_core::dictionary::Dictionary;
 
 const WORKERS_MAX: usize = 256;
+const HASH_THREADS_MAX: usize = 64;
 const GIBIBYTE: usize = 1 << 30;
 
 pub fn runtime(
@@ -19,14 +20,21 @@ pub fn runtime(
     report: &mut Report,
 ) -> RuntimeSettings {
     let automatic = cores.0.clamp(1, WORKERS_MAX);
-    let mut runtime = RuntimeSettings { workers: automatic, ..RuntimeSettings::default() };
+    let mut runtime = RuntimeSettings {
+        workers: automatic,
+        hash_threads: (cores.0 / 2).clamp(1, HASH_THREADS_MAX),
+        ..RuntimeSettings::default()
+    };
     let Some(section) = file.table("runtime", &keys::RUNTIME, report) else { return runtime };
     dictionaries(&section, dictionary, report);
     if let Some(threads) = section.integer("network_threads", 0..=64, report) {
         runtime.network_threads = threads;
     }
-    if let Some(workers) = workers(&section, automatic, report) {
+    if let Some(workers) = threads(&section, "workers", automatic, WORKERS_MAX, report) {
         runtime.workers = workers;
+    }
+    if let Some(threads) = threads(&section, "hash_threads", runtime.hash_threads, HASH_THREADS_MAX, report) {
+        runtime.hash_threads = threads;
     }
     section.word("signal", &["announce"], &["always", "timer"], report);
     if let Some(slots) = ring_slots(&section, report) {
@@ -37,6 +45,7 @@ pub fn runtime(
         ("receive_buffer_octets", 4_096..=GIBIBYTE, &mut runtime.receive_buffer_octets),
         ("dedup_entries_max", 1..=16_777_216, &mut runtime.dedup_entries_max),
         ("replies_octets_max", 65_536..=GIBIBYTE.saturating_mul(16), &mut runtime.replies_octets_max),
+        ("hash_line_max", 1..=65_536, &mut runtime.hash_line_max),
     ];
     for (key, range, size) in sizes {
         if let Some(octets) = section.integer(key, range, report) {
@@ -107,18 +116,24 @@ fn dictionaries(section: &Section<'_>, dictionary: &mut Dictionary, report: &mut
     }
 }
 
-fn workers(section: &Section<'_>, automatic: usize, report: &mut Report) -> Option<usize> {
-    let value = section.value("workers")?;
+/// A number of threads, or "auto".
+fn threads(
+    section: &Section<'_>,
+    key: &str,
+    automatic: usize,
+    most: usize,
+    report: &mut Report,
+) -> Option<usize> {
+    let value = section.value(key)?;
     if value.get_ref().as_str() == Some("auto") {
         return Some(automatic);
     }
-    let workers = crate::section::integer(value.get_ref()).and_then(|number| usize::try_from(number).ok());
-    let workers = workers.filter(|workers| (1..=WORKERS_MAX).contains(workers));
-    if workers.is_none() {
-        let expected = format!("a whole number from 1 to {WORKERS_MAX} or \"auto\"");
-        section.refuse("workers", &expected, value, report);
+    let threads = crate::section::integer(value.get_ref()).and_then(|number| usize::try_from(number).ok());
+    let threads = threads.filter(|threads| (1..=most).contains(threads));
+    if threads.is_none() {
+        section.refuse(key, &format!("a whole number from 1 to {most} or \"auto\""), value, report);
     }
-    workers
+    threads
 }
 
 /// A ring's place is found by masking its count, hence a power of two.
@@ -141,6 +156,7 @@ pub fn protocol(file: &Section<'_>, report: &mut Report) -> Protocol {
         ("reject_delay", Duration::ZERO..=Duration::from_secs(60), &mut protocol.reject_delay),
         ("request_timeout", least..=most, &mut protocol.request_timeout),
         ("dedup_lifetime", least..=most, &mut protocol.dedup_lifetime),
+        ("failure_window", Duration::from_secs(1)..=most, &mut protocol.failure_window),
     ];
     for (key, range, span) in spans {
         if let Some(value) = section.duration(key, range, report) {
@@ -149,6 +165,9 @@ pub fn protocol(file: &Section<'_>, report: &mut Report) -> Protocol {
     }
     if let Some(rejects) = section.integer("delayed_rejects_max", 0..=10_000_000, report) {
         protocol.delayed_rejects_max = rejects;
+    }
+    if let Some(failures) = section.integer("failures_max", 0..=1_000_000, report) {
+        protocol.failures_max = failures as u32;
     }
     // A reject that waits longer than its request lives would never be sent.
     if protocol.reject_delay >= protocol.request_timeout {

@@ -1,12 +1,29 @@
 //! Whether a user is who they claim to be: PAP and CHAP against the users of the configuration.
 //!
-//! RFC 2865 §2.2, §5.2 and §5.3. Passwords are compared in constant time and never leave this room.
+//! RFC 2865 §2.2, §5.2 and §5.3. Passwords are compared in constant time and leave this room only in an
+//! [`Effect`](crate::effect::Effect), for a user of whom nothing but an Argon2 digest is known.
+//!
+//! # What time tells
+//!
+//! A name that nobody has costs the same digests as one that has a password in clear. One with an Argon2 digest costs
+//! milliseconds elsewhere; those hide in the reject delay, which counts from when the request was taken up: as long as the
+//! line for hashes is shorter than that delay, all rejects come when it is over. A name that nobody has is not hashed for
+//! nobody's sake: the line would then be full of what misspelt names and forgotten devices send, and users would be shed
+//! from it. What is left: who keeps that line full can tell which names have a digest. Names are no secret in RADIUS.
 
+mod argon2;
+pub(crate) mod failures;
+mod password;
 pub mod users;
 
-use self::users::{User, Users};
+pub use self::argon2::{Argon2, Variant, Version};
+pub use self::password::Password;
+pub(crate) use self::password::Passwords;
+
+use self::users::{Credential, User, Users};
 use crate::packet::hidden::{USER_PASSWORD_OCTETS_MAX, reveal_user_password};
 use crate::packet::{Framed, Landmark, Secret, chap};
+use alloc::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -14,14 +31,16 @@ use zeroize::Zeroize;
 pub enum Checked<'u> {
     /// The password is that of this user.
     Matches(&'u User),
-    /// No such user, no password that could be checked, or a wrong one: who asks does not learn which.
+    /// It is not that of the user, who exists. To who asks the same as [`Fails`](Checked::Fails).
+    Wrong,
+    /// No such user, or no password that could be checked: who asks does not learn which.
     Fails,
+    /// Of this user a digest is known: whoever has the User-Password hashed knows more.
+    Hashed(&'u User, &'u Arc<Argon2>),
 }
 
 /// Checks the credentials of an Access-Request against the user of this name, which a rule may have set; `secret` is the
 /// one that hides its User-Password.
-///
-/// A name that nobody has costs the same digests as one that somebody has: time does not tell which names exist.
 pub fn check<'u>(
     users: &'u Users,
     user_name: Option<&[u8]>,
@@ -29,19 +48,28 @@ pub fn check<'u>(
     secret: &Secret,
 ) -> Checked<'u> {
     let user = user_name.and_then(|name| users.look_up(name));
-    // No user has an empty password, so nothing matches it.
-    let password: &[u8] = user.map_or(&[], |user| &user.password);
+    let (password, hashed): (&[u8], _) = match user.map(|user| &user.credential) {
+        Some(Credential::Clear(password)) => (password, None),
+        Some(Credential::Argon2(hash)) => (&[], user.zip(Some(hash))),
+        None => (&[], None),
+    };
+    // Who has no password here is compared with an empty one, for the time that it takes; what comes of that is not looked
+    // at, as anybody could hash nothing.
     // RFC 2865 §4.1: a request has either of the two; should it have both, the one that is harder to forge decides.
     let matches = if let Some(chap_password) = framed.value(Landmark::ChapPassword) {
         chap::chap_matches(chap_password, framed.chap_challenge(), password)
     } else if let Some(hidden) = framed.value(Landmark::UserPassword) {
+        if let Some((user, hash)) = hashed {
+            return Checked::Hashed(user, hash);
+        }
         pap_matches(hidden, secret, framed.authenticator(), password)
     } else {
-        false
+        return Checked::Fails;
     };
     match user {
-        Some(user) if matches => Checked::Matches(user),
-        Some(_) | None => Checked::Fails,
+        Some(user) if matches && hashed.is_none() => Checked::Matches(user),
+        Some(_) => Checked::Wrong,
+        None => Checked::Fails,
     }
 }
 

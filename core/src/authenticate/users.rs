@@ -1,23 +1,37 @@
 //! The users of the configuration, found by name, octet for octet (RFC 2865 §5.1).
 
+use super::Argon2;
 use crate::attributes::Preset;
 use crate::seed::Seed;
 use crate::table::Table;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use zeroize::Zeroizing;
 
 /// Users by name. Made once, then only read.
-pub struct Users(Table<Box<[u8]>, User>);
+pub struct Users {
+    table: Table<Box<[u8]>, User>,
+    argon2_kibibytes_max: Option<u32>,
+}
 
 /// What is known of one user.
 #[derive(Clone)]
 pub struct User {
-    /// In clear, wiped when dropped: CHAP needs it so (RFC 1994 §2.1). 1 to 128 octets (RFC 2865 §5.2).
-    pub password: Zeroizing<Box<[u8]>>,
+    /// What the user has to know.
+    pub credential: Credential,
     /// What an Access-Accept gets; at most [`REPLY_OCTETS_MAX`](crate::configuration::REPLY_OCTETS_MAX).
     pub reply: Preset,
+}
+
+/// What a user has to know.
+#[derive(Clone)]
+pub enum Credential {
+    /// The password in clear, wiped when dropped: CHAP needs it so (RFC 1994 §2.1). 1 to 128 octets (RFC 2865 §5.2).
+    Clear(Zeroizing<Box<[u8]>>),
+    /// The password of which only this is known: for PAP alone.
+    Argon2(Arc<Argon2>),
 }
 
 /// Two users have this name.
@@ -38,6 +52,8 @@ impl Users {
     /// # Errors
     /// When a name stands there twice.
     pub fn new(users: Vec<(Box<[u8]>, User)>, seed: &Seed) -> Result<Users, DuplicateUser> {
+        let argon2_kibibytes_max =
+            users.iter().filter_map(|(_, user)| user.credential.argon2_kibibytes()).max();
         let mut table = Table::new(users.len(), &seed.fork("users"));
         for (name, user) in users {
             if table.get(&name).is_some() {
@@ -45,22 +61,36 @@ impl Users {
             }
             assert!(table.insert(name, user).is_ok(), "the table was made for all of them");
         }
-        Ok(Users(table))
+        Ok(Users { table, argon2_kibibytes_max })
     }
 
     /// The user of that name, compared octet for octet: letter case counts, and no realm is stripped.
     pub fn look_up(&self, name: &[u8]) -> Option<&User> {
-        self.0.get(name)
+        self.table.get(name)
+    }
+
+    /// The most memory that checking one password takes; `None` where none is known by its Argon2 digest.
+    pub fn argon2_kibibytes_max(&self) -> Option<u32> {
+        self.argon2_kibibytes_max
     }
 
     /// How many users there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.table.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.table.is_empty()
+    }
+}
+
+impl Credential {
+    fn argon2_kibibytes(&self) -> Option<u32> {
+        match self {
+            Credential::Clear(_) => None,
+            Credential::Argon2(hash) => Some(hash.memory_kibibytes),
+        }
     }
 }
 
@@ -77,15 +107,19 @@ mod tests {
     use alloc::vec;
 
     fn user(password: &[u8]) -> User {
-        User { password: Zeroizing::new(password.into()), reply: Preset::default() }
+        User { credential: Credential::Clear(Zeroizing::new(password.into())), reply: Preset::default() }
     }
 
     #[test]
     fn users_are_found_octet_for_octet() {
         let entries = vec![(b"bob"[..].into(), user(b"hello")), (b"Bob"[..].into(), user(b"other"))];
         let users = Users::new(entries, &Seed::new([1; 32])).expect("two names");
-        assert_eq!(users.look_up(b"bob").map(|user| &**user.password), Some(&b"hello"[..]));
-        assert_eq!(users.look_up(b"Bob").map(|user| &**user.password), Some(&b"other"[..]));
+        let password = |name: &[u8]| match &users.look_up(name)?.credential {
+            Credential::Clear(password) => Some(&***password),
+            Credential::Argon2(_) => None,
+        };
+        assert_eq!(password(b"bob"), Some(&b"hello"[..]));
+        assert_eq!(password(b"Bob"), Some(&b"other"[..]));
         assert!(users.look_up(b"bob@example.org").is_none());
         assert_eq!(users.len(), 2);
     }

@@ -38,10 +38,12 @@ impl Network {
                 // The worker has buffers for long replies only as long as their requests are in progress.
                 let (reply, longer_reply) = completion.into_reply(&mut self.buffers);
                 self.send_home(worker, longer_reply);
-                // Completions of several workers come in no order; the line is in order of time.
-                let due = self.delayed.back().map_or(not_before, |last| last.due.max(not_before));
+                // The line is in order of time. Completions of several workers come in no order, and one that waited for an
+                // effect counts from when it was taken up; nearly always the place is the last.
+                let later = self.delayed.iter().rev().take_while(|other| other.due > not_before).count();
+                let place = self.delayed.len() - later;
                 self.delayed_unsigned += usize::from(!stamp.signed);
-                self.delayed.push_back(DelayedReject { reply, due });
+                self.delayed.insert(place, DelayedReject { reply, due: not_before });
                 self.counters.delayed_rejects.up();
             }
             (true, false) => {
@@ -64,6 +66,14 @@ impl Network {
             self.counters.superseded.up();
             self.end(worker, completion, Kept::Superseded);
         }
+    }
+
+    /// The worker has let go of what was superseded before it had decided.
+    pub(super) fn finish_superseded(&mut self, worker: WorkerId, completion: Completion) {
+        let is_wanted = self.dedup.forget(completion.stamp().handle);
+        assert!(!is_wanted, "a worker is told to let go only of what a newer request has displaced");
+        self.counters.superseded.up();
+        self.end(worker, completion, Kept::Superseded);
     }
 
     /// Sends the rejects whose time has come, as far as there is room for them among the packets to be sent.

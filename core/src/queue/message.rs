@@ -1,8 +1,8 @@
 //! What threads say to each other, and which of it is urgent.
 //!
 //! Network → worker: [`Request`](Message::Request) opens; each is completed by exactly one [`Replied`](Message::Replied),
-//! [`Reply`](Message::Reply) or [`Discarded`](Message::Discarded), which brings its buffer home. The rest are notices,
-//! which complete nothing.
+//! [`Reply`](Message::Reply), [`Discarded`](Message::Discarded) or [`Superseded`](Message::Superseded), which brings its
+//! buffer home. The rest are notices, which complete nothing.
 
 use super::gate::Urgency;
 use crate::discard::Discard;
@@ -38,6 +38,8 @@ pub enum Message {
         /// Why.
         reason: Discard,
     },
+    /// Worker → network, lazy: there will be no reply to this request, which was superseded: `Cancel` said so.
+    Superseded(Completion),
     /// Network → network: a datagram of a connection that is yours.
     Stray(Stray),
     /// Network → network, lazy: the buffer of a stray, back home.
@@ -55,6 +57,7 @@ impl Message {
             | Message::Stray(_) => Urgency::Urgent,
             Message::Replied(_)
             | Message::Discarded { .. }
+            | Message::Superseded(_)
             | Message::ReplyBuffer(_)
             | Message::StrayBuffer(_) => Urgency::Lazy,
         }
@@ -65,6 +68,7 @@ impl Message {
         match self {
             Message::Request(_) | Message::ReplyBuffer(_) | Message::Stray(_) | Message::StrayBuffer(_) => 1,
             Message::Replied(completion)
+            | Message::Superseded(completion)
             | Message::Reply { completion, .. }
             | Message::Discarded { completion, .. } => completion.buffers(),
             Message::Duplicate(_) | Message::Cancel(_) => 0,

@@ -1,24 +1,28 @@
 //! One request, decided and answered: policy, credentials, edits, reply attributes, signature.
 
 use crate::attributes::{NOTHING, Piece, Pieces, Preset, Scratch, Sealing, write_hidden};
+use crate::authenticate::failures::Failures;
 use crate::authenticate::users::User;
-use crate::authenticate::{self, Checked};
+use crate::authenticate::{self, Checked, Passwords};
 use crate::configuration::Configuration;
+use crate::counters::WorkerCounters;
 use crate::dictionary::Dictionary;
 use crate::discard::Discard;
+use crate::effect::Effect;
 use crate::event::Decided;
 use crate::packet::hidden::Hop;
 use crate::packet::{
     Attributes, Code, EncodeError, Encoder, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator,
-    PACKET_OCTETS_MAX, Secret, number,
+    PACKET_OCTETS_MAX, Secret, SecretIndex, number,
 };
 use crate::policy::{
-    Accounting, Asked, Decision, EMPTY_SESSION, Edit, Policy, ReplyKind, Session, SessionFull,
+    Accounting, Asked, Decision, EMPTY_SESSION, Edit, Edits, Policy, ReplyKind, Session, SessionFull, Verdict,
 };
 use crate::request::Request;
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::{Instant, UnixTime};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use rand_chacha::ChaCha12Rng;
@@ -29,8 +33,51 @@ use rand_chacha::rand_core::Rng;
 pub struct Answered {
     /// Access-Accept, not Access-Reject.
     pub accept: bool,
-    /// How long it has to wait: rejects of our own only.
+    /// How long it has to wait, from when the request was taken up: rejects of our own only.
     pub delay: Duration,
+}
+
+/// How far the worker has come with a request.
+pub enum Step {
+    /// To its end.
+    Answered(Answered),
+    /// It has to wait for this effect.
+    Waits(Effect, Waiting),
+}
+
+/// What policy has decided about a request that waits, to learn whether its password is the user's. Policy is not asked
+/// again.
+pub struct Waiting {
+    decision: Decision,
+    rule: Option<u16>,
+    edits: Option<Arc<Edits>>,
+    /// For which time it has decided.
+    time: UnixTime,
+    /// The password is what this secret reveals.
+    secret: SecretIndex,
+}
+
+/// What effects have said.
+pub enum Known {
+    /// Nothing has been asked.
+    Nothing,
+    /// Whether the password is the user's.
+    Password(Waiting, bool),
+}
+
+/// What a worker remembers from one request to the next.
+pub struct Memory {
+    pub failures: Failures,
+    pub passwords: Passwords,
+    pub counters: Arc<WorkerCounters>,
+}
+
+impl Waiting {
+    /// Who has decided.
+    pub fn decided(&self, configuration: &Configuration, request: &Request) -> Decided {
+        let listener = &configuration.listeners[usize::from(request.stamp().path.listener.0)];
+        Decided { server: listener.server, rule: self.rule }
+    }
 }
 
 /// Where one request after the other is worked on, with memory for all that it may need.
@@ -69,17 +116,25 @@ impl Desk {
 /// Attributes of a packet, and those that an edit or two set: more is never written, less is cut to a packet afterwards.
 const ROOM_OCTETS: usize = 3 * PACKET_OCTETS_MAX;
 
-/// Decides about a request and writes its signed reply onto the desk.
+/// Decides about a request and writes its signed reply onto the desk, or says what has to be known first. With that it is
+/// called again, for the same `now`.
+#[expect(clippy::too_many_arguments, reason = "all of them parts of one worker, lent apart")]
 pub fn answer(
     configuration: &Configuration,
     policy: &mut dyn Policy,
     request: &Request,
+    known: Known,
+    memory: &mut Memory,
     desk: &mut Desk,
     time: UnixTime,
     now: Instant,
-) -> Result<Answered, Discard> {
+) -> Result<Step, Discard> {
     let stamp = request.stamp();
     desk.decided = None;
+    let time = match &known {
+        Known::Nothing => time,
+        Known::Password(waiting, _) => waiting.time,
+    };
     if now.saturating_since(stamp.received) > configuration.protocol.request_timeout {
         return Err(Discard::TooOld);
     }
@@ -93,7 +148,7 @@ pub fn answer(
     session.clear();
     let received = framed.attributes();
     // Nothing is remembered of a new session.
-    let asked = Asked {
+    let mut asked = Asked {
         generation: stamp.generation,
         dictionary,
         framed,
@@ -112,7 +167,12 @@ pub fn answer(
             Some(Accounting::Store) | None => Err(Discard::NoAccountingRule),
         };
     }
-    let verdict = policy.decide(&asked);
+    let verdict = match &known {
+        Known::Nothing => policy.decide(&asked),
+        Known::Password(Waiting { decision, rule, edits, .. }, _) => {
+            Verdict { decision: *decision, rule: *rule, edits: edits.as_ref() }
+        }
+    };
     *decided = Some(Decided { server: listener.server, rule: verdict.rule });
     let edits = verdict.edits.map(|edits| &**edits);
 
@@ -137,12 +197,17 @@ pub fn answer(
         Decision::Reject => (false, &NOTHING),
         Decision::AuthenticateUsers => {
             let user_name = attributes.of(number::USER_NAME).next();
-            match authenticate_user(configuration, request, user_name) {
-                Some((that_fits, user)) => {
+            match authenticate_user(configuration, request, user_name, &known, memory, now) {
+                Authenticated::Yes(that_fits, user) => {
                     secret = that_fits;
                     (true, &user.reply)
                 }
-                None => (false, &NOTHING),
+                Authenticated::No => (false, &NOTHING),
+                Authenticated::Waits(effect, secret) => {
+                    let Verdict { decision, rule, edits } = verdict;
+                    let waiting = Waiting { decision, rule, edits: edits.cloned(), time, secret };
+                    return Ok(Step::Waits(effect, waiting));
+                }
             }
         }
     };
@@ -167,7 +232,8 @@ pub fn answer(
         }
     }
     let kind = if accept { ReplyKind::Accept } else { ReplyKind::Reject };
-    if let Some(edit) = policy.edit_reply(&Asked { attributes, session, ..asked }, kind) {
+    (asked.attributes, asked.session) = (attributes, session);
+    if let Some(edit) = policy.edit_reply(&asked, kind) {
         seal.edit(edit, scratch, draft, next_draft)?;
     }
 
@@ -180,7 +246,16 @@ pub fn answer(
     encoder.finish_reply(secret, framed.authenticator());
 
     let delay = if accept { Duration::ZERO } else { configuration.protocol.reject_delay };
-    Ok(Answered { accept, delay })
+    Ok(Step::Answered(Answered { accept, delay }))
+}
+
+/// Whether a request has a user's password.
+enum Authenticated<'c> {
+    /// That of this user, under this secret.
+    Yes(&'c Secret, &'c User),
+    No,
+    /// Not known yet; this is under that secret.
+    Waits(Effect, SecretIndex),
 }
 
 /// The user whose password the request has, and the secret under which it has it.
@@ -191,16 +266,52 @@ fn authenticate_user<'c>(
     configuration: &'c Configuration,
     request: &Request,
     user_name: Option<&[u8]>,
-) -> Option<(&'c Secret, &'c User)> {
+    known: &Known,
+    memory: &mut Memory,
+    now: Instant,
+) -> Authenticated<'c> {
     let stamp = request.stamp();
-    let secrets = &configuration.clients.client(stamp.client).secrets;
-    let candidates = secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index);
-    candidates.map(|(_, secret)| secret).find_map(|secret| {
-        match authenticate::check(&configuration.users, user_name, &request.framed(), secret) {
-            Checked::Matches(user) => Some((secret, user)),
-            Checked::Fails => None,
+    let framed = request.framed();
+    let client = configuration.clients.client(stamp.client);
+    // Who waits for a hash was not shut out when it was asked for.
+    if matches!(known, Known::Nothing) && memory.failures.is_shut_out(user_name, &framed, &client.name, now) {
+        memory.counters.rejects_unchecked.up();
+        return Authenticated::No;
+    }
+    let mut is_wrong = false;
+    for (index, secret) in
+        client.secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index)
+    {
+        match authenticate::check(&configuration.users, user_name, &framed, secret) {
+            Checked::Matches(user) => return Authenticated::Yes(secret, user),
+            Checked::Hashed(user, hash) => {
+                is_wrong = true;
+                match known {
+                    Known::Password(waiting, true) if waiting.secret == index => {
+                        return Authenticated::Yes(secret, user);
+                    }
+                    // Known to be wrong under this secret.
+                    Known::Password(waiting, _) if waiting.secret >= index => {}
+                    Known::Password(..) | Known::Nothing => {
+                        let mut password = memory.passwords.take();
+                        let hidden = framed.value(Landmark::UserPassword).unwrap_or_default();
+                        if password.reveal(hidden, secret, framed.authenticator()) {
+                            let effect = Effect::CheckPassword { hash: Arc::clone(hash), password };
+                            return Authenticated::Waits(effect, index);
+                        }
+                        memory.passwords.give_back(password);
+                    }
+                }
+            }
+            Checked::Wrong => is_wrong = true,
+            Checked::Fails => {}
         }
-    })
+    }
+    if is_wrong {
+        memory.failures.note(user_name, &framed, &client.name, now);
+        memory.counters.failures.up();
+    }
+    Authenticated::No
 }
 
 /// With what a reply's attributes are hidden, should it have such.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use ulna_core::configuration::Cores as MachineCores;
 use ulna_core::cores::{Cores, assemble_with};
 use ulna_core::discard::Discard;
+use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::event::Event;
 use ulna_core::generation::Generation;
 use ulna_core::network::owner::Owners;
@@ -96,6 +97,8 @@ pub struct Server {
     pub sent: Vec<Sent>,
     /// What was noted for the log so far.
     pub events: Vec<Event>,
+    /// What threads have asked for and nobody has done yet, in order.
+    pub effects: Vec<(usize, Ticket, Effect)>,
     owners: Owners,
     generation: Generation,
 }
@@ -123,6 +126,7 @@ impl Server {
             now: Instant::from_nanoseconds(1_000_000_000),
             sent: Vec::new(),
             events: Vec::new(),
+            effects: Vec::new(),
             generation: Generation::default(),
             configuration,
         }
@@ -204,6 +208,9 @@ impl Server {
         let cores = &mut self.threads[thread];
         cores.handle_timeout(self.now);
         cores.work(self.now);
+        while let Some((ticket, effect)) = cores.poll_effect() {
+            self.effects.push((thread, ticket, effect));
+        }
         self.transmit(thread);
         let cores = &mut self.threads[thread];
         cores.finish(self.now);
@@ -212,6 +219,27 @@ impl Server {
         while let Some(event) = cores.poll_event() {
             self.events.push(event);
         }
+    }
+
+    /// Answers the effect that was asked for first: whether the password is this one. Gives what left.
+    pub fn answer_effect(&mut self, password: &str) -> Vec<Sent> {
+        let (thread, ticket, effect) = self.effects.remove(0);
+        let Effect::CheckPassword { password: given, .. } = effect else { panic!("{effect:?}") };
+        let matches = given.octets() == password.as_bytes();
+        self.done(thread, ticket, EffectDone::PasswordChecked { password: given, matches })
+    }
+
+    /// Has no room for the effect that was asked for first. Gives what left.
+    pub fn shed_effect(&mut self) -> Vec<Sent> {
+        let (thread, ticket, effect) = self.effects.remove(0);
+        self.done(thread, ticket, EffectDone::Shed(effect))
+    }
+
+    fn done(&mut self, thread: usize, ticket: Ticket, done: EffectDone) -> Vec<Sent> {
+        let before = self.sent.len();
+        self.threads[thread].handle_effect_done(ticket, done, self.now);
+        self.settle();
+        self.sent[before..].to_vec()
     }
 
     /// Sends all that a thread has to send.
@@ -354,6 +382,7 @@ impl Server {
             "buffers_lent",
             "reply_buffers_lent",
             "completions_waiting",
+            "requests_held",
         ] {
             assert_eq!(self.count(gauge), 0, "{gauge} returns to zero; {}", self.table());
         }
@@ -384,6 +413,9 @@ pub fn is_of_request(reason: Discard) -> bool {
             | Discard::ReplyTooLong
             | Discard::EditTooLong
             | Discard::DelayedRejectsFull
+            | Discard::EffectTimedOut
+            | Discard::HashLineFull
+            | Discard::StoreLineFull
     )
 }
 

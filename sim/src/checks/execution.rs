@@ -89,5 +89,9 @@ pub fn idle(snapshot: &Snapshot, now: u64) -> Result<(), Violation> {
         let details = format!("{} still in progress: {snapshot:?}", snapshot.in_progress);
         return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
     }
+    if snapshot.held != 0 {
+        let details = format!("{} still wait for an effect: {snapshot:?}", snapshot.held);
+        return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! every datagram out must belong to one of them.
 
 use super::{Violation, invariants};
+use crate::fault::effect;
 use crate::oracle::codec::{Packet, code, kind};
 use crate::oracle::judge::{Answer, Verdict, client_of, judge};
 use crate::plan::Plan;
@@ -23,7 +24,8 @@ invariants! {
     RIGHT_CODE = "right-code", "Access-Accept is sent exactly for the right password, and each request gets a reply of its kind.";
     REPLY_ATTRIBUTES = "reply-attributes", "An Access-Accept carries the attributes that are configured for its user, and no others.";
     REJECT_DELAY = "reject-delay", "An Access-Reject of ours is not sent before its delay has passed.";
-    REJECT_NOT_LATE = "reject-not-late", "While nothing goes wrong, an Access-Reject is sent within half a millisecond after its delay.";
+    REJECT_NOT_LATE = "reject-not-late", "While nothing goes wrong, an Access-Reject is sent within half a millisecond after its delay, or after its password was hashed.";
+    LET_GO = "let-go", "A second after a request has displaced another and was decided, more where threads were stopped, that other gets no reply any more.";
 }
 
 /// What was handed in under one authenticator.
@@ -47,12 +49,22 @@ pub struct Record {
     pub(super) decisions: u32,
     /// When policy decided it last.
     pub(super) decided_at: u64,
+    /// By which authenticator it was displaced, and when, if none of its copies has come since.
+    displaced: Option<([u8; 16], u64)>,
 }
 
 impl Record {
     /// Whether any copy deserves an answer.
     pub fn is_answerable(&self) -> bool {
         self.copies > 0
+    }
+
+    /// Whether the first copy that deserves an answer was signed.
+    fn signed(&self) -> Option<bool> {
+        match &self.verdict {
+            Verdict::Answer(answer) => Some(answer.signed),
+            Verdict::Silence(_) => None,
+        }
     }
 
     /// Whether different packets with its authenticator do.
@@ -83,6 +95,8 @@ pub struct Ledger {
 const RECORDS_MAX: usize = 48;
 /// The longest stall and the latest bell together, generously.
 const CALM_AFTER: u64 = 10_000_000_000;
+/// The latest bell and a wake-up, generously; what threads need in between is told by their longest turn.
+const LET_GO_AFTER: u64 = 1_000_000_000;
 /// Two wake-ups of a thread and one bell, generously.
 const REJECT_SLACK: u64 = 500_000;
 
@@ -115,7 +129,7 @@ impl Ledger {
             && matches!(records[place].verdict, Verdict::Answer(_))
         {
             records[place].copies += 1;
-            supersede(current, &mut records[place]);
+            supersede(current, records, place, now);
             return;
         }
         let listener = plan.topology.listeners[usize::from(path.listener.0)].kind;
@@ -151,12 +165,13 @@ impl Ledger {
                     runs: *strays,
                     decisions: 0,
                     decided_at: 0,
+                    displaced: None,
                 });
                 records.len() - 1
             }
         };
         if answerable {
-            supersede(current, &mut records[place]);
+            supersede(current, records, place, now);
         }
     }
 
@@ -175,7 +190,7 @@ impl Ledger {
     }
 
     /// A datagram leaves the server. `turn_max` is the longest turn that any thread took so far: by so much the
-    /// `now` of a thread may lie behind.
+    /// `now` of a thread may lie behind. `told` says whether all notices to workers found room.
     ///
     /// # Errors
     /// The law that it breaks.
@@ -186,6 +201,7 @@ impl Ledger {
         octets: &[u8],
         now: u64,
         turn_max: u64,
+        told: impl FnOnce() -> bool,
     ) -> Result<(), Violation> {
         self.replies += 1;
         let (listener, _) = plan.topology.listener_and_network(transmit.via);
@@ -207,7 +223,7 @@ impl Ledger {
         };
         let secret = plan.topology.clients[client].secret.as_bytes();
         let records = self.slots.get_mut(&(remote, listener, packet.identifier()));
-        let Some(Slot { records, .. }) = records else {
+        let Some(Slot { records, strays, .. }) = records else {
             let elsewhere = (0..plan.topology.listeners.len() as u16)
                 .any(|other| self.slots.contains_key(&(remote, ListenerId(other), packet.identifier())));
             let law = if elsewhere { &SAME_DOOR } else { &REQUESTED };
@@ -233,6 +249,11 @@ impl Ledger {
             };
             return violation(&OWN_SECRET, details);
         };
+        // A stray may reach its owner after what was handed in later: who displaced whom is not known then.
+        if *strays == 0 && is_let_go(records, &records[owner], now, turn_max) && told() {
+            let details = format!("Identifier {}: {:?}", packet.identifier(), records[owner].displaced);
+            return violation(&LET_GO, details);
+        }
         check_reply(plan, &mut records[owner], packet, (now, turn_max), remote)
     }
 }
@@ -243,12 +264,25 @@ impl Default for Ledger {
     }
 }
 
-/// A copy of this record came and deserves an answer, perhaps after one with another authenticator.
-fn supersede(current: &mut Option<[u8; 16]>, record: &mut Record) {
-    if *current != Some(record.authenticator) {
-        *current = Some(record.authenticator);
-        record.runs += 1;
+/// A copy of the record at this place came and deserves an answer, perhaps after one with another authenticator.
+fn supersede(current: &mut Option<[u8; 16]>, records: &mut [Record], place: usize, now: u64) {
+    let authenticator = records[place].authenticator;
+    if *current != Some(authenticator) {
+        for record in records.iter_mut().filter(|record| Some(record.authenticator) == *current) {
+            record.displaced = Some((authenticator, now));
+        }
+        *current = Some(authenticator);
+        records[place].runs += 1;
     }
+    records[place].displaced = None;
+}
+
+/// Whether what has displaced this record was decided long ago: then its worker had been told to let go of it.
+fn is_let_go(records: &[Record], record: &Record, now: u64, turn_max: u64) -> bool {
+    let Some((by, at)) = record.displaced else { return false };
+    // Signed and unsigned requests do not displace each other.
+    let by = records.iter().find(|other| other.authenticator == by && other.signed() == record.signed());
+    by.is_some_and(|by| by.decided_at > at && now > by.decided_at + LET_GO_AFTER + 4 * turn_max)
 }
 
 fn check_reply(
@@ -303,6 +337,8 @@ fn check_reply(
     }
     // Once faults have ended for so long, no thread is stopped and no bell is late.
     let calm = record.first_at > plan.faulty_until() + CALM_AFTER;
+    let hashes = plan.topology.users.iter().any(|user| user.hashed);
+    let due = if hashes { due.max(record.first_at + effect::USUAL_MAX) } else { due };
     if packet.code() == code::ACCESS_REJECT && calm && record.copies == 1 && now > due + REJECT_SLACK {
         return violation(&REJECT_NOT_LATE, format!("{} ns too late", now - due));
     }

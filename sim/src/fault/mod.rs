@@ -1,9 +1,10 @@
 //! What goes wrong on purpose: the classes, one record for each time that one struck, and who decides that it does.
 //!
 //! A fault is drawn at its coordinates (class, entity, ordinal) or, when a failure file is replayed, read from its
-//! log: a fault that was removed there simply does not happen. Where each class acts is in [`link`] and [`thread`],
-//! and in the NAS for those that a NAS commits.
+//! log: a fault that was removed there simply does not happen. Where each class acts is in [`link`], [`thread`]
+//! and [`effect`], and in the NAS for those that a NAS commits.
 
+pub mod effect;
 pub mod link;
 pub mod thread;
 
@@ -85,6 +86,12 @@ fault_classes! {
     BellMerged = 19, "bell-merged", "a bell rings twice, and both merge, or the second comes in a later park", 1000;
     /// A thread has its core only now and then.
     ThreadSlow = 20, "thread-slow", "a thread runs 2 to 64 times slower, for up to 5 s", 300;
+    /// What a thread has asked for is long in coming, perhaps longer than its request may wait.
+    EffectSlow = 21, "effect-slow", "an effect takes 100 ms to 60 s", 1000;
+    /// There is no room for what a thread asks for.
+    EffectShed = 22, "effect-shed", "an effect is given back undone", 500;
+    /// Nothing is ever heard of what a thread has asked for.
+    EffectLost = 23, "effect-lost", "an effect is never done", 300;
 }
 
 /// One time that a fault struck: data, so that it can be replayed, edited or removed.

@@ -136,6 +136,9 @@ fn authenticated(users: &[User], packet: Packet<'_>, secret: &[u8]) -> Option<us
     let authenticator = packet.authenticator();
     let proven = if let Some(hidden) = packet.all(kind::USER_PASSWORD).next() {
         digest::reveal_password(hidden, &authenticator, secret).is_some_and(|revealed| revealed == password)
+    } else if users[place].hashed {
+        // CHAP needs the password itself (RFC 1994 §2.1).
+        false
     } else if let Some(chap) = packet.all(kind::CHAP_PASSWORD).next() {
         // RFC 2865 §5.40: without CHAP-Challenge, the challenge is the Request Authenticator.
         let challenge = packet.all(kind::CHAP_CHALLENGE).next().unwrap_or(&authenticator);
@@ -163,7 +166,7 @@ mod tests {
         };
         Topology {
             clients: vec![client("10.0.0.0", 8, "wide"), client("10.1.2.3", 32, "narrow")],
-            users: vec![User { name: "bob".into(), password: "hello".into(), reply: vec![] }],
+            users: vec![User { name: "bob".into(), password: "hello".into(), hashed: false, reply: vec![] }],
             answers_accounting: true,
             ..Topology::empty()
         }

@@ -45,6 +45,7 @@ impl World<'_> {
                 if taken > 0 {
                     self.trace.add(self.now, place as u32, Kind::Sweeps, [taken as u64, 0], &[]);
                 }
+                self.hand_answers_in(place, now);
                 self.take_decisions(place)?;
                 Phase::Read
             }
@@ -55,6 +56,7 @@ impl World<'_> {
             Phase::Timeouts => {
                 let now = self.instant(place);
                 self.node.thread(place).handle_timeouts(now);
+                self.take_effects(place, now);
                 self.take_decisions(place)?;
                 Phase::Transmit
             }
@@ -161,7 +163,9 @@ impl World<'_> {
             let Some(transmit) = self.node.thread(place).poll_transmit(&mut octets) else { break };
             let words = [u64::from(transmit.via.0), u64::from(transmit.destination.port())];
             self.trace.add(self.now, place as u32, Kind::Transmits, words, &octets);
-            self.ledger.transmitted(self.plan, &transmit, &octets, self.now, self.turn_max)?;
+            let node = &self.node;
+            let told = || node.snapshot().notices_dropped == 0;
+            self.ledger.transmitted(self.plan, &transmit, &octets, self.now, self.turn_max, told)?;
             let (listener, _) = self.plan.topology.listener_and_network(transmit.via);
             if let Some(way) = self.net.way_to(transmit.destination, listener) {
                 let mut carried = self.carry(way, &octets);

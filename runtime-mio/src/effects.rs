@@ -1,0 +1,340 @@
+//! The threads that do what takes time, so that no turn waits for it: passwords against Argon2 digests.
+//!
+//! Bounded in number (`hash_threads`), line (`hash_line_max`) and memory (of each, what the largest digest needs). They
+//! run at nice 19: on a machine that is busy hashing waits, and requests do not. Answers go into the inbox of the thread
+//! that asked, and its bell is rung once for all that lie there.
+//!
+//! A turn that neither asks nor is answered looks at one flag here and takes no lock. Locks are held for a few moves, never
+//! while something is hashed. A hash thread that panics takes the process with it, as any other does.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use ulna_core::authenticate::{Argon2, Password};
+use ulna_core::configuration::Configuration;
+use ulna_core::effect::{Effect, EffectDone, Ticket};
+
+use crate::bell::Bell;
+use crate::hashing::Hasher;
+use crate::server::EndsProcessOnPanic;
+use crate::system_calls::SystemCalls;
+
+/// All of them. They end when this is dropped; what waits then is forgotten.
+pub(crate) struct EffectThreads {
+    line: Arc<Line>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What one serving thread has to do with them.
+pub(crate) struct Desk {
+    thread: usize,
+    line: Arc<Line>,
+    /// Taken from the inbox at once, so that its lock is not held while cores work on them.
+    answers: Vec<(Ticket, EffectDone)>,
+}
+
+/// What is to be done, and where the answers go.
+struct Line {
+    jobs: Mutex<Jobs>,
+    /// A job came, or the end.
+    came: Condvar,
+    jobs_max: usize,
+    /// By serving thread.
+    inboxes: Vec<Inbox>,
+    bells: Arc<[Bell]>,
+}
+
+struct Jobs {
+    waiting: VecDeque<Job>,
+    is_over: bool,
+}
+
+struct Job {
+    /// Who asked.
+    thread: usize,
+    ticket: Ticket,
+    hash: Arc<Argon2>,
+    password: Box<Password>,
+}
+
+/// Answers to one serving thread.
+#[derive(Default)]
+struct Inbox {
+    /// Whether any lie there whose bell has been rung.
+    has_answers: AtomicBool,
+    answers: Mutex<Vec<(Ticket, EffectDone)>>,
+}
+
+impl EffectThreads {
+    /// Starts them, if users of this configuration have digests, for serving threads with these bells.
+    ///
+    /// # Errors
+    /// When a thread cannot be had.
+    pub fn start(configuration: &Configuration, bells: &Arc<[Bell]>) -> io::Result<EffectThreads> {
+        let runtime = &configuration.runtime;
+        let line = Arc::new(Line {
+            jobs: Mutex::new(Jobs {
+                waiting: VecDeque::with_capacity(runtime.hash_line_max),
+                is_over: false,
+            }),
+            came: Condvar::new(),
+            jobs_max: runtime.hash_line_max,
+            inboxes: bells.iter().map(|_| Inbox::default()).collect(),
+            bells: Arc::clone(bells),
+        });
+        let mut started = EffectThreads { line, threads: Vec::new() };
+        let threads =
+            if configuration.users.argon2_kibibytes_max().is_some() { runtime.hash_threads } else { 0 };
+        for thread in 0..threads {
+            let line = Arc::clone(&started.line);
+            let handle = thread::Builder::new().name(format!("hash-{thread}")).spawn(move || {
+                let _end_with_the_process = EndsProcessOnPanic;
+                // Refused where a sandbox forbids it; then it runs as the others do.
+                let _ = yield_to_all();
+                line.run();
+            })?;
+            started.threads.push(handle);
+        }
+        Ok(started)
+    }
+
+    /// The desk of the serving thread of this number.
+    pub fn desk(&self, thread: usize) -> Desk {
+        Desk { thread, line: Arc::clone(&self.line), answers: Vec::new() }
+    }
+}
+
+impl Drop for EffectThreads {
+    fn drop(&mut self) {
+        {
+            let mut jobs = self.line.jobs();
+            jobs.is_over = true;
+            // Passwords are wiped as they go.
+            jobs.waiting.clear();
+        }
+        self.line.came.notify_all();
+        for handle in self.threads.drain(..) {
+            handle.join().expect("a thread that panics ends the process");
+        }
+    }
+}
+
+impl Desk {
+    /// Puts an effect in line. If that is full, or nobody does such things, the effect comes back as its answer.
+    pub fn ask(&self, ticket: Ticket, effect: Effect) -> Result<(), EffectDone> {
+        match effect {
+            Effect::CheckPassword { hash, password } => {
+                let mut jobs = self.line.jobs();
+                if jobs.waiting.len() == self.line.jobs_max {
+                    return Err(EffectDone::Shed(Effect::CheckPassword { hash, password }));
+                }
+                jobs.waiting.push_back(Job { thread: self.thread, ticket, hash, password });
+                drop(jobs);
+                self.line.came.notify_one();
+                Ok(())
+            }
+            Effect::Store(_) => Err(EffectDone::Shed(effect)),
+        }
+    }
+
+    /// Gives `f` each answer that has come.
+    pub fn take_answers(&mut self, mut f: impl FnMut(Ticket, EffectDone)) {
+        let inbox = &self.line.inboxes[self.thread];
+        // Acquire pairs with the Release in `answer`. Most turns end here.
+        if !inbox.has_answers.load(Ordering::Acquire) {
+            return;
+        }
+        // Relaxed: the lock orders it. An answer that was put in before this thread has the lock is taken now; one that
+        // is put in later finds `false`, and rings.
+        inbox.has_answers.store(false, Ordering::Relaxed);
+        std::mem::swap(&mut *locked(&inbox.answers), &mut self.answers);
+        self.answers.drain(..).for_each(|(ticket, done)| f(ticket, done));
+    }
+}
+
+impl Line {
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        locked(&self.jobs)
+    }
+
+    /// Does one job after the other until it is over.
+    fn run(&self) {
+        let mut hasher = Hasher::default();
+        let mut calls = SystemCalls::default();
+        while let Some(Job { thread, ticket, hash, mut password }) = self.next() {
+            let matches = hasher.matches(&hash, &password);
+            password.wipe();
+            self.answer(thread, ticket, EffectDone::PasswordChecked { password, matches }, &mut calls);
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut jobs = self.jobs();
+        loop {
+            if jobs.is_over {
+                return None;
+            }
+            if let Some(job) = jobs.waiting.pop_front() {
+                return Some(job);
+            }
+            jobs = self.came.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn answer(&self, thread: usize, ticket: Ticket, done: EffectDone, calls: &mut SystemCalls) {
+        let inbox = &self.inboxes[thread];
+        locked(&inbox.answers).push((ticket, done));
+        // Release pairs with the Acquire in `take_answers`: who reads `true` finds the answer. Where it was `true` before,
+        // who made it so rings, or has rung, and the bell's thread has not looked since.
+        if !inbox.has_answers.swap(true, Ordering::Release) {
+            self.bells[thread].ring(calls);
+        }
+    }
+}
+
+/// A lock is poisoned only by a panic, which ends the process.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The lowest priority, for the thread that calls: on Linux it is a thread's own.
+fn yield_to_all() -> rustix::io::Result<()> {
+    rustix::process::setpriority_process(None, LOWEST_PRIORITY)
+}
+
+const LOWEST_PRIORITY: i32 = 19;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll};
+    use std::time::Duration;
+    use ulna_config::{Cores, default_text, parse};
+    use ulna_core::authenticate::users::Credential;
+
+    const USER: &str = "[[user]]\nname = \"alice\"\npassword = { argon2 = \"$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$\
+                        nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4\" }\n";
+    /// Long enough that a test which needs it has failed.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    struct Fixture {
+        configuration: Configuration,
+        poll: Poll,
+        bells: Arc<[Bell]>,
+    }
+
+    fn fixture(settings: &str) -> Fixture {
+        let text = format!("[runtime]\n{settings}{}{USER}", default_text());
+        let (configuration, _) = parse(&text, "x", Cores(2)).expect("right");
+        let poll = Poll::new().expect("a poll");
+        let bells = [Bell::new(poll.registry()).expect("a bell")].into();
+        Fixture { configuration, poll, bells }
+    }
+
+    fn check(configuration: &Configuration, password: &[u8]) -> Effect {
+        match &configuration.users.look_up(b"alice").expect("she is there").credential {
+            Credential::Argon2(hash) => {
+                Effect::CheckPassword { hash: Arc::clone(hash), password: Password::of(password) }
+            }
+            Credential::Clear(_) => unreachable!("a digest stands there"),
+        }
+    }
+
+    fn ticket(place: u32) -> Ticket {
+        Ticket { place, generation: 0 }
+    }
+
+    /// The answers of a fixture with so many of them asked for, by place.
+    fn answers(poll: &mut Poll, desk: &mut Desk, count: usize) -> Vec<(u32, bool)> {
+        let mut answers = Vec::new();
+        let mut events = Events::with_capacity(8);
+        while answers.len() < count {
+            poll.poll(&mut events, Some(PATIENCE)).expect("poll waits");
+            assert!(!events.is_empty(), "the bell rings for {answers:?} of {count}");
+            desk.take_answers(|ticket, done| {
+                let EffectDone::PasswordChecked { password, matches } = done else { panic!("{done:?}") };
+                assert_eq!(password.octets(), b"", "it comes home wiped");
+                answers.push((ticket.place, matches));
+            });
+        }
+        answers.sort_unstable();
+        answers
+    }
+
+    #[test]
+    fn each_password_is_answered_once_and_the_bell_rings_for_it() {
+        for threads in [1, 3] {
+            let Fixture { configuration, mut poll, bells } = fixture(&format!("hash_threads = {threads}\n"));
+            let pool = EffectThreads::start(&configuration, &bells).expect("threads");
+            assert_eq!(pool.threads.len(), threads);
+            let mut desk = pool.desk(0);
+            for round in 0..20 {
+                for place in 0..6 {
+                    let password: &[u8] = if place % 2 == 0 { b"password" } else { b"guess" };
+                    desk.ask(ticket(place), check(&configuration, password))
+                        .expect("the line is long enough");
+                }
+                let expected: Vec<_> = (0..6).map(|place| (place, place % 2 == 0)).collect();
+                assert_eq!(answers(&mut poll, &mut desk, 6), expected, "round {round}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_line_gives_the_effect_back() {
+        let Fixture { configuration, mut poll, bells } = fixture("hash_threads = 1\nhash_line_max = 2\n");
+        let pool = EffectThreads::start(&configuration, &bells).expect("threads");
+        let mut desk = pool.desk(0);
+        let mut asked = 0;
+        // One is with the thread, or not yet; two are in line.
+        let shed = loop {
+            match desk.ask(ticket(asked), check(&configuration, b"password")) {
+                Ok(()) => asked += 1,
+                Err(shed) => break shed,
+            }
+            assert!(asked < 10_000, "it hashes faster than it is asked");
+        };
+        let EffectDone::Shed(Effect::CheckPassword { password, .. }) = shed else { panic!("{shed:?}") };
+        assert_eq!(password.octets(), b"password");
+        assert!(asked >= 2);
+        assert_eq!(answers(&mut poll, &mut desk, asked as usize).len(), asked as usize);
+    }
+
+    #[test]
+    fn they_end_with_passwords_in_line() {
+        let Fixture { configuration, bells, .. } = fixture("hash_threads = 2\n");
+        let pool = EffectThreads::start(&configuration, &bells).expect("threads");
+        for place in 0..100 {
+            pool.desk(0).ask(ticket(place), check(&configuration, b"password")).expect("128 fit");
+        }
+        drop(pool);
+    }
+
+    #[test]
+    fn without_digests_there_are_none() {
+        let (configuration, _) = parse(default_text(), "x", Cores(2)).expect("right");
+        let Fixture { bells, .. } = fixture("");
+        let pool = EffectThreads::start(&configuration, &bells).expect("no threads");
+        assert!(pool.threads.is_empty());
+    }
+
+    #[test]
+    fn they_run_at_the_lowest_priority_and_their_caller_does_not() {
+        let own = rustix::process::getpriority_process(None).expect("it may be asked");
+        let (before, after) = thread::spawn(|| {
+            let before = rustix::process::getpriority_process(None).expect("it may be asked");
+            yield_to_all().expect("everybody may be nicer");
+            // The 19th field; the second, in parentheses, may hold blanks.
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("Linux has it");
+            let fields = stat.rsplit_once(')').expect("it has a name").1;
+            (before, fields.split_whitespace().nth(16).expect("nice is there").to_owned())
+        })
+        .join()
+        .expect("it ends");
+        assert_eq!((before, after.as_str()), (own, "19"));
+        assert_eq!(rustix::process::getpriority_process(None), Ok(own));
+    }
+}

@@ -1,0 +1,79 @@
+//! What the world does with what the server's threads ask for: passwords checked against their digests, each in a time of
+//! its own, so that answers overtake each other. They lie in an inbox until their thread's next sweep, and its bell rings.
+
+use super::{Event, World};
+use crate::checks::Violation;
+use crate::fault::effect::{Course, course};
+use crate::node::digest_of;
+use crate::trace::Kind;
+use ulna_core::Instant;
+use ulna_core::effect::{Effect, EffectDone, Ticket};
+
+/// What one thread has asked for.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// How many effects: the ordinal of their draws.
+    count: u64,
+    /// Answers that it has not taken.
+    inbox: Vec<(Ticket, EffectDone)>,
+}
+
+impl World<'_> {
+    /// Takes what a thread asks for.
+    pub(super) fn take_effects(&mut self, place: usize, now: Instant) {
+        while let Some((ticket, effect)) = self.node.thread(place).poll_effect() {
+            let asked = &mut self.asked[place];
+            asked.count += 1;
+            let course = course(place as u64, asked.count, self.now, &mut self.faults);
+            let words = [u64::from(ticket.place), if let Course::Done(after) = course { after } else { 0 }];
+            self.trace.add(self.now, place as u32, Kind::Asks, words, &[]);
+            match course {
+                Course::Shed => {
+                    self.node.thread(place).handle_effect_done(ticket, EffectDone::Shed(effect), now);
+                }
+                Course::Lost => {}
+                Course::Done(after) => {
+                    let event = Event::EffectDone { thread: place, ticket, done: done(effect) };
+                    self.schedule.add(self.now + after, place, event);
+                }
+            }
+        }
+    }
+
+    /// An effect is done: its answer comes into the inbox, and the bell of the thread is rung.
+    pub(super) fn effect_done(
+        &mut self,
+        place: usize,
+        ticket: Ticket,
+        done: EffectDone,
+    ) -> Result<(), Violation> {
+        self.asked[place].inbox.push((ticket, done));
+        self.hear_bell(place, false)
+    }
+
+    /// Hands a thread the answers in its inbox.
+    pub(super) fn hand_answers_in(&mut self, place: usize, now: Instant) {
+        for (ticket, done) in std::mem::take(&mut self.asked[place].inbox) {
+            let words = [u64::from(ticket.place), u64::from(ticket.generation)];
+            self.trace.add(self.now, place as u32, Kind::IsAnswered, words, &[]);
+            self.node.thread(place).handle_effect_done(ticket, done, now);
+        }
+    }
+
+    /// How many effects were asked for.
+    pub fn effects(&self) -> u64 {
+        self.asked.iter().map(|asked| asked.count).sum()
+    }
+}
+
+/// What a hash thread would say, with a digest that is quicker made than Argon2.
+fn done(effect: Effect) -> EffectDone {
+    match effect {
+        Effect::CheckPassword { hash, mut password } => {
+            let matches = digest_of(password.octets())[..] == *hash.digest;
+            password.wipe();
+            EffectDone::PasswordChecked { password, matches }
+        }
+        Effect::Store(_) => EffectDone::Shed(effect),
+    }
+}
