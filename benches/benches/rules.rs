@@ -60,6 +60,7 @@ fn rules(c: &mut Criterion) {
             let framed = Framed::parse(&request).expect("we wrote it");
             let here: SocketAddr = ([127, 0, 0, 1], 1812).into();
             let asked = Asked {
+                generation: Default::default(),
                 dictionary,
                 framed,
                 attributes: framed.attributes(),

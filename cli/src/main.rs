@@ -1,8 +1,9 @@
 //! `ulna`: arguments, exit codes, signals. What it does lives in the other packages.
 //!
-//! Exit codes: 0 drained, 1 could not run, 2 usage or configuration.
+//! Exit codes: 0 drained, 1 could not run, 2 usage or configuration; those of `request` are its own.
 #![forbid(unsafe_code)]
 
+mod request;
 mod serve;
 mod standard_error;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ulna_config::{ConfigErrors, Configuration, Cores, Warnings};
 
+use request::RequestArguments;
 use standard_error::say;
 
 // A server with bugs seeded on purpose must not exist.
@@ -44,6 +46,9 @@ enum Command {
         #[arg(long, conflicts_with = "config")]
         print_default: bool,
     },
+    /// Send one exact packet and print the reply. Exit codes: 0 Accept, Response or ACK; 1 Reject or NAK; 3 Challenge;
+    /// 2 no valid reply, or wrong usage.
+    Request(Box<RequestArguments>),
 }
 
 #[derive(clap::Args)]
@@ -70,6 +75,7 @@ fn main() -> ExitCode {
             Err(errors) => refuse(&errors),
         },
         Command::Check { config: None, .. } => print(ulna_config::default_text()),
+        Command::Request(arguments) => request::request(&arguments),
     }
 }
 

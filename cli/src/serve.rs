@@ -80,7 +80,7 @@ fn until_signalled(
     if is_first_try {
         speaker.say(
             "No configuration named: serving bob / hello on this machine only, secret testing123. Ask it:\n  \
-             echo 'User-Name = bob, User-Password = hello' | radclient 127.0.0.1:1812 auth testing123",
+             ulna request --server 127.0.0.1 --secret testing123 auth User-Name=bob User-Password=hello",
         );
     }
     say_ready(&server);

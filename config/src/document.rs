@@ -1,10 +1,14 @@
 //! A file's text: where its lines begin, which parts of it must not be shown, and what was found wrong in it.
 
+use crate::documents::Documents;
 use crate::error::{ConfigErrors, Finding, Place, Warnings};
 use crate::keys;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use ulna_core::Seed;
+use zeroize::Zeroizing;
 
 /// The text of a file, with its name for messages.
 pub struct Document<'d> {
@@ -12,6 +16,8 @@ pub struct Document<'d> {
     text: &'d str,
     /// Offset of each line's first octet.
     lines: Vec<usize>,
+    /// Where it begins among all files. Spans and places in a report count from the first file's beginning.
+    base: usize,
 }
 
 /// Collects what is wrong and what is odd, by place.
@@ -21,13 +27,32 @@ pub struct Report {
     warnings: Vec<(Range<usize>, String)>,
     /// Parts of the text that no message shows.
     masked: Vec<Range<usize>>,
+    /// Where each file begins, and the folder that its relative paths begin in.
+    folders: Vec<(usize, PathBuf)>,
+    /// Files with secrets that everybody may read.
+    readable: Vec<(Range<usize>, PathBuf)>,
+    /// Made of all secrets that stand elsewhere.
+    seed: Option<Seed>,
 }
 
 impl<'d> Document<'d> {
-    pub fn new(file: &'d str, text: &'d str) -> Self {
+    pub fn new(file: &'d str, text: &'d str, base: usize) -> Self {
         let starts =
             text.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(place, _)| place + 1);
-        Document { file, text, lines: std::iter::once(0).chain(starts).collect() }
+        Document { file, text, lines: std::iter::once(0).chain(starts).collect(), base }
+    }
+
+    pub fn file(&self) -> &'d str {
+        self.file
+    }
+
+    pub fn base(&self) -> usize {
+        self.base
+    }
+
+    /// Line and column of a place that counts through all files.
+    pub fn place_at(&self, place: usize) -> Place {
+        self.place(self.boundary(place - self.base))
     }
 
     /// The tables of the text. Where it is not TOML nothing but that is reported: what follows from a misplaced
@@ -55,12 +80,13 @@ impl<'d> Document<'d> {
     }
 
     fn finding(&self, span: &Range<usize>, message: String, masked: &[Range<usize>]) -> Finding {
+        let span = span.start - self.base..span.end - self.base;
         Finding {
             file: self.file.into(),
             place: Some(self.place(self.boundary(span.start))),
             message,
             // What concerns the file as a whole has no line to show.
-            excerpt: (!span.is_empty()).then(|| self.excerpt(span, masked)),
+            excerpt: (!span.is_empty()).then(|| self.excerpt(&span, masked)),
         }
     }
 
@@ -93,7 +119,7 @@ impl<'d> Document<'d> {
             if place == self.boundary(span.start) {
                 before = shown.chars().count();
             }
-            let hidden = masked.iter().any(|mask| mask.contains(&place));
+            let hidden = masked.iter().any(|mask| mask.contains(&(self.base + place)));
             match (hidden, hiding) {
                 (true, true) => {}
                 (true, false) => shown.push_str("***"),
@@ -168,7 +194,54 @@ impl Report {
         }
     }
 
-    pub fn finish(mut self, document: &Document<'_>) -> (ConfigErrors, Warnings) {
+    /// Says where the relative paths begin of what stands from here on, up to the next such place.
+    pub fn begin_file(&mut self, place: usize, name: &str) {
+        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+        self.folders.push((place, folder.into()));
+    }
+
+    /// A path that is written at this place: relative to the folder of its file.
+    pub fn path(&self, span: &Range<usize>, path: &str) -> PathBuf {
+        let next = self.folders.partition_point(|(place, _)| *place <= span.start);
+        let folder = next.checked_sub(1).map(|last| &self.folders[last].1);
+        // An absolute one stays what it is.
+        folder.map_or(PathBuf::from(path), |folder| folder.join(path))
+    }
+
+    /// Takes a secret that stands elsewhere into the seed of the configuration's tables.
+    pub fn mix(&mut self, secret: &[u8]) {
+        let digits = secret.iter().flat_map(|octet| [octet >> 4, octet & 15]);
+        let text: String = digits.map(|digit| char::from(b'a' + digit)).collect();
+        self.seed = Some(self.secrets_seed().fork(&Zeroizing::new(text)));
+    }
+
+    /// The same for the same secrets in the same order.
+    pub fn secrets_seed(&self) -> Seed {
+        self.seed.clone().unwrap_or(Seed::new([0; 32]))
+    }
+
+    /// Warns of a file with a secret that every user of the machine may read.
+    pub fn readable_by_all(&mut self, span: Range<usize>, path: PathBuf) {
+        self.readable.push((span, path));
+    }
+
+    /// One warning for all: a file of 10 000 clients would else bury every other.
+    fn warn_of_readable(&mut self) {
+        let Some((span, path)) = self.readable.first().cloned() else { return };
+        let others = match self.readable.len() - 1 {
+            0 => String::new(),
+            1 => " and 1 other file".into(),
+            others => format!(" and {others} other files"),
+        };
+        let message = format!(
+            "`{}`{others} with secrets can be read by every user of this machine: chmod o-r",
+            path.display()
+        );
+        self.warning(span, message);
+    }
+
+    pub fn finish(mut self, documents: &Documents<'_>) -> (ConfigErrors, Warnings) {
+        self.warn_of_readable();
         self.masked.sort_by_key(|mask| mask.start);
         let findings = |found: &mut Vec<(Range<usize>, String)>| -> Vec<Finding> {
             found.sort_by_key(|(span, _)| span.start);
@@ -176,7 +249,9 @@ impl Report {
                 .drain(..)
                 .map(|(span, message)| {
                     // Only the masks of its line matter; there may be one for each of 100 000 clients.
-                    let start = document.lines[document.line(document.boundary(span.start))];
+                    let document = documents.at(span.start);
+                    let start = document.lines[document.line(document.boundary(span.start - document.base))];
+                    let start = start + document.base;
                     let first = self.masked.partition_point(|mask| mask.end <= start);
                     let last = self.masked.partition_point(|mask| mask.start < span.end);
                     document.finding(&span, message, &self.masked[first.min(last)..last])

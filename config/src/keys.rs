@@ -14,18 +14,8 @@ pub struct Keys {
 
 pub const ROOT: Keys = Keys {
     label: "the file",
-    built: &["runtime", "protocol", "listen", "client", "user", "server", "log"],
-    later: &[
-        "include",
-        "client_rule",
-        "remote_server",
-        "pool",
-        "realm",
-        "accounting",
-        "limits",
-        "control",
-        "metrics",
-    ],
+    built: &["include", "runtime", "protocol", "listen", "client", "user", "server", "log"],
+    later: &["client_rule", "remote_server", "pool", "realm", "accounting", "limits", "control", "metrics"],
 };
 
 pub const RUNTIME: Keys = Keys {
@@ -111,7 +101,8 @@ pub const FORMS: &[&str] = &["regex", "glob", "present", "one_of", "not"];
 
 pub const LOG: Keys = Keys { label: "[log]", built: &["format", "requests"], later: &[] };
 
-/// `secret = { … }`: where a secret may come from other than the file itself. All promised.
+/// `secret = { … }`, `password = { … }`: where they may come from other than the text itself. `table` and `key` are of
+/// client rules, and promised.
 pub const SECRET: &[&str] = &["file", "env", "table", "key"];
 
 const ALL: &[&Keys] = &[
@@ -150,4 +141,74 @@ pub fn is_secret(key: &str) -> bool {
 /// Whether any table has this key.
 pub fn is_known(key: &str) -> bool {
     ALL.iter().any(|keys| keys.built.contains(&key) || keys.later.contains(&key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cores, parse};
+    use std::collections::BTreeSet;
+
+    /// A file in which this table holds nothing but `line`.
+    fn file_with(keys: &Keys, line: &str) -> String {
+        let within_server = keys.label.starts_with("[[server.");
+        let before = if within_server { "[[server]]\nname = \"s\"\n" } else { "" };
+        let header = if keys.label.starts_with('[') { keys.label } else { "" };
+        format!("{before}{header}\n{line}\n")
+    }
+
+    fn errors(text: &str) -> String {
+        parse(text, "ulna.toml", Cores(2)).err().map_or(String::new(), |errors| errors.to_string())
+    }
+
+    /// As fingers and editors misspell it.
+    fn misspelt(key: &str) -> Vec<String> {
+        let (most, last) = key.split_at(key.len() - 1);
+        let capital = key[..1].to_uppercase() + &key[1..];
+        let mut all =
+            vec![most.into(), format!("{key}{last}"), format!("x{key}"), capital, key.to_uppercase()];
+        all.extend((1..key.len()).map(|place| format!("{}{}", &key[..place - 1], &key[place..])));
+        all.extend([key.replace('_', "-"), key.replace('_', "")]);
+        all.retain(|text| text != key && !text.is_empty());
+        all
+    }
+
+    #[test]
+    fn no_misspelt_key_of_any_table_is_taken() {
+        let mut tried = 0;
+        for keys in ALL {
+            let names: Vec<&str> = keys.built.iter().chain(keys.later).copied().collect();
+            let wrong: BTreeSet<String> = names.iter().flat_map(|key| misspelt(key)).collect();
+            let wrong: Vec<_> = wrong.iter().filter(|wrong| !names.contains(&&***wrong)).collect();
+            let lines: String = wrong.iter().map(|wrong| format!("{wrong} = \"hunter2\"\n")).collect();
+            let found = errors(&file_with(keys, &lines));
+            for wrong in &wrong {
+                let expected = format!("unknown key `{wrong}` in {}, expected one of ", keys.label);
+                assert!(found.contains(&expected), "{} {wrong}: {found}", keys.label);
+            }
+            assert!(!found.contains("hunter2"), "{found}");
+            tried += wrong.len();
+            // The keys themselves are known.
+            let lines: String = names.iter().map(|name| format!("{name} = []\n")).collect();
+            let found = errors(&file_with(keys, &lines));
+            assert!(!found.contains("unknown key"), "{}: {found}", keys.label);
+        }
+        assert!(tried > 500, "{tried}");
+    }
+
+    #[test]
+    fn no_misspelt_form_of_a_secret_or_password_is_taken() {
+        for (table, key, forms) in [
+            ("[[client]]", "secret", SECRET.to_vec()),
+            ("[[user]]", "password", [&SECRET[..2], &["argon2", "nt_hash"]].concat()),
+        ] {
+            let wrong: Vec<_> = forms.iter().flat_map(|form| misspelt(form)).collect();
+            let tables = wrong.iter().map(|wrong| format!("{table}\n{key} = {{ {wrong} = \"hunter2\" }}\n"));
+            let found = errors(&tables.collect::<String>());
+            for line in 1..=wrong.len() {
+                assert!(found.contains(&format!("ulna.toml:{}:1: `{key}` must be ", 2 * line)), "{found}");
+            }
+            assert!(!found.contains("hunter2"), "{found}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! ulna's configuration: TOML in, the core's plain types out.
 //!
-//! A file goes three steps: `document` parses it and knows where everything stands, `section` reads typed values
-//! from its tables, `lower` makes [`Configuration`] of them. Each error has file, line, column, what was found and
-//! what was expected, and all errors of a file are reported at once. No secret and no password is ever printed.
+//! A file goes four steps: `include` finds the files that belong to it, `document` parses each and knows where everything
+//! stands, `section` reads typed values from the merged tables, `lower` makes [`Configuration`] of them. Each error has
+//! file, line, column, what was found and what was expected, and all errors are reported at once. No secret and no
+//! password is ever printed.
 //!
 //! The tables are walked by hand rather than through serde's derived code: that stops at the first error, names no
 //! nearest key, and quotes a value that does not fit, which may be a secret.
@@ -10,12 +11,15 @@
 
 mod dictionary_files;
 mod document;
-mod durations;
+mod documents;
+pub mod durations;
 mod error;
+mod include;
 mod keys;
 mod law;
 mod lower;
 mod reserved;
+mod secret_source;
 mod section;
 
 pub use dictionary_files::FileSystem;
@@ -25,13 +29,15 @@ pub use law::config_law;
 pub use reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 pub use ulna_core::configuration::{Configuration, Cores};
 
-use document::{Document, Report};
+use document::Report;
+use documents::Documents;
 use std::path::Path;
 use ulna_core::dictionary::Dictionary;
 use zeroize::Zeroizing;
 
-/// Makes a configuration of the text of a file. `file_name` is for messages, and the dictionaries that the text names
-/// are relative to its folder: no other file is read. The same text, cores and dictionaries give the same configuration.
+/// Makes a configuration of the text of a file. `file_name` is for messages, and the files that the text names are relative
+/// to its folder: what it includes, dictionaries, secrets. No other file is read. The same text, cores, files and
+/// environment give the same configuration.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
@@ -46,13 +52,20 @@ fn parse_by(
     file_name: &str,
     cores: Cores,
 ) -> Result<(Configuration, Warnings), ConfigErrors> {
-    let document = Document::new(file_name, text);
+    let include::Included { files, errors, warnings, .. } = include::gather(file_name, text);
+    let documents = Documents::new(&files);
     let mut report = Report::default();
-    let lowered = match document.parse() {
-        Ok(root) => lower::lower(&root, text, file_name, cores, dictionary, &mut report),
-        Err(errors) => return Err(errors),
-    };
-    let (errors, warnings) = report.finish(&document);
+    files.iter().for_each(|file| report.begin_file(file.base, &file.name));
+    let root = documents.parse(&mut report)?;
+    warnings.into_iter().for_each(|(span, message)| report.warning(span, message));
+    if !errors.is_empty() {
+        // What follows from a file that is missing would only hide that it is.
+        errors.into_iter().for_each(|(span, message)| report.error(span, message));
+        return Err(report.finish(&documents).0);
+    }
+    let texts = files.iter().map(|file| file.text.as_str());
+    let lowered = lower::lower(&root, texts, cores, dictionary, &mut report);
+    let (errors, warnings) = report.finish(&documents);
     match lowered {
         Some(configuration) if errors.is_empty() => Ok((configuration, warnings)),
         Some(_) => Err(errors),

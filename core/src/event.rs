@@ -5,6 +5,7 @@
 
 use crate::client::ClientId;
 use crate::discard::Discard;
+use crate::generation::Generation;
 use crate::path::ListenerId;
 use crate::policy::ServerId;
 use crate::time::Instant;
@@ -74,6 +75,8 @@ pub enum Event {
         finished: Instant,
         /// Where it came from.
         remote: SocketAddr,
+        /// The configuration in which `client` is a place.
+        generation: Generation,
         /// Whose it was.
         client: ClientId,
         /// Where it came in.

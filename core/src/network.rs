@@ -19,6 +19,7 @@ use crate::counters::NetworkCounters;
 use crate::dedup::Dedup;
 use crate::discard::Discard;
 use crate::event::Event;
+use crate::generation::{Generation, Generations};
 use crate::path::{NetworkId, Path, Peer, Transmit, WorkerId};
 use crate::queue::message::Message;
 use crate::request::buffer::BufferPool;
@@ -44,7 +45,12 @@ const EXPIRIES_EACH_TURN: usize = 256;
 /// One network core.
 pub struct Network {
     id: NetworkId,
+    /// The one in force.
     configuration: Arc<Configuration>,
+    generation: Generation,
+    generations: Generations,
+    /// Requests at workers, by the parity of the generation under which they came.
+    under_way: [usize; 2],
     owners: Owners,
     slots: Slots,
     /// Where threads are joined: the worker on this very thread.
@@ -126,8 +132,36 @@ impl Network {
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
             counters: Arc::default(),
+            generation: Generation::default(),
+            generations: Generations::new(Arc::clone(&configuration)),
+            under_way: [0; 2],
             configuration,
         }
+    }
+
+    /// Takes the configuration that is to be in force next. Nothing changes yet: workers must know it before requests
+    /// come that were verified under it.
+    pub fn handle_configuration(&mut self, generation: Generation, configuration: Arc<Configuration>) {
+        self.generations.learn(generation, configuration);
+    }
+
+    /// From here on packets are verified under this configuration. What is under way ends under its own.
+    pub fn put_in_force(&mut self, generation: Generation) {
+        self.configuration = Arc::clone(self.generations.of(generation));
+        self.generation = generation;
+    }
+
+    /// Whether anything here still has to do with a configuration before the one in force.
+    pub fn needs_older(&self) -> bool {
+        self.under_way[self.generation.next().parity()] > 0
+            || !self.answers.is_empty()
+            || !self.aside.is_empty()
+    }
+
+    /// Forgets the configuration before the one in force, when no core of any thread needs it.
+    pub fn forget_older(&mut self) {
+        assert!(!self.needs_older(), "no configuration is forgotten while requests have it");
+        self.generations.forget_older();
     }
 
     /// What this core counts.

@@ -14,6 +14,7 @@ use crate::counters::WorkerCounters;
 use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::{Event, Outcome, ShortName};
+use crate::generation::{Generation, Generations};
 use crate::network::LAZY_SWEEP;
 use crate::packet::Landmark;
 use crate::path::{NetworkId, Peer, Transmit, WorkerId};
@@ -46,7 +47,7 @@ const REPLY_BUFFERS_NOW: usize = 64;
 /// One worker core.
 pub struct Worker {
     id: WorkerId,
-    configuration: Arc<Configuration>,
+    generations: Generations,
     policy: Box<dyn Policy + Send>,
     /// The time on the wall, as it was told last.
     time: UnixTime,
@@ -111,8 +112,20 @@ impl Worker {
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
             counters,
-            configuration,
+            generations: Generations::new(configuration),
         }
+    }
+
+    /// Takes the configuration under which requests may come from here on, beside the one before it.
+    pub fn handle_configuration(&mut self, generation: Generation, configuration: Arc<Configuration>) {
+        self.policy.handle_configuration(generation, &configuration);
+        self.generations.learn(generation, configuration);
+    }
+
+    /// Forgets the older of two configurations: no network core has a request under way that came under it.
+    pub fn forget_older(&mut self) {
+        self.policy.forget_older();
+        self.generations.forget_older();
     }
 
     /// What this core counts.
@@ -287,14 +300,16 @@ impl Worker {
         taken_up: Instant,
         now: Instant,
     ) {
-        let Worker { configuration, policy, desk, memory, time, .. } = self;
+        let Worker { generations, policy, desk, memory, time, .. } = self;
+        // Also what an effect has held up ends under the configuration that it came under.
+        let configuration = generations.of(request.stamp().generation);
         match request::answer(configuration, &mut **policy, &request, known, memory, desk, *time, taken_up) {
             Ok(Step::Answered(answered)) => self.reply(network, request, answered, taken_up, now),
             Ok(Step::Waits(effect, waiting)) => {
                 self.counters.effects.up();
                 let ticket = self.held.begin_effect();
                 self.effects.push_back((ticket, effect));
-                let deadline = request.stamp().received + self.configuration.protocol.request_timeout;
+                let deadline = request.stamp().received + configuration.protocol.request_timeout;
                 self.held.hold(ticket, Held { network, request, waiting, taken_up }, deadline);
                 self.counters.requests_held.set(self.held.len() as u64);
             }
@@ -345,7 +360,7 @@ impl Worker {
         reason: Discard,
         now: Instant,
     ) {
-        self.desk.decided = Some(waiting.decided(&self.configuration, &request));
+        self.desk.decided = Some(waiting.decided(self.generations.of(request.stamp().generation), &request));
         self.discard(network, request, reason, now);
     }
 
@@ -359,7 +374,7 @@ impl Worker {
             return;
         };
         self.counters.requests_held.set(self.held.len() as u64);
-        self.desk.decided = Some(waiting.decided(&self.configuration, &request));
+        self.desk.decided = Some(waiting.decided(self.generations.of(request.stamp().generation), &request));
         self.note(&request, Outcome::Superseded, now);
         self.complete(network, Message::Superseded(request.discarded()));
     }
@@ -382,19 +397,20 @@ impl Worker {
     }
 
     fn note(&mut self, request: &Request, outcome: Outcome, now: Instant) {
-        if !self.configuration.log.requests {
+        let stamp = request.stamp();
+        if !self.generations.of(stamp.generation).log.requests {
             return;
         }
         if self.events.len() == EVENTS_MAX {
             self.counters.events_lost.up();
             return;
         }
-        let stamp = request.stamp();
         let framed = request.framed();
         self.events.push_back(Event::Finished {
             received: stamp.received,
             finished: now,
             remote: stamp.path.remote,
+            generation: stamp.generation,
             client: stamp.client,
             listener: stamp.path.listener,
             identifier: framed.identifier(),

@@ -297,6 +297,7 @@ mod tests {
     use ulna_core::ServerId;
     use ulna_core::client::ClientId;
     use ulna_core::event::ShortName;
+    use ulna_core::generation::Generation;
     use ulna_core::path::ListenerId;
 
     /// A log file that passes each write on, and takes it only when the other side does.
@@ -337,6 +338,7 @@ mod tests {
             received: Instant::from_nanoseconds(received),
             finished: Instant::from_nanoseconds(finished),
             remote: "192.0.2.1:1000".parse().expect("an address"),
+            generation: Generation::default(),
             client: ClientId(0),
             listener: ListenerId(0),
             identifier: 7,

@@ -4,7 +4,9 @@ use super::listen::is_public;
 use super::{Names, Placed};
 use crate::document::Report;
 use crate::keys;
-use crate::section::{Section, found, kind};
+use crate::secret_source;
+use crate::section::{Section, found};
+use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 use ulna_core::client::{Client, ClientsBuilder, Prefix, PrefixError};
@@ -76,51 +78,38 @@ fn prefixes(section: &Section<'_>, report: &mut Report) -> Vec<Placed<Prefix>> {
     prefixes
 }
 
-/// `"text"`, or `[NEW, OLD]` while rotating.
+/// One, or `[NEW, OLD]` while rotating.
 fn secrets(section: &Section<'_>, report: &mut Report) -> Option<Secrets> {
-    const EXPECTED: &str = "a text, or [NEW, OLD] while rotating";
+    let expected = format!("{}, or [NEW, OLD] while rotating", secret_source::EXPECTED);
     let Some(value) = section.value("secret") else {
         section.missing("secret", report);
         return None;
     };
     // Errors stand at the key: at the value, what is shown would end with it.
     let place = section.key_span("secret").unwrap_or(value.span());
-    match value.get_ref() {
-        DeValue::String(_) => secret(value, section, report).map(Secrets::one),
-        DeValue::Array(values) if values.len() == 2 => {
-            let [newest, old] = [0, 1].map(|place| secret(&values[place], section, report));
-            Some(Secrets::rotating(newest?, old?))
-        }
-        DeValue::Table(table)
-            if !table.is_empty() && table.keys().all(|key| keys::SECRET.contains(&&**key.get_ref())) =>
-        {
-            report.error(place, "a `secret` from elsewhere than this file is not built yet".into());
-            None
-        }
-        DeValue::Array(values) => {
-            report.error(place, format!("`secret` must be {EXPECTED}, found an array of {}", values.len()));
-            None
-        }
-        other @ (DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Table(_)) => {
-            report.error(place, format!("`secret` must be {EXPECTED}, found {}", kind(other)));
-            None
-        }
+    let Some(values) = value.get_ref().as_array() else {
+        return secret(value, &expected, place, report).map(Secrets::one);
+    };
+    if values.len() != 2 {
+        let found = values.len();
+        report.error(place, format!("`secret` must be {expected}, found an array of {found}"));
+        return None;
     }
+    let expected = format!("{} in [NEW, OLD]", secret_source::EXPECTED);
+    let [newest, old] = [0, 1].map(|number| secret(&values[number], &expected, place.clone(), report));
+    Some(Secrets::rotating(newest?, old?))
 }
 
-fn secret(value: &Spanned<DeValue<'_>>, section: &Section<'_>, report: &mut Report) -> Option<Secret> {
-    let place = section.key_span("secret").unwrap_or(value.span());
-    let Some(text) = value.get_ref().as_str() else {
-        report.error(place, format!("a `secret` must be a text, found {}", kind(value.get_ref())));
-        return None;
-    };
-    match Secret::new(text.as_bytes()) {
+fn secret(
+    value: &Spanned<DeValue<'_>>,
+    expected: &str,
+    place: Range<usize>,
+    report: &mut Report,
+) -> Option<Secret> {
+    let octets = secret_source::read("secret", expected, value, &place, &["table", "key"], report)?;
+    match Secret::new(&octets) {
         Ok(secret) => {
-            if text.len() <= SHORT_SECRET_OCTETS {
+            if octets.len() <= SHORT_SECRET_OCTETS {
                 let message = format!(
                     "a `secret` of {SHORT_SECRET_OCTETS} octets or fewer can be guessed; use 16 or more"
                 );

@@ -18,16 +18,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeTable;
-use ulna_core::Seed;
+use ulna_core::authenticate::mac::Devices;
+use ulna_core::authenticate::users::Users;
 use ulna_core::configuration::{Configuration, Cores, LogFormat, LogSettings};
 use ulna_core::dictionary::Dictionary;
 
-/// The whole file, whose own dictionaries go on top of `dictionary`. What was reported as wrong has its default in it or is left out, so with errors it is worth
-/// nothing; `None` where not even that can be made.
-pub fn lower(
+/// The whole file, whose own dictionaries go on top of `dictionary`. What was reported as wrong has its default in it or is
+/// left out, so with errors it is worth nothing; `None` where not even that can be made.
+pub fn lower<'t>(
     root: &Spanned<DeTable<'_>>,
-    text: &str,
-    file_name: &str,
+    texts: impl Iterator<Item = &'t str>,
     cores: Cores,
     mut dictionary: Dictionary,
     report: &mut Report,
@@ -35,27 +35,26 @@ pub fn lower(
     report.mask_secrets(root.get_ref());
     // Where nothing better is known, the beginning of the file.
     let file = Section::open(&keys::ROOT, root.get_ref(), 0..0, report);
-    // The tables' hashes are keyed from the text: whoever does not know its secrets does not know the key, and the
-    // same text makes the same configuration.
-    let seed = Seed::new([0; 32]).fork(text);
-
-    let mut runtime = runtime::runtime(&file, file_name, cores, &mut dictionary, report);
+    let mut runtime = runtime::runtime(&file, cores, &mut dictionary, report);
     let protocol = runtime::protocol(&file, report);
     runtime::keep_within_reserve(&file, &mut runtime, &protocol, report);
     let (servers, server_names) = server::servers(&file, &dictionary, report);
     let listeners = listen::listeners(&file, &server_names, report);
     listen::keep_countable(&listeners, &runtime, report);
     let clients = client::clients(&file, &listeners, report);
-    let (users, devices) = user::users(&file, &dictionary, &seed, report);
+    let (users, devices) = user::users(&file, &dictionary, report);
     let log = log(&file, report);
+    // The tables' hashes are keyed from all that was read: whoever does not know the secrets does not know the key, and
+    // the same texts make the same configuration.
+    let seed = texts.fold(report.secrets_seed(), |seed, text| seed.fork(text));
 
     Some(Configuration {
         runtime,
         protocol,
         listeners: listeners.into_iter().map(|listener| listener.value).collect(),
         clients: clients.build(&seed),
-        users: users?,
-        devices: devices?,
+        users: Users::new(users, &seed).ok()?,
+        devices: Devices::new(devices, &seed).ok()?,
         servers,
         dictionary: Arc::new(dictionary),
         log,

@@ -5,7 +5,6 @@ use crate::document::Report;
 use crate::keys;
 use crate::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 use crate::section::Section;
-use std::path::Path;
 use std::time::Duration;
 use ulna_core::configuration::{Cores, Protocol, RuntimeSettings};
 use ulna_core::dictionary::Dictionary;
@@ -14,10 +13,8 @@ const WORKERS_MAX: usize = 256;
 const HASH_THREADS_MAX: usize = 64;
 const GIBIBYTE: usize = 1 << 30;
 
-/// `file_name` is that of the configuration, to which the dictionaries it names are relative.
 pub fn runtime(
     file: &Section<'_>,
-    file_name: &str,
     cores: Cores,
     dictionary: &mut Dictionary,
     report: &mut Report,
@@ -29,7 +26,7 @@ pub fn runtime(
         ..RuntimeSettings::default()
     };
     let Some(section) = file.table("runtime", &keys::RUNTIME, report) else { return runtime };
-    dictionaries(&section, file_name, dictionary, report);
+    dictionaries(&section, dictionary, report);
     if let Some(threads) = section.integer("network_threads", 0..=64, report) {
         runtime.network_threads = threads;
     }
@@ -99,20 +96,20 @@ pub fn keep_within_reserve(
 }
 
 /// Reads dictionaries on top of what is built in, in order.
-fn dictionaries(section: &Section<'_>, file_name: &str, dictionary: &mut Dictionary, report: &mut Report) {
+fn dictionaries(section: &Section<'_>, dictionary: &mut Dictionary, report: &mut Report) {
     let expected = "an array of files such as [\"dictionary.local\"]";
     let Some(value) = section.value("dictionaries") else { return };
     let Some(names) = value.get_ref().as_array() else {
         section.refuse("dictionaries", expected, value, report);
         return;
     };
-    let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
     for name in names {
         let Some(text) = name.get_ref().as_str().filter(|text| !text.is_empty()) else {
             section.refuse("dictionaries", expected, name, report);
             continue;
         };
-        let loaded = dictionary.load(&folder.join(text).display().to_string(), &mut FileSystem);
+        let path = report.path(&name.span(), text);
+        let loaded = dictionary.load(&path.display().to_string(), &mut FileSystem);
         if let Err(error) = loaded {
             report.error(name.span(), error.to_string());
         }

@@ -3,25 +3,25 @@
 use super::{Names, argon2, attributes};
 use crate::document::Report;
 use crate::keys;
+use crate::secret_source;
 use crate::section::{Section, kind};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
-use toml::de::{DeTable, DeValue};
-use ulna_core::Seed;
-use ulna_core::authenticate::mac::{Devices, DuplicateDevice, Mac};
+use toml::Spanned;
+use toml::de::DeValue;
+use ulna_core::attributes::Preset;
+use ulna_core::authenticate::mac::{DuplicateDevice, Mac};
 use ulna_core::authenticate::nt_hash::{NT_HASH_OCTETS, NtHash};
-use ulna_core::authenticate::users::{Credential, User, Users};
+use ulna_core::authenticate::users::{Credential, User};
 use ulna_core::dictionary::Dictionary;
 use zeroize::Zeroizing;
 
-/// Users by name and devices by hardware address: none is both. `None` when one stands there twice, which has been reported.
-pub fn users(
-    file: &Section<'_>,
-    dictionary: &Dictionary,
-    seed: &Seed,
-    report: &mut Report,
-) -> (Option<Users>, Option<Devices>) {
+/// Users, each with its name, and devices, each with its hardware address: none stands there twice.
+type Known = (Vec<(Box<[u8]>, User)>, Vec<(Mac, Preset)>);
+
+/// Those of which everything is right.
+pub fn users(file: &Section<'_>, dictionary: &Dictionary, report: &mut Report) -> Known {
     let mut users = Vec::new();
     let mut names = Names::default();
     let (mut devices, mut there) = (Vec::new(), BTreeSet::new());
@@ -46,7 +46,7 @@ pub fn users(
             users.push((name.get_ref().as_bytes().into(), User { credential, reply }));
         }
     }
-    (Users::new(users, seed).ok(), Devices::new(devices, seed).ok())
+    (users, devices)
 }
 
 /// The addresses of one kind of device, each with its place.
@@ -73,53 +73,45 @@ fn credential(section: &Section<'_>, report: &mut Report) -> Option<Credential> 
         return None;
     };
     let place = section.key_span("password").unwrap_or(value.span());
-    match value.get_ref() {
-        // RFC 2865 §5.2: User-Password holds at most 128 octets, and an empty one would let everybody in.
-        DeValue::String(text) if (1..=128).contains(&text.len()) => {
-            return Some(Credential::Clear(Zeroizing::new(text.as_bytes().into())));
-        }
-        DeValue::Table(table) => return hashed(table, place, report),
-        other @ (DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Array(_)) => {
-            let found = kind(other);
-            let expected = "a text of 1 to 128 octets, { nt_hash = \"…\" } or { argon2 = \"$argon2id$…\" }";
-            report.error(place, format!("`password` must be {expected}, found {found}"));
-        }
+    if let DeValue::Table(table) = value.get_ref()
+        && let (Some((key, digest)), 1) = (table.iter().next(), table.len())
+        && let name @ ("argon2" | "nt_hash") = &**key.get_ref()
+    {
+        return hashed(name, &key.span(), digest, report);
     }
-    None
+    let expected = format!(
+        "{} of 1 to {OCTETS_MAX} octets, {{ nt_hash = \"…\" }} or {{ argon2 = \"$argon2id$…\" }}",
+        secret_source::EXPECTED
+    );
+    let octets = secret_source::read("password", &expected, value, &place, &[], report)?;
+    // RFC 2865 §5.2: User-Password holds at most 128 octets, and an empty one would let everybody in.
+    if !(1..=OCTETS_MAX).contains(&octets.len()) {
+        let found = if octets.is_empty() { "none" } else { "more" };
+        report.error(place, format!("`password` must be {expected}, found {found}"));
+        return None;
+    }
+    Some(Credential::Clear(Zeroizing::new(octets.as_slice().into())))
 }
 
 /// A password of which a digest is known.
-fn hashed(table: &DeTable<'_>, place: Range<usize>, report: &mut Report) -> Option<Credential> {
-    let mut entries = table.iter();
-    let (Some((key, value)), None) = (entries.next(), entries.next()) else {
-        report.error(place, "`password` must have one of the keys `nt_hash`, `argon2`".into());
+fn hashed(
+    name: &str,
+    key: &Range<usize>,
+    digest: &Spanned<DeValue<'_>>,
+    report: &mut Report,
+) -> Option<Credential> {
+    let Some(text) = digest.get_ref().as_str() else {
+        let found = kind(digest.get_ref());
+        report.error(key.clone(), format!("`{name}` must be a text, found {found}"));
         return None;
     };
-    match (&**key.get_ref(), value.get_ref().as_str()) {
-        ("argon2", Some(text)) => match argon2::parse(text) {
-            Ok(hash) => return Some(Credential::Argon2(Arc::new(hash))),
-            Err(error) => report.error(value.span(), format!("the digest {error}")),
-        },
-        ("nt_hash", Some(text)) => match nt_hash(text) {
-            Some(hash) => return Some(Credential::NtHash(hash)),
-            None => report.error(value.span(), "`nt_hash` must be 32 hexadecimal digits".into()),
-        },
-        (name @ ("argon2" | "nt_hash"), None) => {
-            let found = kind(value.get_ref());
-            report.error(key.span(), format!("`{name}` must be a text, found {found}"));
-        }
-        (name, _) => {
-            let name = name.escape_debug();
-            let message = format!("unknown key `{name}` in `password`, expected `nt_hash`, `argon2`");
-            report.error(key.span(), message);
-        }
-    }
-    None
+    let hash = if name == "nt_hash" {
+        nt_hash(text).map(Credential::NtHash).ok_or("`nt_hash` must be 32 hexadecimal digits".into())
+    } else {
+        let hash = argon2::parse(text).map(|hash| Credential::Argon2(Arc::new(hash)));
+        hash.map_err(|error| format!("the digest {error}"))
+    };
+    hash.map_err(|message| report.error(digest.span(), message)).ok()
 }
 
 /// From hexadecimal digits of either case.
@@ -128,3 +120,5 @@ fn nt_hash(text: &str) -> Option<NtHash> {
     let hash = u128::from_str_radix(text, 16).ok().filter(|_| is_right)?;
     Some(NtHash::new(hash.to_be_bytes()))
 }
+
+const OCTETS_MAX: usize = 128;

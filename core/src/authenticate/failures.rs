@@ -4,7 +4,6 @@
 //! trying is not shut out for longer. Names are kept as keyed hashes of 128 bits, never as text. Bounded: when as many are
 //! remembered as may be, the window that opened first is forgotten.
 
-use crate::client::ClientId;
 use crate::packet::{Framed, Landmark};
 use crate::seed::{KeyedHash, Seed};
 use crate::table::Index;
@@ -55,7 +54,7 @@ impl Failures {
         &mut self,
         user_name: Option<&[u8]>,
         framed: &Framed<'_>,
-        client: ClientId,
+        client: &str,
         now: Instant,
     ) -> bool {
         self.forget_old(now);
@@ -67,7 +66,7 @@ impl Failures {
     }
 
     /// Notes one more failure.
-    pub fn note(&mut self, user_name: Option<&[u8]>, framed: &Framed<'_>, client: ClientId, now: Instant) {
+    pub fn note(&mut self, user_name: Option<&[u8]>, framed: &Framed<'_>, client: &str, now: Instant) {
         if self.failures_max == 0 {
             return;
         }
@@ -86,7 +85,7 @@ impl Failures {
         self.windows.push_back(Window { who, until: now + self.window, failures: 1 });
     }
 
-    fn who(&self, user_name: Option<&[u8]>, framed: &Framed<'_>, client: ClientId) -> Who {
+    fn who(&self, user_name: Option<&[u8]>, framed: &Framed<'_>, client: &str) -> Who {
         let mut octets = [0; 16];
         for (hash, half) in self.hashes.iter().zip(octets.chunks_exact_mut(8)) {
             let mut hasher = hash.build_hasher();
@@ -94,10 +93,13 @@ impl Failures {
             // The length goes in first, so that no two pairs of values run together into the same octets.
             hasher.write(&[user_name.len() as u8]);
             hasher.write(user_name);
-            match framed.value(Landmark::CallingStationId) {
-                Some(calling_station_id) => hasher.write(calling_station_id),
-                None => hasher.write_u32(client.0),
-            }
+            // A client by its name: its place is another's after a reload.
+            let (kind, from) = match framed.value(Landmark::CallingStationId) {
+                Some(calling_station_id) => (1, calling_station_id),
+                None => (2, client.as_bytes()),
+            };
+            hasher.write(&[kind]);
+            hasher.write(from);
             half.copy_from_slice(&hasher.finish().to_le_bytes());
         }
         Who(octets)
@@ -178,13 +180,13 @@ mod tests {
     fn note(failures: &mut Failures, user: &str, station: &str, seconds: u64) {
         let octets = request(user, station);
         let framed = Framed::parse(&octets).expect("whole");
-        failures.note(Some(user.as_bytes()), &framed, ClientId(0), at(seconds));
+        failures.note(Some(user.as_bytes()), &framed, "branch", at(seconds));
     }
 
     fn is_shut_out(failures: &mut Failures, user: &str, station: &str, seconds: u64) -> bool {
         let octets = request(user, station);
         let framed = Framed::parse(&octets).expect("whole");
-        failures.is_shut_out(Some(user.as_bytes()), &framed, ClientId(0), at(seconds))
+        failures.is_shut_out(Some(user.as_bytes()), &framed, "branch", at(seconds))
     }
 
     #[test]
@@ -208,9 +210,12 @@ mod tests {
         let mut failures = failures(1);
         let octets = request("bob", "");
         let framed = Framed::parse(&octets).expect("whole");
-        failures.note(Some(b"bob"), &framed, ClientId(0), at(0));
-        assert!(failures.is_shut_out(Some(b"bob"), &framed, ClientId(0), at(1)));
-        assert!(!failures.is_shut_out(Some(b"bob"), &framed, ClientId(1), at(1)));
+        failures.note(Some(b"bob"), &framed, "branch", at(0));
+        assert!(failures.is_shut_out(Some(b"bob"), &framed, "branch", at(1)));
+        assert!(!failures.is_shut_out(Some(b"bob"), &framed, "other", at(1)));
+        let octets = request("bob", "branch");
+        let framed = Framed::parse(&octets).expect("whole");
+        assert!(!failures.is_shut_out(Some(b"bob"), &framed, "other", at(1)), "a station is no client");
     }
 
     #[test]

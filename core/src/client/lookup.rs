@@ -5,6 +5,7 @@
 
 use super::prefix::{mask_v4, mask_v6};
 use super::{Client, ClientId, Prefix};
+use crate::packet::SecretIndex;
 use crate::seed::Seed;
 use crate::table::Table;
 use alloc::boxed::Box;
@@ -17,6 +18,8 @@ use core::net::IpAddr;
 /// The clients of a configuration. Made once, then only read.
 pub struct Clients {
     clients: Box<[Client]>,
+    /// By client, of its new secret, of its old one, and of all that it has.
+    marks: Box<[[[u8; 16]; 3]]>,
     v4: Box<[Length<u32>]>,
     v6: Box<[Length<u128>]>,
 }
@@ -95,7 +98,17 @@ impl ClientsBuilder {
                 }
             }
         }
+        let marks = |client: &Client| {
+            let mark = |place| {
+                let secret = client.secrets.get(SecretIndex(place));
+                secret.map_or(0, |secret| u128::from_be_bytes(secret.mark(client.name.as_bytes())))
+            };
+            let [new, old] = [mark(0), mark(1)];
+            // Turned, or two secrets that change places would be the same two.
+            [new, old, new ^ old.rotate_left(64)].map(u128::to_be_bytes)
+        };
         Clients {
+            marks: self.clients.iter().map(marks).collect(),
             clients: self.clients.into(),
             v4: lengths(v4, mask_v4, &seed.fork("clients v4")),
             v6: lengths(v6, mask_v6, &seed.fork("clients v6")),
@@ -141,6 +154,18 @@ impl Clients {
     /// If the number is of another configuration.
     pub fn client(&self, client: ClientId) -> &Client {
         &self.clients[client.0 as usize]
+    }
+
+    /// Tells this client's name and this secret of it, or all that it has, from all others, in any configuration: equal
+    /// only where both are. Nobody else can make a packet that hits upon it.
+    #[inline]
+    pub fn mark(&self, client: ClientId, secret: Option<SecretIndex>) -> &[u8; 16] {
+        let [new, old, all] = &self.marks[client.0 as usize];
+        match secret {
+            Some(SecretIndex::NEWEST) => new,
+            Some(_) => old,
+            None => all,
+        }
     }
 
     /// How many clients there are.

@@ -5,6 +5,7 @@
 use super::{ANSWERS_MAX, Answer, DelayedReject, Network};
 use crate::dedup::Kept;
 use crate::discard::Discard;
+use crate::generation::Generation;
 use crate::path::WorkerId;
 use crate::request::Completion;
 use crate::request::buffer::Packet;
@@ -33,7 +34,7 @@ impl Network {
         let current = if waits { self.dedup.delay(stamp.handle) } else { self.dedup.forget(stamp.handle) };
         match (current, waits) {
             (true, true) => {
-                self.leave(worker);
+                self.leave(worker, stamp.generation);
                 // The worker has buffers for long replies only as long as their requests are in progress.
                 let (reply, longer_reply) = completion.into_reply(&mut self.buffers);
                 self.send_home(worker, longer_reply);
@@ -113,7 +114,7 @@ impl Network {
     }
 
     fn end(&mut self, worker: WorkerId, completion: Completion, kept: Kept) {
-        self.leave(worker);
+        self.leave(worker, completion.stamp().generation);
         let (buffer, longer_reply) = completion.into_buffers();
         self.send_home(worker, longer_reply);
         if kept == Kept::Superseded && seeded::is(Bug::LateRepliedKeepsItsBuffer) {
@@ -123,7 +124,8 @@ impl Network {
     }
 
     /// The worker has done with a request.
-    fn leave(&mut self, worker: WorkerId) {
+    fn leave(&mut self, worker: WorkerId, generation: Generation) {
+        self.under_way[generation.parity()] -= 1;
         self.lanes[usize::from(worker.0)].end_request();
         self.counters.in_progress.down();
     }

@@ -28,10 +28,10 @@ impl Network {
     /// Decides about the duplicate that was put aside first, now that its worker's ring has been swept.
     pub fn handle_swept(&mut self, now: Instant) {
         let Some(Aside { duplicate, .. }) = self.aside.pop_front() else { return };
-        let facts = Facts::of(&duplicate.framed(), duplicate.stamp(), &self.slots);
+        let facts = self.facts(&duplicate.framed(), duplicate.stamp());
         let remote = facts.stamp.path.remote;
         let mut duplicate = Some(duplicate);
-        let decided = match self.dedup.look_up(&facts.key, &facts.request_authenticator) {
+        let decided = match self.dedup.look_up(&facts.key, &facts.fingerprint) {
             Seen::InProgress(handle, worker) => {
                 self.tell_of_duplicate(handle, worker);
                 Ok(())
@@ -126,6 +126,7 @@ impl Network {
         let stamp = Stamp {
             handle: RequestHandle::NONE,
             path,
+            generation: self.generation,
             client: client_id,
             secret_index: verified.secret_index(),
             signed: verified.signed(),
@@ -141,13 +142,20 @@ impl Network {
             self.counters.status_answered.up();
             return Ok(());
         }
-        let facts = Facts::of(&framed, &stamp, &self.slots);
-        match self.dedup.look_up(&facts.key, &facts.request_authenticator) {
+        let facts = self.facts(&framed, &stamp);
+        match self.dedup.look_up(&facts.key, &facts.fingerprint) {
             Seen::InProgress(_, worker) => self.put_aside(worker, &verified, stamp),
             seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => {
                 self.decide(seen, &facts, |buffers| Request::copied(&verified, stamp, buffers), now)
             }
         }
+    }
+
+    fn facts(&self, framed: &Framed<'_>, stamp: &Stamp) -> Facts {
+        let clients = &self.generations.of(stamp.generation).clients;
+        // Nothing tells which secret an unsigned request is under, nor under which it was answered.
+        let secret = stamp.signed.then_some(stamp.secret_index);
+        Facts::of(framed, stamp, &self.slots, clients.mark(stamp.client, secret))
     }
 
     /// Everything but a duplicate in progress. `request` is called only where the request is accepted.
@@ -191,7 +199,7 @@ impl Network {
         }
         let request = request(&mut self.buffers).ok_or(Discard::NoBuffer)?;
         let handle = superseded.map(|(handle, _)| handle);
-        let Ok(handle) = self.dedup.begin(&facts.key, handle, &facts.request_authenticator, worker) else {
+        let Ok(handle) = self.dedup.begin(&facts.key, handle, &facts.fingerprint, worker) else {
             self.buffers.give_back(request.into_buffer());
             return Err(Discard::DedupFull);
         };
@@ -202,6 +210,7 @@ impl Network {
         self.lanes[usize::from(worker.0)].begin_request();
         self.counters.accepted.up();
         self.counters.in_progress.up();
+        self.under_way[facts.stamp.generation.parity()] += 1;
         if !facts.stamp.signed {
             self.counters.accepted_unsigned.up();
         }
@@ -262,10 +271,17 @@ impl Network {
     }
 }
 
+fn mixed(authenticator: &Authenticator, mark: &[u8; 16]) -> Authenticator {
+    (u128::from_ne_bytes(*authenticator) ^ u128::from_ne_bytes(*mark)).to_ne_bytes()
+}
+
 /// What decides about a verified request.
 struct Facts {
     key: Key,
-    request_authenticator: Authenticator,
+    /// What tells a duplicate from another request: its Request Authenticator, mixed with the mark of the client and secret
+    /// that it was verified under. A reply that another client or secret has signed is never found by it, also where a
+    /// reload has given the address to somebody else.
+    fingerprint: Authenticator,
     class: Class,
     route: Route,
     stamp: Stamp,
@@ -284,7 +300,7 @@ enum Route {
 }
 
 impl Facts {
-    fn of(framed: &Framed<'_>, stamp: &Stamp, slots: &Slots) -> Facts {
+    fn of(framed: &Framed<'_>, stamp: &Stamp, slots: &Slots, mark: &[u8; 16]) -> Facts {
         let layout = framed.layout();
         let (class, route) = if framed.code() == Some(Code::AccessRequest) {
             let owner = slots.owner(slots.slot(framed, stamp.client));
@@ -299,7 +315,7 @@ impl Facts {
         };
         Facts {
             key: Key::new(&stamp.path, framed.code_octet(), framed.identifier(), stamp.signed),
-            request_authenticator: *framed.authenticator(),
+            fingerprint: mixed(framed.authenticator(), mark),
             class,
             route,
             stamp: *stamp,

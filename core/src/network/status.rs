@@ -16,13 +16,14 @@ impl Network {
         request_authenticator: &[u8; 16],
         out: &mut Vec<u8>,
     ) {
-        let packets = self.configuration.listeners[usize::from(stamp.path.listener.0)].packets;
+        let configuration = self.generations.of(stamp.generation);
+        let packets = configuration.listeners[usize::from(stamp.path.listener.0)].packets;
         let code = if packets.contains(Packets::ACCESS) || !packets.contains(Packets::ACCOUNTING) {
             Code::AccessAccept
         } else {
             Code::AccountingResponse
         };
-        let secret = self.configuration.clients.client(stamp.client).secrets.get(stamp.secret_index);
+        let secret = configuration.clients.client(stamp.client).secrets.get(stamp.secret_index);
         let secret = secret.expect("the secret that verified is there");
         Encoder::reply(out, code, identifier, MessageAuthenticator::First)
             .finish_reply(secret, request_authenticator);

@@ -1,4 +1,4 @@
-//! CHAP-Password against a known password. RFC 2865 §2.2 and §5.3, RFC 1994 §4.1.
+//! CHAP-Password against a known password, and of one. RFC 2865 §2.2 and §5.3, RFC 1994 §4.1.
 
 use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
@@ -14,9 +14,20 @@ pub fn chap_matches(chap_password: &[u8], challenge: &[u8], password: &[u8]) -> 
     let Ok([identifier, response @ ..]) = <&[u8; CHAP_PASSWORD_OCTETS]>::try_from(chap_password) else {
         return false;
     };
-    // RFC 1994 §4.1: MD5 over identifier, secret and challenge.
-    let expected = Md5::new().chain_update([*identifier]).chain_update(password).chain_update(challenge);
-    expected.finalize().as_slice().ct_eq(response).into()
+    self::response(*identifier, challenge, password).ct_eq(response).into()
+}
+
+/// The value of CHAP-Password that answers `challenge` with `password`, under this CHAP identifier.
+pub fn chap_password(identifier: u8, challenge: &[u8], password: &[u8]) -> [u8; CHAP_PASSWORD_OCTETS] {
+    let mut value = [identifier; CHAP_PASSWORD_OCTETS];
+    value[1..].copy_from_slice(&response(identifier, challenge, password));
+    value
+}
+
+/// RFC 1994 §4.1: MD5 over identifier, secret and challenge.
+fn response(identifier: u8, challenge: &[u8], password: &[u8]) -> [u8; CHAP_PASSWORD_OCTETS - 1] {
+    let digest = Md5::new().chain_update([identifier]).chain_update(password).chain_update(challenge);
+    digest.finalize().into()
 }
 
 #[cfg(test)]
@@ -31,6 +42,7 @@ mod tests {
         ];
         let challenge =
             [0x2a, 0xee, 0x86, 0xf0, 0x8d, 0x0d, 0x55, 0x96, 0x9c, 0xa5, 0x97, 0x8e, 0x0d, 0x33, 0x67, 0xa2];
+        assert_eq!(super::chap_password(0x16, &challenge, b"arctangent"), chap_password);
         assert!(chap_matches(&chap_password, &challenge, b"arctangent"));
         assert!(!chap_matches(&chap_password, &challenge, b"arctangens"));
         assert!(!chap_matches(&chap_password, &challenge[..15], b"arctangent"));

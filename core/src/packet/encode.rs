@@ -29,25 +29,18 @@ pub enum MessageAuthenticator {
 #[must_use = "a packet is only a packet when it is finished"]
 pub struct Encoder<'b> {
     out: &'b mut Vec<u8>,
-    form: Form,
-}
-
-/// Who cares for the packet's Message-Authenticator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// We do: it is the first attribute, zero until the packet is finished.
-    Signed,
-    /// It has none, and takes none.
-    Unsigned,
-    /// The caller: it is an attribute like any other.
-    AsIs,
+    /// Where the header of the Message-Authenticator stands that is computed when the packet is finished; it is zeros
+    /// until then.
+    reserved: Option<usize>,
+    /// Whether a Message-Authenticator that the caller gives is an attribute like any other.
+    as_is: bool,
 }
 
 impl<'b> Encoder<'b> {
     /// Begins a reply to the request of this identifier. `out` is cleared.
     #[inline]
     pub fn reply(out: &'b mut Vec<u8>, code: Code, identifier: u8, sign: MessageAuthenticator) -> Self {
-        Self::begin(out, code.octet(), identifier, &NO_AUTHENTICATOR, sign.into())
+        Self::begin(out, code.octet(), identifier, &NO_AUTHENTICATOR, Some(sign))
     }
 
     /// Begins a request. `out` is cleared.
@@ -62,7 +55,7 @@ impl<'b> Encoder<'b> {
         authenticator: &[u8; AUTHENTICATOR_OCTETS],
         sign: MessageAuthenticator,
     ) -> Self {
-        Self::begin(out, code.octet(), identifier, authenticator, sign.into())
+        Self::begin(out, code.octet(), identifier, authenticator, Some(sign))
     }
 
     /// Begins any packet, also one that no one should send: it is written with this code and authenticator as they are,
@@ -74,7 +67,7 @@ impl<'b> Encoder<'b> {
         identifier: u8,
         authenticator: &[u8; AUTHENTICATOR_OCTETS],
     ) -> Self {
-        Self::begin(out, code, identifier, authenticator, Form::AsIs)
+        Self::begin(out, code, identifier, authenticator, None)
     }
 
     #[inline]
@@ -83,16 +76,38 @@ impl<'b> Encoder<'b> {
         code: u8,
         identifier: u8,
         authenticator: &[u8; AUTHENTICATOR_OCTETS],
-        form: Form,
+        sign: Option<MessageAuthenticator>,
     ) -> Self {
         out.clear();
         out.extend_from_slice(&[code, identifier, 0, 0]);
         out.extend_from_slice(authenticator);
-        if form == Form::Signed {
-            out.extend_from_slice(&[number::MESSAGE_AUTHENTICATOR, 2 + AUTHENTICATOR_OCTETS as u8]);
-            out.extend_from_slice(&NO_AUTHENTICATOR);
+        let mut encoder = Encoder { out, reserved: None, as_is: sign.is_none() };
+        if sign == Some(MessageAuthenticator::First) {
+            encoder.reserve();
         }
-        Encoder { out, form }
+        encoder
+    }
+
+    /// Adds a Message-Authenticator that is computed when the packet is finished. Of a packet that is written as it is:
+    /// any other has its own in the first place, or none.
+    ///
+    /// # Errors
+    /// [`EncodeError::ForeignMessageAuthenticator`] where one is reserved already or none is wanted,
+    /// [`EncodeError::PacketFull`].
+    pub fn message_authenticator(&mut self) -> Result<(), EncodeError> {
+        if !self.as_is || self.reserved.is_some() {
+            return Err(EncodeError::ForeignMessageAuthenticator);
+        }
+        self.room_for(number::MESSAGE_AUTHENTICATOR, 2 + AUTHENTICATOR_OCTETS)?;
+        self.reserve();
+        Ok(())
+    }
+
+    #[inline]
+    fn reserve(&mut self) {
+        self.reserved = Some(self.out.len());
+        self.out.extend_from_slice(&[number::MESSAGE_AUTHENTICATOR, 2 + AUTHENTICATOR_OCTETS as u8]);
+        self.out.extend_from_slice(&NO_AUTHENTICATOR);
     }
 
     /// How many octets of attributes, their headers included, still fit.
@@ -197,6 +212,13 @@ impl<'b> Encoder<'b> {
         digest
     }
 
+    /// Fills in Length, and of what was reserved the Message-Authenticator, over the packet with the authenticator that it
+    /// was begun with: that stays, whatever the code.
+    pub fn finish_request_as_is(self, secret: &Secret) {
+        let authenticator = *self.out[4..].first_chunk().expect("the header is written first");
+        self.finish_message_authenticator(secret, &authenticator);
+    }
+
     /// Fills in Length and nothing else.
     pub fn finish_as_is(self) {
         self.finish_length();
@@ -208,13 +230,13 @@ impl<'b> Encoder<'b> {
         secret: &Secret,
         authenticator: &[u8; AUTHENTICATOR_OCTETS],
     ) -> &'b mut [u8] {
-        let form = self.form;
+        let reserved = self.reserved;
         let octets = self.finish_length();
         octets[AUTHENTICATOR].copy_from_slice(authenticator);
-        if form == Form::Signed {
+        if let Some(place) = reserved {
             // RFC 3579 §3.2: over zeros in its own place, which is how it was reserved.
             let mac = secret.hmac([octets]);
-            octets[HEADER_OCTETS + 2..][..AUTHENTICATOR_OCTETS].copy_from_slice(&mac);
+            octets[place + 2..][..AUTHENTICATOR_OCTETS].copy_from_slice(&mac);
         }
         octets
     }
@@ -237,20 +259,10 @@ impl<'b> Encoder<'b> {
     /// A Message-Authenticator made for another packet would never verify, and two are one too many (RFC 2869 §5.14).
     #[inline]
     fn no_foreign_signature(&self, number: u8) -> Result<(), EncodeError> {
-        if number == number::MESSAGE_AUTHENTICATOR && self.form != Form::AsIs {
+        if number == number::MESSAGE_AUTHENTICATOR && !self.as_is {
             return Err(EncodeError::ForeignMessageAuthenticator);
         }
         Ok(())
-    }
-}
-
-impl From<MessageAuthenticator> for Form {
-    #[inline]
-    fn from(sign: MessageAuthenticator) -> Form {
-        match sign {
-            MessageAuthenticator::First => Form::Signed,
-            MessageAuthenticator::Absent => Form::Unsigned,
-        }
     }
 }
 
@@ -420,6 +432,47 @@ mod tests {
             let numbers: Vec<u8> = framed.attributes().map(|attribute| attribute.number).collect();
             assert_eq!(numbers[1..numbers.len() - 1], alloc::vec![79; pieces.len()]);
         }
+    }
+
+    #[test]
+    fn as_is_a_message_authenticator_stands_where_it_was_asked_for() {
+        let written = |place: usize, code: Code| {
+            let mut out = Vec::new();
+            let mut encoder = Encoder::as_is(&mut out, code.octet(), 5, &RANDOM);
+            for at in 0..3 {
+                if at == place {
+                    encoder.message_authenticator().expect("there is room");
+                    let twice = encoder.message_authenticator();
+                    assert_eq!(twice, Err(EncodeError::ForeignMessageAuthenticator));
+                }
+                encoder.attribute(number::USER_NAME, b"bob").expect("fits");
+            }
+            (encoder.finish_request(&secret()), out)
+        };
+        for code in [Code::AccessRequest, Code::StatusServer, Code::AccountingRequest, Code::CoaRequest] {
+            for place in 0..3 {
+                let (authenticator, out) = written(place, code);
+                let framed = Framed::parse(&out).expect("a packet");
+                assert_eq!(framed.authenticator(), &authenticator);
+                let offset = HEADER_OCTETS + 5 * place;
+                assert_eq!(framed.layout().offset(Landmark::MessageAuthenticator), Some(offset));
+                let verified = framed.verify_request(&secret().into(), Default::default());
+                assert!(verified.expect("it verifies").signed());
+            }
+        }
+        // An authenticator that is to stay, under a code whose authenticator is else computed.
+        let mut out = Vec::new();
+        let mut encoder = Encoder::as_is(&mut out, Code::AccountingRequest.octet(), 5, &RANDOM);
+        encoder.message_authenticator().expect("there is room");
+        encoder.finish_request_as_is(&secret());
+        let framed = Framed::parse(&out).expect("a packet");
+        assert_eq!(framed.authenticator(), &RANDOM);
+        assert_ne!(framed.value(Landmark::MessageAuthenticator), Some(&NO_AUTHENTICATOR[..]));
+
+        let mut out = Vec::new();
+        let mut encoder =
+            Encoder::request(&mut out, Code::AccessRequest, 5, &RANDOM, MessageAuthenticator::Absent);
+        assert_eq!(encoder.message_authenticator(), Err(EncodeError::ForeignMessageAuthenticator));
     }
 
     #[test]

@@ -44,6 +44,11 @@ impl Secret {
         self.octets.as_slice().ct_eq(octets).into()
     }
 
+    /// Sixteen octets for this secret and this name, which nobody can tell who does not have the secret.
+    pub(crate) fn mark(&self, name: &[u8]) -> [u8; 16] {
+        self.hmac([b"ulna mark ", name])
+    }
+
     /// HMAC-MD5 over the pieces, one after the other, keyed with the secret (RFC 2104).
     #[inline]
     pub(in crate::packet) fn hmac<const N: usize>(&self, pieces: [&[u8]; N]) -> [u8; 16] {

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::configuration::Listener;
 use crate::conversation::realm::realm_of;
 use crate::dictionary::Dictionary;
+use crate::generation::Generation;
 use crate::packet::{Attributes, Code, Framed, Landmark, number};
 use crate::path::Path;
 use crate::time::UnixTime;
@@ -15,6 +16,8 @@ use core::net::SocketAddr;
 /// What policy is asked about: a verified request, where it came from, and what rules have made of it so far.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
+    /// The configuration under which it came, which decides about it whatever has been in force since.
+    pub generation: Generation,
     /// What attributes are called.
     pub dictionary: &'a Dictionary,
     /// The packet as it was received.

@@ -4,6 +4,7 @@ use super::{
     Accounting, AccountingVerdict, Asked, Decision, Edit, Edits, Policy, ReplyKind, Rules, Sheet, Verdict,
 };
 use crate::configuration::Configuration;
+use crate::generation::{Generation, Generations};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
@@ -41,8 +42,10 @@ pub struct AccountingRule {
 /// Decides by the rules of the virtual server that the request's listener names. Where none matches, an Access-Request is
 /// rejected, so that it never hangs; accounting is discarded by name.
 pub struct ConfiguredRules {
-    configuration: Arc<Configuration>,
+    generations: Generations,
     sheet: Sheet,
+    /// How many questions the sheet has room for.
+    questions: usize,
 }
 
 impl VirtualServer {
@@ -55,9 +58,17 @@ impl VirtualServer {
 impl ConfiguredRules {
     /// One worker's, with all the memory that they will ever need.
     pub fn new(configuration: Arc<Configuration>) -> ConfiguredRules {
-        let questions = configuration.servers.iter().map(VirtualServer::questions).max().unwrap_or_default();
-        ConfiguredRules { configuration, sheet: Sheet::new(questions) }
+        let questions = questions(&configuration);
+        ConfiguredRules {
+            generations: Generations::new(configuration),
+            sheet: Sheet::new(questions),
+            questions,
+        }
     }
+}
+
+fn questions(configuration: &Configuration) -> usize {
+    configuration.servers.iter().map(VirtualServer::questions).max().unwrap_or_default()
 }
 
 /// A rule's number as an operator counts.
@@ -67,7 +78,8 @@ fn numbered(place: usize) -> Option<u16> {
 
 impl Policy for ConfiguredRules {
     fn decide<'p>(&'p mut self, asked: &Asked<'_>) -> Verdict<'p> {
-        let ConfiguredRules { configuration, sheet } = self;
+        let ConfiguredRules { generations, sheet, .. } = self;
+        let configuration = generations.of(asked.generation);
         match configuration.server(asked.server()).new.first_match(asked, None, sheet) {
             Some((place, NewRule { decision, edits })) => {
                 Verdict { decision: *decision, rule: numbered(place), edits: Some(edits) }
@@ -77,15 +89,31 @@ impl Policy for ConfiguredRules {
     }
 
     fn edit_reply<'p>(&'p mut self, asked: &Asked<'_>, reply: ReplyKind) -> Option<&'p Edit> {
-        let ConfiguredRules { configuration, sheet } = self;
+        let ConfiguredRules { generations, sheet, .. } = self;
+        let configuration = generations.of(asked.generation);
         let rules = &configuration.server(asked.server()).reply;
         rules.first_match(asked, Some(reply), sheet).map(|(_, edit)| edit)
     }
 
     fn account<'p>(&'p mut self, asked: &Asked<'_>) -> Option<AccountingVerdict<'p>> {
-        let ConfiguredRules { configuration, sheet } = self;
+        let ConfiguredRules { generations, sheet, .. } = self;
+        let configuration = generations.of(asked.generation);
         let rules = &configuration.server(asked.server()).accounting;
         let (place, AccountingRule { accounting, edits }) = rules.first_match(asked, None, sheet)?;
         Some(AccountingVerdict { accounting: *accounting, rule: numbered(place), edits: Some(edits) })
+    }
+
+    fn handle_configuration(&mut self, generation: Generation, configuration: &Arc<Configuration>) {
+        // The sheet serves the rules of both, and is never made smaller.
+        let questions = questions(configuration);
+        if questions > self.questions {
+            self.questions = questions;
+            self.sheet = Sheet::new(questions);
+        }
+        self.generations.learn(generation, Arc::clone(configuration));
+    }
+
+    fn forget_older(&mut self) {
+        self.generations.forget_older();
     }
 }

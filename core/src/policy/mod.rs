@@ -24,8 +24,11 @@ pub use pattern::{Case, EXPRESSION_OCTETS_MAX, PATTERN_OCTETS_MAX, Pattern, Patt
 pub use rules::{QUESTIONS_MAX, Rules, Sheet};
 pub use session::{EMPTY_SESSION, SESSION_OCTETS_MAX, SESSION_VALUE_OCTETS_MAX, Session, SessionFull};
 
+use crate::configuration::Configuration;
+use crate::generation::Generation;
 use crate::path::WorkerId;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 /// A virtual server's place in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +69,13 @@ pub trait Policy {
     fn account<'p>(&'p mut self, _asked: &Asked<'_>) -> Option<AccountingVerdict<'p>> {
         None
     }
+
+    /// Takes the configuration under which requests may come from here on, beside the one before it. Nothing is done unless
+    /// this is written: code of an embedder's own may not look at configurations.
+    fn handle_configuration(&mut self, _generation: Generation, _configuration: &Arc<Configuration>) {}
+
+    /// Forgets the older of two configurations.
+    fn forget_older(&mut self) {}
 }
 
 /// Makes each worker's policy.

@@ -7,6 +7,7 @@ pub mod buffer;
 
 use self::buffer::{BufferPool, Packet};
 use crate::client::ClientId;
+use crate::generation::Generation;
 use crate::packet::{Framed, SecretIndex, Verified};
 use crate::path::{ListenerId, Path, SocketId};
 use crate::time::Instant;
@@ -30,6 +31,8 @@ pub struct Stamp {
     pub handle: RequestHandle,
     /// The way it came.
     pub path: Path,
+    /// The configuration under which it was verified. Client, secret and listener are places in that one.
+    pub generation: Generation,
     /// Whose it is.
     pub client: ClientId,
     /// Which of the client's secrets verified it, and signs the reply.
@@ -47,6 +50,7 @@ impl Stamp {
         Stamp {
             handle: RequestHandle::NONE,
             path: Path { via: SocketId(0), listener: ListenerId(0), local: nowhere, remote: nowhere },
+            generation: Generation(0),
             client: ClientId(0),
             secret_index: SecretIndex(0),
             signed: false,

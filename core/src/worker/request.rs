@@ -151,6 +151,7 @@ pub fn answer(
     let received = framed.attributes();
     // Nothing is remembered of a new session.
     let mut asked = Asked {
+        generation: stamp.generation,
         dictionary,
         framed,
         attributes: received,
@@ -285,14 +286,16 @@ fn authenticate<'c>(
     let stamp = request.stamp();
     let framed = request.framed();
     let user_name = attributes.of(number::USER_NAME).next();
+    let client = configuration.clients.client(stamp.client);
     // Who waits for a hash was not shut out when it was asked for.
-    if matches!(known, Known::Nothing) && memory.failures.is_shut_out(user_name, &framed, stamp.client, now) {
+    if matches!(known, Known::Nothing) && memory.failures.is_shut_out(user_name, &framed, &client.name, now) {
         memory.counters.rejects_unchecked.up();
         return Authenticated::No;
     }
-    let secrets = &configuration.clients.client(stamp.client).secrets;
     let mut is_wrong = false;
-    for (index, secret) in secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index) {
+    for (index, secret) in
+        client.secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index)
+    {
         let checked = if decision == Decision::AuthenticateMac {
             authenticate::mac::check(&configuration.devices, attributes, &framed, secret)
         } else {
@@ -324,7 +327,7 @@ fn authenticate<'c>(
         }
     }
     if is_wrong {
-        memory.failures.note(user_name, &framed, stamp.client, now);
+        memory.failures.note(user_name, &framed, &client.name, now);
         memory.counters.failures.up();
     }
     Authenticated::No

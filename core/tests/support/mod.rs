@@ -21,8 +21,10 @@ use ulna_core::cores::{Cores, assemble_with};
 use ulna_core::discard::Discard;
 use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::event::Event;
+use ulna_core::generation::Generation;
 use ulna_core::network::owner::Owners;
 use ulna_core::policy::{ConfiguredRules, Policy};
+use ulna_core::reload::Waits;
 use ulna_core::time::UnixTime;
 use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId, Transmit};
 
@@ -99,6 +101,7 @@ pub struct Server {
     /// What threads have asked for and nobody has done yet, in order.
     pub effects: Vec<(usize, Ticket, Effect)>,
     owners: Owners,
+    generation: Generation,
 }
 
 impl Server {
@@ -125,8 +128,39 @@ impl Server {
             sent: Vec::new(),
             events: Vec::new(),
             effects: Vec::new(),
+            generation: Generation::default(),
             configuration,
         }
+    }
+
+    /// A reload's first two steps on all threads: all know the new configuration, and it is in force.
+    pub fn reload(&mut self, text: &str) -> Vec<Waits> {
+        let waits = self.learn(text);
+        self.threads.iter_mut().for_each(|cores| cores.put_in_force(self.generation));
+        waits
+    }
+
+    /// The first alone.
+    pub fn learn(&mut self, text: &str) -> Vec<Waits> {
+        let parsed = ulna_config::parse(text, "reloaded.toml", MachineCores(2));
+        let (mut configuration, _) = parsed.unwrap_or_else(|errors| panic!("{errors}"));
+        let waits = configuration.follow(&self.configuration);
+        self.generation = self.generation.next();
+        self.configuration = Arc::new(configuration);
+        for cores in &mut self.threads {
+            cores.handle_configuration(self.generation, &self.configuration);
+        }
+        waits
+    }
+
+    /// Whether any thread needs the configuration before the one in force.
+    pub fn needs_older(&self) -> bool {
+        self.threads.iter().any(Cores::needs_older)
+    }
+
+    /// Its third step.
+    pub fn forget_older(&mut self) {
+        self.threads.iter_mut().for_each(Cores::forget_older);
     }
 
     /// The way of a datagram from `remote` to a listener, through the socket of this thread.

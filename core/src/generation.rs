@@ -1,0 +1,68 @@
+//! Which configuration a request belongs to, where two are alive: the one in force, and the one before it as long as
+//! requests are under way that came under it. docs/reload.md.
+//!
+//! Numbers in a request's stamp (client, secret, listener) are places in the configuration under which it was verified:
+//! looked up in another they would name somebody else, and somebody else's secret would sign the reply.
+
+use crate::configuration::Configuration;
+use alloc::sync::Arc;
+
+/// Tells a configuration from the one before and the one after it. No more than two are ever alive, so it may wrap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Generation(pub u8);
+
+impl Generation {
+    /// The one after this.
+    #[must_use]
+    pub fn next(self) -> Generation {
+        Generation(self.0.wrapping_add(1))
+    }
+
+    /// 0 or 1, unlike that of the other one alive.
+    pub(crate) fn parity(self) -> usize {
+        usize::from(self.0 & 1)
+    }
+}
+
+/// The configurations that are alive in one core.
+pub struct Generations {
+    first: (Generation, Arc<Configuration>),
+    second: Option<(Generation, Arc<Configuration>)>,
+}
+
+impl Generations {
+    /// One, from the start.
+    pub fn new(configuration: Arc<Configuration>) -> Self {
+        Generations { first: (Generation::default(), configuration), second: None }
+    }
+
+    /// Takes the next.
+    ///
+    /// # Panics
+    /// If the one before the last is still alive: whoever hands it in has waited for its end.
+    pub fn learn(&mut self, generation: Generation, configuration: Arc<Configuration>) {
+        assert!(self.second.is_none(), "a third configuration waits until the first is forgotten");
+        assert!(generation == self.first.0.next(), "configurations come one after the other");
+        self.second = Some((generation, configuration));
+    }
+
+    /// The configuration of this generation.
+    ///
+    /// # Panics
+    /// If it is not alive: none is forgotten while a request has it in its stamp.
+    #[inline]
+    pub fn of(&self, generation: Generation) -> &Arc<Configuration> {
+        match &self.second {
+            _ if self.first.0 == generation => &self.first.1,
+            Some((second, configuration)) if *second == generation => configuration,
+            Some(_) | None => panic!("no configuration is forgotten while requests have it"),
+        }
+    }
+
+    /// Forgets the older of two. With one alone nothing happens.
+    pub fn forget_older(&mut self) {
+        if let Some(second) = self.second.take() {
+            self.first = second;
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What of a new configuration takes effect while a server runs, and what waits for its next start. docs/reload.md.
+
+use crate::ServerId;
+use crate::configuration::{Configuration, Listener, Packets};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+
+/// Something in a new configuration that waits for the next start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// This key; until then it is as it was.
+    Key(&'static str),
+    /// This address, which nobody listens on yet.
+    NewAddress(SocketAddr),
+    /// This address, which is still bound; what comes there is discarded.
+    GoneAddress(SocketAddr),
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Waits::Key(key) => write!(f, "`{key}` has changed and waits for a restart"),
+            Waits::NewAddress(address) => write!(f, "{address} is new, and listened on after a restart"),
+            Waits::GoneAddress(address) => {
+                write!(f, "{address} is gone: what comes there is discarded, and it is closed by a restart")
+            }
+        }
+    }
+}
+
+impl Configuration {
+    /// Makes a new configuration one that can follow `running`: what is fixed from start to exit is taken from that.
+    /// Gives what differed.
+    #[must_use = "an operator must be told what waits"]
+    pub fn follow(&mut self, running: &Configuration) -> Vec<Waits> {
+        let mut waits = Vec::new();
+        let mut keep = |key, differs| {
+            if differs {
+                waits.push(Waits::Key(key));
+            }
+        };
+        let (new, old) = (&self.runtime, &running.runtime);
+        keep("network_threads", new.network_threads != old.network_threads);
+        keep("workers", new.workers != old.workers);
+        keep("ring_slots", new.ring_slots != old.ring_slots);
+        keep("requests_max", new.requests_max != old.requests_max);
+        keep("receive_buffer_octets", new.receive_buffer_octets != old.receive_buffer_octets);
+        keep("dedup_entries_max", new.dedup_entries_max != old.dedup_entries_max);
+        keep("replies_octets_max", new.replies_octets_max != old.replies_octets_max);
+        keep("hash_threads", new.hash_threads != old.hash_threads);
+        keep("hash_line_max", new.hash_line_max != old.hash_line_max);
+        let (new, old) = (&self.protocol, &running.protocol);
+        keep("delayed_rejects_max", new.delayed_rejects_max != old.delayed_rejects_max);
+        keep("dedup_lifetime", new.dedup_lifetime != old.dedup_lifetime);
+        keep("failures_max", new.failures_max != old.failures_max);
+        keep("failure_window", new.failure_window != old.failure_window);
+        keep("requests", self.log.requests != running.log.requests);
+        self.runtime = running.runtime.clone();
+        self.protocol.delayed_rejects_max = running.protocol.delayed_rejects_max;
+        self.protocol.dedup_lifetime = running.protocol.dedup_lifetime;
+        self.protocol.failures_max = running.protocol.failures_max;
+        self.protocol.failure_window = running.protocol.failure_window;
+        self.log.requests = running.log.requests;
+        self.keep_listeners(running, &mut waits);
+        waits
+    }
+
+    /// A socket's place among the listeners never changes. What a `[[listen]]` takes and whose rules hold may.
+    fn keep_listeners(&mut self, running: &Configuration, waits: &mut Vec<Waits>) {
+        let mut new = core::mem::take(&mut self.listeners);
+        for old in &running.listeners {
+            let place = new.iter().position(|listener| listener.address == old.address);
+            self.listeners.push(match place {
+                Some(place) => new.remove(place),
+                None => {
+                    if old.packets != Packets::NONE {
+                        waits.push(Waits::GoneAddress(old.address));
+                    }
+                    let Listener { name, address, .. } = old.clone();
+                    // It takes nothing, so no rule is ever asked.
+                    Listener { name, address, packets: Packets::NONE, server: ServerId(0) }
+                }
+            });
+        }
+        waits.extend(new.iter().map(|listener| Waits::NewAddress(listener.address)));
+    }
+}
