@@ -141,14 +141,13 @@ fn passwords_have_1_to_128_octets_wherever_they_stand() {
     folder.write("ulna.toml", with_password("{ file = \"right\" }"));
     assert_eq!(folder.errors(), ["no error"]);
     let place = format!("ulna.toml:{}:1", FRAME_LINES + 7);
-    let expected =
-        "a text, { file = \"…\" } or { env = \"…\" } of 1 to 128 octets, or { argon2 = \"$argon2id$…\" }";
+    let expected = "a text, { file = \"…\" } or { env = \"…\" } of 1 to 128 octets, { nt_hash = \"…\" } or { argon2 = \"$argon2id$…\" }";
     for (source, why) in [
         ("{ file = \"long\" }", format!("`password` must be {expected}, found more")),
         ("{ file = \"empty\" }", "the file `empty` of this `password` is empty".into()),
         ("\"\"", format!("`password` must be {expected}, found none")),
         ("5", format!("`password` must be {expected}, found a whole number")),
-        ("{ nt_hash = \"x\" }", "this form of `password` is not built yet".into()),
+        ("{ totp = \"x\" }", format!("`password` must be {expected}, found another table")),
         (
             "{ env = \"ULNA_NOT_SET\" }",
             "the environment has no variable `ULNA_NOT_SET` for this `password`".into(),
