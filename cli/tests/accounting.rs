@@ -172,6 +172,7 @@ impl Loader {
 }
 
 /// RFC 2866 §4.1, the hard way: after each kill everything that was acknowledged is there, and whole.
+// checklist 12
 #[test]
 fn killed_fifty_times_under_load_it_loses_nothing_that_it_acknowledged() {
     const KILLS: u32 = 50;
@@ -286,6 +287,7 @@ enum Call {
 }
 
 /// No response leaves before the sync that covers its record has returned: seen from outside, system call by system call.
+// checklist 12
 #[test]
 fn no_response_is_sent_before_the_sync_of_its_record_returned() {
     if let Err(error) = Command::new("strace").arg("-V").stdout(Stdio::null()).status() {

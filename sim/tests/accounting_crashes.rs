@@ -2,6 +2,7 @@
 
 use ulna_sim::crash::{Outcome, configuration, run};
 
+// checklist 12
 #[test]
 fn no_acknowledged_record_is_lost_whenever_all_stops() {
     let configuration = configuration();
