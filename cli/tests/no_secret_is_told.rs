@@ -128,7 +128,8 @@ fn configuration(dictionary: &Dictionary) -> (String, Vec<String>) {
         format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
     };
     let (user, rule) = (table(200), table(201));
-    let text = on_free_ports("[protocol]\nreject_delay = \"10ms\"\n")
+    // Passwords are wrong on purpose, and all of them are to be looked at.
+    let text = on_free_ports("[protocol]\nreject_delay = \"10ms\"\nfailures_max = 0\n")
         .replace("{ Reply-Message = \"Hello, bob.\" }", &user)
         .replace("authenticate = \"users\"", &format!("authenticate = \"users\"\nset_reply = {rule}"));
     (text, secrets)

@@ -62,7 +62,7 @@ pub const CLIENT: Keys = Keys {
 };
 
 pub const USER: Keys =
-    Keys { label: "[[user]]", built: &["name", "password", "reply"], later: &["one_time_code"] };
+    Keys { label: "[[user]]", built: &["name", "password", "mac", "reply"], later: &["one_time_code"] };
 
 pub const SERVER: Keys =
     Keys { label: "[[server]]", built: &["name", "new", "reply", "accounting"], later: &["ongoing", "coa"] };
@@ -111,9 +111,6 @@ pub const LOG: Keys = Keys { label: "[log]", built: &["format", "requests"], lat
 
 /// `secret = { … }`: where a secret may come from other than the file itself. All promised.
 pub const SECRET: &[&str] = &["file", "env", "table", "key"];
-
-/// `password = { … }`: passwords that are not in clear, beside `argon2`. Promised.
-pub const PASSWORD_LATER: &[&str] = &["nt_hash"];
 
 const ALL: &[&Keys] = &[
     &ROOT,

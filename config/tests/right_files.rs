@@ -7,6 +7,7 @@ use ulna_config::{
     Configuration, Cores, RESERVED_OCTETS_MAX, Warnings, default_text, parse, reserved_octets,
 };
 use ulna_core::ServerId;
+use ulna_core::authenticate::mac::Mac;
 use ulna_core::authenticate::users::Credential;
 use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings};
 use ulna_core::packet::{Secret, Secrets};
@@ -106,6 +107,14 @@ fn every_key_that_is_built_does_something() {
         name = "ann"
         password = "x"
         reply = { Session-Timeout = 3600, Class = "0x01ff", Reply-Message = ["a", "b"], Service-Type = "Framed-User" }
+        [[user]]
+        name = "eve"
+        password = { nt_hash = "3E057cd123205aa168af5f121716b335" }
+        [[user]]
+        mac = ["00-11-22-33-44-55", "0011.2233.4456"]
+        reply = { Session-Timeout = 60 }
+        [[user]]
+        mac = "001122334457"
         [[server]]
         name = "first"
         [[server.new]]
@@ -113,6 +122,9 @@ fn every_key_that_is_built_does_something() {
         set_reply = { Reply-Message = "no" }
         [[server]]
         name = "second"
+        [[server.new]]
+        when = { realm = "" }
+        authenticate = "mac"
         [[server.new]]
         accept = true
         "#,
@@ -157,9 +169,21 @@ fn every_key_that_is_built_does_something() {
     let ann = configuration.users.look_up(b"ann").expect("ann is a user");
     let expected = b"\x1b\x06\x00\x00\x0e\x10\x19\x04\x01\xff\x12\x03a\x12\x03b\x06\x06\x00\x00\x00\x02";
     assert_eq!(ann.reply.plain(), expected);
+    let eve = configuration.users.look_up(b"eve").expect("eve is a user");
+    let Credential::NtHash(hash) = &eve.credential else { panic!("it stands there as NT hash") };
+    assert!(hash.is_of(b"wonderland"));
+    let reply_of = |mac: &[u8]| {
+        let device = configuration.devices.look_up(Mac::parse(mac).expect("an address"));
+        device.map(|reply| reply.plain().to_vec())
+    };
+    for listed in [b"001122334455", b"001122334456"] {
+        assert_eq!(reply_of(listed), Some(b"\x1b\x06\0\0\0\x3c".to_vec()));
+    }
+    assert_eq!((reply_of(b"001122334457"), reply_of(b"001122334458")), (Some(vec![]), None));
+    assert_eq!((configuration.users.len(), configuration.devices.len()), (2, 3));
     let first = first_rule(&configuration, 0);
     assert_eq!((first.decision, first.edits.reply.set.plain()), (Decision::Reject, &b"\x12\x04no"[..]));
-    assert_eq!(first_rule(&configuration, 1).decision, Decision::Accept);
+    assert_eq!(first_rule(&configuration, 1).decision, Decision::AuthenticateMac);
     assert!(!configuration.log.requests);
 }
 

@@ -252,7 +252,7 @@ fn users_and_replies() {
         ),
         [
             "2:8: user \"bob\" is defined twice",
-            "3:1: `password` must be a text of 1 to 128 octets or { argon2 = \"$argon2id$…\" }, found a whole number",
+            "3:1: `password` must be a text of 1 to 128 octets, { nt_hash = \"…\" } or { argon2 = \"$argon2id$…\" }, found a whole number",
             "4:11: unknown attribute `Sesion-Timeout`; did you mean `Session-Timeout`?",
             "4:49: `Session-Timeout` expects a whole number from 0 to 4294967295, found \"soon\"",
             "4:57: `Proxy-State` cannot be set: it is ulna's own to write",
@@ -265,9 +265,51 @@ fn users_and_replies() {
             "[[user]]\nname = \"a\"\npassword = \"\"\n[[user]]\nname = \"b\"\npassword = { argon2 = \"x\" }\n"
         ),
         [
-            "3:1: `password` must be a text of 1 to 128 octets or { argon2 = \"$argon2id$…\" }, found an empty text",
+            "3:1: `password` must be a text of 1 to 128 octets, { nt_hash = \"…\" } or { argon2 = \"$argon2id$…\" }, found an empty text",
             "6:23: the digest begins with no \"$\"",
         ]
+    );
+}
+
+#[test]
+fn nt_hashes() {
+    let digits = "3e057cd123205aa168af5f121716b335";
+    let of = |value: &str| added(&format!("[[user]]\nname = \"a\"\npassword = {{ {value} }}\n"));
+    let wrong = ["3:24: `nt_hash` must be 32 hexadecimal digits"];
+    assert_eq!(of(&format!("nt_hash = \"{digits}\"")), ["no error"]);
+    assert_eq!(of(&format!("nt_hash = \"{}\"", digits.to_uppercase())), ["no error"]);
+    for text in
+        ["", &digits[1..], &format!("{digits}0"), &format!("+{}", &digits[1..]), &digits.replace('3', "g")]
+    {
+        assert_eq!(of(&format!("nt_hash = \"{text}\"")), wrong, "{text}");
+    }
+    assert_eq!(of("nt_hash = 5"), ["3:14: `nt_hash` must be a text, found a whole number"]);
+    assert_eq!(of(""), ["3:1: `password` must have one of the keys `nt_hash`, `argon2`"]);
+    let both = format!("nt_hash = \"{digits}\", argon2 = \"x\"");
+    assert_eq!(of(&both), ["3:1: `password` must have one of the keys `nt_hash`, `argon2`"]);
+    assert_eq!(of("md5 = \"x\""), ["3:14: unknown key `md5` in `password`, expected `nt_hash`, `argon2`"]);
+}
+
+#[test]
+fn devices() {
+    let expected = "a hardware address such as \"00-11-22-33-44-55\", or an array of them";
+    assert_eq!(
+        added(
+            "[[user]]\nmac = \"00-11-22-33-44-55\"\n[[user]]\nmac = [\"0011.2233.4456\", \"001122334455\", \"00-11\", 5]\n\
+             [[user]]\nname = \"printer\"\npassword = \"x\"\nmac = []\n"
+        ),
+        [
+            "4:26: device 00-11-22-33-44-55 is defined twice".to_string(),
+            format!("4:42: `mac` must be {expected}, found \"00-11\""),
+            format!("4:51: `mac` must be {expected}, found 5"),
+            "6:1: a device has no `name`: it is known by its `mac`".to_string(),
+            "7:1: a device has no `password`: it is known by its `mac`".to_string(),
+            format!("8:7: `mac` must be {expected}, found an empty array"),
+        ]
+    );
+    assert_eq!(
+        added("[[server]]\nname = \"s\"\n[[server.new]]\nauthenticate = \"macs\"\n"),
+        ["4:16: `authenticate` must be one of \"users\", \"mac\", found \"macs\""]
     );
 }
 
@@ -288,14 +330,14 @@ fn rules_have_one_action_and_are_reached() {
     assert_eq!(
         added(
             "[[server]]\nname = \"s\"\n[[server.new]]\naccept = true\nreject = true\n[[server.new]]\n\
-             [[server.new]]\nauthenticate = \"mac\"\n"
+             [[server.new]]\nauthenticate = \"ldap\"\n"
         ),
         [
             "5:1: a rule has one action, found `accept` and `reject`",
             "6:1: rule 2 is never reached: rule 1 of this server has no `when` and always matches",
             "6:1: the rule needs an action: `accept`, `reject` or `authenticate`",
             "7:1: rule 3 is never reached: rule 1 of this server has no `when` and always matches",
-            "8:16: `authenticate = \"mac\"` is not built yet",
+            "8:16: `authenticate` must be one of \"users\", \"mac\", found \"ldap\"",
         ]
     );
     assert_eq!(

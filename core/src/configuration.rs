@@ -3,6 +3,7 @@
 //! Holds no file names and no text to be read later; makes no decisions. Its bounds are checked where it is made.
 
 use crate::accounting::Rotation;
+use crate::authenticate::mac::Devices;
 use crate::authenticate::users::Users;
 use crate::client::Clients;
 use crate::dictionary::Dictionary;
@@ -29,6 +30,8 @@ pub struct Configuration {
     pub clients: Clients,
     /// Users with their passwords.
     pub users: Users,
+    /// Devices that are known by their hardware address. None of them is a user.
+    pub devices: Devices,
     /// Virtual servers; a [`ServerId`] is a place here.
     pub servers: Vec<VirtualServer>,
     /// What attributes are called and how they are hidden: the built-in dictionary and the files of the configuration.

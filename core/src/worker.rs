@@ -4,6 +4,7 @@
 //! it asks its driver for, and holds the request meanwhile. Knows no descriptor, thread or clock.
 
 mod in_progress;
+mod mschap_answer;
 mod records;
 mod request;
 

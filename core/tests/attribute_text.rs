@@ -204,3 +204,32 @@ fn errors_do_not_repeat_passwords() {
     let error = error("NAS-Port = hunter2");
     assert!(!error.to_string().contains("hunter2"));
 }
+
+#[test]
+fn a_log_shows_of_what_may_be_a_secret_how_many_octets_it_has() {
+    let dictionary = dictionary();
+    let secret = Secret::new(b"xyzzy5461").expect("not empty");
+    let hop = Hop { secret: &secret, request_authenticator: &[7; 16] };
+    let written = "User-Name = \"bob\", User-Password = \"hidden words\", State = 0x7365637265742121, Framed-MTU = 1400, \
+                   Tunnel-Type:1 = VLAN, Tunnel-Password:1 = \"hidden words\", Cisco-AVPair = \"psk=hidden words\", \
+                   MS-CHAP-Challenge = 0x736563726574, ERX-PPP-Password = \"hidden words\", Attr-26.9999.1 = 0x736563, \
+                   Attr-5 = 0x736563, EAP-Message = 0x02010005016263";
+    let read = text::parse(&dictionary, written).expect("well-formed");
+    let mut wire = Vec::new();
+    text::write(&dictionary, &read, Some(Sealing { hop, salt: 0x9000 }), &mut wire).expect("it fits");
+    let discreet =
+        text::print(&dictionary, Attributes::parse(&wire).expect("we wrote it")).discreet().to_string();
+    assert_eq!(
+        discreet,
+        "User-Name = \"bob\", User-Password = <16 octets>, State = <8 octets>, Framed-MTU = 1400, Tunnel-Type:1 = VLAN, \
+         Tunnel-Password:1 = <18 octets>, Cisco-AVPair = <16 octets>, MS-CHAP-Challenge = <6 octets>, \
+         ERX-PPP-Password = <12 octets>, Attr-26.9999.1 = <3 octets>, Attr-5 = <3 octets>, EAP-Message = <7 octets>"
+    );
+}
+
+#[test]
+fn a_log_shows_no_octets_of_containers_that_cannot_be_said() {
+    let inner = [241, 13, 200, 2, 5, 1, 3, 7, 2, 5, 1, 3, 8];
+    let attributes = Attributes::parse(&inner).expect("the boundaries hold");
+    assert_eq!(text::print(&dictionary(), attributes).discreet().to_string(), "Attr-241 = <11 octets>");
+}

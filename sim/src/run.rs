@@ -81,7 +81,7 @@ pub fn run(plan: &Plan, recorded: Option<&[Fault]>, build: Builder, tail_max: us
         simulated: world.now(),
         faults: world.faults().log().to_vec(),
         counts: *world.faults().counts(),
-        tail: world.trace().tail().copied().collect(),
+        tail: world.trace().tail().cloned().collect(),
     }
 }
 

@@ -3,6 +3,10 @@
 use crate::digest::{Digest, Value};
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::LazyLock;
+use ulna_core::attributes::text;
+use ulna_core::dictionary::Dictionary;
+use ulna_core::packet::Framed;
 
 /// What kind of event. The numbers enter the digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +57,7 @@ pub enum Kind {
 }
 
 /// One event as it is kept for printing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Virtual nanoseconds.
     pub at: u64,
@@ -63,11 +67,12 @@ pub struct Entry {
     pub kind: Kind,
     /// What the kind says.
     pub words: [u64; 2],
-    /// How many octets.
-    pub length: u32,
-    /// The first octets: code, Identifier, Length, the beginning of the authenticator.
-    pub head: [u8; 8],
+    /// The packet's octets, if it has one.
+    pub octets: Vec<u8>,
 }
+
+/// By which packets are printed.
+static DICTIONARY: LazyLock<Dictionary> = LazyLock::new(Dictionary::built_in);
 
 /// The number of the first NAS as a node.
 pub const NAS: u32 = 1_000;
@@ -84,15 +89,20 @@ impl fmt::Display for Entry {
             // The end of time: no deadline.
             if word == u64::MAX { write!(f, " {:>6}", "-")? } else { write!(f, " {word:>6}")? }
         }
-        if self.length > 0 {
-            write!(f, "  {} octets", self.length)?;
-            if self.length >= 8 {
-                let [code, identifier, ..] = self.head;
+        if !self.octets.is_empty() {
+            write!(f, "  {} octets", self.octets.len())?;
+            if let Some([code, identifier, _, _, authenticator @ ..]) = self.octets.first_chunk::<8>() {
                 write!(f, ", code {code}, Identifier {identifier}, authenticator ")?;
-                for octet in &self.head[4..] {
-                    write!(f, "{octet:02x}")?;
-                }
+                authenticator.iter().try_for_each(|octet| write!(f, "{octet:02x}"))?;
                 write!(f, "…")?;
+            }
+            match Framed::parse(&self.octets) {
+                Ok(framed) => {
+                    let attributes = text::print(&DICTIONARY, framed.attributes()).discreet().to_string();
+                    let comma = if attributes.is_empty() { "" } else { ", " };
+                    write!(f, "{comma}{attributes}")?;
+                }
+                Err(error) => write!(f, ", malformed: {error}")?,
             }
         }
         Ok(())
@@ -120,13 +130,12 @@ impl Trace {
         if self.tail_max == 0 {
             return;
         }
-        if self.tail.len() == self.tail_max {
-            self.tail.pop_front();
-        }
-        let mut head = [0; 8];
-        let kept = octets.len().min(8);
-        head[..kept].copy_from_slice(&octets[..kept]);
-        self.tail.push_back(Entry { at, node, kind, words, length: octets.len() as u32, head });
+        // The oldest entry's memory serves the newest.
+        let oldest = if self.tail.len() == self.tail_max { self.tail.pop_front() } else { None };
+        let mut kept = oldest.map(|entry| entry.octets).unwrap_or_default();
+        kept.clear();
+        kept.extend_from_slice(octets);
+        self.tail.push_back(Entry { at, node, kind, words, octets: kept });
     }
 
     /// The digest of everything so far.
@@ -152,7 +161,7 @@ pub fn first_difference(one: &Trace, other: &Trace) -> Option<(usize, Option<Ent
         match (one.tail.get(place), other.tail.get(place)) {
             (None, None) => return None,
             (a, b) if a == b => place += 1,
-            (a, b) => return Some((place, a.copied(), b.copied())),
+            (a, b) => return Some((place, a.cloned(), b.cloned())),
         }
     }
 }
@@ -186,12 +195,20 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_prints_its_packet() {
+    fn an_entry_prints_its_packet_and_no_password() {
         let mut trace = Trace::new(1);
-        trace.add(2_000_000_001, NAS + 3, Kind::NasSends, [1, 0], &[1, 42, 0, 20, 0xab, 0xcd, 0, 1, 9]);
+        let mut packet = [1, 42, 0, 43, 0xab, 0xcd, 0, 1].to_vec();
+        packet.extend([9; 12]);
+        packet.extend(b"\x01\x05bob\x02\x12hidden octets...");
+        trace.add(2_000_000_001, NAS + 3, Kind::NasSends, [1, 0], &packet);
+        let line = trace.tail().next().expect("one was added").to_string();
+        assert!(line.contains("nas 3") && line.contains("code 1, Identifier 42"), "{line}");
+        assert!(line.contains("abcd0001…, User-Name = \"bob\", User-Password = <16 octets>"), "{line}");
+        trace.add(2_000_000_002, NAS + 3, Kind::NasSends, [1, 0], &packet[..30]);
         let line = trace.tail().next().expect("one was added").to_string();
         assert!(
-            line.contains("nas 3") && line.contains("code 1, Identifier 42") && line.contains("abcd0001")
+            line.contains("30 octets, code 1, Identifier 42") && line.contains(", malformed: "),
+            "{line}"
         );
     }
 }

@@ -26,10 +26,23 @@ impl Radiusd {
     /// Starts one that accepts every request with these attributes, each a line of unlang. `None` where it is to be
     /// done without.
     pub fn start(reply: &[String]) -> Option<Radiusd> {
+        let authorize =
+            format!("update control {{\nAuth-Type := Accept\n}}\nupdate reply {{\n{}\n}}", reply.join("\n"));
+        Radiusd::start_with("", &authorize, "")
+    }
+
+    /// Starts one that checks MS-CHAP, with the passwords that this unlang sets.
+    pub fn start_mschap(passwords: &str) -> Option<Radiusd> {
+        let module = "mschap {\nuse_mppe = yes\nrequire_strong = yes\nwith_ntdomain_hack = yes\n}";
+        Radiusd::start_with(module, &format!("{passwords}\nmschap"), "authenticate {\nmschap\n}")
+    }
+
+    /// Starts one with this module, this section `authorize` and these sections more.
+    fn start_with(module: &str, authorize: &str, sections: &str) -> Option<Radiusd> {
         // Two free ports, given back a moment before they are taken again; it cannot choose them itself.
         let sockets = [(); 2].map(|()| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
         let [authentication, accounting] = sockets.map(|socket| socket.local_addr().expect("it is bound"));
-        let text = configuration(authentication.port(), accounting.port(), &reply.join("\n"));
+        let text = configuration(authentication.port(), accounting.port(), [module, authorize, sections]);
         let path = file("radiusd.conf", &text);
         let folder = path.parent().expect("it stands in a folder");
         let mut command = |name: &str| {
@@ -97,7 +110,7 @@ impl Drop for Radiusd {
     }
 }
 
-fn configuration(authentication: u16, accounting: u16, reply: &str) -> String {
+fn configuration(authentication: u16, accounting: u16, [module, authorize, sections]: [&str; 3]) -> String {
     format!(
         r#"
 logdir = ${{confdir}}
@@ -116,6 +129,7 @@ modules {{
     always ok {{
         rcode = ok
     }}
+    {module}
 }}
 client localhost {{
     ipaddr = 127.0.0.1
@@ -133,13 +147,9 @@ server default {{
         port = {accounting}
     }}
     authorize {{
-        update control {{
-            Auth-Type := Accept
-        }}
-        update reply {{
-{reply}
-        }}
+{authorize}
     }}
+    {sections}
     accounting {{
         ok
     }}

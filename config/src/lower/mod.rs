@@ -48,7 +48,7 @@ pub fn lower(
     let listeners = listen::listeners(&file, &server_names, report);
     listen::keep_countable(&listeners, &runtime, report);
     let clients = client::clients(&file, &listeners, report);
-    let users = user::users(&file, &dictionary, &seed, report);
+    let (users, devices) = user::users(&file, &dictionary, &seed, report);
     let log = log(&file, report);
 
     Some(Configuration {
@@ -57,6 +57,7 @@ pub fn lower(
         listeners: listeners.into_iter().map(|listener| listener.value).collect(),
         clients: clients.build(&seed),
         users: users?,
+        devices: devices?,
         servers,
         dictionary: Arc::new(dictionary),
         accounting,

@@ -229,8 +229,9 @@ fn decision(section: &Section<'_>, report: &mut Report) -> Option<Decision> {
         return None;
     }
     match decision {
-        Decision::AuthenticateUsers => {
-            section.word(key, &["users"], &["mac"], report)?;
+        Decision::AuthenticateUsers | Decision::AuthenticateMac => {
+            let word = section.word(key, &["users", "mac"], &[], report)?;
+            return Some(if word == "mac" { Decision::AuthenticateMac } else { decision });
         }
         Decision::Accept | Decision::Reject => {
             let value = section.value(key)?;

@@ -1,6 +1,7 @@
 //! The users of the configuration, found by name, octet for octet (RFC 2865 §5.1).
 
 use super::Argon2;
+use super::nt_hash::NtHash;
 use crate::attributes::Preset;
 use crate::seed::Seed;
 use crate::table::Table;
@@ -30,6 +31,8 @@ pub struct User {
 pub enum Credential {
     /// The password in clear, wiped when dropped: CHAP needs it so (RFC 1994 §2.1). 1 to 128 octets (RFC 2865 §5.2).
     Clear(Zeroizing<Box<[u8]>>),
+    /// The password of which only this is known: for MS-CHAP, and PAP. CHAP needs it in clear.
+    NtHash(NtHash),
     /// The password of which only this is known: for PAP alone.
     Argon2(Arc<Argon2>),
 }
@@ -88,8 +91,16 @@ impl Users {
 impl Credential {
     fn argon2_kibibytes(&self) -> Option<u32> {
         match self {
-            Credential::Clear(_) => None,
+            Credential::Clear(_) | Credential::NtHash(_) => None,
             Credential::Argon2(hash) => Some(hash.memory_kibibytes),
+        }
+    }
+
+    /// The NT hash where that is what is known.
+    pub(super) fn nt_hash(&self) -> Option<&NtHash> {
+        match self {
+            Credential::NtHash(hash) => Some(hash),
+            Credential::Clear(_) | Credential::Argon2(_) => None,
         }
     }
 }
@@ -116,7 +127,7 @@ mod tests {
         let users = Users::new(entries, &Seed::new([1; 32])).expect("two names");
         let password = |name: &[u8]| match &users.look_up(name)?.credential {
             Credential::Clear(password) => Some(&***password),
-            Credential::Argon2(_) => None,
+            Credential::NtHash(_) | Credential::Argon2(_) => None,
         };
         assert_eq!(password(b"bob"), Some(&b"hello"[..]));
         assert_eq!(password(b"Bob"), Some(&b"other"[..]));

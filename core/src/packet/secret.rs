@@ -39,6 +39,11 @@ impl Secret {
         self.octets.len()
     }
 
+    /// Whether it is these octets: a NAS that has no password to send may send what it shares with us.
+    pub(crate) fn is(&self, octets: &[u8]) -> bool {
+        self.octets.as_slice().ct_eq(octets).into()
+    }
+
     /// HMAC-MD5 over the pieces, one after the other, keyed with the secret (RFC 2104).
     #[inline]
     pub(in crate::packet) fn hmac<const N: usize>(&self, pieces: [&[u8]; N]) -> [u8; 16] {

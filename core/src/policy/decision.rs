@@ -12,6 +12,18 @@ pub enum Decision {
     Reject,
     /// Let the users of the configuration decide: Access-Accept or Access-Reject.
     AuthenticateUsers,
+    /// Let its devices decide, by hardware address.
+    AuthenticateMac,
+}
+
+impl Decision {
+    /// Whether what the request holds decides further.
+    pub fn authenticates(self) -> bool {
+        match self {
+            Decision::AuthenticateUsers | Decision::AuthenticateMac => true,
+            Decision::Accept | Decision::Reject => false,
+        }
+    }
 }
 
 /// A decision and what goes with it.

@@ -126,6 +126,15 @@ impl<T> Rules<T> {
         reply: Option<ReplyKind>,
         sheet: &mut Sheet,
     ) -> Option<(usize, &T)> {
+        // Most lists are empty, or of one rule that always matches.
+        let first = self.rules.first()?;
+        if first.conditions.is_empty() {
+            return Some((0, &first.does));
+        }
+        self.search(asked, reply, sheet)
+    }
+
+    fn search(&self, asked: &Asked<'_>, reply: Option<ReplyKind>, sheet: &mut Sheet) -> Option<(usize, &T)> {
         let mut answers = Answers { asked, reply, realm: None, walked: false };
         let mut rules = self.rules.iter().enumerate();
         let (place, rule) = rules.find(|(_, rule)| {

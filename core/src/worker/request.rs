@@ -1,10 +1,11 @@
 //! One request, decided and answered: policy, credentials, edits, reply attributes, signature.
 
+use super::mschap_answer;
 use super::records::Records;
 use crate::accounting::Recorded;
 use crate::attributes::{NOTHING, Piece, Pieces, Preset, Scratch, Sealing, write_hidden};
 use crate::authenticate::failures::Failures;
-use crate::authenticate::users::User;
+use crate::authenticate::mschap::{CHALLENGE_OCTETS, Found, Proof};
 use crate::authenticate::{self, Checked, Passwords};
 use crate::configuration::Configuration;
 use crate::counters::WorkerCounters;
@@ -14,7 +15,7 @@ use crate::effect::Effect;
 use crate::event::Decided;
 use crate::packet::hidden::Hop;
 use crate::packet::{
-    Attributes, Code, EncodeError, Encoder, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator,
+    Attributes, Code, EncodeError, Encoder, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator, Oid,
     PACKET_OCTETS_MAX, Secret, SecretIndex, number,
 };
 use crate::policy::{
@@ -109,7 +110,8 @@ pub struct Desk {
     draft: Vec<u8>,
     next_draft: Vec<u8>,
     scratch: Scratch,
-    salts: ChaCha12Rng,
+    /// For salts and challenges.
+    random: ChaCha12Rng,
 }
 
 impl Desk {
@@ -124,7 +126,7 @@ impl Desk {
             draft: buffer(),
             next_draft: buffer(),
             scratch: Scratch::default(),
-            salts: seed.generator(),
+            random: seed.generator(),
         }
     }
 }
@@ -158,13 +160,13 @@ pub fn answer(
     let listener = &configuration.listeners[usize::from(stamp.path.listener.0)];
     let client = configuration.clients.client(stamp.client);
     let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
-    let Desk { reply: out, decided, edited, session, draft, next_draft, scratch, salts } = desk;
+    let Desk { reply: out, decided, edited, session, draft, next_draft, scratch, random } = desk;
     let dictionary = &configuration.dictionary;
 
     session.clear();
     let received = framed.attributes();
     // Nothing is remembered of a new session.
-    let asked = Asked {
+    let mut asked = Asked {
         dictionary,
         framed,
         attributes: received,
@@ -208,15 +210,16 @@ pub fn answer(
 
     let attributes = edit_request(dictionary, edits, received, scratch, session, edited)?;
 
+    let mut proof = None;
     let (accept, user): (bool, &Preset) = match verdict.decision {
         Decision::Accept => (true, &NOTHING),
         Decision::Reject => (false, &NOTHING),
-        Decision::AuthenticateUsers => {
-            let user_name = attributes.of(number::USER_NAME).next();
-            match authenticate_user(configuration, request, user_name, &known, memory, now) {
-                Authenticated::Yes(that_fits, user) => {
+        Decision::AuthenticateUsers | Decision::AuthenticateMac => {
+            match authenticate(configuration, verdict.decision, request, attributes, &known, memory, now) {
+                Authenticated::Yes(that_fits, user, told) => {
                     secret = that_fits;
-                    (true, &user.reply)
+                    proof = told;
+                    (true, user)
                 }
                 Authenticated::No => (false, &NOTHING),
                 Authenticated::Waits(effect, secret) => {
@@ -228,17 +231,26 @@ pub fn answer(
         }
     };
     // What a rule sets in the reply of a user goes into no reject that follows from a wrong password.
-    let wrong = verdict.decision == Decision::AuthenticateUsers && !accept;
+    let wrong = verdict.decision.authenticates() && !accept;
     let edit = edits.map(|edits| &edits.reply).filter(|_| !wrong);
 
     let mut seal = Seal {
         dictionary,
         // RFC 2868 §3.5: under the authenticator of the request and the secret that both share.
         hop: Hop { secret, request_authenticator: framed.authenticator() },
-        salts,
+        random,
         sealing: None,
     };
     draft.clear();
+    // Whatever is set or removed by name goes over what a peer of MS-CHAP is told.
+    let is_set = |oid: &Oid| user.sets(oid) || edit.is_some_and(|edit| edit.set.sets(oid));
+    if let Some(proof) = &proof {
+        mschap_answer::write_success(proof, seal.sealing(), is_set, draft);
+    } else if !accept && let Found::Exchange(exchange) = Found::in_attributes(received) {
+        let mut challenge = [0; CHALLENGE_OCTETS];
+        seal.random.fill_bytes(&mut challenge);
+        mschap_answer::write_failure(exchange.identifier, challenge, is_set, draft);
+    }
     match edit {
         None => seal.write(NOTHING.over(user), draft)?,
         Some(edit) if edit.only_sets() => seal.write(edit.set.over(user), draft)?,
@@ -248,7 +260,8 @@ pub fn answer(
         }
     }
     let kind = if accept { ReplyKind::Accept } else { ReplyKind::Reject };
-    if let Some(edit) = policy.edit_reply(&Asked { attributes, session, ..asked }, kind) {
+    (asked.attributes, asked.session) = (attributes, session);
+    if let Some(edit) = policy.edit_reply(&asked, kind) {
         seal.edit(edit, scratch, draft, next_draft)?;
     }
 
@@ -303,10 +316,10 @@ fn edit_request<'e>(
     Ok(Attributes::framed(edited))
 }
 
-/// Whether a request has a user's password.
+/// Whether a request has a user's password, or is about a device.
 enum Authenticated<'c> {
-    /// That of this user, under this secret.
-    Yes(&'c Secret, &'c User),
+    /// That of the user whose Access-Accept gets these, under this secret; and what the peer is told.
+    Yes(&'c Secret, &'c Preset, Option<Proof>),
     No,
     /// Not known yet; this is under that secret.
     Waits(Effect, SecretIndex),
@@ -316,16 +329,18 @@ enum Authenticated<'c> {
 ///
 /// A request that was verified names its secret. An unsigned one does not say which of two its NAS still has, only a
 /// password that fits under one of them does; CHAP is not hidden by a secret and takes the newest.
-fn authenticate_user<'c>(
+fn authenticate<'c>(
     configuration: &'c Configuration,
+    decision: Decision,
     request: &Request,
-    user_name: Option<&[u8]>,
+    attributes: Attributes<'_>,
     known: &Known,
     memory: &mut Memory,
     now: Instant,
 ) -> Authenticated<'c> {
     let stamp = request.stamp();
     let framed = request.framed();
+    let user_name = attributes.of(number::USER_NAME).next();
     // Who waits for a hash was not shut out when it was asked for.
     if matches!(known, Known::Nothing) && memory.failures.is_shut_out(user_name, &framed, stamp.client, now) {
         memory.counters.rejects_unchecked.up();
@@ -334,13 +349,18 @@ fn authenticate_user<'c>(
     let secrets = &configuration.clients.client(stamp.client).secrets;
     let mut is_wrong = false;
     for (index, secret) in secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index) {
-        match authenticate::check(&configuration.users, user_name, &framed, secret) {
-            Checked::Matches(user) => return Authenticated::Yes(secret, user),
+        let checked = if decision == Decision::AuthenticateMac {
+            authenticate::mac::check(&configuration.devices, attributes, &framed, secret)
+        } else {
+            authenticate::check(&configuration.users, user_name, &framed, secret)
+        };
+        match checked {
+            Checked::Matches(reply, proof) => return Authenticated::Yes(secret, reply, proof),
             Checked::Hashed(user, hash) => {
                 is_wrong = true;
                 match known {
                     Known::Password(waiting, true) if waiting.secret == index => {
-                        return Authenticated::Yes(secret, user);
+                        return Authenticated::Yes(secret, &user.reply, None);
                     }
                     // Known to be wrong under this secret.
                     Known::Password(waiting, _) if waiting.secret >= index => {}
@@ -370,23 +390,23 @@ fn authenticate_user<'c>(
 struct Seal<'s> {
     dictionary: &'s Dictionary,
     hop: Hop<'s>,
-    salts: &'s mut ChaCha12Rng,
+    random: &'s mut ChaCha12Rng,
     /// One for the whole reply: no two of its salts are equal. Most replies need none, and draw none.
     sealing: Option<Sealing<'s>>,
 }
 
-impl Seal<'_> {
+impl<'s> Seal<'s> {
+    fn sealing(&mut self) -> &mut Sealing<'s> {
+        let Seal { hop, random, sealing, .. } = self;
+        sealing.get_or_insert_with(|| Sealing { hop: *hop, salt: (random.next_u32() >> 16) as u16 })
+    }
+
     /// Writes what the configuration sets behind what `out` holds.
     fn write(&mut self, pieces: Pieces<'_>, out: &mut Vec<u8>) -> Result<(), Discard> {
         for piece in pieces {
             match piece {
                 Piece::Plain(octets) => out.extend_from_slice(octets),
-                Piece::Hidden(held) => {
-                    let Seal { dictionary, hop, salts, sealing } = self;
-                    let sealing = sealing
-                        .get_or_insert_with(|| Sealing { hop: *hop, salt: (salts.next_u32() >> 16) as u16 });
-                    write_hidden(dictionary, held, sealing, out);
-                }
+                Piece::Hidden(held) => write_hidden(self.dictionary, held, self.sealing(), out),
             }
             // Longer than a packet is too long already, and the buffers have room for that and one piece more.
             if out.len() > PACKET_OCTETS_MAX {

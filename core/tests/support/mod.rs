@@ -5,6 +5,7 @@
 //! phases one by one on [`Server::threads`].
 #![allow(dead_code, reason = "each situation uses its own part of this")]
 
+pub mod mschap;
 mod packets;
 
 #[allow(unused_imports, reason = "as above")]

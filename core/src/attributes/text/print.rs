@@ -14,19 +14,37 @@ use core::fmt;
 pub struct PrintedAttributes<'a> {
     dictionary: &'a Dictionary,
     attributes: Attributes<'a>,
-    hop: Option<Hop<'a>>,
+    values: Values<'a>,
     separator: &'a str,
+}
+
+/// Which values are shown.
+#[derive(Clone, Copy)]
+enum Values<'a> {
+    /// All, as the packet has them.
+    AsTheyAre,
+    /// All, and hidden ones in clear.
+    Revealed(Hop<'a>),
+    /// Those that may stand in a log.
+    Discreet,
 }
 
 /// Prints attributes, in order, between commas; hidden values by number, as they are.
 pub fn print<'a>(dictionary: &'a Dictionary, attributes: Attributes<'a>) -> PrintedAttributes<'a> {
-    PrintedAttributes { dictionary, attributes, hop: None, separator: ", " }
+    PrintedAttributes { dictionary, attributes, values: Values::AsTheyAre, separator: ", " }
 }
 
 impl<'a> PrintedAttributes<'a> {
     /// Reveals hidden values: for whoever has asked for them, not for logs.
     pub fn revealed(self, hop: Hop<'a>) -> PrintedAttributes<'a> {
-        PrintedAttributes { hop: Some(hop), ..self }
+        PrintedAttributes { values: Values::Revealed(hop), ..self }
+    }
+
+    /// For logs and traces: only how many octets it has of every value that is, or may be, a secret. That is each that
+    /// the dictionary does not know or calls encrypted, passwords and what proves them, EAP-Message and State. Such text is
+    /// not read back.
+    pub fn discreet(self) -> PrintedAttributes<'a> {
+        PrintedAttributes { values: Values::Discreet, ..self }
     }
 
     /// One attribute a line.
@@ -59,7 +77,13 @@ impl<'a> PrintedAttributes<'a> {
             let octets = &self.attributes.octets()[first.place.clone()];
             for attribute in Attributes::parse(octets).map_err(|_| fmt::Error)? {
                 separate(f)?;
-                by_number(f, &Oid::standard(attribute.number), "=", None, attribute.value)?;
+                let oid = Oid::standard(attribute.number);
+                match self.values {
+                    Values::Discreet => octets_only(f, &oid, None, "=", None, attribute.value.len())?,
+                    Values::AsTheyAre | Values::Revealed(_) => {
+                        by_number(f, &oid, "=", None, attribute.value)?;
+                    }
+                }
                 before = Some(Oid::standard(attribute.number));
             }
             return Ok(before);
@@ -82,10 +106,11 @@ impl<'a> PrintedAttributes<'a> {
             item.shape == Shape::Known && tag_can_be_said && is_itself(self.dictionary, attribute)
         });
         let by_name = known.and_then(|attribute| {
-            let plain = match (attribute.encryption(), self.hop) {
+            let plain = match (attribute.encryption(), self.values) {
+                (_, Values::Discreet) if is_secret(attribute) => return None,
                 (Encryption::None, _) => item.value,
-                (_, Some(hop)) => item.plain(hop, &mut revealed).ok()?.octets(),
-                (_, None) => return None,
+                (_, Values::Revealed(hop)) => item.plain(hop, &mut revealed).ok()?.octets(),
+                (_, Values::AsTheyAre | Values::Discreet) => return None,
             };
             Some((attribute, print_value(attribute, plain)?))
         });
@@ -96,6 +121,9 @@ impl<'a> PrintedAttributes<'a> {
                     write!(f, ":{tag}")?;
                 }
                 write!(f, " {operator} {value}")
+            }
+            None if matches!(self.values, Values::Discreet) => {
+                octets_only(f, &item.oid, known, operator, item.tag, item.value.len())
             }
             None => by_number(f, &item.oid, operator, item.tag, item.value),
         }
@@ -128,6 +156,46 @@ impl fmt::Display for PrintedAttributes<'_> {
 fn is_itself(dictionary: &Dictionary, attribute: &Attribute) -> bool {
     let number = attribute.name().get(..5).is_some_and(|start| start.eq_ignore_ascii_case("Attr-"));
     !number && !attribute.internal() && dictionary.attribute(attribute.name()) == Some(attribute)
+}
+
+/// Whether an attribute's value may not stand in a log: what the dictionary calls encrypted; of the standard ones passwords
+/// and keys, what proves a password, since it can be guessed at leisure, EAP-Message, which may hold either, and State,
+/// which whoever has it can present (RFC 2865 §5.24). Of vendors' attributes, which anybody's dictionary may add, names
+/// have to tell; a pair of name and value may hold anything.
+fn is_secret(attribute: &Attribute) -> bool {
+    attribute.encrypted()
+        || match *attribute.oid().parts() {
+            [number] => STANDARD_SECRETS.contains(&number),
+            _ => {
+                let name = attribute.name().as_bytes();
+                let says =
+                    |word: &&[u8]| name.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+                VENDORS_SECRETS.iter().any(says)
+            }
+        }
+}
+
+/// User-Password, CHAP-Password, State, CHAP-Challenge, ARAP-Password, EAP-Message, ARAP-Challenge-Response,
+/// EAP-Key-Name, Digest-Response, Digest-Response-Auth, Digest-HA1, PKM-Auth-Key.
+const STANDARD_SECRETS: [u32; 12] = [2, 3, 24, 60, 70, 79, 84, 102, 103, 106, 121, 143];
+const VENDORS_SECRETS: [&[u8]; 7] = [b"passw", b"-key", b"mpkey", b"psk", b"secret", b"chap", b"avpair"];
+
+fn octets_only(
+    f: &mut fmt::Formatter<'_>,
+    oid: &Oid,
+    known: Option<&Attribute>,
+    operator: &str,
+    tag: Option<u8>,
+    octets: usize,
+) -> fmt::Result {
+    match known {
+        Some(attribute) => f.write_str(attribute.name())?,
+        None => write!(f, "Attr-{oid}")?,
+    }
+    if let Some(tag) = tag {
+        write!(f, ":{tag}")?;
+    }
+    write!(f, " {operator} <{octets} octets>")
 }
 
 fn by_number(
