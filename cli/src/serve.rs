@@ -1,18 +1,21 @@
 //! Serves: starts the threads, says when it is ready, and obeys signals.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use ulna_config::{Configuration, Warnings};
 use ulna_core::Seed;
-use ulna_core::configuration::Listener;
-use ulna_runtime_mio::{Server, is_on_this_host};
+use ulna_core::configuration::{AccountingFile, Listener};
+use ulna_core::policy::{ConfiguredRules, Policy};
+use ulna_runtime_mio::{RecordStore, Server, StoreNews, is_on_this_host};
+use ulna_stores::file::FileDisk;
 
 use crate::standard_error::{Speaker, say};
 
@@ -65,8 +68,11 @@ fn until_signalled(
         leave_out_what_this_host_lacks(&mut configuration);
     }
     let configuration = Arc::new(configuration);
-    let server = Server::start(&configuration, &Seed::new(octets), Box::new(io::stderr()))
-        .map_err(|error| error.to_string())?;
+    let store = configuration.accounting.file.as_ref().map(record_store).transpose()?;
+    let rules = |_| -> Box<dyn Policy + Send> { Box::new(ConfiguredRules::new(Arc::clone(&configuration))) };
+    let server =
+        Server::start_storing(&configuration, &Seed::new(octets), &rules, store, Box::new(io::stderr()))
+            .map_err(|error| error.to_string())?;
     let (asked, granted) = (configuration.runtime.receive_buffer_octets, server.granted_receive_octets());
     if granted < asked {
         tracing::warn!(
@@ -87,6 +93,7 @@ fn until_signalled(
     for signal in signals.forever() {
         match signal {
             SIGUSR1 => speaker.say(server.report().to_string()),
+            SIGUSR2 => server.begin_new_record_file(),
             SIGHUP => tracing::warn!("reload is not built yet; the configuration stays as it is"),
             _ => break,
         }
@@ -119,7 +126,33 @@ fn listen_to_signals() -> io::Result<Signals> {
         flag::register_conditional_shutdown(signal, 1, Arc::clone(&is_ending))?;
         flag::register(signal, Arc::clone(&is_ending))?;
     }
-    Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+    Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
+}
+
+/// The file of accounting records, claimed for this process.
+fn record_store(file: &AccountingFile) -> Result<RecordStore, String> {
+    let path = PathBuf::from(&*file.path);
+    let mut disk = FileDisk::claim(&path).map_err(|error| format!("cannot store accounting: {error}"))?;
+    let tell = move |news| {
+        let path = path.display();
+        match news {
+            StoreNews::Failing(error) => tracing::error!(
+                "accounting is not stored, and its requests are not answered, until this is over: {error}"
+            ),
+            StoreNews::Recovered => tracing::info!("accounting is stored again in {path}"),
+            StoreNews::Damaged(octets) => tracing::warn!(
+                octets,
+                "{path} ended in a record that was not whole; what was cut off is kept in {path}.damaged"
+            ),
+            StoreNews::NotSetAside(error) => {
+                tracing::warn!("no new file for accounting is begun, the old one goes on: {error}");
+            }
+        }
+    };
+    Ok(RecordStore {
+        perform: Box::new(move |operation| disk.perform(operation).map_err(|error| error.to_string())),
+        tell: Box::new(tell),
+    })
 }
 
 /// Exactly one line on standard output, once every socket is bound.

@@ -14,8 +14,8 @@ pub struct Keys {
 
 pub const ROOT: Keys = Keys {
     label: "the file",
-    built: &["include", "runtime", "protocol", "listen", "client", "user", "server", "log"],
-    later: &["client_rule", "remote_server", "pool", "realm", "accounting", "limits", "control", "metrics"],
+    built: &["include", "runtime", "protocol", "listen", "client", "user", "server", "accounting", "log"],
+    later: &["client_rule", "remote_server", "pool", "realm", "limits", "control", "metrics"],
 };
 
 pub const RUNTIME: Keys = Keys {
@@ -92,12 +92,20 @@ pub const REPLY_RULE: Keys = Keys {
 
 pub const ACCOUNTING_RULE: Keys = Keys {
     label: "[[server.accounting]]",
-    built: &["when", "set_request", "remove_request", "set_session"],
-    later: &["store", "proxy", "spool", "continue", "allow_request", "remove_session"],
+    built: &["when", "store", "set_request", "remove_request", "set_session"],
+    later: &["proxy", "spool", "continue", "allow_request", "remove_session"],
 };
 
 /// The forms of a condition's value, `{ regex = "…" }`.
 pub const FORMS: &[&str] = &["regex", "glob", "present", "one_of", "not"];
+
+pub const ACCOUNTING: Keys = Keys { label: "[accounting]", built: &["file"], later: &[] };
+
+pub const ACCOUNTING_FILE: Keys = Keys {
+    label: "[accounting.file]",
+    built: &["path", "rotate_octets", "rotate_every", "line_octets_max"],
+    later: &[],
+};
 
 pub const LOG: Keys = Keys { label: "[log]", built: &["format", "requests"], later: &[] };
 
@@ -116,6 +124,8 @@ const ALL: &[&Keys] = &[
     &RULE,
     &REPLY_RULE,
     &ACCOUNTING_RULE,
+    &ACCOUNTING,
+    &ACCOUNTING_FILE,
     &LOG,
 ];
 

@@ -240,9 +240,9 @@ fn rules_for_replies_and_accounting_have_keys_of_their_own() {
             0
         ),
         [
-            "1:1: the rule needs an action: `store`, which is not built yet",
+            "1:1: the rule needs an action: `store`",
             "2:10: `reply` is only there for rules of [[server.reply]]",
-            "4:1: `store` is not built yet",
+            "4:9: `store = \"file\"` needs an [accounting.file] with a `path`",
         ]
     );
 }

@@ -2,6 +2,7 @@
 //!
 //! Holds no file names and no text to be read later; makes no decisions. Its bounds are checked where it is made.
 
+use crate::accounting::Rotation;
 use crate::authenticate::mac::Devices;
 use crate::authenticate::users::Users;
 use crate::client::Clients;
@@ -35,6 +36,8 @@ pub struct Configuration {
     pub servers: Vec<VirtualServer>,
     /// What attributes are called and how they are hidden: the built-in dictionary and the files of the configuration.
     pub dictionary: Arc<Dictionary>,
+    /// Where accounting is stored, if it is.
+    pub accounting: AccountingSettings,
     /// What is logged.
     pub log: LogSettings,
 }
@@ -170,6 +173,24 @@ impl Packets {
     pub const fn contains(self, other: Packets) -> bool {
         self.0 & other.0 == other.0
     }
+}
+
+/// Where accounting is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccountingSettings {
+    /// In a file of JSON lines.
+    pub file: Option<AccountingFile>,
+}
+
+/// A file of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountingFile {
+    /// Its path, as its driver opens it.
+    pub path: Box<str>,
+    /// When a new one is begun.
+    pub rotation: Rotation,
+    /// Octets of records that may wait to be stored; 65 536 to 1 GiB.
+    pub line_octets_max: usize,
 }
 
 /// What is logged.

@@ -127,6 +127,8 @@ counters! {
         accepts,
         /// Access-Rejects made.
         rejects,
+        /// Accounting-Requests acknowledged: their records are safe.
+        records,
         /// Wrong passwords of users that there are.
         failures,
         /// Of the Access-Rejects, those of users who had failed too often for their password to be looked at.

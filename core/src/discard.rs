@@ -89,6 +89,10 @@ discards! {
     HashLineFull = "hash-line-full",
     /// The line of records to be stored is full.
     StoreLineFull = "store-line-full",
+    /// Its record could not be stored: the disk is full, or failed.
+    NotStored = "not-stored",
+    /// Its record would pass 131 072 octets.
+    RecordTooLong = "record-too-long",
 }
 
 #[cfg(test)]

@@ -49,6 +49,8 @@ pub enum Outcome {
     Accept,
     /// Access-Reject.
     Reject,
+    /// Accounting-Response: its record is safe.
+    Recorded,
     /// No answer, for this reason.
     Discarded(Discard),
     /// None, for nobody waited for it any more.

@@ -55,12 +55,14 @@ impl Configuration {
         keep("dedup_lifetime", new.dedup_lifetime != old.dedup_lifetime);
         keep("failures_max", new.failures_max != old.failures_max);
         keep("failure_window", new.failure_window != old.failure_window);
+        keep("accounting.file", self.accounting != running.accounting);
         keep("requests", self.log.requests != running.log.requests);
         self.runtime = running.runtime.clone();
         self.protocol.delayed_rejects_max = running.protocol.delayed_rejects_max;
         self.protocol.dedup_lifetime = running.protocol.dedup_lifetime;
         self.protocol.failures_max = running.protocol.failures_max;
         self.protocol.failure_window = running.protocol.failure_window;
+        self.accounting = running.accounting.clone();
         self.log.requests = running.log.requests;
         self.keep_listeners(running, &mut waits);
         waits

@@ -60,6 +60,12 @@ bugs! {
     StaleAnswerBelieved = "stale-answer-believed",
     /// A worker does not let go of a request that waits for an effect and has been superseded.
     SupersededRequestAnswered = "superseded-request-answered",
+    /// An accounting record is acknowledged when it is written, before it is synced.
+    AnsweredBeforeSync = "answered-before-sync",
+    /// What a crash left of the last record stays in the file.
+    TornLineNotRepaired = "torn-line-not-repaired",
+    /// Records are acknowledged though their sync failed.
+    StoredThoughSyncFailed = "stored-though-sync-failed",
 }
 
 #[cfg(feature = "seeded-bugs")]

@@ -4,6 +4,7 @@
 //! Holds points in time and nothing that reads them off a clock. The simulator counts them, the runtime derives
 //! instants from one monotonic anchor taken at start.
 
+use crate::dictionary::rfc_3339_into;
 use core::fmt;
 use core::ops::{Add, AddAssign};
 use core::time::Duration;
@@ -64,6 +65,13 @@ impl fmt::Debug for Instant {
 /// say by the clock on the wall; it may go back, so no span is ever measured with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixTime(pub u64);
+
+impl fmt::Display for UnixTime {
+    /// As RFC 3339 has it, in UTC.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        rfc_3339_into(f, self.0)
+    }
+}
 
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,6 +5,7 @@
 
 mod in_progress;
 mod mschap_answer;
+mod records;
 mod request;
 
 use crate::authenticate::Passwords;
@@ -12,7 +13,7 @@ use crate::authenticate::failures::Failures;
 use crate::configuration::{Configuration, Protocol};
 use crate::counters::WorkerCounters;
 use crate::discard::Discard;
-use crate::effect::{Effect, EffectDone, Ticket};
+use crate::effect::{Effect, EffectDone, NotStored, Ticket};
 use crate::event::{Event, Outcome, ShortName};
 use crate::generation::{Generation, Generations};
 use crate::network::LAZY_SWEEP;
@@ -32,6 +33,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use self::in_progress::{Held, InProgress};
+use self::records::Records;
 use self::request::{Answered, Desk, Known, Memory, Step, Waiting};
 
 /// Events that wait to be polled by the driver, at most; more are lost, and counted.
@@ -102,6 +104,7 @@ impl Worker {
             memory: Memory {
                 failures: Failures::new(failures_max, failure_window, seed),
                 passwords: Passwords::new(),
+                records: Records::default(),
                 counters: Arc::clone(&counters),
             },
             transmits: VecDeque::with_capacity(LINE_NOW),
@@ -198,21 +201,30 @@ impl Worker {
                 self.memory.passwords.give_back(password);
                 Ok(matches)
             }
-            // No rule stores yet, so none waits for this.
-            EffectDone::Stored { result, .. } => Ok(result.is_ok()),
+            EffectDone::Stored { buffer, result } => {
+                self.memory.records.give_back(buffer);
+                // Nothing is asked of the answer: a record is safe, or its request is not answered.
+                result.map(|()| true).map_err(|NotStored| Discard::NotStored)
+            }
             EffectDone::Shed(Effect::CheckPassword { password, .. }) => {
                 self.memory.passwords.give_back(password);
                 Err(Discard::HashLineFull)
             }
-            EffectDone::Shed(Effect::Store(_)) => Err(Discard::StoreLineFull),
+            EffectDone::Shed(Effect::Store(batch)) => {
+                self.memory.records.give_back(batch.octets);
+                Err(Discard::StoreLineFull)
+            }
         };
         while let Some(held) = self.held.take_answered(ticket) {
             let Held { network, request, waiting, taken_up } = held;
-            match said {
-                Ok(matches) => {
-                    self.decide(network, request, Known::Password(waiting, matches), taken_up, now);
+            match (said, waiting) {
+                (Ok(matches), Waiting::Password(undecided)) => {
+                    self.decide(network, request, Known::Password(undecided, matches), taken_up, now);
                 }
-                Err(reason) => self.discard_held(network, request, &waiting, reason, now),
+                (Ok(_), waiting @ Waiting::Record { .. }) => {
+                    self.acknowledge(network, request, &waiting, now)
+                }
+                (Err(reason), waiting) => self.discard_held(network, request, &waiting, reason, now),
             }
         }
         self.counters.requests_held.set(self.held.len() as u64);
@@ -220,7 +232,7 @@ impl Worker {
 
     /// What this core needs to have done elsewhere, and the ticket under which it wants the answer.
     pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
-        self.effects.pop_front()
+        self.effects.pop_front().or_else(|| self.memory.records.take())
     }
 
     /// One reply, into the caller's empty buffer. Only then is its network core told.
@@ -254,6 +266,7 @@ impl Worker {
     pub fn has_output(&self) -> bool {
         !self.transmits.is_empty()
             || !self.effects.is_empty()
+            || self.memory.records.has_any()
             || self.outboxes.iter().any(|outbox| outbox.room > 0 && !outbox.waiting.is_empty())
     }
 
@@ -309,12 +322,44 @@ impl Worker {
                 self.counters.effects.up();
                 let ticket = self.held.begin_effect();
                 self.effects.push_back((ticket, effect));
-                let deadline = request.stamp().received + configuration.protocol.request_timeout;
-                self.held.hold(ticket, Held { network, request, waiting, taken_up }, deadline);
-                self.counters.requests_held.set(self.held.len() as u64);
+                self.hold(ticket, Held { network, request, waiting, taken_up });
+            }
+            Ok(Step::Stores(waiting)) => {
+                let Worker { memory, held, counters, .. } = self;
+                let ticket = memory.records.ticket(|ticket| held.is_current(ticket)).unwrap_or_else(|| {
+                    counters.effects.up();
+                    memory.records.begin(held.begin_effect())
+                });
+                self.hold(ticket, Held { network, request, waiting, taken_up });
+                if self.memory.records.is_full() {
+                    self.effects.extend(self.memory.records.take());
+                }
             }
             Err(reason) => self.discard(network, request, reason, now),
         }
+    }
+
+    /// Keeps a request until the effect of this ticket is done.
+    fn hold(&mut self, ticket: Ticket, held: Held<Waiting>) {
+        let stamp = held.request.stamp();
+        let configuration = self.generations.of(stamp.generation);
+        let deadline = stamp.received + configuration.protocol.request_timeout;
+        self.held.hold(ticket, held, deadline);
+        self.counters.requests_held.set(self.held.len() as u64);
+    }
+
+    /// The end of an Accounting-Request whose record is safe.
+    fn acknowledge(&mut self, network: NetworkId, request: Request, waiting: &Waiting, now: Instant) {
+        let configuration = self.generations.of(request.stamp().generation);
+        self.desk.decided = Some(waiting.decided(configuration, &request));
+        if let Err(reason) = request::acknowledge(configuration, &request, &mut self.desk) {
+            return self.discard(network, request, reason, now);
+        }
+        self.counters.decisions.up();
+        self.counters.records.up();
+        self.note(&request, Outcome::Recorded, now);
+        let completion = self.completed(request, now);
+        self.transmits.push_back((network, completion));
     }
 
     /// The request's end with the reply that lies on the desk.

@@ -1,4 +1,5 @@
-//! The threads that do what takes time, so that no turn waits for it: passwords against Argon2 digests.
+//! The threads that do what takes time, so that no turn waits for it: passwords against Argon2 digests, and one that
+//! stores records.
 //!
 //! Bounded in number (`hash_threads`), line (`hash_line_max`) and memory (of each, what the largest digest needs). They
 //! run at nice 19: on a machine that is busy hashing waits, and requests do not. Answers go into the inbox of the thread
@@ -8,7 +9,6 @@
 //! while something is hashed. A hash thread that panics takes the process with it, as any other does.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -18,14 +18,17 @@ use ulna_core::configuration::Configuration;
 use ulna_core::effect::{Effect, EffectDone, Ticket};
 
 use crate::bell::Bell;
+use crate::clock::Clock;
 use crate::hashing::Hasher;
-use crate::server::EndsProcessOnPanic;
+use crate::server::{EndsProcessOnPanic, StartError};
+use crate::storing::{RecordStore, StoreCounters, StoreJob, StoreLine, StoreThread};
 use crate::system_calls::SystemCalls;
 
 /// All of them. They end when this is dropped; what waits then is forgotten.
 pub(crate) struct EffectThreads {
     line: Arc<Line>,
     threads: Vec<JoinHandle<()>>,
+    store: Option<Arc<StoreCounters>>,
 }
 
 /// What one serving thread has to do with them.
@@ -42,6 +45,8 @@ struct Line {
     /// A job came, or the end.
     came: Condvar,
     jobs_max: usize,
+    /// Records that wait, where they can be stored.
+    records: Option<Arc<StoreLine>>,
     /// By serving thread.
     inboxes: Vec<Inbox>,
     bells: Arc<[Bell]>,
@@ -69,11 +74,27 @@ struct Inbox {
 }
 
 impl EffectThreads {
-    /// Starts them, if users of this configuration have digests, for serving threads with these bells.
+    /// Starts those that this configuration needs, for serving threads with these bells: for digests of users, and for
+    /// records, if there is a file for them and it can be opened.
     ///
     /// # Errors
-    /// When a thread cannot be had.
-    pub fn start(configuration: &Configuration, bells: &Arc<[Bell]>) -> io::Result<EffectThreads> {
+    /// When a thread cannot be had, or the file of records cannot be opened.
+    pub fn start(
+        configuration: &Configuration,
+        bells: &Arc<[Bell]>,
+        store: Option<RecordStore>,
+        clock: Clock,
+    ) -> Result<EffectThreads, StartError> {
+        let counters = Arc::<StoreCounters>::default();
+        let store = match configuration.accounting.file.as_ref().zip(store) {
+            Some((settings, store)) => {
+                let line = Arc::new(StoreLine::new(settings.line_octets_max));
+                let counters = Arc::clone(&counters);
+                let thread = StoreThread::open(settings, store, Arc::clone(&line), counters, clock);
+                Some((line, thread.map_err(StartError::Store)?))
+            }
+            None => None,
+        };
         let runtime = &configuration.runtime;
         let line = Arc::new(Line {
             jobs: Mutex::new(Jobs {
@@ -82,10 +103,21 @@ impl EffectThreads {
             }),
             came: Condvar::new(),
             jobs_max: runtime.hash_line_max,
+            records: store.as_ref().map(|(line, _)| Arc::clone(line)),
             inboxes: bells.iter().map(|_| Inbox::default()).collect(),
             bells: Arc::clone(bells),
         });
-        let mut started = EffectThreads { line, threads: Vec::new() };
+        let counters = store.is_some().then_some(counters);
+        let mut started = EffectThreads { line, threads: Vec::new(), store: counters };
+        if let Some((_, thread)) = store {
+            let line = Arc::clone(&started.line);
+            let handle = thread::Builder::new().name("store".into()).spawn(move || {
+                let _end_with_the_process = EndsProcessOnPanic;
+                let mut calls = SystemCalls::default();
+                thread.run(|thread, ticket, done| line.answer(thread, ticket, done, &mut calls));
+            })?;
+            started.threads.push(handle);
+        }
         let threads =
             if configuration.users.argon2_kibibytes_max().is_some() { runtime.hash_threads } else { 0 };
         for thread in 0..threads {
@@ -99,6 +131,18 @@ impl EffectThreads {
             started.threads.push(handle);
         }
         Ok(started)
+    }
+
+    /// What the thread that stores counts, if there is one.
+    pub fn store_counters(&self) -> Option<&Arc<StoreCounters>> {
+        self.store.as_ref()
+    }
+
+    /// Begins a new file of records, if any are stored.
+    pub fn ask_for_new_file(&self) {
+        if let Some(records) = &self.line.records {
+            records.ask_for_new_file();
+        }
     }
 
     /// The desk of the serving thread of this number.
@@ -116,6 +160,9 @@ impl Drop for EffectThreads {
             jobs.waiting.clear();
         }
         self.line.came.notify_all();
+        if let Some(records) = &self.line.records {
+            records.end();
+        }
         for handle in self.threads.drain(..) {
             handle.join().expect("a thread that panics ends the process");
         }
@@ -136,7 +183,13 @@ impl Desk {
                 self.line.came.notify_one();
                 Ok(())
             }
-            Effect::Store(_) => Err(EffectDone::Shed(effect)),
+            Effect::Store(batch) => {
+                let Some(records) = &self.line.records else {
+                    return Err(EffectDone::Shed(Effect::Store(batch)));
+                };
+                let job = StoreJob { thread: self.thread, ticket, batch };
+                records.ask(job).map_err(|job| EffectDone::Shed(Effect::Store(job.batch)))
+            }
         }
     }
 
@@ -268,7 +321,7 @@ mod tests {
     fn each_password_is_answered_once_and_the_bell_rings_for_it() {
         for threads in [1, 3] {
             let Fixture { configuration, mut poll, bells } = fixture(&format!("hash_threads = {threads}\n"));
-            let pool = EffectThreads::start(&configuration, &bells).expect("threads");
+            let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("threads");
             assert_eq!(pool.threads.len(), threads);
             let mut desk = pool.desk(0);
             for round in 0..20 {
@@ -286,7 +339,7 @@ mod tests {
     #[test]
     fn a_full_line_gives_the_effect_back() {
         let Fixture { configuration, mut poll, bells } = fixture("hash_threads = 1\nhash_line_max = 2\n");
-        let pool = EffectThreads::start(&configuration, &bells).expect("threads");
+        let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("threads");
         let mut desk = pool.desk(0);
         let mut asked = 0;
         // One is with the thread, or not yet; two are in line.
@@ -306,7 +359,7 @@ mod tests {
     #[test]
     fn they_end_with_passwords_in_line() {
         let Fixture { configuration, bells, .. } = fixture("hash_threads = 2\n");
-        let pool = EffectThreads::start(&configuration, &bells).expect("threads");
+        let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("threads");
         for place in 0..100 {
             pool.desk(0).ask(ticket(place), check(&configuration, b"password")).expect("128 fit");
         }
@@ -317,7 +370,7 @@ mod tests {
     fn without_digests_there_are_none() {
         let (configuration, _) = parse(default_text(), "x", Cores(2)).expect("right");
         let Fixture { bells, .. } = fixture("");
-        let pool = EffectThreads::start(&configuration, &bells).expect("no threads");
+        let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("no threads");
         assert!(pool.threads.is_empty());
     }
 

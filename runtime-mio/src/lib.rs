@@ -22,6 +22,7 @@ pub mod report;
 mod segments;
 pub mod server;
 pub mod sockets;
+pub mod storing;
 pub mod system_calls;
 mod turn;
 
@@ -31,4 +32,5 @@ pub use listening::{ListenError, is_on_this_host};
 pub use mmsg::{Outlet, ReceiveBatch, Received, SendBatch, SendOutcome};
 pub use server::{Server, StartError};
 pub use sockets::{BoundUdp, bind_udp, connect_udp, join_udp};
+pub use storing::{Perform, RecordStore, StoreNews};
 pub use system_calls::SystemCalls;

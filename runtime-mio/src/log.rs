@@ -222,6 +222,7 @@ impl Lines {
                 let outcome = match outcome {
                     Outcome::Accept => "accept",
                     Outcome::Reject => "reject",
+                    Outcome::Recorded => "recorded",
                     Outcome::Discarded(reason) => reason.name(),
                     Outcome::Superseded => "superseded",
                 };

@@ -12,6 +12,7 @@ use ulna_core::worker::Worker;
 use crate::counters::ThreadCounters;
 use crate::kernel_drops::drops;
 use crate::listening::Listening;
+use crate::storing::StoreCounters;
 
 /// The counters of one thread.
 #[derive(Debug, Clone)]
@@ -60,6 +61,7 @@ fn name_of(cores: &Cores) -> String {
 pub struct Report<'a> {
     pub(crate) threads: Vec<&'a ThreadReport>,
     pub(crate) listening: &'a Listening,
+    pub(crate) store: Option<&'a Arc<StoreCounters>>,
 }
 
 impl Report<'_> {
@@ -100,6 +102,7 @@ impl Report<'_> {
                 }
             }
         }
+        sums.extend(self.store.iter().flat_map(|store| store.named()));
         sums
     }
 }

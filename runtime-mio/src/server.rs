@@ -23,6 +23,7 @@ use crate::effects::EffectThreads;
 use crate::listening::{ListenError, Listening};
 use crate::log::Log;
 use crate::report::{Report, ThreadReport};
+use crate::storing::RecordStore;
 use crate::system_calls::SystemCalls;
 use crate::turn::{Orders, Stage, Turn};
 
@@ -54,12 +55,15 @@ pub enum StartError {
     Listen(ListenError),
     /// A thread, or what it waits on, cannot be had.
     Thread(io::Error),
+    /// The file of accounting records cannot be opened, or repaired.
+    Store(String),
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Listen(error) => error.fmt(f),
+            StartError::Store(error) => write!(f, "cannot store accounting: {error}"),
             StartError::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }
@@ -104,6 +108,21 @@ impl Server {
         policies: &PolicyFactory<'_>,
         log_out: Box<dyn Write + Send>,
     ) -> Result<Server, StartError> {
+        Server::start_storing(configuration, seed, policies, None, log_out)
+    }
+
+    /// The same with a place for accounting records. Without one, or without `[accounting.file]`, no record is stored and
+    /// so no accounting answered.
+    ///
+    /// # Errors
+    /// As [`Server::start`], and when the file of records cannot be opened.
+    pub fn start_storing(
+        configuration: &Arc<Configuration>,
+        seed: &Seed,
+        policies: &PolicyFactory<'_>,
+        store: Option<RecordStore>,
+        log_out: Box<dyn Write + Send>,
+    ) -> Result<Server, StartError> {
         let clock = Clock::start();
         let cores = assemble_with(configuration, seed, policies);
         let polls = cores.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
@@ -122,7 +141,7 @@ impl Server {
         } else {
             (None, cores.iter().map(|_| None).collect::<Vec<_>>())
         };
-        let effects = EffectThreads::start(configuration, &bells)?;
+        let effects = EffectThreads::start(configuration, &bells, store, clock)?;
         let mut server = Server {
             listening,
             threads: Vec::new(),
@@ -179,7 +198,13 @@ impl Server {
         Report {
             threads: self.threads.iter().map(|serving| &serving.report).collect(),
             listening: &self.listening,
+            store: self.effects.store_counters(),
         }
+    }
+
+    /// Begins a new file of accounting records, if any are stored: for whoever moves files away.
+    pub fn begin_new_record_file(&self) {
+        self.effects.ask_for_new_file();
     }
 
     /// Reads nothing new, finishes what was begun, delayed rejects too, and ends all threads. Waits for at most

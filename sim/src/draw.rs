@@ -43,6 +43,8 @@ pub enum Class {
     FaultDetail = 15,
     /// How long an effect takes.
     EffectLength = 16,
+    /// What becomes of operations on a disk, and when all stops; the entity is the part.
+    Disk = 17,
 }
 
 impl Class {

@@ -7,6 +7,7 @@
 pub mod actor;
 pub mod campaign;
 pub mod checks;
+pub mod crash;
 pub mod digest;
 pub mod draw;
 pub mod fault;

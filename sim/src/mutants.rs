@@ -1,5 +1,6 @@
 //! Seeded bugs: each must be noticed by some law, or the laws are too few.
 
+use crate::crash;
 use crate::plan::Plan;
 use crate::run::{Builder, run};
 use crate::swarm::Profile;
@@ -29,6 +30,16 @@ pub fn hunt(bug: Bug, build: Builder, limit: Duration) -> Option<Fate> {
     let began = std::time::Instant::now();
     let mut seed = 0;
     let mut killed = None;
+    let of_records = [Bug::AnsweredBeforeSync, Bug::TornLineNotRepaired, Bug::StoredThoughSyncFailed];
+    let records = of_records.contains(&bug).then(crash::configuration);
+    if let Some(configuration) = &records {
+        while killed.is_none() && began.elapsed() < limit {
+            let broken = crash::run(seed, configuration, Some(bug)).err();
+            killed = broken.map(|violation| (violation.invariant.name, seed));
+            seed += 1;
+        }
+        return Some(Fate { bug, killed, took: began.elapsed() });
+    }
     while killed.is_none() && began.elapsed() < limit {
         let mut plan = Plan::drawn(seed, PROFILES[(seed % 2) as usize]);
         plan.bug = Some(bug.name().into());

@@ -177,7 +177,7 @@ impl NodeThread for Thread {
                 listener,
                 identifier,
                 request_authenticator,
-                outcome: Outcome::Accept | Outcome::Reject,
+                outcome: Outcome::Accept | Outcome::Reject | Outcome::Recorded,
                 ..
             } = event
             {

@@ -1,5 +1,6 @@
 //! From tables to core's plain types. Each table has its file here; what concerns several is at the end of [`lower`].
 
+mod accounting;
 mod argon2;
 mod attributes;
 mod client;
@@ -38,6 +39,7 @@ pub fn lower<'t>(
     let mut runtime = runtime::runtime(&file, cores, &mut dictionary, report);
     let protocol = runtime::protocol(&file, report);
     runtime::keep_within_reserve(&file, &mut runtime, &protocol, report);
+    let accounting = accounting::accounting(&file, report);
     let (servers, server_names) = server::servers(&file, &dictionary, report);
     let listeners = listen::listeners(&file, &server_names, report);
     listen::keep_countable(&listeners, &runtime, report);
@@ -57,6 +59,7 @@ pub fn lower<'t>(
         devices: Devices::new(devices, &seed).ok()?,
         servers,
         dictionary: Arc::new(dictionary),
+        accounting,
         log,
     })
 }

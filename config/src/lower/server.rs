@@ -31,6 +31,8 @@ pub enum List {
 /// What all rules are read with, and what they name that stands elsewhere.
 pub struct Asking<'d, 'c> {
     pub dictionary: &'c Dictionary,
+    /// Whether there is a file that rules may store in.
+    pub has_accounting_file: bool,
     /// What all patterns so far take.
     pub patterns_octets: usize,
     /// Names of sessions that some rule sets.
@@ -55,6 +57,7 @@ pub fn servers<'d>(
     let mut names = Names::default();
     let mut asking = Asking {
         dictionary,
+        has_accounting_file: has_accounting_file(file),
         patterns_octets: 0,
         sessions_set: BTreeSet::new(),
         sessions_asked: Vec::new(),
@@ -94,6 +97,11 @@ pub fn servers<'d>(
     }
     asking.check(file, report);
     (servers, numbers)
+}
+
+fn has_accounting_file(file: &Section<'_>) -> bool {
+    let accounting = file.value("accounting").and_then(|value| value.get_ref().as_table());
+    accounting.is_some_and(|accounting| accounting.contains_key("file"))
 }
 
 impl Asking<'_, '_> {
@@ -185,9 +193,17 @@ fn accounting_rule<'d>(
         session: edits::session(section, asking, report),
         ..Edits::default()
     };
-    if ACTIONS_LATER.iter().all(|key| section.value(key).is_none()) {
-        // RFC 2866 §4.1: what is not recorded is not acknowledged, so there is no rule that only accepts.
-        report.error(section.span(), "the rule needs an action: `store`, which is not built yet".into());
+    if section.value("store").is_none() {
+        if ACTIONS_LATER.iter().all(|key| section.value(key).is_none()) {
+            // RFC 2866 §4.1: what is not recorded is not acknowledged, so there is no rule that only accepts.
+            report.error(section.span(), "the rule needs an action: `store`".into());
+        }
+        return None;
+    }
+    section.word("store", &["file"], &[], report)?;
+    if !asking.has_accounting_file {
+        let place = section.value("store").map_or(section.span(), toml::Spanned::span);
+        report.error(place, "`store = \"file\"` needs an [accounting.file] with a `path`".into());
         return None;
     }
     Some(AccountingRule { accounting: Accounting::Store, edits: Arc::new(edits) })

@@ -1,7 +1,17 @@
-//! What an Accounting-Request says. RFC 2866 §5, RFC 2869 §5.
+//! What an Accounting-Request says, and how it is kept. RFC 2866, RFC 2869 §5.
 //!
-//! Reads attributes and gives plain values; stores nothing and answers nothing.
+//! Makes one line of an Accounting-Request, and says in which order a file of such lines is written, synced, cut and
+//! begun anew so that what was acknowledged is never lost. Touches no disk: a driver does each [`Operation`] and tells
+//! how it went, the same in production and in the simulator. Answers nothing: that is the worker's.
 
+mod check;
+mod file;
 mod octet_counts;
+mod record;
 
+pub use check::{Line, Lines, crc32};
+pub use file::{
+    Busy, GROUP_OCTETS_MAX, Operation, Performed, RecordFile, Rotation, Stored, TAIL_OCTETS_MAX, Troubled,
+};
 pub use octet_counts::OctetCounts;
+pub use record::{RECORD_OCTETS_MAX, RecordTooLong, Recorded, Recorder};

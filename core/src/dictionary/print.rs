@@ -135,6 +135,17 @@ impl fmt::Display for Time {
     }
 }
 
+/// Seconds since 1970 as `2026-11-23T13:33:22Z` (RFC 3339). What no four digits of a year can say is the last second that
+/// they can.
+pub(crate) fn rfc_3339_into(out: &mut impl Write, seconds: u64) -> fmt::Result {
+    const LAST: u64 = 253_402_300_799;
+    let seconds = seconds.min(LAST);
+    let day = u64::from(DAY_SECONDS);
+    let (year, month, date) = civil_from_days((seconds / day) as u32);
+    let (hour, minute, second) = (seconds % day / 3600, seconds / 60 % 60, seconds % 60);
+    write!(out, "{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Reads `Nov 23 2026 13:33:22 UTC` or, as RFC 3339 has it, `2026-11-23T13:33:22Z` with or without an offset.
 pub(super) fn time(text: &str) -> Option<u32> {
     let mut words = text.split_ascii_whitespace();

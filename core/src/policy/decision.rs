@@ -41,8 +41,7 @@ pub struct Verdict<'p> {
 /// What is to become of an Accounting-Request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accounting {
-    /// Store it, and answer when it is safe (RFC 2866 §2). Where nothing stores yet it is discarded as
-    /// `no-accounting-rule`: what is not recorded must not be acknowledged (§4.1).
+    /// Store it in the accounting file, and answer when it is safe there (RFC 2866 §4.1).
     Store,
 }
 

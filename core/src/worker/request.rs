@@ -1,6 +1,8 @@
 //! One request, decided and answered: policy, credentials, edits, reply attributes, signature.
 
 use super::mschap_answer;
+use super::records::Records;
+use crate::accounting::Recorded;
 use crate::attributes::{NOTHING, Piece, Pieces, Preset, Scratch, Sealing, write_hidden};
 use crate::authenticate::failures::Failures;
 use crate::authenticate::mschap::{CHALLENGE_OCTETS, Found, Proof};
@@ -44,11 +46,23 @@ pub enum Step {
     Answered(Answered),
     /// It has to wait for this effect.
     Waits(Effect, Waiting),
+    /// It has to wait until its record is stored, which lies with those of this turn.
+    Stores(Waiting),
 }
 
-/// What policy has decided about a request that waits, to learn whether its password is the user's. Policy is not asked
-/// again.
-pub struct Waiting {
+/// What a request waits for, and what policy has decided about it. Policy is not asked again.
+pub enum Waiting {
+    /// To learn whether its password is the user's.
+    Password(Undecided),
+    /// Till its record is safe.
+    Record {
+        /// The rule that says so.
+        rule: Option<u16>,
+    },
+}
+
+/// What policy has decided about a request whose password is being hashed.
+pub struct Undecided {
     decision: Decision,
     rule: Option<u16>,
     edits: Option<Arc<Edits>>,
@@ -63,13 +77,14 @@ pub enum Known {
     /// Nothing has been asked.
     Nothing,
     /// Whether the password is the user's.
-    Password(Waiting, bool),
+    Password(Undecided, bool),
 }
 
 /// What a worker remembers from one request to the next.
 pub struct Memory {
     pub failures: Failures,
     pub passwords: Passwords,
+    pub records: Records,
     pub counters: Arc<WorkerCounters>,
 }
 
@@ -77,7 +92,8 @@ impl Waiting {
     /// Who has decided.
     pub fn decided(&self, configuration: &Configuration, request: &Request) -> Decided {
         let listener = &configuration.listeners[usize::from(request.stamp().path.listener.0)];
-        Decided { server: listener.server, rule: self.rule }
+        let (Waiting::Password(Undecided { rule, .. }) | Waiting::Record { rule }) = self;
+        Decided { server: listener.server, rule: *rule }
     }
 }
 
@@ -135,7 +151,7 @@ pub fn answer(
     desk.decided = None;
     let time = match &known {
         Known::Nothing => time,
-        Known::Password(waiting, _) => waiting.time,
+        Known::Password(undecided, _) => undecided.time,
     };
     if now.saturating_since(stamp.received) > configuration.protocol.request_timeout {
         return Err(Discard::TooOld);
@@ -164,35 +180,36 @@ pub fn answer(
     if framed.code() == Some(Code::AccountingRequest) {
         let verdict = policy.account(&asked);
         *decided = verdict.map(|verdict| Decided { server: listener.server, rule: verdict.rule });
-        return match verdict.map(|verdict| verdict.accounting) {
-            // RFC 2866 §4.1: what was not recorded is not acknowledged, and nothing here records yet.
-            Some(Accounting::Store) | None => Err(Discard::NoAccountingRule),
+        // RFC 2866 §4.1: what was not recorded is not acknowledged.
+        let verdict = verdict.ok_or(Discard::NoAccountingRule)?;
+        let edits = verdict.edits.map(|edits| &**edits);
+        let attributes = edit_request(dictionary, edits, received, scratch, session, edited)?;
+        return match verdict.accounting {
+            Accounting::Store => {
+                let recorded = Recorded {
+                    dictionary,
+                    received: framed,
+                    attributes,
+                    client: &client.name,
+                    listener: &listener.name,
+                    remote: stamp.path.remote,
+                    time,
+                };
+                memory.records.add(&recorded, scratch)?;
+                Ok(Step::Stores(Waiting::Record { rule: verdict.rule }))
+            }
         };
     }
     let verdict = match &known {
         Known::Nothing => policy.decide(&asked),
-        Known::Password(Waiting { decision, rule, edits, .. }, _) => {
+        Known::Password(Undecided { decision, rule, edits, .. }, _) => {
             Verdict { decision: *decision, rule: *rule, edits: edits.as_ref() }
         }
     };
     *decided = Some(Decided { server: listener.server, rule: verdict.rule });
     let edits = verdict.edits.map(|edits| &**edits);
 
-    let mut attributes = received;
-    if let Some(edits) = edits {
-        for (name, value) in &edits.session {
-            session.set(name, value).map_err(|SessionFull| Discard::EditTooLong)?;
-        }
-        if !edits.request.is_nothing() {
-            edited.clear();
-            edits.request.retain(dictionary, received, scratch, edited);
-            edited.extend_from_slice(edits.request.set.plain());
-            if edited.len() > PACKET_OCTETS_MAX - HEADER_OCTETS {
-                return Err(Discard::EditTooLong);
-            }
-            attributes = Attributes::framed(edited);
-        }
-    }
+    let attributes = edit_request(dictionary, edits, received, scratch, session, edited)?;
 
     let mut proof = None;
     let (accept, user): (bool, &Preset) = match verdict.decision {
@@ -208,8 +225,8 @@ pub fn answer(
                 Authenticated::No => (false, &NOTHING),
                 Authenticated::Waits(effect, secret) => {
                     let Verdict { decision, rule, edits } = verdict;
-                    let waiting = Waiting { decision, rule, edits: edits.cloned(), time, secret };
-                    return Ok(Step::Waits(effect, waiting));
+                    let undecided = Undecided { decision, rule, edits: edits.cloned(), time, secret };
+                    return Ok(Step::Waits(effect, Waiting::Password(undecided)));
                 }
             }
         }
@@ -259,6 +276,45 @@ pub fn answer(
 
     let delay = if accept { Duration::ZERO } else { configuration.protocol.reject_delay };
     Ok(Step::Answered(Answered { accept, delay }))
+}
+
+/// Writes the signed answer to an Accounting-Request whose record is safe onto the desk (RFC 2866 §4.2).
+pub fn acknowledge(configuration: &Configuration, request: &Request, desk: &mut Desk) -> Result<(), Discard> {
+    let stamp = request.stamp();
+    let framed = request.framed();
+    let client = configuration.clients.client(stamp.client);
+    let secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
+    let code = Code::AccountingResponse;
+    let mut encoder =
+        Encoder::reply(&mut desk.reply, code, framed.identifier(), MessageAuthenticator::Absent);
+    write_proxy_states(&mut encoder, &framed).map_err(|_| Discard::ReplyTooLong)?;
+    encoder.finish_reply(secret, framed.authenticator());
+    Ok(())
+}
+
+/// The request's attributes as rules want them, in `edited` if they change any.
+fn edit_request<'e>(
+    dictionary: &Dictionary,
+    edits: Option<&Edits>,
+    received: Attributes<'e>,
+    scratch: &mut Scratch,
+    session: &mut Session,
+    edited: &'e mut Vec<u8>,
+) -> Result<Attributes<'e>, Discard> {
+    let Some(edits) = edits else { return Ok(received) };
+    for (name, value) in &edits.session {
+        session.set(name, value).map_err(|SessionFull| Discard::EditTooLong)?;
+    }
+    if edits.request.is_nothing() {
+        return Ok(received);
+    }
+    edited.clear();
+    edits.request.retain(dictionary, received, scratch, edited);
+    edited.extend_from_slice(edits.request.set.plain());
+    if edited.len() > PACKET_OCTETS_MAX - HEADER_OCTETS {
+        return Err(Discard::EditTooLong);
+    }
+    Ok(Attributes::framed(edited))
 }
 
 /// Whether a request has a user's password, or is about a device.
@@ -388,7 +444,11 @@ fn write_answers(encoder: &mut Encoder<'_>, framed: &Framed<'_>, accept: bool) -
         let identifier = eap.get(1).copied().unwrap_or_default();
         encoder.eap_message(&[code, identifier, 0, 4])?;
     }
-    // RFC 2865 §5.33: every Proxy-State, unchanged and in order.
+    write_proxy_states(encoder, framed)
+}
+
+/// RFC 2865 §5.33: every Proxy-State, unchanged and in order.
+fn write_proxy_states(encoder: &mut Encoder<'_>, framed: &Framed<'_>) -> Result<(), EncodeError> {
     if seeded::is(Bug::ProxyStateReversed) {
         let states: Vec<_> = framed.proxy_states().collect();
         return states.into_iter().rev().try_for_each(|state| write_proxy_state(encoder, state));

@@ -19,7 +19,7 @@ use std::time::Duration;
 use ulna_core::configuration::Cores as MachineCores;
 use ulna_core::cores::{Cores, assemble_with};
 use ulna_core::discard::Discard;
-use ulna_core::effect::{Effect, EffectDone, Ticket};
+use ulna_core::effect::{Effect, EffectDone, NotStored, RecordBatch, Ticket};
 use ulna_core::event::Event;
 use ulna_core::generation::Generation;
 use ulna_core::network::owner::Owners;
@@ -236,6 +236,14 @@ impl Server {
         self.done(thread, ticket, EffectDone::Shed(effect))
     }
 
+    /// Stores, or does not, the batch that was asked for first. Gives its octets and what left.
+    pub fn store(&mut self, result: Result<(), NotStored>) -> (Vec<u8>, Vec<Sent>) {
+        let (thread, ticket, effect) = self.effects.remove(0);
+        let Effect::Store(RecordBatch { octets, .. }) = effect else { panic!("{effect:?}") };
+        let buffer = octets.clone();
+        (octets, self.done(thread, ticket, EffectDone::Stored { buffer, result }))
+    }
+
     fn done(&mut self, thread: usize, ticket: Ticket, done: EffectDone) -> Vec<Sent> {
         let before = self.sent.len();
         self.threads[thread].handle_effect_done(ticket, done, self.now);
@@ -417,6 +425,8 @@ pub fn is_of_request(reason: Discard) -> bool {
             | Discard::EffectTimedOut
             | Discard::HashLineFull
             | Discard::StoreLineFull
+            | Discard::NotStored
+            | Discard::RecordTooLong
     )
 }
 

@@ -3,6 +3,7 @@
 
 pub mod channels;
 pub mod execution;
+pub mod records;
 pub mod wire;
 
 /// A law of the server.
@@ -27,7 +28,7 @@ pub struct Violation {
 
 /// All of them, in the order of `ulna-sim list`.
 pub fn all() -> impl Iterator<Item = &'static Invariant> {
-    wire::ALL.iter().chain(execution::ALL).chain(channels::ALL).copied()
+    wire::ALL.iter().chain(execution::ALL).chain(channels::ALL).chain(records::ALL).copied()
 }
 
 macro_rules! invariants {

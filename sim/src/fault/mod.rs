@@ -4,6 +4,7 @@
 //! log: a fault that was removed there simply does not happen. Where each class acts is in [`link`], [`thread`]
 //! and [`effect`], and in the NAS for those that a NAS commits.
 
+pub mod disk;
 pub mod effect;
 pub mod link;
 pub mod thread;

@@ -1,0 +1,74 @@
+//! The records of one turn, in one buffer under one ticket: what is stored together, and answered together.
+
+use crate::accounting::{RecordTooLong, Recorded, Recorder};
+use crate::attributes::Scratch;
+use crate::discard::Discard;
+use crate::effect::{Effect, RecordBatch, Ticket};
+use alloc::vec::Vec;
+
+/// A batch that holds as much is handed out before the turn is over.
+const BATCH_OCTETS_MAX: usize = 256 * 1024;
+/// What a new buffer has room for: some twenty records.
+const BUFFER_OCTETS: usize = 16 * 1024;
+/// Buffers kept for the next batches, at most.
+const SPARE_MAX: usize = 64;
+
+/// The batch that is being filled, and buffers that came home.
+#[derive(Default)]
+pub struct Records {
+    recorder: Recorder,
+    batch: RecordBatch,
+    ticket: Option<Ticket>,
+    spare: Vec<Vec<u8>>,
+}
+
+impl Records {
+    /// Adds one record to the batch.
+    pub fn add(&mut self, recorded: &Recorded<'_>, scratch: &mut Scratch) -> Result<(), Discard> {
+        if self.batch.octets.capacity() == 0 {
+            self.batch.octets = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_OCTETS));
+        }
+        self.recorder
+            .write(recorded, scratch, &mut self.batch.octets)
+            .map_err(|RecordTooLong| Discard::RecordTooLong)?;
+        self.batch.records += 1;
+        Ok(())
+    }
+
+    /// The ticket under which the batch goes, unless it is void: all that waited for it are gone.
+    pub fn ticket(&self, is_current: impl Fn(Ticket) -> bool) -> Option<Ticket> {
+        self.ticket.filter(|ticket| is_current(*ticket))
+    }
+
+    /// Puts the batch under this ticket.
+    pub fn begin(&mut self, ticket: Ticket) -> Ticket {
+        *self.ticket.insert(ticket)
+    }
+
+    /// Whether there is a batch to be handed out.
+    pub fn has_any(&self) -> bool {
+        self.batch.records > 0
+    }
+
+    /// Whether it has to be handed out before more is added.
+    pub fn is_full(&self) -> bool {
+        self.batch.octets.len() >= BATCH_OCTETS_MAX
+    }
+
+    /// The batch, if there is one; the next record begins another.
+    pub fn take(&mut self) -> Option<(Ticket, Effect)> {
+        if !self.has_any() {
+            return None;
+        }
+        let ticket = self.ticket.take().expect("who adds a record waits for its ticket");
+        Some((ticket, Effect::Store(core::mem::take(&mut self.batch))))
+    }
+
+    /// A batch's memory is home.
+    pub fn give_back(&mut self, mut buffer: Vec<u8>) {
+        if self.spare.len() < SPARE_MAX {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! A server that stores accounting, killed at every point, with the disk as it then is, and started again.
+//!
+//! The cores, and the machine that says what is written and synced, are those of production; the disk, the thread that
+//! waits for it and the NASes, which send until they are answered, are models. One seed is one run: how many NASes, which
+//! operations fail, and at which operation, and how deep in it, process or machine die.
+
+use crate::checks::records::{
+    ACKNOWLEDGED_IS_SAFE, ANSWERS_VERIFY, NO_TORN_LINE, ONE_DIGEST, STORED_IN_THE_END,
+};
+use crate::checks::{Invariant, Violation};
+use crate::draw::{Class, Draw, Draws};
+use crate::fault::disk::{Course, Crash, Disk};
+use crate::oracle::codec::{Packet, Writer};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use ulna_config::Cores as MachineCores;
+use ulna_core::accounting::{RecordFile, Rotation, Stored};
+use ulna_core::cores::{Cores, assemble};
+use ulna_core::effect::{Effect, EffectDone, NotStored, RecordBatch, Ticket};
+use ulna_core::seeded::{self, Bug};
+use ulna_core::time::UnixTime;
+use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId};
+
+const SECRET: &[u8] = b"a secret of the site";
+const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MILLISECOND;
+/// From here on nothing fails any more.
+const HEALED: u64 = 20 * SECOND;
+/// By then all must be answered.
+const END: u64 = 120 * SECOND;
+/// How long a NAS waits before it sends again (RFC 5080 §2.2.1).
+const RETRANSMISSION: u64 = 2 * SECOND;
+
+/// What one run came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Crashes.
+    pub crashes: u64,
+    /// Operations on the disk.
+    pub operations: u64,
+    /// Of these, how many failed.
+    pub failed: u64,
+    /// Requests acknowledged.
+    pub acknowledged: u64,
+    /// Records that are in the files, each time that they are.
+    pub records: u64,
+    /// Files set aside.
+    pub aside: u64,
+}
+
+/// The configuration of every run; reading it takes longer than a run.
+pub fn configuration() -> Arc<Configuration> {
+    let text = "[runtime]\nnetwork_threads = 0\nworkers = 1\nring_slots = 64\nrequests_max = 64\ndedup_entries_max = 256\n\
+                replies_octets_max = 65536\n\
+                [accounting.file]\npath = \"records\"\n\
+                [[listen]]\nname = \"accounting\"\ntransport = \"udp\"\naddress = \"192.0.2.1:1813\"\n\
+                packets = [\"accounting\"]\nserver = \"site\"\n\
+                [[client]]\nname = \"site\"\nnetwork = \"198.51.100.0/24\"\nsecret = \"a secret of the site\"\n\
+                [[server]]\nname = \"site\"\n[[server.accounting]]\nstore = \"file\"\n";
+    let parsed = ulna_config::parse(text, "crash.toml", MachineCores(1));
+    let (configuration, _) = parsed.unwrap_or_else(|errors| panic!("{errors}"));
+    Arc::new(configuration)
+}
+
+/// Runs one seed, with a seeded bug if they are compiled in.
+///
+/// # Errors
+/// The law that was broken.
+pub fn run(seed: u64, configuration: &Arc<Configuration>, bug: Option<Bug>) -> Result<Outcome, Violation> {
+    #[cfg(feature = "seeded-bugs")]
+    seeded::choose(bug);
+    #[cfg(not(feature = "seeded-bugs"))]
+    assert!(bug.is_none() || seeded::COMPILED_IN, "bugs are not compiled in");
+    Site::new(seed, configuration).run()
+}
+
+/// One server with its disk, and the NASes around it.
+struct Site<'c> {
+    configuration: &'c Arc<Configuration>,
+    draws: Draws,
+    now: u64,
+    cores: Cores,
+    file: RecordFile,
+    rotation: Rotation,
+    disk: Disk,
+    /// The operation that is under way ends then, well or not; or it is the one in which all ends.
+    operation: Option<(u64, Course)>,
+    crashes_at: Vec<(u64, Crash)>,
+    faults_per_myriad: u32,
+    waiting: VecDeque<(Ticket, RecordBatch)>,
+    storing: Vec<(Ticket, RecordBatch)>,
+    inbox: Vec<(Ticket, EffectDone)>,
+    nases: Vec<Nas>,
+    /// Sessions acknowledged.
+    acknowledged: BTreeMap<String, u64>,
+    has_started: bool,
+    outcome: Outcome,
+}
+
+struct Nas {
+    remote: SocketAddr,
+    sessions: u64,
+    window: usize,
+    next: u64,
+    outstanding: Vec<Asked>,
+}
+
+struct Asked {
+    session: String,
+    octets: Vec<u8>,
+    due: u64,
+}
+
+impl<'c> Site<'c> {
+    fn new(seed: u64, configuration: &'c Arc<Configuration>) -> Self {
+        let draws = Draws::new(seed);
+        let at = |ordinal| draws.at(Class::Disk, 0, ordinal);
+        let nases = 0..at(1).range(1..=3);
+        let nases = nases.map(|number| Nas {
+            remote: SocketAddr::from(([198, 51, 100, number as u8], 1813)),
+            sessions: at(10 + number).range(2..=20),
+            window: at(20 + number).range(1..=8) as usize,
+            next: 0,
+            outstanding: Vec::new(),
+        });
+        let kind = |ordinal| if at(ordinal).one_in(3) { Crash::Process } else { Crash::Machine };
+        let crashes = (0..at(2).range(1..=3)).map(|place| (at(30 + place).range(1..=90), kind(40 + place)));
+        let mut crashes_at: Vec<_> = crashes.collect();
+        crashes_at.sort_unstable_by_key(|(operation, _)| std::cmp::Reverse(*operation));
+        let rotation = Rotation { octets: at(3).one_in(2).then(|| at(4).range(500..=5_000)), every: None };
+        Site {
+            configuration,
+            draws,
+            now: 0,
+            cores: start(configuration, seed),
+            file: RecordFile::new(rotation),
+            rotation,
+            disk: Disk::default(),
+            operation: None,
+            crashes_at,
+            faults_per_myriad: at(5).pick(&[0, 0, 300, 1_500]),
+            waiting: VecDeque::new(),
+            storing: Vec::new(),
+            inbox: Vec::new(),
+            nases: nases.collect(),
+            acknowledged: BTreeMap::new(),
+            has_started: false,
+            outcome: Outcome::default(),
+        }
+    }
+
+    fn run(mut self) -> Result<Outcome, Violation> {
+        while self.nases.iter().any(|nas| nas.next < nas.sessions || !nas.outstanding.is_empty()) {
+            if self.now > END {
+                let left = self.nases.iter().map(|nas| nas.outstanding.len()).sum::<usize>();
+                return Err(self.broken(&STORED_IN_THE_END, format!("{left} have no answer")));
+            }
+            self.end_operation()?;
+            self.turn()?;
+            self.store();
+            // What the store has answered at once is taken up now, too.
+            self.turn()?;
+            self.now = self.next();
+        }
+        self.look_at_records()?;
+        self.outcome.aside = self.disk.aside() as u64;
+        Ok(self.outcome)
+    }
+
+    /// When something happens next: time goes on by a microsecond at least.
+    fn next(&self) -> u64 {
+        let nases = self.nases.iter().flat_map(|nas| nas.outstanding.iter().map(|asked| asked.due));
+        let operation = self.operation.map(|(due, _)| due);
+        let deadline = self.cores.poll_timeout().map(|(due, _)| due.as_nanoseconds());
+        let look = self.file.is_failing().then_some(self.now + 100 * MILLISECOND);
+        let next = nases.chain(operation).chain(deadline).chain(look).min();
+        next.unwrap_or(self.now).max(self.now + 1_000)
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::from_nanoseconds(self.now)
+    }
+
+    fn time(&self) -> UnixTime {
+        UnixTime(1_767_225_600 + self.now / SECOND)
+    }
+
+    fn draw(&self) -> Draw {
+        self.draws.at(Class::Disk, 1, self.outcome.operations)
+    }
+
+    /// Ends the operation that is under way, if it is time; or everything.
+    fn end_operation(&mut self) -> Result<(), Violation> {
+        let Some((_, course)) = self.operation.filter(|(due, _)| *due <= self.now) else { return Ok(()) };
+        self.operation = None;
+        let (now, time, draw) = (self.instant(), self.time(), self.draw());
+        let Site { file, disk, outcome, crashes_at, .. } = self;
+        let operation = file.poll_operation(time).expect("it is under way");
+        if let Some((_, crash)) = crashes_at.pop_if(|(at, _)| *at == outcome.operations) {
+            disk.crash(crash, Some(operation), draw);
+            return self.start_again();
+        }
+        let performed = disk.perform(operation, course, draw);
+        outcome.failed += u64::from(performed.is_err());
+        file.handle_performed(performed, now, time);
+        self.answer();
+        if self.file.is_ready() && !self.has_started {
+            self.has_started = true;
+            self.look_at_records()?;
+        }
+        Ok(())
+    }
+
+    /// Process and line are gone, the disk and the NASes are not.
+    fn start_again(&mut self) -> Result<(), Violation> {
+        self.outcome.crashes += 1;
+        self.cores = start(self.configuration, self.outcome.crashes);
+        self.file = RecordFile::new(self.rotation);
+        self.waiting.clear();
+        self.storing.clear();
+        self.inbox.clear();
+        self.has_started = false;
+        Ok(())
+    }
+
+    /// What the thread that stores does between two operations.
+    fn store(&mut self) {
+        let (now, time) = (self.instant(), self.time());
+        if self.operation.is_some() {
+            return;
+        }
+        if self.file.poll_operation(time).is_none() {
+            while let Some((ticket, batch)) = self.waiting.pop_front() {
+                if self.file.add(&batch.octets).is_err() {
+                    self.waiting.push_front((ticket, batch));
+                    break;
+                }
+                self.storing.push((ticket, batch));
+            }
+            self.file.store(now, time);
+            self.file.handle_timeout(now, time);
+            self.answer();
+        }
+        if self.file.poll_operation(time).is_some() {
+            self.outcome.operations += 1;
+            let draw = self.draw();
+            let fails = self.now < HEALED && draw.fork(1).per_myriad(self.faults_per_myriad);
+            let slow = self.now < HEALED && draw.fork(2).one_in(50);
+            let length = if slow {
+                draw.fork(3).range(SECOND..=8 * SECOND)
+            } else {
+                draw.fork(3).range(1..=20) * MILLISECOND
+            };
+            self.operation = Some((self.now + length, if fails { Course::Fails } else { Course::Done }));
+        }
+    }
+
+    /// Answers a group that is over.
+    fn answer(&mut self) {
+        let Some(stored) = self.file.poll_stored() else { return };
+        let result = if stored == Stored::Safe { Ok(()) } else { Err(NotStored) };
+        for (ticket, batch) in self.storing.drain(..) {
+            self.inbox.push((ticket, EffectDone::Stored { buffer: batch.octets, result }));
+        }
+    }
+
+    /// One turn of the only thread: what NASes send, what the store has answered, what is due.
+    fn turn(&mut self) -> Result<(), Violation> {
+        let (now, time) = (self.instant(), self.time());
+        self.cores.begin();
+        self.cores.handle_wall_time(time);
+        self.cores.sweep(now);
+        for (ticket, done) in self.inbox.drain(..) {
+            self.cores.handle_effect_done(ticket, done, now);
+        }
+        for nas in &mut self.nases {
+            for octets in nas.sends(self.now) {
+                let local = "192.0.2.1:1813".parse().expect("an address");
+                let path = Path { via: SocketId(0), listener: ListenerId(0), local, remote: nas.remote };
+                self.cores.handle_datagram(path, &octets, now);
+            }
+        }
+        self.cores.handle_timeout(now);
+        self.cores.work(now);
+        while let Some((ticket, effect)) = self.cores.poll_effect() {
+            match effect {
+                Effect::Store(batch) => self.waiting.push_back((ticket, batch)),
+                Effect::CheckPassword { .. } => unreachable!("nobody has a password here"),
+            }
+        }
+        let mut octets = Vec::new();
+        while let Some(transmit) = self.cores.poll_transmit(&mut octets) {
+            self.hear(transmit.destination, &octets)?;
+            octets.clear();
+        }
+        self.cores.finish(now);
+        self.cores.publish();
+        while self.cores.check_gate().is_some() {}
+        while self.cores.poll_event().is_some() {}
+        Ok(())
+    }
+
+    /// A NAS hears an answer: from now on it has forgotten its record.
+    fn hear(&mut self, to: SocketAddr, octets: &[u8]) -> Result<(), Violation> {
+        let nas =
+            self.nases.iter_mut().find(|nas| nas.remote == to).expect("replies go where requests came from");
+        let reply = Packet::read(octets).ok().filter(|reply| reply.code() == 5);
+        let place = reply.and_then(|reply| {
+            nas.outstanding.iter().position(|asked| {
+                let authenticator = asked.octets[4..20].try_into().expect("sixteen octets");
+                asked.octets[1] == reply.identifier() && reply.authenticator_holds(&authenticator, SECRET)
+            })
+        });
+        let Some(place) = place else {
+            // A retransmission may have crossed its answer.
+            let known = reply.is_some_and(|reply| u64::from(reply.identifier()) < nas.next);
+            return if known { Ok(()) } else { Err(self.broken(&ANSWERS_VERIFY, format!("{octets:?}"))) };
+        };
+        let session = nas.outstanding.remove(place).session;
+        self.outcome.acknowledged += 1;
+        self.acknowledged.insert(session.clone(), self.now);
+        if self.safe_records().any(|record| record.session == session) {
+            Ok(())
+        } else {
+            Err(self.broken(
+                &ACKNOWLEDGED_IS_SAFE,
+                format!("{session} is not on the disk when it is acknowledged"),
+            ))
+        }
+    }
+
+    fn safe_records(&self) -> impl Iterator<Item = Record> {
+        self.disk
+            .safe()
+            .flat_map(|safe| safe.split_inclusive(|octet| *octet == b'\n'))
+            .filter_map(Record::read)
+    }
+
+    /// After a start, and at the end.
+    fn look_at_records(&mut self) -> Result<(), Violation> {
+        for line in self.disk.seen().split_inclusive(|octet| *octet == b'\n') {
+            if Record::read(line).is_none() {
+                let line = String::from_utf8_lossy(line).into_owned();
+                return Err(self.broken(&NO_TORN_LINE, line));
+            }
+        }
+        let (mut of_session, mut of_digest) = (BTreeMap::new(), BTreeMap::new());
+        let mut count = 0;
+        for Record { session, digest } in self.safe_records() {
+            count += 1;
+            let other_digest = of_session.insert(session.clone(), digest.clone());
+            let other_session = of_digest.insert(digest.clone(), session.clone());
+            if other_digest.is_some_and(|other| other != digest)
+                || other_session.is_some_and(|other| other != session)
+            {
+                return Err(self.broken(&ONE_DIGEST, session));
+            }
+        }
+        self.outcome.records = count;
+        match self.acknowledged.keys().find(|session| !of_session.contains_key(*session)) {
+            Some(lost) => {
+                let lost = format!("{lost} was acknowledged and is gone");
+                Err(self.broken(&ACKNOWLEDGED_IS_SAFE, lost))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn broken(&self, invariant: &'static Invariant, details: String) -> Violation {
+        Violation { invariant, at: self.now, details }
+    }
+}
+
+/// A whole line as somebody reads it who knows nothing of its making.
+struct Record {
+    session: String,
+    digest: String,
+}
+
+impl Record {
+    fn read(line: &[u8]) -> Option<Record> {
+        let object: serde_json::Value = serde_json::from_slice(line.strip_suffix(b"\n")?).ok()?;
+        let text = |key: &str| object.get(key)?.as_str().map(str::to_owned);
+        Some(Record { session: text("Acct-Session-Id")?, digest: text("digest")? })
+    }
+}
+
+impl Nas {
+    /// What it sends now: new sessions as far as its window goes, and again what has waited long enough.
+    fn sends(&mut self, now: u64) -> Vec<Vec<u8>> {
+        while self.next < self.sessions && self.outstanding.len() < self.window {
+            let session = format!("{}-{}", self.remote.ip(), self.next);
+            let octets = Writer::new(4, self.next as u8, [0; 16])
+                .attribute(1, b"bob")
+                .attribute(40, &[0, 0, 0, 2])
+                .attribute(44, session.as_bytes())
+                .accounting(SECRET);
+            self.outstanding.push(Asked { session, octets, due: now });
+            self.next += 1;
+        }
+        let mut sent = Vec::new();
+        for asked in self.outstanding.iter_mut().filter(|asked| asked.due <= now) {
+            asked.due = now + RETRANSMISSION;
+            sent.push(asked.octets.clone());
+        }
+        sent
+    }
+}
+
+/// The cores of a process that has just begun.
+fn start(configuration: &Arc<Configuration>, seed: u64) -> Cores {
+    let mut octets = [0; 32];
+    octets[..8].copy_from_slice(&seed.to_le_bytes());
+    let mut cores = assemble(configuration, &Seed::new(octets));
+    assert_eq!(cores.len(), 1, "joined, one worker");
+    cores.pop().expect("there is one")
+}
