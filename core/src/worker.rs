@@ -222,7 +222,7 @@ impl Worker {
                     self.decide(network, request, Known::Password(undecided, matches), taken_up, now);
                 }
                 (Ok(_), waiting @ Waiting::Record { .. }) => {
-                    self.acknowledge(network, request, &waiting, now)
+                    self.acknowledge(network, request, &waiting, now);
                 }
                 (Err(reason), waiting) => self.discard_held(network, request, &waiting, reason, now),
             }

@@ -288,7 +288,11 @@ mod tests {
                         drop(hold.lock());
                         if fails.load(Ordering::SeqCst) { Err("full".into()) } else { Ok(Performed::Done) }
                     }
-                    _ => Ok(Performed::Done),
+                    Operation::Read { .. }
+                    | Operation::Keep(_)
+                    | Operation::Truncate(_)
+                    | Operation::Append(_)
+                    | Operation::SetAside(_) => Ok(Performed::Done),
                 })
             };
             let store = RecordStore { perform, tell: Box::new(move |news| drop(tell.send(news))) };
