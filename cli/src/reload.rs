@@ -32,7 +32,7 @@ impl Reload {
         match self.ask.try_send(()) {
             Ok(()) => {}
             Err(TrySendError::Full(())) => {
-                tracing::info!("reload: one waits already; it does for this one, too")
+                tracing::info!("reload: one waits already; it does for this one, too");
             }
             Err(TrySendError::Disconnected(())) => tracing::error!("reload: its thread has ended"),
         }
