@@ -3,6 +3,7 @@
 //! Exit codes: 0 drained, 1 could not run, 2 usage or configuration; those of `request` are its own.
 #![forbid(unsafe_code)]
 
+mod reload;
 mod request;
 mod serve;
 mod standard_error;
@@ -35,7 +36,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve until SIGTERM; SIGUSR1 prints the counters.
+    /// Serve until SIGTERM; SIGHUP loads the configuration anew, SIGUSR1 prints the counters.
     Serve(ServeArguments),
     /// Check a configuration and say what is wrong with it; touches no socket.
     Check {
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(ServeArguments { config }) => match load(config.as_deref()) {
-            Ok((configuration, warnings)) => serve::serve(configuration, &warnings, config.is_none()),
+            Ok((configuration, warnings)) => serve::serve(configuration, &warnings, config),
             Err(errors) => refuse(&errors),
         },
         Command::Check { config: Some(file), .. } => match load(Some(&file)) {

@@ -1,4 +1,4 @@
-//! Serves: starts the threads, says when it is ready, and obeys signals.
+//! Serves: starts the threads, says when it is ready, and obeys signals. What SIGHUP asks for is in `reload`.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use ulna_core::policy::{ConfiguredRules, Policy};
 use ulna_runtime_mio::{RecordStore, Server, StoreNews, is_on_this_host};
 use ulna_stores::file::FileDisk;
 
+use crate::reload::Reload;
 use crate::standard_error::{Speaker, say};
 
 /// How long a draining server waits beyond the longest reject delay for what is under way.
@@ -24,8 +25,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the end waits for whoever reads standard error.
 const SAY_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Serves until SIGTERM or SIGINT; a second one does not wait for anything.
-pub fn serve(configuration: Configuration, warnings: &Warnings, is_first_try: bool) -> ExitCode {
+/// Serves this configuration, which was loaded from that file or is embedded, until SIGTERM or SIGINT; a second one does not wait for anything.
+pub fn serve(configuration: Configuration, warnings: &Warnings, file: Option<PathBuf>) -> ExitCode {
     let speaker = match Speaker::start() {
         Ok(speaker) => speaker,
         Err(error) => {
@@ -46,7 +47,7 @@ pub fn serve(configuration: Configuration, warnings: &Warnings, is_first_try: bo
     if !warnings.is_empty() {
         speaker.say(warnings.to_string());
     }
-    let ended = until_signalled(configuration, is_first_try, &speaker);
+    let ended = until_signalled(configuration, file, &speaker);
     if let Err(why) = &ended {
         speaker.say(format!("ulna: {why}"));
     }
@@ -57,14 +58,14 @@ pub fn serve(configuration: Configuration, warnings: &Warnings, is_first_try: bo
 /// The error is why it could not run, or could not drain.
 fn until_signalled(
     mut configuration: Configuration,
-    is_first_try: bool,
+    file: Option<PathBuf>,
     speaker: &Speaker,
 ) -> Result<(), String> {
     // Before any socket is bound: a signal that comes early must not kill what it was to drain.
     let mut signals = listen_to_signals().map_err(|error| format!("cannot handle signals: {error}"))?;
     let mut octets = [0; 32];
     getrandom::fill(&mut octets).map_err(|error| format!("the system gives no random octets: {error}"))?;
-    if is_first_try {
+    if file.is_none() {
         leave_out_what_this_host_lacks(&mut configuration);
     }
     let configuration = Arc::new(configuration);
@@ -83,18 +84,28 @@ fn until_signalled(
     } else {
         tracing::info!(granted, "receive buffers");
     }
-    if is_first_try {
+    if file.is_none() {
         speaker.say(
             "No configuration named: serving bob / hello on this machine only, secret testing123. Ask it:\n  \
              ulna request --server 127.0.0.1 --secret testing123 auth User-Name=bob User-Password=hello",
         );
     }
+    let reload = match file.map(|file| Reload::start(file, server.reloader(), speaker.clone())).transpose() {
+        Ok(reload) => reload,
+        Err(error) => {
+            server.exit();
+            return Err(format!("cannot start a thread: {error}"));
+        }
+    };
     say_ready(&server);
     for signal in signals.forever() {
         match signal {
             SIGUSR1 => speaker.say(server.report().to_string()),
             SIGUSR2 => server.begin_new_record_file(),
-            SIGHUP => tracing::warn!("reload is not built yet; the configuration stays as it is"),
+            SIGHUP => match &reload {
+                Some(reload) => reload.ask(),
+                None => tracing::warn!("reload: no file was named; the embedded configuration stays"),
+            },
             _ => break,
         }
     }

@@ -9,6 +9,7 @@
 //! while something is hashed. A hash thread that panics takes the process with it, as any other does.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -27,8 +28,13 @@ use crate::system_calls::SystemCalls;
 /// All of them. They end when this is dropped; what waits then is forgotten.
 pub(crate) struct EffectThreads {
     line: Arc<Line>,
-    threads: Vec<JoinHandle<()>>,
     store: Option<Arc<StoreCounters>>,
+    /// The store's.
+    storing: Option<JoinHandle<()>>,
+    /// Those that hash.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// How many there are to be once a user has a digest.
+    threads_max: usize,
 }
 
 /// What one serving thread has to do with them.
@@ -107,8 +113,10 @@ impl EffectThreads {
             inboxes: bells.iter().map(|_| Inbox::default()).collect(),
             bells: Arc::clone(bells),
         });
+        let threads_max = runtime.hash_threads;
         let counters = store.is_some().then_some(counters);
-        let mut started = EffectThreads { line, threads: Vec::new(), store: counters };
+        let mut started =
+            EffectThreads { line, store: counters, storing: None, threads: Mutex::default(), threads_max };
         if let Some((_, thread)) = store {
             let line = Arc::clone(&started.line);
             let handle = thread::Builder::new().name("store".into()).spawn(move || {
@@ -116,21 +124,30 @@ impl EffectThreads {
                 let mut calls = SystemCalls::default();
                 thread.run(|thread, ticket, done| line.answer(thread, ticket, done, &mut calls));
             })?;
-            started.threads.push(handle);
+            started.storing = Some(handle);
         }
-        let threads =
-            if configuration.users.argon2_kibibytes_max().is_some() { runtime.hash_threads } else { 0 };
-        for thread in 0..threads {
-            let line = Arc::clone(&started.line);
+        started.start_for(configuration)?;
+        Ok(started)
+    }
+
+    /// Starts those that are missing, if users of this configuration have digests: it may be the first that has such.
+    ///
+    /// # Errors
+    /// When a thread cannot be had. Those that were started stay.
+    pub fn start_for(&self, configuration: &Configuration) -> io::Result<()> {
+        let mut started = locked(&self.threads);
+        let threads = if configuration.users.argon2_kibibytes_max().is_some() { self.threads_max } else { 0 };
+        for thread in started.len()..threads {
+            let line = Arc::clone(&self.line);
             let handle = thread::Builder::new().name(format!("hash-{thread}")).spawn(move || {
                 let _end_with_the_process = EndsProcessOnPanic;
                 // Refused where a sandbox forbids it; then it runs as the others do.
                 let _ = yield_to_all();
                 line.run();
             })?;
-            started.threads.push(handle);
+            started.push(handle);
         }
-        Ok(started)
+        Ok(())
     }
 
     /// What the thread that stores counts, if there is one.
@@ -163,7 +180,8 @@ impl Drop for EffectThreads {
         if let Some(records) = &self.line.records {
             records.end();
         }
-        for handle in self.threads.drain(..) {
+        let storing = self.storing.take();
+        for handle in locked(&self.threads).drain(..).chain(storing) {
             handle.join().expect("a thread that panics ends the process");
         }
     }
@@ -322,7 +340,7 @@ mod tests {
         for threads in [1, 3] {
             let Fixture { configuration, mut poll, bells } = fixture(&format!("hash_threads = {threads}\n"));
             let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("threads");
-            assert_eq!(pool.threads.len(), threads);
+            assert_eq!(locked(&pool.threads).len(), threads);
             let mut desk = pool.desk(0);
             for round in 0..20 {
                 for place in 0..6 {
@@ -369,9 +387,17 @@ mod tests {
     #[test]
     fn without_digests_there_are_none() {
         let (configuration, _) = parse(default_text(), "x", Cores(2)).expect("right");
-        let Fixture { bells, .. } = fixture("");
+        let Fixture { bells, mut poll, configuration: with_digests } = fixture("");
         let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("no threads");
-        assert!(pool.threads.is_empty());
+        assert!(locked(&pool.threads).is_empty());
+        // Until a new configuration brings the first; a second time nothing is missing.
+        for _ in 0..2 {
+            pool.start_for(&with_digests).expect("threads");
+            assert_eq!(locked(&pool.threads).len(), pool.threads_max);
+        }
+        let mut desk = pool.desk(0);
+        desk.ask(ticket(0), check(&with_digests, b"password")).expect("the line is empty");
+        assert_eq!(answers(&mut poll, &mut desk, 1), [(0, true)]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod listening;
 mod log;
 #[allow(unsafe_code)]
 pub mod mmsg;
+pub mod reload;
 pub mod report;
 mod segments;
 pub mod server;
@@ -30,6 +31,7 @@ pub use bell::{BELL, Bell};
 pub use clock::Clock;
 pub use listening::{ListenError, is_on_this_host};
 pub use mmsg::{Outlet, ReceiveBatch, Received, SendBatch, SendOutcome};
+pub use reload::{ReloadError, Reloader};
 pub use server::{Server, StartError};
 pub use sockets::{BoundUdp, bind_udp, connect_udp, join_udp};
 pub use storing::{Perform, RecordStore, StoreNews};

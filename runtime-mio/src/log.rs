@@ -3,15 +3,18 @@
 //! The ring is bounded; what does not fit is lost and counted. While events come, the log thread looks every
 //! [`NAP`]; when none has come for a while it sleeps until it is rung for.
 
+use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime};
 
 use ulna_core::configuration::Configuration;
 use ulna_core::discard::Discard;
 use ulna_core::event::{Decided, Event, Outcome};
+use ulna_core::generation::Generation;
 use ulna_core::queue::{Announcement, BellId, Crossing, Exchange, LinkId, Urgency};
 use ulna_core::time::Instant;
 
@@ -27,6 +30,8 @@ const LOOKS_IN_VAIN_MAX: u32 = 20;
 const LOST_LINE_EACH: Duration = Duration::from_secs(1);
 /// How long the end waits for the log's reader.
 const FINISH_PATIENCE: Duration = Duration::from_secs(2);
+/// In place of a name that is no longer kept.
+const UNKNOWN: &str = "?";
 /// Lines about discarded packets in one second, for each reason; a line then says how many more there were.
 const DISCARD_LINES_MAX: u64 = 10;
 
@@ -69,7 +74,7 @@ pub(crate) type EventsLost = Box<dyn Fn() -> u64 + Send>;
 /// The log thread, and the way to end it.
 pub(crate) struct Log {
     thread: Thread,
-    end: Arc<std::sync::atomic::AtomicBool>,
+    end: Arc<AtomicBool>,
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
 }
@@ -77,7 +82,7 @@ pub(crate) struct Log {
 impl Log {
     /// Starts the log thread, with a writer for each of `threads` serving threads.
     pub fn start(
-        configuration: Arc<Configuration>,
+        names: Arc<Names>,
         threads: u16,
         clock: Clock,
         lost: EventsLost,
@@ -89,10 +94,10 @@ impl Log {
         }
         let mut crossings = exchange.build();
         let crossing = crossings.pop().expect("the log's own crossing is the last");
-        let end = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let end = Arc::new(AtomicBool::new(false));
         let reader = Reader {
             crossing,
-            lines: Lines::new(configuration, clock, out),
+            lines: Lines::new(names, clock, out),
             end: Arc::clone(&end),
             lost,
             told_of: 0,
@@ -114,7 +119,7 @@ impl Log {
     /// Ends it once it has written all that is in the rings; the serving threads have ended before. A pipe that nobody
     /// reads would hold it for ever: after a while it is left behind, and ends with the process.
     pub fn finish(self) {
-        self.end.store(true, std::sync::atomic::Ordering::Release);
+        self.end.store(true, Ordering::Release);
         self.thread.unpark();
         // A panic there has been reported by the panic itself, and the server is going down.
         let _ = self.ended.recv_timeout(FINISH_PATIENCE);
@@ -124,7 +129,7 @@ impl Log {
 struct Reader {
     crossing: Crossing<Event>,
     lines: Lines,
-    end: Arc<std::sync::atomic::AtomicBool>,
+    end: Arc<AtomicBool>,
     lost: EventsLost,
     /// Of the lost ones, how many a line has told of.
     told_of: u64,
@@ -137,7 +142,7 @@ impl Reader {
         let mut in_vain = 0;
         loop {
             // Read before the sweep: what was written before the end was set is then found by it.
-            let is_ending = self.end.load(std::sync::atomic::Ordering::Acquire);
+            let is_ending = self.end.load(Ordering::Acquire);
             let Reader { crossing, lines, .. } = &mut self;
             let taken = crossing.sweep(RING_SLOTS, |_, event| lines.write(&event));
             crossing.publish();
@@ -159,7 +164,7 @@ impl Reader {
             self.tell_of_lost();
             self.lines.sum_up();
             self.crossing.announce(Announcement::Park);
-            if !self.crossing.look_again() && !self.end.load(std::sync::atomic::Ordering::Acquire) {
+            if !self.crossing.look_again() && !self.end.load(Ordering::Acquire) {
                 thread::park();
             }
             self.crossing.unpark();
@@ -180,9 +185,55 @@ impl Reader {
     }
 }
 
+/// What clients and virtual servers are called, by generation of the configuration that events come from: a line may be
+/// written when that is forgotten. Of the last [`NAMES_KEPT`] configurations; no secret is among them.
+pub(crate) struct Names {
+    kept: Mutex<VecDeque<Arc<NamesOf>>>,
+    /// Counts the configurations.
+    changes: AtomicU32,
+}
+
+/// The names of one configuration, each in its place.
+struct NamesOf {
+    generation: Generation,
+    clients: Box<[Box<str>]>,
+    servers: Box<[Box<str>]>,
+}
+
+impl Names {
+    /// Those of the first configuration.
+    pub fn new(configuration: &Configuration) -> Names {
+        let names = Names { kept: Mutex::default(), changes: AtomicU32::new(0) };
+        names.add(Generation::default(), configuration);
+        names
+    }
+
+    /// Adds those of the next. Before its first event comes.
+    pub fn add(&self, generation: Generation, configuration: &Configuration) {
+        let names = NamesOf {
+            generation,
+            clients: configuration.clients.iter().map(|(_, client)| client.name.clone()).collect(),
+            servers: configuration.servers.iter().map(|server| server.name.clone()).collect(),
+        };
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == NAMES_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(Arc::new(names));
+        // Release pairs with the Acquire in `Lines::write`.
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// A line is written milliseconds after its event, unless nobody reads the log.
+const NAMES_KEPT: usize = 8;
+
 /// Renders events.
 struct Lines {
-    configuration: Arc<Configuration>,
+    names: Arc<Names>,
+    /// What is kept there, as of so many changes.
+    known: VecDeque<Arc<NamesOf>>,
+    changes: u32,
     /// The wall time of the clock's origin.
     origin: SystemTime,
     out: BufWriter<Box<dyn Write + Send>>,
@@ -192,10 +243,12 @@ struct Lines {
 }
 
 impl Lines {
-    fn new(configuration: Arc<Configuration>, clock: Clock, out: Box<dyn Write + Send>) -> Self {
+    fn new(names: Arc<Names>, clock: Clock, out: Box<dyn Write + Send>) -> Self {
         let since_origin = Duration::from_nanos(clock.now().as_nanoseconds());
         Lines {
-            configuration,
+            names,
+            known: VecDeque::new(),
+            changes: 0,
             origin: SystemTime::now() - since_origin,
             out: BufWriter::with_capacity(65_536, out),
             second: 0,
@@ -205,11 +258,18 @@ impl Lines {
 
     /// A log that cannot be written must not end the server: errors are dropped here, and nowhere else.
     fn write(&mut self, event: &Event) {
+        // Acquire pairs with the Release in `Names::add`.
+        let changes = self.names.changes.load(Ordering::Acquire);
+        if changes != self.changes {
+            self.changes = changes;
+            self.known = self.names.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        }
         match *event {
             Event::Finished {
                 received,
                 finished,
                 remote,
+                generation,
                 client,
                 identifier,
                 user_name,
@@ -218,7 +278,9 @@ impl Lines {
                 ..
             } => {
                 let at = self.wall(finished);
-                let client = &self.configuration.clients.client(client).name;
+                // What nobody read for so long that its names are gone is told without them.
+                let names = self.known.iter().find(|names| names.generation == generation);
+                let client = names.map_or(UNKNOWN, |names| &*names.clients[client.0 as usize]);
                 let outcome = match outcome {
                     Outcome::Accept => "accept",
                     Outcome::Reject => "reject",
@@ -231,7 +293,7 @@ impl Lines {
                     "{at} {outcome} user={user_name:?} client={client} from={remote} identifier={identifier}"
                 );
                 if let Some(Decided { server, rule }) = decided {
-                    let server = &self.configuration.server(server).name;
+                    let server = names.map_or(UNKNOWN, |names| &*names.servers[usize::from(server.0)]);
                     let _ = match rule {
                         Some(rule) => write!(self.out, " rule={server}/{rule}"),
                         None => write!(self.out, " rule={server}/none"),
@@ -291,14 +353,12 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
     use std::sync::mpsc::{Sender, sync_channel};
     use ulna_config::Cores;
     use ulna_core::ServerId;
     use ulna_core::client::ClientId;
     use ulna_core::event::ShortName;
-    use ulna_core::generation::Generation;
     use ulna_core::path::ListenerId;
 
     /// A log file that passes each write on, and takes it only when the other side does.
@@ -334,6 +394,42 @@ mod tests {
         Arc::new(ulna_config::parse(text, "test.toml", Cores(1)).expect("it is right").0)
     }
 
+    fn names() -> Arc<Names> {
+        Arc::new(Names::new(&configuration()))
+    }
+
+    #[test]
+    fn a_line_has_the_names_of_the_configuration_that_its_event_came_under() {
+        let (kept, names) = (Kept::default(), names());
+        let mut lines = Lines::new(Arc::clone(&names), Clock::start(), Box::new(kept.clone()));
+        let text = ulna_config::default_text().replace("\"localhost\"", "\"next\"");
+        let (next, _) = ulna_config::parse(&text, "test.toml", Cores(1)).expect("it is right");
+        let event = |of: Generation| {
+            let mut event = finished(5_000, 5_000);
+            if let Event::Finished { generation, .. } = &mut event {
+                *generation = of;
+            }
+            event
+        };
+        let first = Generation::default();
+        lines.write(&event(first));
+        let mut generation = first.next();
+        names.add(generation, &next);
+        lines.write(&event(first));
+        lines.write(&event(generation));
+        for _ in 1..NAMES_KEPT {
+            generation = generation.next();
+            names.add(generation, &next);
+        }
+        lines.write(&event(first));
+        lines.write(&event(first.next()));
+        lines.flush();
+        let text = String::from_utf8(kept.0.lock().expect("nobody panics").clone()).expect("it is text");
+        let told: Vec<_> =
+            text.lines().filter_map(|line| line.split_once("client=")?.1.split(' ').next()).collect();
+        assert_eq!(told, ["localhost", "localhost", "next", "?", "next"]);
+    }
+
     fn finished(received: u64, finished: u64) -> Event {
         Event::Finished {
             received: Instant::from_nanoseconds(received),
@@ -353,7 +449,7 @@ mod tests {
     #[test]
     fn how_long_a_request_was_queued_is_told_where_it_was() {
         let kept = Kept::default();
-        let mut lines = Lines::new(configuration(), Clock::start(), Box::new(kept.clone()));
+        let mut lines = Lines::new(names(), Clock::start(), Box::new(kept.clone()));
         lines.write(&finished(5_000, 5_000));
         lines.write(&finished(5_000, 17_999));
         lines.flush();
@@ -366,7 +462,7 @@ mod tests {
     #[test]
     fn the_rule_that_decided_is_told_by_its_server_and_number() {
         let kept = Kept::default();
-        let mut lines = Lines::new(configuration(), Clock::start(), Box::new(kept.clone()));
+        let mut lines = Lines::new(names(), Clock::start(), Box::new(kept.clone()));
         for rule in [Some(2), None] {
             let mut event = finished(5_000, 5_000);
             if let Event::Finished { decided, .. } = &mut event {
@@ -388,7 +484,7 @@ mod tests {
         let lost = Arc::new(AtomicU64::new(0));
         let (out, file) = sync_channel(0);
         let (log, mut writers) = Log::start(
-            configuration(),
+            names(),
             1,
             Clock::start(),
             Box::new({
@@ -432,8 +528,7 @@ mod tests {
         let (out, file) = sync_channel(0);
         let nothing_lost = Box::new(|| 0);
         let (log, mut writers) =
-            Log::start(configuration(), 1, Clock::start(), nothing_lost, Box::new(Passed(out)))
-                .expect("a thread");
+            Log::start(names(), 1, Clock::start(), nothing_lost, Box::new(Passed(out))).expect("a thread");
         assert!(writers[0].write(finished(0, 0)));
         writers[0].publish();
         let (tell, ended): (Sender<()>, _) = channel();

@@ -21,7 +21,8 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::effects::EffectThreads;
 use crate::listening::{ListenError, Listening};
-use crate::log::Log;
+use crate::log::{Log, Names};
+use crate::reload::{Follower, Reloader, Steps};
 use crate::report::{Report, ThreadReport};
 use crate::storing::RecordStore;
 use crate::system_calls::SystemCalls;
@@ -37,8 +38,10 @@ pub struct Server {
     bells: Arc<[Bell]>,
     orders: Arc<Orders>,
     log: Option<Log>,
+    steps: Arc<Steps>,
+    reloader: Reloader,
     /// Last, so that it ends after those who ask.
-    effects: EffectThreads,
+    effects: Arc<EffectThreads>,
 }
 
 /// One of its threads.
@@ -130,24 +133,29 @@ impl Server {
             polls.iter().map(|poll| Bell::new(poll.registry())).collect::<io::Result<Vec<_>>>()?.into();
         let listening = Arc::new(Listening::bind(configuration, &polls)?);
         let reports: Vec<_> = cores.iter().map(ThreadReport::of).collect();
-        let (log, writers) = if configuration.log.requests {
+        let names = configuration.log.requests.then(|| Arc::new(Names::new(configuration)));
+        let (log, writers) = if let Some(names) = &names {
             let lost = {
                 let reports = reports.clone();
                 Box::new(move || reports.iter().map(ThreadReport::events_lost).sum())
             };
-            let (log, writers) =
-                Log::start(Arc::clone(configuration), cores.len() as u16, clock, lost, log_out)?;
+            let (log, writers) = Log::start(Arc::clone(names), cores.len() as u16, clock, lost, log_out)?;
             (Some(log), writers.into_iter().map(Some).collect())
         } else {
             (None, cores.iter().map(|_| None).collect::<Vec<_>>())
         };
-        let effects = EffectThreads::start(configuration, &bells, store, clock)?;
+        let effects = Arc::new(EffectThreads::start(configuration, &bells, store, clock)?);
+        let steps = Arc::new(Steps::new(cores.len()));
+        let reloader =
+            Reloader::new(Arc::clone(&steps), Arc::clone(&bells), &effects, names, Arc::clone(configuration));
         let mut server = Server {
             listening,
             threads: Vec::new(),
             bells,
             orders: Arc::new(Orders::default()),
             log,
+            steps,
+            reloader,
             effects,
         };
         let threads = cores.into_iter().zip(polls).zip(writers).zip(reports);
@@ -166,6 +174,7 @@ impl Server {
                 drained: Arc::clone(&drained),
                 counters: Arc::clone(&report.thread),
                 log,
+                reload: Follower::new(&server.steps),
             };
             let handle = thread::Builder::new().name(name.clone()).spawn(move || {
                 let _end_with_the_process = EndsProcessOnPanic;
@@ -207,9 +216,15 @@ impl Server {
         self.effects.ask_for_new_file();
     }
 
+    /// Where it gets new configurations from. Outlives it; then it takes none.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Reads nothing new, finishes what was begun, delayed rejects too, and ends all threads. Waits for at most
     /// `patience`; false if something was still under way then.
     pub fn drain(&self, patience: Duration) -> bool {
+        self.steps.end();
         self.order(Stage::Draining);
         let until = std::time::Instant::now() + patience;
         // Twice in a row: a message may be on its way from one thread that has just drained to another that had.
@@ -224,6 +239,7 @@ impl Server {
 
     /// Ends all threads at once, and the log when it has written all lines; it is not waited for for ever.
     pub fn exit(self) {
+        self.steps.end();
         self.order(Stage::Exit);
         for serving in self.threads {
             serving.handle.join().expect("a thread that panics ends the process");

@@ -19,6 +19,7 @@ use crate::effects::Desk;
 use crate::listening::Listening;
 use crate::log::EventWriter;
 use crate::mmsg::{Outlet, PACKET_OCTETS_MAX, ReceiveBatch, SendBatch};
+use crate::reload::Follower;
 use crate::system_calls::SystemCalls;
 
 /// Datagrams read at once: all of batching's gain is had at 16, and 64 keeps a turn well under a millisecond.
@@ -73,6 +74,7 @@ pub(crate) struct Turn {
     pub drained: Arc<AtomicBool>,
     pub counters: Arc<ThreadCounters>,
     pub log: Option<EventWriter>,
+    pub reload: Follower,
 }
 
 impl Turn {
@@ -112,6 +114,7 @@ impl Turn {
                 self.bells[usize::from(bell.0)].ring(&mut calls);
             }
             self.pass_events_on();
+            self.reload.follow(&mut self.cores);
             if stage == Stage::Draining {
                 // Relaxed: the main thread only wants to know it soon.
                 self.drained.store(self.cores.is_drained(), Ordering::Relaxed);

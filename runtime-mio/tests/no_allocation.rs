@@ -177,6 +177,7 @@ struct Nas {
     window: Vec<Vec<u8>>,
     user: &'static [u8],
     is_long: bool,
+    guesses: bool,
     password: &'static [u8],
     signed: MessageAuthenticator,
     /// Replies that have what rules for replies set, and what they remove.
@@ -200,6 +201,7 @@ impl Nas {
             window: vec![Vec::with_capacity(4096); usize::from(WINDOW)],
             user: if number % 8 == 2 { b"long" } else { b"bob" },
             is_long: number % 8 == 3,
+            guesses: number % 8 == 7,
             password: if number % 8 == 7 { b"guess" } else { b"hello" },
             signed: if number % 8 < 2 { MessageAuthenticator::Absent } else { MessageAuthenticator::First },
             edited: 0,
@@ -222,6 +224,10 @@ impl Nas {
                 for _ in 0..3 {
                     encoder.attribute(number::CLASS, &[7; 250]).expect("it fits");
                 }
+            }
+            if self.guesses {
+                // Without a station of their own all of the client's users would be shut out with them.
+                encoder.attribute(number::CALLING_STATION_ID, b"00-11-22").expect("it fits");
             }
             encoder.user_password(self.password, &secret).expect("it fits");
             encoder.finish_request(&secret);
