@@ -1,7 +1,7 @@
 //! MS-CHAPv2: a response is checked, and answered by a proof that we know the password, too. RFC 2759; RFC 2548 §2.3 for
 //! its attributes. MS-CHAPv1 (RFC 2433) is refused: its MS-CHAP-Response is looked at by nobody.
 //!
-//! Knows no user and no packet but its attributes; the keys that come of an exchange are made in [`mppe`](super::mppe).
+//! Knows no user and no packet but its attributes; the keys that come of an exchange are made in [`mppe`].
 
 use super::mppe;
 use super::nt_hash::NtHash;
