@@ -38,7 +38,7 @@ const EXIT_CHALLENGE: u8 = 3;
 /// What the arguments say.
 #[derive(clap::Args)]
 pub struct RequestArguments {
-    /// The server: ADDRESS, ADDRESS:PORT, [IPv6]:PORT or a name; without a port that of KIND, 1812, 1813 or 3799.
+    /// The server: ADDRESS, ADDRESS:PORT (IPv6 in brackets) or a name; without a port that of KIND, 1812, 1813 or 3799.
     #[arg(long, value_name = "ADDR")]
     server: String,
     /// The shared secret. Others on this machine see it; see --secret-file.
