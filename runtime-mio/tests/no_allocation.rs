@@ -112,6 +112,9 @@ receive_buffer_octets = 1_048_576
 
 [protocol]
 reject_delay = "2ms"
+# Counted, and never so many that a password is not looked at.
+failures_max = 1_000_000
+failure_window = "1s"
 dedup_lifetime = "{}ms"
 
 [[listen]]

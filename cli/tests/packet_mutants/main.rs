@@ -86,6 +86,7 @@ workers = {workers}
 dedup_entries_max = {DEDUP_ENTRIES_MAX}
 [protocol]
 reject_delay = "0s"
+failures_max = 0
 dedup_lifetime = "30s"
 [[listen]]
 name = "all"
