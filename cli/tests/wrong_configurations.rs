@@ -133,7 +133,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "[[user]]\nname = \"x\"\npassword = \"\"\n",
         "3:1",
-        "`password` must be a text, { file = \"…\" } or { env = \"…\" } of 1 to 128 octets, found none",
+        "`password` must be a text, { file = \"…\" } or { env = \"…\" } of 1 to 128 octets, { nt_hash = \"…\" } or { argon2 = \"$argon2id$…\" }, found none",
     ),
     (
         "[[user]]\nname = \"x\"\npassword = \"x\"\nreply = 5\n",
