@@ -282,7 +282,12 @@ fn is_let_go(records: &[Record], record: &Record, now: u64, turn_max: u64) -> bo
     let Some((by, at)) = record.displaced else { return false };
     // Signed and unsigned requests do not displace each other.
     let by = records.iter().find(|other| other.authenticator == by && other.signed() == record.signed());
-    by.is_some_and(|by| by.decided_at > at && now > by.decided_at + LET_GO_AFTER + 4 * turn_max)
+    // What was decided after the displacement may have been an earlier copy, and the one that displaced shed: only where
+    // each has been decided that is told apart.
+    by.is_some_and(|by| {
+        let all_decided = by.decisions >= by.runs;
+        all_decided && by.decided_at > at && now > by.decided_at + LET_GO_AFTER + 4 * turn_max
+    })
 }
 
 fn check_reply(
