@@ -6,7 +6,7 @@ use md5::{Digest, Md5};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use support::{Ask, OTHER_SECRET, Reply, SECRET, Server, configuration, nas};
+use support::{Ask, HASHED, OTHER_SECRET, Reply, SECRET, Server, configuration, nas};
 use ulna_core::effect::Effect;
 use ulna_core::event::Event;
 use ulna_core::packet::{Code, number};
@@ -16,17 +16,8 @@ const SEPARATE: &str = "[runtime]\nnetwork_threads = 1\nworkers = 1\n";
 const DELAY: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_nanos(1);
 
-const RULES: &str = r#"
-[[server.new]]
-authenticate = "users"
-[[user]]
-name = "alice"
-password = { argon2 = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$IMit9qkFULCMA/ViizL57cnTLOa5DiVM9eMwpAvPwr4" }
-reply = { Session-Timeout = 60 }
-"#;
-
 fn server(settings: &str) -> Server {
-    Server::of(&configuration(&format!("{SEPARATE}{settings}"), RULES))
+    Server::of(&configuration(&format!("{SEPARATE}{settings}"), HASHED))
 }
 
 fn alice() -> Ask {
@@ -107,7 +98,7 @@ fn chap_never_lets_in_not_even_with_the_digest_of_nothing() {
 fn an_unsigned_request_is_tried_under_both_secrets_of_its_client_one_after_the_other() {
     let old = std::str::from_utf8(OTHER_SECRET).expect("it is text");
     let new = std::str::from_utf8(SECRET).expect("it is text");
-    let text = configuration(SEPARATE, RULES).replacen(
+    let text = configuration(SEPARATE, HASHED).replacen(
         &format!("secret = \"{new}\""),
         &format!("secret = [\"{new}\", \"{old}\"]"),
         1,
@@ -185,7 +176,7 @@ fn policy_is_asked_once_and_its_verdict_is_kept() {
     let policy = move |configuration| {
         Box::new(Counting(Arc::clone(&count), ConfiguredRules::new(configuration))) as Box<dyn Policy + Send>
     };
-    let rules = RULES.replacen("\"users\"", "\"users\"\nset_reply = { Class = \"0x78\" }", 1);
+    let rules = HASHED.replacen("\"users\"", "\"users\"\nset_reply = { Class = \"0x78\" }", 1);
     let mut server = Server::with(&configuration(SEPARATE, &rules), &policy);
     let request = alice().octets();
     server.ask(nas(1000), &request);

@@ -4,7 +4,7 @@
 mod support;
 
 use std::time::Duration;
-use support::{Ask, Reply, Server, configuration, nas};
+use support::{Ask, HASHED, Reply, Server, configuration, nas};
 use ulna_core::discard::Discard;
 use ulna_core::event::{Event, Outcome};
 use ulna_core::packet::Code;
@@ -14,18 +14,8 @@ const JOINED: &str = "[runtime]\nnetwork_threads = 0\nworkers = 2\n";
 const TIMEOUT: Duration = Duration::from_secs(30);
 const INSTANT: Duration = Duration::from_nanos(1);
 
-/// Beside `bob`, `alice`, of whom a digest is known. What it is a digest of the situation says when it answers.
-const RULES: &str = r#"
-[[server.new]]
-authenticate = "users"
-[[user]]
-name = "alice"
-password = { argon2 = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$IMit9qkFULCMA/ViizL57cnTLOa5DiVM9eMwpAvPwr4" }
-reply = { Session-Timeout = 60 }
-"#;
-
 fn server(settings: &str) -> Server {
-    Server::of(&configuration(settings, RULES))
+    Server::of(&configuration(settings, HASHED))
 }
 
 fn alice(identifier: u8) -> Ask {

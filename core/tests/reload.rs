@@ -5,7 +5,7 @@ mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use support::{Ask, OTHER_SECRET, Reply, SECRET, Server, USERS, configuration, nas};
+use support::{Ask, HASHED, OTHER_SECRET, Reply, SECRET, Server, USERS, configuration, nas};
 use ulna_core::discard::Discard;
 use ulna_core::packet::{Code, Framed, Secret, number};
 use ulna_core::reload::Waits;
@@ -90,15 +90,6 @@ fn a_request_is_decided_under_the_rules_and_users_with_which_it_came() {
     assert_eq!((server.count("accepts"), server.count("rejects")), (1, 1));
     server.assert_nothing_is_left();
 }
-
-const HASHED: &str = r#"
-[[server.new]]
-authenticate = "users"
-[[user]]
-name = "alice"
-password = { argon2 = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$IMit9qkFULCMA/ViizL57cnTLOa5DiVM9eMwpAvPwr4" }
-reply = { Session-Timeout = 60 }
-"#;
 
 fn alice() -> Ask {
     Ask::user(b"alice", b"wonderland")

@@ -7,7 +7,7 @@
 use super::check::close;
 use super::octet_counts::OctetCounts;
 use crate::attributes::{Item, Scratch, Shape, Walk};
-use crate::dictionary::{Dictionary, print_value, rfc_3339_into};
+use crate::dictionary::{Dictionary, number_of, print_value, rfc_3339_into};
 use crate::packet::{Attributes, DataType, Framed, Oid, number};
 use crate::time::UnixTime;
 use alloc::vec::Vec;
@@ -210,7 +210,7 @@ fn value(item: &Item<'_>, out: &mut Octets<'_>) -> fmt::Result {
             Err(_) => hexadecimal(out, octets),
         },
         DataType::Byte | DataType::Short | DataType::Integer | DataType::Integer64 | DataType::Signed => {
-            let number = octets.iter().fold(0, |number: u64, octet| number << 8 | u64::from(*octet));
+            let number = number_of(octets);
             match attribute.value_name(number) {
                 Some(name) => text(out, name),
                 None if attribute.data_type() == DataType::Signed => {
@@ -220,9 +220,8 @@ fn value(item: &Item<'_>, out: &mut Octets<'_>) -> fmt::Result {
             }
         }
         DataType::Date => {
-            let seconds = octets.iter().fold(0, |number: u64, octet| number << 8 | u64::from(*octet));
             out.write_char('"')?;
-            rfc_3339_into(out, seconds)?;
+            rfc_3339_into(out, number_of(octets))?;
             out.write_char('"')
         }
         DataType::Octets { .. }

@@ -13,7 +13,7 @@ pub use crate::packet::DataType;
 pub(crate) use line::is_name_octet;
 pub use load::{DictionaryError, DictionaryFile, DictionaryFiles, Fault, Unreadable, dictionary_law};
 pub use nearest::nearest;
-pub use print::{PrintedValue, escape_into, print_value};
+pub use print::{PrintedValue, escape_into, number_of, print_value};
 pub(crate) use print::{hexadecimal_into, rfc_3339_into};
 pub use value::{EncodeValueError, Expected, Literal, encode_value, hexadecimal};
 

@@ -22,6 +22,11 @@ pub fn print_value<'a>(attribute: &'a Attribute, value: &'a [u8]) -> Option<Prin
     (holds && fits).then_some(PrintedValue { attribute, value })
 }
 
+/// The number in these octets, at most eight; the sign of a signed one is its reader's to see.
+pub fn number_of(octets: &[u8]) -> u64 {
+    octets.iter().fold(0, |number, octet| number << 8 | u64::from(*octet))
+}
+
 impl fmt::Display for PrintedValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.value;
@@ -40,7 +45,7 @@ impl fmt::Display for PrintedValue<'_> {
             | DataType::LongExtended
             | DataType::ExtendedVendorSpecific => hexadecimal_into(f, value),
             DataType::Byte | DataType::Short | DataType::Integer | DataType::Integer64 | DataType::Signed => {
-                let number = value.iter().fold(0, |number: u64, octet| number << 8 | u64::from(*octet));
+                let number = number_of(value);
                 match self.attribute.value_name(number) {
                     Some(name) if name.bytes().all(is_name_octet) => f.write_str(name),
                     // Dictionaries have names with commas and parentheses, which would end a word.

@@ -31,6 +31,16 @@ use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId, Transm
 /// Time enough for a turn.
 pub const TICK: Duration = Duration::from_micros(10);
 
+/// Rules with, beside `bob`, `alice`, of whom a digest is known. What it is a digest of the situation says when it answers.
+pub const HASHED: &str = r#"
+[[server.new]]
+authenticate = "users"
+[[user]]
+name = "alice"
+password = { argon2 = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$IMit9qkFULCMA/ViizL57cnTLOa5DiVM9eMwpAvPwr4" }
+reply = { Session-Timeout = 60 }
+"#;
+
 /// Rules, users and clients of most situations. `SERVER` and `RUNTIME` are the part that differs.
 const COMMON: &str = r#"
 [[listen]]
