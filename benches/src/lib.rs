@@ -4,6 +4,8 @@
 //! | bench | measures |
 //! |---|---|
 //! | `end_to_end` | a whole server over loopback beside a bare responder: throughput, CPU, system calls, latency, memory |
+//! | `hashing` | what others feel while passwords are guessed that are known by a digest |
+//! | `overload` | what a server still does that is asked for more than it can |
 //! | `packet`, `dedup`, `channel`, `clients` | the parts, by criterion |
 //! | `peers`, a package of its own | reading a request beside other crates for RADIUS |
 //! | the binary `count` under callgrind | instructions per operation, the same on every machine of a kind |

@@ -20,8 +20,12 @@ use crate::workload::{IDENTIFIERS, Requests, secret};
 
 /// Datagrams sent or read at once.
 const BATCH: usize = 64;
-/// A request without a reply for so long counts as lost, and another one takes its place.
+/// A request without a reply for so long counts as lost, and another one takes its place; unless
+/// [`Load::given_up_after`] says otherwise.
 const LOST_AFTER: Duration = Duration::from_millis(250);
+/// Requests that an open run sends between two looks for replies, which are to be seen soon after they come; unless
+/// [`Load::in_groups`] says otherwise.
+const FEW: u64 = 8;
 /// One in so many replies is verified whole; all of them have their Identifier and code looked at.
 const VERIFIED_ONE_IN: u64 = 64;
 
@@ -73,6 +77,10 @@ pub struct Load<'r> {
     calls: SystemCalls,
     secret: Secret,
     start: Instant,
+    lost_after: Duration,
+    /// Requests that leave one port in one send, and that are sent between two looks for replies.
+    group: u64,
+    burst: u64,
 }
 
 struct Port {
@@ -113,7 +121,23 @@ impl<'r> Load<'r> {
             calls: SystemCalls::default(),
             secret: secret(),
             start: Instant::now(),
+            lost_after: LOST_AFTER,
+            group: 1,
+            burst: FEW,
         })
+    }
+
+    /// Has open runs send so many at once from a port, sixteen times as many between two looks for replies: for rates that
+    /// one by one cannot be reached.
+    #[must_use]
+    pub fn in_groups(self, group: u64) -> Self {
+        Load { group, burst: 16 * group, ..self }
+    }
+
+    /// Counts a request as lost after this time.
+    #[must_use]
+    pub fn given_up_after(self, lost_after: Duration) -> Self {
+        Load { lost_after, ..self }
     }
 
     /// Keeps `window` requests outstanding over all ports for `span`; what was outstanding before stays so.
@@ -159,15 +183,16 @@ impl<'r> Load<'r> {
                 return Ok(outcome);
             }
             let now = self.start.elapsed();
-            // A few at a time: replies are to be seen soon after they come.
-            for _ in 0..8 {
+            for _ in 0..self.burst {
                 if next == total || due(next) > now {
                     break;
                 }
-                let port = next as usize % self.ports.len();
+                let port = (next / self.group) as usize % self.ports.len();
                 self.put(port, due(next), &mut outcome);
-                self.flush(port, &mut outcome);
                 next += 1;
+                if next.is_multiple_of(self.group) || next == total {
+                    self.flush(port, &mut outcome);
+                }
             }
             for port in 0..self.ports.len() {
                 if self.ports[port].outstanding_count > 0 {
@@ -265,11 +290,12 @@ impl<'r> Load<'r> {
 
     /// Counts as lost what has waited too long.
     fn give_up(&mut self, port: usize, now: Duration, outcome: &mut Outcome) {
+        let lost_after = self.lost_after;
         let Port { outstanding, given_up, line, outstanding_count, .. } = &mut self.ports[port];
         while let Some(&oldest) = line.front() {
             match outstanding[oldest % IDENTIFIERS] {
                 Some((number, due)) if number == oldest => {
-                    if now.saturating_sub(due) < LOST_AFTER {
+                    if now.saturating_sub(due) < lost_after {
                         return;
                     }
                     outstanding[oldest % IDENTIFIERS] = None;

@@ -10,12 +10,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ulna_core::policy::Policy;
 use ulna_core::{Configuration, Seed};
 use ulna_runtime_mio::{Server, SystemCalls, kernel_drops};
 
 use crate::machine::{cpu_time, memory, pin_to};
 use crate::responder::{Counts, Responder};
-use crate::workload::{Setup, configuration, hashing_configuration};
+use crate::workload::{Setup, Slow, configuration, hashing_configuration};
 
 /// What a child is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Role {
     Server(Setup),
     /// The same with a user of whom a digest is known.
     Hashing(Setup),
+    /// A server whose policy takes so many microseconds for each request.
+    Deciding(Setup, u32),
 }
 
 /// The argument that has a process take a role.
@@ -40,6 +43,11 @@ impl Role {
             Role::Responder { together } => vec!["responder".into(), together.to_string()],
             Role::Server(setup) => Role::of_server("server", setup),
             Role::Hashing(setup) => Role::of_server("hashing", setup),
+            Role::Deciding(setup, each) => {
+                let mut arguments = Role::of_server("deciding", setup);
+                arguments.push(each.to_string());
+                arguments
+            }
         }
     }
 
@@ -53,15 +61,16 @@ impl Role {
             [role, together] if role == "responder" => {
                 Some(Role::Responder { together: together.parse().ok()? })
             }
-            [role, network_threads, workers, log] => {
+            [role, network_threads, workers, log, rest @ ..] => {
                 let setup = Setup {
                     network_threads: network_threads.parse().ok()?,
                     workers: workers.parse().ok()?,
                     log: log.parse().ok()?,
                 };
-                match role.as_str() {
-                    "server" => Some(Role::Server(setup)),
-                    "hashing" => Some(Role::Hashing(setup)),
+                match (role.as_str(), rest) {
+                    ("server", []) => Some(Role::Server(setup)),
+                    ("hashing", []) => Some(Role::Hashing(setup)),
+                    ("deciding", [each]) => Some(Role::Deciding(setup, each.parse().ok()?)),
                     _ => None,
                 }
             }
@@ -78,8 +87,11 @@ pub fn act() -> Option<ExitCode> {
     let role = Role::parse(&arguments.collect::<Vec<_>>())?;
     let acted = pin_to(core).and_then(|()| match role {
         Role::Responder { together } => act_as_responder(together),
-        Role::Server(setup) => act_as_server(configuration(setup)),
-        Role::Hashing(setup) => act_as_server(hashing_configuration(setup)),
+        Role::Server(setup) => act_as_server(configuration(setup), Duration::ZERO),
+        Role::Hashing(setup) => act_as_server(hashing_configuration(setup), Duration::ZERO),
+        Role::Deciding(setup, each) => {
+            act_as_server(configuration(setup), Duration::from_micros(u64::from(each)))
+        }
     });
     Some(match acted {
         Ok(()) => ExitCode::SUCCESS,
@@ -110,10 +122,16 @@ fn act_as_responder(together: bool) -> io::Result<()> {
     })
 }
 
-fn act_as_server(configuration: Configuration) -> io::Result<()> {
+fn act_as_server(configuration: Configuration, each: Duration) -> io::Result<()> {
     let configuration = Arc::new(configuration);
+    let slow = |_| -> Box<dyn Policy + Send> { Box::new(Slow::new(each, &configuration)) };
     // A log that is written, but to nowhere: what a disk costs is not the question.
-    let server = Server::start(&configuration, &Seed::new([7; 32]), Box::new(io::sink()));
+    let (seed, log) = (Seed::new([7; 32]), Box::new(io::sink()));
+    let server = if each.is_zero() {
+        Server::start(&configuration, &seed, log)
+    } else {
+        Server::start_with(&configuration, &seed, &slow, log)
+    };
     let server = server.map_err(io::Error::other)?;
     let address = server.addresses().next().ok_or(io::ErrorKind::AddrNotAvailable)?;
     answer_questions(address, || server.report().to_string())
@@ -245,7 +263,7 @@ mod tests {
     #[test]
     fn roles_survive_the_command_line() {
         let setup = Setup { network_threads: 1, workers: 2, log: true };
-        for role in [Role::Responder { together: true }, Role::Server(setup)] {
+        for role in [Role::Responder { together: true }, Role::Server(setup), Role::Deciding(setup, 200)] {
             assert_eq!(Role::parse(&role.arguments()), Some(role));
         }
         assert_eq!(Role::parse(&["server".into(), "many".into()]), None);

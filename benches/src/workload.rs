@@ -2,9 +2,13 @@
 //!
 //! 1 000 users, PAP, 105 to 110 octets with Message-Authenticator first: what a small access switch sends.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use ulna_config::Configuration;
 use ulna_core::configuration::Cores;
 use ulna_core::packet::{Code, Encoder, Framed, MessageAuthenticator, Secret, number};
+use ulna_core::policy::{Asked, ConfiguredRules, Policy, Verdict};
 
 /// The secret of the one client.
 pub const SECRET: &[u8] = b"a secret of 24 octets ..";
@@ -118,6 +122,36 @@ pub fn guess(user: &str, n: u64, out: &mut Vec<u8>) {
     encoder.finish_request(&secret);
 }
 
+/// A Status-Server, the `n`th (RFC 5997 §3).
+pub fn status(n: u64, out: &mut Vec<u8>) {
+    let authenticator = authenticator(n + (1 << 41));
+    Encoder::request(out, Code::StatusServer, n as u8, &authenticator, MessageAuthenticator::First)
+        .finish_request(&secret());
+}
+
+/// A policy that takes so long for each decision, on its core, and then decides by the configuration's rules.
+pub struct Slow {
+    each: Duration,
+    rules: ConfiguredRules,
+}
+
+impl Slow {
+    /// One for a worker.
+    pub fn new(each: Duration, configuration: &Arc<Configuration>) -> Slow {
+        Slow { each, rules: ConfiguredRules::new(Arc::clone(configuration)) }
+    }
+}
+
+impl Policy for Slow {
+    fn decide<'p>(&'p mut self, asked: &Asked<'_>) -> Verdict<'p> {
+        let begin = Instant::now();
+        while begin.elapsed() < self.each {
+            std::hint::spin_loop();
+        }
+        self.rules.decide(asked)
+    }
+}
+
 /// The configuration of a server under load.
 pub fn configuration(setup: Setup) -> Configuration {
     configured(setup, "")
@@ -136,7 +170,7 @@ fn configured(setup: Setup, users: &str) -> Configuration {
     let mut text = format!(
         "[runtime]\nnetwork_threads = {network_threads}\nworkers = {workers}\n\
          [log]\nrequests = {log}\n\
-         [[listen]]\nname = \"auth\"\ntransport = \"udp\"\naddress = [\"127.0.0.1:0\"]\npackets = [\"access\"]\n\
+         [[listen]]\nname = \"auth\"\ntransport = \"udp\"\naddress = [\"127.0.0.1:0\"]\npackets = [\"access\", \"status\"]\n\
          server = \"edge\"\n\
          [[client]]\nname = \"load\"\nnetwork = [\"127.0.0.1/32\"]\nsecret = \"{secret}\"\n\
          require_message_authenticator = true\n\

@@ -83,6 +83,7 @@ fn every_key_that_is_built_does_something() {
         reject_delay = "0s"
         delayed_rejects_max = 5
         request_timeout = "5s"
+        new_request_wait_max = "500ms"
         dedup_lifetime = "100ms"
         failures_max = 0
         failure_window = "5m"
@@ -150,6 +151,7 @@ fn every_key_that_is_built_does_something() {
             reject_delay: Duration::ZERO,
             delayed_rejects_max: 5,
             request_timeout: Duration::from_secs(5),
+            new_request_wait_max: Duration::from_millis(500),
             dedup_lifetime: Duration::from_millis(100),
             failures_max: 0,
             failure_window: Duration::from_secs(300),
@@ -270,6 +272,7 @@ fn no_name_of_the_contract_is_unknown() {
         reject_delay = "1s"
         delayed_rejects_max = 10_000
         request_timeout = "30s"
+        new_request_wait_max = "1s"
         dedup_lifetime = "10s"
         failures_max = 10
         failure_window = "60s"

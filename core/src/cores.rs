@@ -21,6 +21,7 @@
 //!    that found something, sleep until bell, socket or [`poll_timeout`](Cores::poll_timeout).
 
 use crate::configuration::Configuration;
+use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::Event;
 use crate::generation::Generation;
@@ -221,6 +222,14 @@ impl Cores {
     /// How many the worker has taken up in this turn.
     pub fn requests(&self) -> usize {
         self.requests
+    }
+
+    /// How many packets this thread's network core has shed so far, as a worker on another thread had no room for them. Where
+    /// the two share a processor, that worker wants it now.
+    pub fn shed_for_others(&self) -> u64 {
+        let Some(network) = self.network.as_ref().filter(|_| self.worker.is_none()) else { return 0 };
+        let reasons = [Discard::WorkerFull, Discard::WorkerFullAccounting, Discard::WorkerFullOngoing];
+        reasons.map(|reason| network.counters().discarded[reason as usize].value()).into_iter().sum()
     }
 
     /// A turn begins: each core learns how much room its rings have.

@@ -1,9 +1,9 @@
 //! How many requests a worker takes up in one turn: so many that the turn stays short.
 //!
 //! Most decisions take microseconds, and then a turn takes all that there are. Where policy takes long for each, a turn of
-//! all of them would keep Status-Server, duplicates and the shedding of what is too much waiting. So the number is halved
-//! when a turn was long and doubled when it was short and that number was what ended it. No turn can be shorter than one
-//! decision.
+//! all of them would keep Status-Server, duplicates and the shedding of what is too much waiting. So the number follows
+//! what a request has cost in the last turns: the least of them, as a thread may only have been kept off its core in the
+//! others. No turn can be shorter than one decision.
 
 use std::time::Duration;
 
@@ -11,31 +11,35 @@ use std::time::Duration;
 const TURN_MAX: Duration = Duration::from_millis(1);
 /// More are not read in a turn of a few sockets.
 const REQUESTS_MAX: usize = 256;
+/// Turns that are looked back upon.
+const TURNS: usize = 4;
 
 /// Follows the turns of one thread.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    requests_max: usize,
+    /// What a request took on the average, in each of the last turns that had any.
+    costs: [Duration; TURNS],
+    oldest: usize,
 }
 
 impl Pace {
     /// One that has seen no turn yet.
     pub fn new() -> Self {
-        Pace { requests_max: REQUESTS_MAX }
+        Pace { costs: [Duration::ZERO; TURNS], oldest: 0 }
     }
 
     /// How many the next turn may take up.
     pub fn requests_max(&self) -> usize {
-        self.requests_max
+        let cost = self.costs.iter().min().expect("turns are looked back upon").as_nanos();
+        let fit = TURN_MAX.as_nanos().checked_div(cost).map_or(REQUESTS_MAX, |fit| fit as usize);
+        fit.clamp(1, REQUESTS_MAX)
     }
 
     /// A turn has taken up so many requests and so long.
     pub fn note(&mut self, requests: usize, took: Duration) {
-        if took > TURN_MAX && requests > 0 {
-            // Half, not what would have fitted: the thread may only have been kept off its core for a while.
-            self.requests_max = (self.requests_max / 2).max(1);
-        } else if requests >= self.requests_max && took < TURN_MAX / 2 {
-            self.requests_max = (self.requests_max * 2).min(REQUESTS_MAX);
+        if requests > 0 {
+            self.costs[self.oldest] = took / requests as u32;
+            self.oldest = (self.oldest + 1) % TURNS;
         }
     }
 }
@@ -44,34 +48,44 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// The number that it comes to after so many turns with as many requests as it allows, each decided in that time.
-    fn after(turns: usize, each: Duration, pace: &mut Pace) -> usize {
-        for _ in 0..turns {
+    /// Turns with as many requests as are allowed, each decided in that time; and how long they took.
+    fn turns(count: usize, each: Duration, pace: &mut Pace) -> Vec<Duration> {
+        let mut spans = Vec::new();
+        for _ in 0..count {
             let requests = pace.requests_max();
+            spans.push(each * requests as u32);
             pace.note(requests, each * requests as u32);
         }
-        pace.requests_max()
+        spans
     }
 
     #[test]
-    fn comes_soon_to_short_turns_and_back() {
+    fn turns_are_short_once_a_few_were_long_and_full_again_after_one_that_was_fast() {
         let mut pace = Pace::new();
-        assert_eq!(after(10, Duration::from_micros(3), &mut pace), REQUESTS_MAX);
-        let slow = after(7, Duration::from_micros(200), &mut pace);
-        assert!((2..=5).contains(&slow), "{slow} of 200 µs");
-        assert_eq!(after(10, Duration::from_micros(200), &mut pace), slow, "and stays there");
-        assert_eq!(after(3, Duration::from_millis(20), &mut pace), 1);
-        assert_eq!(after(8, Duration::from_micros(1), &mut pace), REQUESTS_MAX);
-    }
-
-    #[test]
-    fn turns_with_few_requests_say_nothing_about_how_many_there_could_be() {
-        let mut pace = Pace::new();
-        pace.note(0, Duration::from_millis(5));
+        turns(10, Duration::from_micros(3), &mut pace);
         assert_eq!(pace.requests_max(), REQUESTS_MAX);
-        pace.note(1, Duration::from_millis(5));
-        assert_eq!(pace.requests_max(), REQUESTS_MAX / 2);
-        pace.note(1, Duration::ZERO);
-        assert_eq!(pace.requests_max(), REQUESTS_MAX / 2);
+        turns(TURNS, Duration::from_micros(200), &mut pace);
+        assert!(turns(10, Duration::from_micros(200), &mut pace).iter().all(|span| *span == TURN_MAX));
+        turns(TURNS, Duration::from_millis(20), &mut pace);
+        assert_eq!(pace.requests_max(), 1);
+        turns(1, Duration::from_micros(2), &mut pace);
+        assert_eq!(pace.requests_max(), REQUESTS_MAX);
+    }
+
+    #[test]
+    fn who_was_kept_off_its_core_now_and_then_is_not_taken_for_slow() {
+        let mut pace = Pace::new();
+        for turn in 0..100 {
+            let took = if turn % 4 == 0 { Duration::from_micros(30) } else { Duration::from_millis(5) };
+            pace.note(8, took);
+            assert_eq!(pace.requests_max(), REQUESTS_MAX, "turn {turn}");
+        }
+    }
+
+    #[test]
+    fn turns_without_requests_say_nothing() {
+        let mut pace = Pace::new();
+        (0..10).for_each(|_| pace.note(0, Duration::from_secs(1)));
+        assert_eq!(pace.requests_max(), REQUESTS_MAX);
     }
 }

@@ -89,6 +89,7 @@ impl Turn {
         let mut send = SendBatch::new(BATCH);
         let mut events = Events::with_capacity(EVENTS);
         let mut calls = SystemCalls::default();
+        let mut shed_before = 0;
         loop {
             let stage = self.orders.stage();
             if stage == Stage::Exit {
@@ -124,6 +125,11 @@ impl Turn {
                 self.drained.store(self.cores.is_drained(), Ordering::Relaxed);
             }
             self.counters.note(&calls, self.cores.queue_counters());
+            let shed = self.cores.shed_for_others();
+            if shed > shed_before {
+                shed_before = shed;
+                std::thread::yield_now();
+            }
             self.wait(&mut events, stage, &mut calls)?;
         }
     }
