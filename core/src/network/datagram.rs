@@ -155,7 +155,8 @@ impl Network {
         let clients = &self.generations.of(stamp.generation).clients;
         // Nothing tells which secret an unsigned request is under, nor under which it was answered.
         let secret = stamp.signed.then_some(stamp.secret_index);
-        Facts::of(framed, stamp, &self.slots, clients.mark(stamp.client, secret))
+        let key = self.dedup.key(&stamp.path, framed.code_octet(), framed.identifier(), stamp.signed);
+        Facts::of(framed, stamp, &self.slots, self.own_worker, key, clients.mark(stamp.client, secret))
     }
 
     /// Everything but a duplicate in progress. `request` is called only where the request is accepted.
@@ -259,8 +260,8 @@ impl Network {
 
     fn worker_for(&self, facts: &Facts) -> WorkerId {
         match (facts.route, self.own_worker) {
-            (Route::Anywhere(_) | Route::Opening(_), Some(own)) => own,
-            (Route::Opening(owner) | Route::Conversation(owner), _) => owner,
+            (Route::Anywhere(_), Some(own)) => own,
+            (Route::To(worker), _) => worker,
             (Route::Anywhere(draw), None) => {
                 let workers = self.lanes.len();
                 let [one, other] = [draw % workers, draw / workers % workers];
@@ -292,33 +293,33 @@ struct Facts {
 enum Route {
     /// Any; the number chooses two of them.
     Anywhere(usize),
-    /// The owner of its slot; where threads are joined, also the worker of the thread that read it: it has neither
-    /// State nor EAP-Message that would tie it to a conversation elsewhere.
-    Opening(WorkerId),
-    /// The owner of its slot and no other.
-    Conversation(WorkerId),
+    /// This one and no other.
+    To(WorkerId),
 }
 
 impl Facts {
-    fn of(framed: &Framed<'_>, stamp: &Stamp, slots: &Slots, mark: &[u8; 16]) -> Facts {
+    fn of(
+        framed: &Framed<'_>,
+        stamp: &Stamp,
+        slots: &Slots,
+        own_worker: Option<WorkerId>,
+        key: Key,
+        mark: &[u8; 16],
+    ) -> Facts {
         let layout = framed.layout();
         let (class, route) = if framed.code() == Some(Code::AccessRequest) {
-            let owner = slots.owner(slots.slot(framed, stamp.client));
             let has_state = layout.has(Landmark::State);
             let is_tied = has_state || layout.has(Landmark::EapMessage);
             let class = if has_state { Class::Ongoing } else { Class::New };
-            (class, if is_tied { Route::Conversation(owner) } else { Route::Opening(owner) })
+            // Where threads are joined, the worker of the thread that read it, if nothing would tie it to a conversation
+            // elsewhere; else the owner of its slot.
+            let own = own_worker.filter(|_| !is_tied);
+            (class, Route::To(own.unwrap_or_else(|| slots.owner(slots.slot(framed, stamp.client)))))
         } else {
             // A Request Authenticator that was verified is a digest: as good as drawn.
             let [a, b, c, d, ..] = *framed.authenticator();
             (Class::Accounting, Route::Anywhere(u32::from_le_bytes([a, b, c, d]) as usize))
         };
-        Facts {
-            key: Key::new(&stamp.path, framed.code_octet(), framed.identifier(), stamp.signed),
-            fingerprint: mixed(framed.authenticator(), mark),
-            class,
-            route,
-            stamp: *stamp,
-        }
+        Facts { key, fingerprint: mixed(framed.authenticator(), mark), class, route, stamp: *stamp }
     }
 }
