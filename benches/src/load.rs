@@ -30,7 +30,7 @@ const VERIFIED_ONE_IN: u64 = 64;
 pub struct Outcome {
     /// Requests sent, and of these answered.
     pub sent: u64,
-    /// Access-Accepts to outstanding requests.
+    /// Access-Accepts or Accounting-Responses to outstanding requests.
     pub answered: u64,
     /// Requests that got no reply in time.
     pub lost: u64,
@@ -44,7 +44,7 @@ pub struct Outcome {
     pub wrong: u64,
     /// How long it took.
     pub span: Duration,
-    /// In an open run, microseconds from when each request was due to its reply.
+    /// Microseconds from when each request was due to its reply, in an open or a timed run.
     pub latencies: Vec<f32>,
 }
 
@@ -72,6 +72,7 @@ pub struct Load<'r> {
     send: SendBatch,
     calls: SystemCalls,
     secret: Secret,
+    lost_after: Duration,
     start: Instant,
 }
 
@@ -97,8 +98,8 @@ impl<'r> Load<'r> {
         let port = |number: usize| {
             Ok(Port {
                 bound: connect_udp(None, server, 1 << 20)?,
-                // Ports do not ask for the same users at the same time.
-                next: number * IDENTIFIERS * 7,
+                // Ports do not ask for the same at the same time.
+                next: requests.first_of(number, ports),
                 outstanding: vec![None; IDENTIFIERS],
                 given_up: vec![None; IDENTIFIERS],
                 line: VecDeque::with_capacity(2 * IDENTIFIERS),
@@ -112,8 +113,14 @@ impl<'r> Load<'r> {
             send: SendBatch::new(BATCH),
             calls: SystemCalls::default(),
             secret: secret(),
+            lost_after: LOST_AFTER,
             start: Instant::now(),
         })
+    }
+
+    /// Takes a request for lost only after so long.
+    pub fn lost_after(&mut self, span: Duration) {
+        self.lost_after = span;
     }
 
     /// Keeps `window` requests outstanding over all ports for `span`; what was outstanding before stays so.
@@ -121,6 +128,18 @@ impl<'r> Load<'r> {
     /// # Errors
     /// The kernel's.
     pub fn closed(&mut self, window: usize, span: Duration) -> io::Result<Outcome> {
+        self.keep_outstanding(window, span, false)
+    }
+
+    /// The same with the time that each answer took.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn closed_timed(&mut self, window: usize, span: Duration) -> io::Result<Outcome> {
+        self.keep_outstanding(window, span, true)
+    }
+
+    fn keep_outstanding(&mut self, window: usize, span: Duration, timed: bool) -> io::Result<Outcome> {
         let mut outcome = Outcome::default();
         let each = (window / self.ports.len()).max(1);
         let begin = Instant::now();
@@ -132,7 +151,7 @@ impl<'r> Load<'r> {
             }
             let now = self.start.elapsed();
             for port in 0..self.ports.len() {
-                self.take_replies(port, now, &mut outcome, false)?;
+                self.take_replies(port, now, &mut outcome, timed)?;
                 self.give_up(port, now, &mut outcome);
                 let missing = each.saturating_sub(self.ports[port].outstanding_count);
                 (0..missing).for_each(|_| self.put(port, now, &mut outcome));
@@ -233,13 +252,18 @@ impl<'r> Load<'r> {
         timed: bool,
     ) -> io::Result<()> {
         let Load { requests, ports, receive, calls, secret, .. } = self;
+        let reply = requests.reply().octet();
         let Port { bound, outstanding, given_up, outstanding_count, .. } = &mut ports[port];
         receive.receive(&bound.socket, calls)?;
         for datagram in receive.datagrams() {
-            let [2, identifier, ..] = *datagram.octets else {
+            let [code, identifier, ..] = *datagram.octets else {
                 outcome.wrong += 1;
                 continue;
             };
+            if code != reply {
+                outcome.wrong += 1;
+                continue;
+            }
             let identifier = usize::from(identifier);
             let is_late =
                 || given_up[identifier].is_some_and(|old| requests.accepts(old, datagram.octets, secret));
@@ -265,11 +289,12 @@ impl<'r> Load<'r> {
 
     /// Counts as lost what has waited too long.
     fn give_up(&mut self, port: usize, now: Duration, outcome: &mut Outcome) {
+        let lost_after = self.lost_after;
         let Port { outstanding, given_up, line, outstanding_count, .. } = &mut self.ports[port];
         while let Some(&oldest) = line.front() {
             match outstanding[oldest % IDENTIFIERS] {
                 Some((number, due)) if number == oldest => {
-                    if now.saturating_sub(due) < LOST_AFTER {
+                    if now.saturating_sub(due) < lost_after {
                         return;
                     }
                     outstanding[oldest % IDENTIFIERS] = None;
