@@ -198,7 +198,8 @@ fn measure(requests: &Requests, case: &Case, setup: Setup, span: Duration) -> io
             let mut measured = Measured::start(role, 0)?;
             let address = measured.address();
             let load = Load::new(requests, address, case.ports)?;
-            let mut load = load.in_groups(case.group).given_up_after(case.lost_after);
+            let mut load = load.in_groups(case.group);
+            load.lost_after(case.lost_after);
             let is_over = AtomicBool::new(false);
             std::thread::scope(|scope| {
                 let asker = scope.spawn(|| ask_until(&is_over, address));

@@ -4,7 +4,8 @@
 //! | bench | measures |
 //! |---|---|
 //! | `end_to_end` | a whole server over loopback beside a bare responder: throughput, CPU, system calls, latency, memory |
-//! | `hashing` | what others feel while passwords are guessed that are known by a digest |
+//! | `hashing` | what others feel while passwords with an Argon2 digest are guessed |
+//! | `accounting` | records stored a second, and how long one waits, beside FreeRADIUS |
 //! | `overload` | what a server still does that is asked for more than it can |
 //! | `packet`, `dedup`, `channel`, `clients` | the parts, by criterion |
 //! | `peers`, a package of its own | reading a request beside other crates for RADIUS |
@@ -12,10 +13,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod disk;
 pub mod exchange;
 pub mod load;
 pub mod machine;
 pub mod measured;
+pub mod radiusd;
 pub mod responder;
 pub mod workload;
 

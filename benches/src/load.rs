@@ -21,7 +21,7 @@ use crate::workload::{IDENTIFIERS, Requests, secret};
 /// Datagrams sent or read at once.
 const BATCH: usize = 64;
 /// A request without a reply for so long counts as lost, and another one takes its place; unless
-/// [`Load::given_up_after`] says otherwise.
+/// [`Load::lost_after`] says otherwise.
 const LOST_AFTER: Duration = Duration::from_millis(250);
 /// Requests that an open run sends between two looks for replies, which are to be seen soon after they come; unless
 /// [`Load::in_groups`] says otherwise.
@@ -34,7 +34,7 @@ const VERIFIED_ONE_IN: u64 = 64;
 pub struct Outcome {
     /// Requests sent, and of these answered.
     pub sent: u64,
-    /// Access-Accepts to outstanding requests.
+    /// Access-Accepts or Accounting-Responses to outstanding requests.
     pub answered: u64,
     /// Requests that got no reply in time.
     pub lost: u64,
@@ -48,7 +48,7 @@ pub struct Outcome {
     pub wrong: u64,
     /// How long it took.
     pub span: Duration,
-    /// In an open run, microseconds from when each request was due to its reply.
+    /// Microseconds from when each request was due to its reply, in an open or a timed run.
     pub latencies: Vec<f32>,
 }
 
@@ -76,8 +76,8 @@ pub struct Load<'r> {
     send: SendBatch,
     calls: SystemCalls,
     secret: Secret,
-    start: Instant,
     lost_after: Duration,
+    start: Instant,
     /// Requests that leave one port in one send, and that are sent between two looks for replies.
     group: u64,
     burst: u64,
@@ -105,8 +105,8 @@ impl<'r> Load<'r> {
         let port = |number: usize| {
             Ok(Port {
                 bound: connect_udp(None, server, 1 << 20)?,
-                // Ports do not ask for the same users at the same time.
-                next: number * IDENTIFIERS * 7,
+                // Ports do not ask for the same at the same time.
+                next: requests.first_of(number, ports),
                 outstanding: vec![None; IDENTIFIERS],
                 given_up: vec![None; IDENTIFIERS],
                 line: VecDeque::with_capacity(2 * IDENTIFIERS),
@@ -120,8 +120,8 @@ impl<'r> Load<'r> {
             send: SendBatch::new(BATCH),
             calls: SystemCalls::default(),
             secret: secret(),
-            start: Instant::now(),
             lost_after: LOST_AFTER,
+            start: Instant::now(),
             group: 1,
             burst: FEW,
         })
@@ -134,10 +134,9 @@ impl<'r> Load<'r> {
         Load { group, burst: 16 * group, ..self }
     }
 
-    /// Counts a request as lost after this time.
-    #[must_use]
-    pub fn given_up_after(self, lost_after: Duration) -> Self {
-        Load { lost_after, ..self }
+    /// Takes a request for lost only after so long.
+    pub fn lost_after(&mut self, span: Duration) {
+        self.lost_after = span;
     }
 
     /// Keeps `window` requests outstanding over all ports for `span`; what was outstanding before stays so.
@@ -145,6 +144,18 @@ impl<'r> Load<'r> {
     /// # Errors
     /// The kernel's.
     pub fn closed(&mut self, window: usize, span: Duration) -> io::Result<Outcome> {
+        self.keep_outstanding(window, span, false)
+    }
+
+    /// The same with the time that each answer took.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn closed_timed(&mut self, window: usize, span: Duration) -> io::Result<Outcome> {
+        self.keep_outstanding(window, span, true)
+    }
+
+    fn keep_outstanding(&mut self, window: usize, span: Duration, timed: bool) -> io::Result<Outcome> {
         let mut outcome = Outcome::default();
         let each = (window / self.ports.len()).max(1);
         let begin = Instant::now();
@@ -156,7 +167,7 @@ impl<'r> Load<'r> {
             }
             let now = self.start.elapsed();
             for port in 0..self.ports.len() {
-                self.take_replies(port, now, &mut outcome, false)?;
+                self.take_replies(port, now, &mut outcome, timed)?;
                 self.give_up(port, now, &mut outcome);
                 let missing = each.saturating_sub(self.ports[port].outstanding_count);
                 (0..missing).for_each(|_| self.put(port, now, &mut outcome));
@@ -258,13 +269,18 @@ impl<'r> Load<'r> {
         timed: bool,
     ) -> io::Result<()> {
         let Load { requests, ports, receive, calls, secret, .. } = self;
+        let reply = requests.reply().octet();
         let Port { bound, outstanding, given_up, outstanding_count, .. } = &mut ports[port];
         receive.receive(&bound.socket, calls)?;
         for datagram in receive.datagrams() {
-            let [2, identifier, ..] = *datagram.octets else {
+            let [code, identifier, ..] = *datagram.octets else {
                 outcome.wrong += 1;
                 continue;
             };
+            if code != reply {
+                outcome.wrong += 1;
+                continue;
+            }
             let identifier = usize::from(identifier);
             let is_late =
                 || given_up[identifier].is_some_and(|old| requests.accepts(old, datagram.octets, secret));

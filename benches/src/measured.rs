@@ -6,17 +6,19 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ulna_core::policy::Policy;
+use ulna_core::policy::{ConfiguredRules, Policy};
 use ulna_core::{Configuration, Seed};
-use ulna_runtime_mio::{Server, SystemCalls, kernel_drops};
+use ulna_runtime_mio::{RecordStore, Server, SystemCalls, kernel_drops};
+use ulna_stores::file::FileDisk;
 
 use crate::machine::{cpu_time, memory, pin_to};
 use crate::responder::{Counts, Responder};
-use crate::workload::{Setup, Slow, configuration, hashing_configuration};
+use crate::workload::{RECORDS, Setup, Slow, accounting_configuration, configuration, hashing_configuration};
 
 /// What a child is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub enum Role {
     Hashing(Setup),
     /// A server whose policy takes so many microseconds for each request.
     Deciding(Setup, u32),
+    /// A server that stores accounting in the folder in which it is started.
+    Accounting(Setup),
 }
 
 /// The argument that has a process take a role.
@@ -48,6 +52,7 @@ impl Role {
                 arguments.push(each.to_string());
                 arguments
             }
+            Role::Accounting(setup) => Role::of_server("accounting", setup),
         }
     }
 
@@ -71,6 +76,7 @@ impl Role {
                     ("server", []) => Some(Role::Server(setup)),
                     ("hashing", []) => Some(Role::Hashing(setup)),
                     ("deciding", [each]) => Some(Role::Deciding(setup, each.parse().ok()?)),
+                    ("accounting", []) => Some(Role::Accounting(setup)),
                     _ => None,
                 }
             }
@@ -87,11 +93,13 @@ pub fn act() -> Option<ExitCode> {
     let role = Role::parse(&arguments.collect::<Vec<_>>())?;
     let acted = pin_to(core).and_then(|()| match role {
         Role::Responder { together } => act_as_responder(together),
-        Role::Server(setup) => act_as_server(configuration(setup), Duration::ZERO),
-        Role::Hashing(setup) => act_as_server(hashing_configuration(setup), Duration::ZERO),
+        Role::Server(setup) => act_as_server(configuration(setup), Duration::ZERO, None),
+        Role::Hashing(setup) => act_as_server(hashing_configuration(setup), Duration::ZERO, None),
         Role::Deciding(setup, each) => {
-            act_as_server(configuration(setup), Duration::from_micros(u64::from(each)))
+            act_as_server(configuration(setup), Duration::from_micros(u64::from(each)), None)
         }
+        Role::Accounting(setup) => record_store(Path::new(RECORDS))
+            .and_then(|store| act_as_server(accounting_configuration(setup), Duration::ZERO, Some(store))),
     });
     Some(match acted {
         Ok(()) => ExitCode::SUCCESS,
@@ -122,16 +130,28 @@ fn act_as_responder(together: bool) -> io::Result<()> {
     })
 }
 
-fn act_as_server(configuration: Configuration, each: Duration) -> io::Result<()> {
+/// A file of records on the disk; what there is to tell of it goes to standard error.
+fn record_store(path: &Path) -> io::Result<RecordStore> {
+    let mut disk = FileDisk::claim(path)?;
+    Ok(RecordStore {
+        perform: Box::new(move |operation| disk.perform(operation).map_err(|error| error.to_string())),
+        tell: Box::new(|news| eprintln!("{news:?}")),
+    })
+}
+
+/// A server whose policy takes so long for each request.
+fn act_as_server(configuration: Configuration, each: Duration, store: Option<RecordStore>) -> io::Result<()> {
     let configuration = Arc::new(configuration);
-    let slow = |_| -> Box<dyn Policy + Send> { Box::new(Slow::new(each, &configuration)) };
-    // A log that is written, but to nowhere: what a disk costs is not the question.
-    let (seed, log) = (Seed::new([7; 32]), Box::new(io::sink()));
-    let server = if each.is_zero() {
-        Server::start(&configuration, &seed, log)
-    } else {
-        Server::start_with(&configuration, &seed, &slow, log)
+    let policy = |_| -> Box<dyn Policy + Send> {
+        if each.is_zero() {
+            Box::new(ConfiguredRules::new(Arc::clone(&configuration)))
+        } else {
+            Box::new(Slow::new(each, &configuration))
+        }
     };
+    // A log that is written, but to nowhere: what a disk costs it is not the question.
+    let (seed, log) = (Seed::new([7; 32]), Box::new(io::sink()));
+    let server = Server::start_storing(&configuration, &seed, &policy, store, log);
     let server = server.map_err(io::Error::other)?;
     let address = server.addresses().next().ok_or(io::ErrorKind::AddrNotAvailable)?;
     answer_questions(address, || server.report().to_string())
@@ -196,10 +216,19 @@ impl Measured {
     /// # Errors
     /// When it cannot be started, or says nothing.
     pub fn start(role: Role, core: usize) -> io::Result<Measured> {
+        Measured::start_in(Path::new("."), role, core)
+    }
+
+    /// The same in this folder.
+    ///
+    /// # Errors
+    /// As [`Measured::start`].
+    pub fn start_in(folder: &Path, role: Role, core: usize) -> io::Result<Measured> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(ACT)
             .arg(core.to_string())
             .args(role.arguments())
+            .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -263,7 +292,12 @@ mod tests {
     #[test]
     fn roles_survive_the_command_line() {
         let setup = Setup { network_threads: 1, workers: 2, log: true };
-        for role in [Role::Responder { together: true }, Role::Server(setup), Role::Deciding(setup, 200)] {
+        for role in [
+            Role::Responder { together: true },
+            Role::Server(setup),
+            Role::Deciding(setup, 200),
+            Role::Accounting(setup),
+        ] {
             assert_eq!(Role::parse(&role.arguments()), Some(role));
         }
         assert_eq!(Role::parse(&["server".into(), "many".into()]), None);

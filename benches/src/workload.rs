@@ -1,6 +1,7 @@
 //! The requests that all benchmarks ask with, made before the clock runs, and the configuration that knows their users.
 //!
-//! 1 000 users, PAP, 105 to 110 octets with Message-Authenticator first: what a small access switch sends.
+//! 1 000 users, PAP, 105 to 110 octets with Message-Authenticator first: what a small access switch sends. For accounting
+//! some 190 octets, each a record of a session of its own.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,6 +51,43 @@ pub fn request(user: usize, identifier: u8, draw: u64, out: &mut Vec<u8>) {
     encoder.finish_request(&secret);
 }
 
+/// One record of a session that goes on, as a small access switch sends it; another session for each number.
+fn accounting_request(number: u64, identifier: u8, out: &mut Vec<u8>) {
+    let none = [0; 16];
+    let mut encoder =
+        Encoder::request(out, Code::AccountingRequest, identifier, &none, MessageAuthenticator::Absent);
+    let user = number as usize % USERS;
+    let name = user_name(user);
+    let number_octets = (number as u32).to_be_bytes();
+    let station = format!("00-00-5E-00-{:02X}-{:02X}", user / 256, user % 256);
+    let session = format!("{number:016X}");
+    let attributes: [(u8, &[u8]); 14] = [
+        (number::USER_NAME, name.as_bytes()),
+        (number::NAS_IP_ADDRESS, &[192, 0, 2, 10]),
+        (number::NAS_PORT, &[0, 0, 0, 17]),
+        (FRAMED_IP_ADDRESS, &[203, 0, 113, 5]),
+        (number::CALLED_STATION_ID, b"00-00-5E-00-53-01:campus"),
+        (number::CALLING_STATION_ID, station.as_bytes()),
+        (number::NAS_IDENTIFIER, b"switch-1"),
+        (number::NAS_PORT_TYPE, &[0, 0, 0, 15]),
+        (number::ACCT_STATUS_TYPE, &[0, 0, 0, 3]),
+        (number::ACCT_INPUT_OCTETS, &number_octets),
+        (number::ACCT_OUTPUT_OCTETS, &number_octets),
+        (number::ACCT_SESSION_ID, session.as_bytes()),
+        (ACCT_SESSION_TIME, &[0, 0, 14, 16]),
+        (number::EVENT_TIMESTAMP, &[0x6A, 0, 0, 0]),
+    ];
+    for (number, value) in attributes {
+        encoder.attribute(number, value).expect("it fits");
+    }
+    encoder.finish_request(&secret());
+}
+
+/// RFC 2865 §5.8.
+const FRAMED_IP_ADDRESS: u8 = 8;
+/// RFC 2866 §5.7.
+const ACCT_SESSION_TIME: u8 = 46;
+
 /// Sixteen octets that look drawn and are the same every time (splitmix64).
 fn authenticator(draw: u64) -> [u8; 16] {
     let word = |n: u64| {
@@ -66,10 +104,14 @@ fn authenticator(draw: u64) -> [u8; 16] {
 
 /// Requests that are ready to be sent.
 #[derive(Debug)]
-pub struct Requests(Vec<Vec<u8>>);
+pub struct Requests {
+    all: Vec<Vec<u8>>,
+    /// What answers each of them.
+    reply: Code,
+}
 
 impl Requests {
-    /// Makes them all.
+    /// Makes those of PAP, all that a benchmark needs.
     pub fn prepare() -> Requests {
         let count = IDENTIFIERS * REQUESTS_EACH;
         let request = |n: usize| {
@@ -78,20 +120,41 @@ impl Requests {
             request(n / IDENTIFIERS * USERS / REQUESTS_EACH + n % 15, n as u8, n as u64, &mut octets);
             octets
         };
-        Requests((0..count).map(request).collect())
+        Requests { all: (0..count).map(request).collect(), reply: Code::AccessAccept }
+    }
+
+    /// Makes so many Accounting-Requests, rounded up to whole sets of Identifiers: each a record of its own.
+    pub fn prepare_accounting(count: usize) -> Requests {
+        let request = |n: usize| {
+            let mut octets = Vec::with_capacity(256);
+            accounting_request(n as u64, n as u8, &mut octets);
+            octets
+        };
+        let count = count.next_multiple_of(IDENTIFIERS);
+        Requests { all: (0..count).map(request).collect(), reply: Code::AccountingResponse }
+    }
+
+    /// The number of the first request of a source port: each port has its own part of all. Its Identifier is 0.
+    pub fn first_of(&self, port: usize, ports: usize) -> usize {
+        self.all.len() / IDENTIFIERS * port / ports * IDENTIFIERS
+    }
+
+    /// The code of the packets that answer.
+    pub fn reply(&self) -> Code {
+        self.reply
     }
 
     /// The `n`th request of a source port; its Identifier is the low octet of `n`.
     pub fn of(&self, n: usize) -> &[u8] {
-        &self.0[n % self.0.len()]
+        &self.all[n % self.all.len()]
     }
 
-    /// Whether these octets answer the `n`th request: Access-Accept, signed for that very request.
+    /// Whether these octets answer the `n`th request as they should, signed for that very request.
     pub fn accepts(&self, n: usize, reply: &[u8], secret: &Secret) -> bool {
         let request = Framed::parse(self.of(n)).expect("we made it");
         let Ok(reply) = Framed::parse(reply) else { return false };
         let verified = reply.verify_reply(secret, request.authenticator(), false);
-        verified.is_ok_and(|verified| verified.code() == Code::AccessAccept)
+        verified.is_ok_and(|verified| verified.code() == self.reply)
     }
 }
 
@@ -105,6 +168,9 @@ pub struct Setup {
     /// Whether each finished request is logged.
     pub log: bool,
 }
+
+/// The file of accounting records.
+pub const RECORDS: &str = "accounting.jsonl";
 
 /// A user of whom an Argon2 digest is known, beside the others.
 pub const HASHED_USER: &str = "alice";
@@ -157,6 +223,19 @@ pub fn configuration(setup: Setup) -> Configuration {
     configured(setup, "")
 }
 
+/// The configuration of a server that stores accounting in the present folder, in [`RECORDS`].
+pub fn accounting_configuration(setup: Setup) -> Configuration {
+    let client = format!(
+        "[accounting.file]\npath = \"{RECORDS}\"\n\
+         [[listen]]\nname = \"acct\"\ntransport = \"udp\"\naddress = [\"127.0.0.1:0\"]\n\
+         packets = [\"accounting\"]\nserver = \"records\"\n\
+         [[client]]\nname = \"load\"\nnetwork = [\"127.0.0.1/32\"]\nsecret = \"{}\"\n\
+         [[server]]\nname = \"records\"\n[[server.accounting]]\nstore = \"file\"\n",
+        std::str::from_utf8(SECRET).expect("it is text"),
+    );
+    parsed(&(settings(setup) + &client))
+}
+
 /// The same with [`HASHED_USER`], whose digest has the parameters that OWASP recommends: 19 MiB, two passes.
 pub fn hashing_configuration(setup: Setup) -> Configuration {
     let digest = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$IMit9qkFULCMA/ViizL57cnTLOa5DiVM9eMwpAvPwr4";
@@ -165,12 +244,10 @@ pub fn hashing_configuration(setup: Setup) -> Configuration {
 }
 
 fn configured(setup: Setup, users: &str) -> Configuration {
-    let Setup { network_threads, workers, log } = setup;
     let secret = std::str::from_utf8(SECRET).expect("it is text");
-    let mut text = format!(
-        "[runtime]\nnetwork_threads = {network_threads}\nworkers = {workers}\n\
-         [log]\nrequests = {log}\n\
-         [[listen]]\nname = \"auth\"\ntransport = \"udp\"\naddress = [\"127.0.0.1:0\"]\npackets = [\"access\", \"status\"]\n\
+    let mut text = settings(setup);
+    text += &format!(
+        "[[listen]]\nname = \"auth\"\ntransport = \"udp\"\naddress = [\"127.0.0.1:0\"]\npackets = [\"access\", \"status\"]\n\
          server = \"edge\"\n\
          [[client]]\nname = \"load\"\nnetwork = [\"127.0.0.1/32\"]\nsecret = \"{secret}\"\n\
          require_message_authenticator = true\n\
@@ -181,7 +258,16 @@ fn configured(setup: Setup, users: &str) -> Configuration {
         text += &format!("[[user]]\nname = \"{name}\"\npassword = \"{password}\"\n");
     }
     text += users;
-    match ulna_config::parse(&text, "benchmark", Cores(1)) {
+    parsed(&text)
+}
+
+fn settings(setup: Setup) -> String {
+    let Setup { network_threads, workers, log } = setup;
+    format!("[runtime]\nnetwork_threads = {network_threads}\nworkers = {workers}\n[log]\nrequests = {log}\n")
+}
+
+fn parsed(text: &str) -> Configuration {
+    match ulna_config::parse(text, "benchmark", Cores(1)) {
         Ok((configuration, _warnings)) => configuration,
         Err(errors) => panic!("the benchmark's configuration is refused: {errors}"),
     }
@@ -210,10 +296,31 @@ mod tests {
     #[test]
     fn no_two_requests_of_an_identifier_are_alike() {
         let requests = Requests::prepare();
-        let mut all: Vec<_> = requests.0.iter().map(|octets| &octets[4..20]).collect();
+        let mut all: Vec<_> = requests.all.iter().map(|octets| &octets[4..20]).collect();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), requests.0.len());
+        assert_eq!(all.len(), requests.all.len());
+    }
+
+    #[test]
+    fn each_port_has_accounting_requests_of_its_own() {
+        let requests = Requests::prepare_accounting(1000);
+        assert_eq!(requests.all.len(), 1024);
+        assert_eq!([0, 1, 2].map(|port| requests.first_of(port, 3)), [0, 256, 512]);
+        let secrets = secret().into();
+        let mut sessions = Vec::new();
+        for n in 0..1024 {
+            let framed = Framed::parse(requests.of(n)).expect("a packet");
+            assert_eq!(framed.identifier(), n as u8);
+            assert!(framed.verify_request(&secrets, Requirements::default()).is_ok());
+            let session = framed.attributes().find(|at| at.number == number::ACCT_SESSION_ID);
+            sessions.push(session.expect("it has one").value);
+        }
+        sessions.dedup();
+        assert_eq!(sessions.len(), 1024);
+        let setup = Setup { network_threads: 0, workers: 1, log: false };
+        let file = accounting_configuration(setup).accounting.file.expect("there is one");
+        assert_eq!(&*file.path, RECORDS);
     }
 
     #[test]

@@ -88,6 +88,10 @@ pub struct Index {
     bound: usize,
 }
 
+/// The hash of a key in one [`Index`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyHash(u32);
+
 /// A word without a place.
 const EMPTY: u64 = 0;
 
@@ -103,9 +107,15 @@ impl Index {
         Index { words: vec![EMPTY; words].into_boxed_slice(), len: 0, hash: seed.hasher(), bound }
     }
 
-    /// The place among those with the hash of `key` for which `is_it` says yes.
-    pub fn find(&self, key: &[u8], mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let hash = self.hash_of(key);
+    /// The hash of a key, which never changes: whoever looks a key up and then adds or removes it computes it once.
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        let mut hasher = self.hash.build_hasher();
+        hasher.write(key);
+        KeyHash(hasher.finish() as u32)
+    }
+
+    /// The place among those with the hash of its key for which `is_it` says yes.
+    pub fn find(&self, KeyHash(hash): KeyHash, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.home(hash);
         loop {
             let word = self.words[at];
@@ -119,15 +129,14 @@ impl Index {
         }
     }
 
-    /// Adds a place, below 2³² - 1, under `key`, where it is not yet.
+    /// Adds a place, below 2³² - 1, under a key of this hash, where it is not yet.
     ///
     /// # Errors
     /// `Full` with the place when there are `bound` already.
-    pub fn insert(&mut self, key: &[u8], place: u32) -> Result<(), Full<u32>> {
+    pub fn insert(&mut self, KeyHash(hash): KeyHash, place: u32) -> Result<(), Full<u32>> {
         if self.len >= self.bound {
             return Err(Full(place));
         }
-        let hash = self.hash_of(key);
         let mut at = self.home(hash);
         while self.words[at] != EMPTY {
             at = self.after(at);
@@ -137,12 +146,11 @@ impl Index {
         Ok(())
     }
 
-    /// Takes a place out, which must be in under `key`.
+    /// Takes a place out, which must be in under a key of this hash.
     ///
     /// # Panics
     /// When it is not.
-    pub fn remove(&mut self, key: &[u8], place: u32) {
-        let hash = self.hash_of(key);
+    pub fn remove(&mut self, KeyHash(hash): KeyHash, place: u32) {
         let sought = u64::from(hash) << 32 | (u64::from(place) + 1);
         let mut hole = self.home(hash);
         while self.words[hole] != sought {
@@ -171,12 +179,6 @@ impl Index {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
-    }
-
-    fn hash_of(&self, key: &[u8]) -> u32 {
-        let mut hasher = self.hash.build_hasher();
-        hasher.write(key);
-        hasher.finish() as u32
     }
 
     /// Where the search for a hash begins.
@@ -250,11 +252,11 @@ mod tests {
                 let place = place as u32;
                 if !insert {
                     if let Some(place) = model.remove(&key) {
-                        index.remove(&[key], place);
+                        index.remove(index.hash(&[key]), place);
                     }
                 } else if !model.contains_key(&key) {
                     let full = model.len() == bound;
-                    prop_assert_eq!(index.insert(&[key], place), if full { Err(Full(place)) } else { Ok(()) });
+                    prop_assert_eq!(index.insert(index.hash(&[key]), place), if full { Err(Full(place)) } else { Ok(()) });
                     if !full {
                         model.insert(key, place);
                     }
@@ -262,7 +264,7 @@ mod tests {
                 prop_assert_eq!(index.len(), model.len());
                 for key in 0..64 {
                     let expected = model.get(&key).copied();
-                    prop_assert_eq!(index.find(&[key], |place| Some(place) == expected), expected);
+                    prop_assert_eq!(index.find(index.hash(&[key]), |place| Some(place) == expected), expected);
                 }
             }
             prop_assert_eq!(index.words.len(), words);
@@ -273,18 +275,19 @@ mod tests {
     #[should_panic(expected = "is in it")]
     fn what_is_not_in_an_index_cannot_be_taken_out() {
         let mut index = Index::new(4, &Seed::new([1; 32]));
-        index.insert(b"one", 1).expect("there is room");
-        index.remove(b"one", 2);
+        index.insert(index.hash(b"one"), 1).expect("there is room");
+        index.remove(index.hash(b"one"), 2);
     }
 
     #[test]
     fn equal_keys_are_told_apart_by_the_caller() {
         let mut index = Index::new(4, &Seed::new([1; 32]));
         for place in 1..4 {
-            index.insert(b"one", place).expect("there is room");
+            index.insert(index.hash(b"one"), place).expect("there is room");
         }
-        index.remove(b"one", 2);
-        assert_eq!(index.find(b"one", |place| place != 1), Some(3));
-        assert_eq!(index.find(b"one", |place| place == 2), None);
+        let hash = index.hash(b"one");
+        index.remove(hash, 2);
+        assert_eq!(index.find(hash, |place| place != 1), Some(3));
+        assert_eq!(index.find(hash, |place| place == 2), None);
     }
 }

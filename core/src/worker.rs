@@ -104,7 +104,7 @@ impl Worker {
             memory: Memory {
                 failures: Failures::new(failures_max, failure_window, seed),
                 passwords: Passwords::new(),
-                records: Records::default(),
+                records: Records::new(configuration.accounting.file.is_some()),
                 counters: Arc::clone(&counters),
             },
             transmits: VecDeque::with_capacity(LINE_NOW),

@@ -72,7 +72,6 @@ struct Job {
 }
 
 /// Answers to one serving thread.
-#[derive(Default)]
 struct Inbox {
     /// Whether any lie there whose bell has been rung.
     has_answers: AtomicBool,
@@ -110,7 +109,7 @@ impl EffectThreads {
             came: Condvar::new(),
             jobs_max: runtime.hash_line_max,
             records: store.as_ref().map(|(line, _)| Arc::clone(line)),
-            inboxes: bells.iter().map(|_| Inbox::default()).collect(),
+            inboxes: bells.iter().map(|_| Inbox::new()).collect(),
             bells: Arc::clone(bells),
         });
         let threads_max = runtime.hash_threads;
@@ -164,7 +163,7 @@ impl EffectThreads {
 
     /// The desk of the serving thread of this number.
     pub fn desk(&self, thread: usize) -> Desk {
-        Desk { thread, line: Arc::clone(&self.line), answers: Vec::new() }
+        Desk { thread, line: Arc::clone(&self.line), answers: Vec::with_capacity(ANSWERS_NOW) }
     }
 }
 
@@ -226,6 +225,13 @@ impl Desk {
     }
 }
 
+impl Inbox {
+    fn new() -> Inbox {
+        let answers = Mutex::new(Vec::with_capacity(ANSWERS_NOW));
+        Inbox { has_answers: AtomicBool::new(false), answers }
+    }
+}
+
 impl Line {
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
         locked(&self.jobs)
@@ -277,6 +283,8 @@ fn yield_to_all() -> rustix::io::Result<()> {
 }
 
 const LOWEST_PRIORITY: i32 = 19;
+/// So many answers have room in an inbox at start.
+const ANSWERS_NOW: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,9 @@ use crate::clock::{Clock, wall_time};
 /// How often it looks whether a new file is due, or the disk is there again, while nothing comes.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// So many batches have room in line at start: those of the turns that pass during one sync.
+const JOBS_NOW: usize = 256;
+
 /// Does one operation on the disk, and waits for it. The error is for the operator.
 pub type Perform = Box<dyn FnMut(Operation<'_>) -> Result<Performed, String> + Send>;
 
@@ -91,7 +94,7 @@ pub(crate) struct StoreJob {
 
 impl StoreLine {
     pub fn new(octets_max: usize) -> StoreLine {
-        let waiting = VecDeque::with_capacity(64);
+        let waiting = VecDeque::with_capacity(JOBS_NOW);
         let jobs = Jobs { waiting, octets: 0, new_file_asked: false, is_over: false };
         StoreLine { jobs: Mutex::new(jobs), came: Condvar::new(), octets_max }
     }
@@ -184,7 +187,7 @@ impl StoreThread {
 
     /// Stores one group after the other until it is over. `answer` hands a batch's answer to the thread that asked.
     pub fn run(mut self, mut answer: impl FnMut(usize, Ticket, EffectDone)) {
-        let mut taken = Vec::new();
+        let mut taken = Vec::with_capacity(JOBS_NOW);
         loop {
             let patience = if self.file.is_failing() { Some(LOOK) } else { self.patience };
             if !self.line.take(&mut self.file, &mut taken, patience) {

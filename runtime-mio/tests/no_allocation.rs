@@ -1,4 +1,5 @@
-//! In steady state the threads that serve call the allocator never: not per packet, not per second.
+//! In steady state the threads that serve call the allocator never: not per packet, not per second. Nor does the one that
+//! stores records, on a real disk.
 //!
 //! A test binary of its own, as its allocator counts for the whole process.
 
@@ -14,8 +15,11 @@ use std::time::{Duration, Instant};
 
 use ulna_config::Cores;
 use ulna_core::Seed;
+use ulna_core::packet::chap::chap_password;
 use ulna_core::packet::{Code, Encoder, Framed, MessageAuthenticator, Secret, number};
-use ulna_runtime_mio::Server;
+use ulna_core::policy::{ConfiguredRules, PolicyFactory};
+use ulna_runtime_mio::{RecordStore, Server};
+use ulna_stores::file::FileDisk;
 
 /// How much is sent, for each of the two layouts, while it is counted.
 struct Extent {
@@ -62,13 +66,14 @@ impl Counting {
     }
 }
 
-/// Whether the calling thread is one that serves, by the name that the kernel has of it: to ask the standard library
+/// Whether the calling thread is one that serves or stores, by the name that the kernel has of it: to ask the standard library
 /// could allocate.
 fn serves() -> bool {
     let mut name = [0u8; 16];
     // SAFETY: PR_GET_NAME writes at most 16 octets to where its argument points, which has as many.
     let told = unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
-    told == 0 && [&b"network-"[..], b"worker-", b"joined-"].iter().any(|prefix| name.starts_with(prefix))
+    told == 0
+        && [&b"network-"[..], b"worker-", b"joined-", b"store"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 // SAFETY: every call goes to the system's allocator as it came.
@@ -103,6 +108,12 @@ static ALLOCATOR: Counting = Counting;
 
 const SECRET: &[u8] = b"a secret of the test";
 
+/// Where records go.
+fn records() -> std::path::PathBuf {
+    let name = format!("no_allocation-{}.jsonl", std::process::id());
+    std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
 fn configuration(threads: &str) -> String {
     format!(
         r#"
@@ -124,6 +135,16 @@ address = ["127.0.0.1:0", "[::1]:0"]
 packets = ["access", "status"]
 server = "default"
 
+[[listen]]
+name = "accounting"
+transport = "udp"
+address = ["127.0.0.1:0"]
+packets = ["accounting"]
+server = "default"
+
+[accounting.file]
+path = {:?}
+
 [[client]]
 name = "localhost"
 network = ["127.0.0.0/8", "::1"]
@@ -139,8 +160,20 @@ name = "long"
 password = "hello"
 reply = {{ Reply-Message = ["{}", "{}", "{}"] }}
 
+[[user]]
+name = "User"
+password = "clientPass"
+
 [[server]]
 name = "default"
+[[server.accounting]]
+when = {{ User-Name = {{ regex = "^(no|some)body" }} }}
+store = "file"
+[[server.accounting]]
+when = {{ User-Name = {{ glob = "b?b" }}, Acct-Status-Type = "Stop", network = ["127.0.0.0/8"] }}
+store = "file"
+set_request = {{ NAS-Identifier = "edited" }}
+remove_request = ["Calling-Station-Id"]
 [[server.new]]
 when = {{ User-Name = {{ regex = "^(no|some)body" }}, Class = {{ present = false }} }}
 reject = true
@@ -161,6 +194,7 @@ remove_reply = ["Filter-Id"]
 set_reply = {{ Class = "0x01", "Tunnel-Password:2" = "open" }}
 "#,
         LIFETIME.as_millis(),
+        records(),
         "a".repeat(250),
         "b".repeat(250),
         "c".repeat(250),
@@ -172,8 +206,33 @@ const FILTER_ID: u8 = 11;
 /// Requests that one port has outstanding.
 const WINDOW: u8 = 16;
 
+/// What a port asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Pap,
+    Chap,
+    MsChap,
+    Accounting,
+}
+
+/// MS-CHAP-Challenge and MS-CHAP2-Response, each in a Vendor-Specific: the exchange of RFC 2759 §9.2, as RFC 2548 §2.1.2
+/// and §2.3.2 have it.
+fn ms_chap() -> [Vec<u8>; 2] {
+    let challenge = 0x5b5d_7c7d_7b3f_2f3e_3c2c_6021_3226_2628_u128.to_be_bytes();
+    let peer_challenge = 0x2140_2324_255e_262a_2829_5f2b_3a33_7c7e_u128.to_be_bytes();
+    let response: [u8; 24] = [
+        0x82, 0x30, 0x9e, 0xcd, 0x8d, 0x70, 0x8b, 0x5e, 0xa0, 0x8f, 0xaa, 0x39, 0x81, 0xcd, 0x83, 0x54, 0x42,
+        0x33, 0x11, 0x4a, 0x3d, 0x85, 0xd6, 0xdf,
+    ];
+    [
+        [&[0, 0, 1, 55, 11, 18][..], &challenge].concat(),
+        [&[0, 0, 1, 55, 25, 52, 7, 0][..], &peer_challenge, &[0; 8], &response].concat(),
+    ]
+}
+
 /// One source port.
 struct Nas {
+    asks: Asks,
     socket: UdpSocket,
     identifier: u8,
     authenticator: u128,
@@ -189,7 +248,7 @@ struct Nas {
 }
 
 impl Nas {
-    fn new(server: SocketAddr, number: u128) -> Nas {
+    fn new(server: SocketAddr, number: u128, asks: Asks) -> Nas {
         let local: SocketAddr =
             (if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).parse().expect("an address");
         let socket = UdpSocket::bind(local).expect("a free port");
@@ -198,13 +257,18 @@ impl Nas {
         // Of eight ports one guesses passwords, two do not sign, one gets long replies and one sends long requests:
         // of either there are never more at once than buffers for them were made at start.
         Nas {
+            asks,
             socket,
             identifier: 0,
             authenticator: number << 64,
             window: vec![Vec::with_capacity(4096); usize::from(WINDOW)],
-            user: if number % 8 == 2 { b"long" } else { b"bob" },
-            is_long: number % 8 == 3,
-            guesses: number % 8 == 7,
+            user: match asks {
+                Asks::MsChap => b"User",
+                Asks::Pap if number % 8 == 2 => b"long",
+                Asks::Pap | Asks::Chap | Asks::Accounting => b"bob",
+            },
+            is_long: asks == Asks::Pap && number % 8 == 3,
+            guesses: asks == Asks::Pap && number % 8 == 7,
             password: if number % 8 == 7 { b"guess" } else { b"hello" },
             signed: if number % 8 < 2 { MessageAuthenticator::Absent } else { MessageAuthenticator::First },
             edited: 0,
@@ -220,8 +284,11 @@ impl Nas {
             self.authenticator += 1;
             self.identifier = (self.identifier + 1) % IDENTIFIERS;
             let authenticator = self.authenticator.to_be_bytes();
-            let mut encoder =
-                Encoder::request(request, Code::AccessRequest, self.identifier, &authenticator, self.signed);
+            let code = match self.asks {
+                Asks::Pap | Asks::Chap | Asks::MsChap => Code::AccessRequest,
+                Asks::Accounting => Code::AccountingRequest,
+            };
+            let mut encoder = Encoder::request(request, code, self.identifier, &authenticator, self.signed);
             encoder.attribute(number::USER_NAME, self.user).expect("it fits");
             if self.is_long {
                 for _ in 0..3 {
@@ -232,7 +299,21 @@ impl Nas {
                 // Without a station of their own all of the client's users would be shut out with them.
                 encoder.attribute(number::CALLING_STATION_ID, b"00-11-22").expect("it fits");
             }
-            encoder.user_password(self.password, &secret).expect("it fits");
+            match self.asks {
+                Asks::Pap => encoder.user_password(self.password, &secret).expect("it fits"),
+                Asks::Chap => {
+                    let value = chap_password(self.identifier, &authenticator, self.password);
+                    encoder.attribute(number::CHAP_PASSWORD, &value).expect("it fits");
+                }
+                Asks::MsChap => ms_chap().iter().for_each(|value| {
+                    encoder.attribute(number::VENDOR_SPECIFIC, value).expect("it fits");
+                }),
+                Asks::Accounting => {
+                    encoder.attribute(number::ACCT_STATUS_TYPE, &[0, 0, 0, 2]).expect("it fits");
+                    encoder.attribute(number::ACCT_SESSION_ID, &authenticator).expect("it fits");
+                    encoder.attribute(number::CALLING_STATION_ID, b"00-11-22").expect("it fits");
+                }
+            }
             encoder.finish_request(&secret);
             let times = if self.authenticator.is_multiple_of(20) { 2 } else { 1 };
             for _ in 0..times {
@@ -256,6 +337,14 @@ impl Nas {
                     let has = |number| reply.attributes().any(|attribute| attribute.number == number);
                     self.edited += u64::from(has(number::CLASS));
                     self.unedited += u64::from(has(FILTER_ID));
+                    let is_wanted = match self.asks {
+                        Asks::Pap => matches!(octets[0], 2 | 3),
+                        Asks::Chap => octets[0] == 2,
+                        // With MS-CHAP2-Success and keys.
+                        Asks::MsChap => octets[0] == 2 && has(number::VENDOR_SPECIFIC),
+                        Asks::Accounting => octets[0] == 5,
+                    };
+                    assert!(is_wanted, "{:?} is answered by code {}", self.asks, octets[0]);
                     waiting.retain(|request| request[1] != octets[1]);
                 }
                 Err(error) => {
@@ -301,10 +390,22 @@ fn measure(threads: &str, extent: &Extent) {
     let (configuration, _) =
         ulna_config::parse(&configuration(threads), "test.toml", Cores(2)).expect("it is right");
     let configuration = Arc::new(configuration);
-    let server =
-        Server::start(&configuration, &Seed::new([3; 32]), Box::new(io::sink())).expect("ports are free");
+    let mut disk = FileDisk::claim(&records()).expect("the folder is ours");
+    let store = RecordStore {
+        perform: Box::new(move |operation| disk.perform(operation).map_err(|error| error.to_string())),
+        tell: Box::new(|news| panic!("{news:?}")),
+    };
+    let rules: &PolicyFactory<'_> = &|_| Box::new(ConfiguredRules::new(Arc::clone(&configuration)));
+    let seed = Seed::new([3; 32]);
+    let server = Server::start_storing(&configuration, &seed, rules, Some(store), Box::new(io::sink()));
+    let server = server.expect("ports are free");
     let addresses: Vec<_> = server.addresses().collect();
-    let mut nases: Vec<_> = (0..16).map(|number| Nas::new(addresses[number as usize / 8], number)).collect();
+    let mut nases: Vec<_> =
+        (0..16).map(|number| Nas::new(addresses[number as usize / 8], number, Asks::Pap)).collect();
+    for (number, asks) in (16..).zip([Asks::Chap, Asks::MsChap]) {
+        nases.extend([addresses[0], addresses[1]].map(|address| Nas::new(address, number << 8, asks)));
+    }
+    nases.extend((20..22).map(|number| Nas::new(addresses[2], number, Asks::Accounting)));
     // Every Identifier of every port lives at once, several times over.
     load(&mut nases, u64::MAX, 3 * LIFETIME + Duration::from_secs(2));
     COUNTS.store(true, Ordering::Relaxed);
@@ -325,12 +426,19 @@ fn measure(threads: &str, extent: &Extent) {
         "{edited} of {packets} replies are edited, {unedited} partly"
     );
     assert!(packets >= extent.packets_min, "only {packets} packets were sent");
-    for name in ["duplicates_resent", "accepts", "rejects", "accepted_unsigned"] {
+    for name in ["duplicates_resent", "accepts", "rejects", "accepted_unsigned", "records"] {
         assert!(sum(name) > 1_000, "the load has something of everything: {name} {}\n{report}", sum(name));
     }
-    assert_eq!(CALLS.swap(0, Ordering::Relaxed), 0, "calls of the allocator by threads that serve\n{report}");
+    assert_eq!(sum("records"), sum("accounting_stored"), "what is stored is answered\n{report}");
+    assert_eq!(
+        CALLS.swap(0, Ordering::Relaxed),
+        0,
+        "calls of the allocator by threads that serve or store\n{report}"
+    );
     assert!(server.drain(Duration::from_secs(5)));
     server.exit();
+    std::fs::remove_file(records()).expect("it was written");
+    let _ = std::fs::remove_file(records().with_extension("jsonl.lock"));
 }
 
 #[test]

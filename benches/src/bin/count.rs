@@ -12,6 +12,7 @@ use std::sync::Arc;
 use md5::{Digest, Md5};
 use ulna_benches::exchange::{self, Reply};
 use ulna_benches::workload::{self, IDENTIFIERS, Requests, Setup, configuration, secret};
+use ulna_core::accounting::{Recorded, Recorder};
 use ulna_core::attributes::{Scratch, Walk};
 use ulna_core::cores::{Cores, assemble};
 use ulna_core::dictionary::Dictionary;
@@ -20,13 +21,14 @@ use ulna_core::packet::{
     Code, Encoder, Framed, MessageAuthenticator, ReplyError, Requirements, Secrets, VerifyError,
 };
 use ulna_core::path::{ListenerId, Path, SocketId};
+use ulna_core::time::UnixTime;
 use ulna_core::{Instant, Seed};
 
 /// Does it so many times.
 type Operation = fn(usize);
 
 /// What can be counted, by name.
-const OPERATIONS: [(&str, Operation); 11] = [
+const OPERATIONS: [(&str, Operation); 12] = [
     ("frame", frame),
     ("verify", verify),
     ("read-attributes", read_attributes),
@@ -35,6 +37,7 @@ const OPERATIONS: [(&str, Operation); 11] = [
     ("frame-verify-read", frame_verify_read),
     ("encode-reply", encode_reply),
     ("encode-reply-of-all-kinds", encode_reply_of_all_kinds),
+    ("write-record", write_record),
     ("request-in-turns-of-64", |times| serve(times, 64, false)),
     ("request-in-turns-of-1", |times| serve(times, 1, false)),
     ("request-twice-in-turns-of-64", |times| serve(times, 64, true)),
@@ -179,6 +182,29 @@ fn encode_reply_of_all_kinds(times: usize) {
     let (mut room, mut out) = (Vec::with_capacity(4096), Vec::with_capacity(4096));
     for _ in 0..times {
         reply.write(&secret, black_box(&[7; 16]), &mut room, &mut out);
+        black_box(&out);
+    }
+}
+
+/// One line of JSON for each Accounting-Request, with its digest and its check.
+fn write_record(times: usize) {
+    let requests = Requests::prepare_accounting(IDENTIFIERS);
+    let dictionary = Dictionary::built_in();
+    let (mut recorder, mut scratch) = (Recorder::default(), Scratch::default());
+    let mut out = Vec::with_capacity(4096);
+    for n in 0..times {
+        let received = Framed::parse(black_box(requests.of(n))).expect("we made it");
+        let recorded = Recorded {
+            dictionary: &dictionary,
+            received,
+            attributes: received.attributes(),
+            client: "load",
+            listener: "acct",
+            remote: ([127, 0, 0, 1], 40_000).into(),
+            time: UnixTime(1_800_000_000),
+        };
+        out.clear();
+        recorder.write(&recorded, &mut scratch, &mut out).expect("it is short");
         black_box(&out);
     }
 }

@@ -4,7 +4,7 @@
 //! a password or belongs to other packets is left out: RFC 2866 §5.13 takes User-Password, CHAP-Password, Reply-Message
 //! and State out of accounting, RFC 2869 §5.19 what proves or carries EAP, and Proxy-State means something to proxies only.
 
-use super::check::close;
+use super::check::{HEXADECIMAL, close};
 use super::octet_counts::OctetCounts;
 use crate::attributes::{Item, Scratch, Shape, Walk};
 use crate::dictionary::{Dictionary, number_of, print_value, rfc_3339_into};
@@ -108,7 +108,7 @@ impl Recorder {
         out.write_str(",\"listener\":")?;
         text(&mut out, recorded.listener)?;
         write!(out, ",\"remote\":\"{}\",\"digest\":\"", recorded.remote)?;
-        digest(recorded).iter().try_for_each(|octet| write!(out, "{octet:02x}"))?;
+        digits(&mut out, &digest(recorded));
         out.write_char('"')?;
         let OctetCounts { input, output } = OctetCounts::of(recorded.attributes);
         for (key, octets) in [("input_octets", input), ("output_octets", output)] {
@@ -243,8 +243,13 @@ fn value(item: &Item<'_>, out: &mut Octets<'_>) -> fmt::Result {
 
 fn hexadecimal(out: &mut Octets<'_>, octets: &[u8]) -> fmt::Result {
     out.write_str("\"0x")?;
-    octets.iter().try_for_each(|octet| write!(out, "{octet:02x}"))?;
+    digits(out, octets);
     out.write_char('"')
+}
+
+fn digits(out: &mut Octets<'_>, octets: &[u8]) {
+    let digits = octets.iter().flat_map(|octet| [octet >> 4, octet & 0xf]);
+    out.0.extend(digits.map(|digit| HEXADECIMAL[usize::from(digit)]));
 }
 
 fn text(out: &mut Octets<'_>, text: &str) -> fmt::Result {
@@ -255,6 +260,10 @@ fn text(out: &mut Octets<'_>, text: &str) -> fmt::Result {
 
 /// RFC 8259 §7. DEL and the C1 controls need no escape there, but a terminal would obey them.
 fn escape(out: &mut Octets<'_>, text: &str) -> fmt::Result {
+    // Nearly all text is so.
+    if text.bytes().all(|octet| matches!(octet, b' '..=b'~') && !matches!(octet, b'"' | b'\\')) {
+        return out.write_str(text);
+    }
     text.chars().try_for_each(|character| match character {
         '"' => out.write_str("\\\""),
         '\\' => out.write_str("\\\\"),

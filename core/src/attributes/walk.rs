@@ -118,7 +118,7 @@ impl<'a> Walk<'a> {
     fn attribute(&mut self, number: u8, value: &'a [u8]) -> Option<Item<'a>> {
         let oid = Oid::standard(number);
         if self.place.start < self.broken_until {
-            return Some(self.leaf(oid, value, false));
+            return Some(self.invalid(oid, value));
         }
         if number == number::VENDOR_SPECIFIC {
             return self.vendor_specific(oid, value);
@@ -130,14 +130,14 @@ impl<'a> Walk<'a> {
         match extension(number) {
             Some(Extension::Short) if !plain => match Extension::Short.read(value) {
                 Some(extended) => self.extended(oid, extended.extended_type, extended.value),
-                None => Some(self.leaf(oid, value, false)),
+                None => Some(self.invalid(oid, value)),
             },
             Some(Extension::Long) if !plain => self.long_extended(oid, number, value),
             _ if known.is_some_and(Attribute::concatenated) => {
                 let whole = self.concatenated(number, value);
-                self.enter(oid, whole)
+                self.enter_known(oid, known, whole)
             }
-            _ => self.enter(oid, value),
+            _ => self.enter_known(oid, known, value),
         }
     }
 
@@ -153,7 +153,7 @@ impl<'a> Walk<'a> {
                 let vendor = child(oid_within, u32::from_be_bytes(*vendor));
                 self.enter(child(vendor, u32::from(*vendor_type)), value)
             }
-            Some(_) | None => Some(self.leaf(oid_within, value, false)),
+            Some(_) | None => Some(self.invalid(oid_within, value)),
         }
     }
 
@@ -166,21 +166,21 @@ impl<'a> Walk<'a> {
             }),
             _ => None,
         };
-        let Some(piece) = read(value) else { return Some(self.leaf(oid, value, false)) };
+        let Some(piece) = read(value) else { return Some(self.invalid(oid, value)) };
         match self.pieces(number, piece, read) {
             Some(whole) => self.extended(oid, piece.key as u8, whole),
-            None => Some(self.leaf(oid, value, false)),
+            None => Some(self.invalid(oid, value)),
         }
     }
 
     fn vendor_specific(&mut self, oid: Oid, value: &'a [u8]) -> Option<Item<'a>> {
         let Some((vendor, content)) = value.split_first_chunk::<VENDOR_OCTETS>() else {
-            return Some(self.leaf(oid, value, false));
+            return Some(self.invalid(oid, value));
         };
         let vendor = u32::from_be_bytes(*vendor);
         let format = self.dictionary.vendor_format(vendor);
         if !format.fills(content) {
-            return Some(self.leaf(oid, value, false));
+            return Some(self.invalid(oid, value));
         }
         let oid_vendor = oid.child(vendor).expect("two numbers are not too deep");
         if format.continuation() {
@@ -190,7 +190,7 @@ impl<'a> Walk<'a> {
                 return match self.pieces(number::VENDOR_SPECIFIC, piece, read) {
                     Some(whole) => self
                         .enter(oid_vendor.child(piece.key).expect("three numbers are not too deep"), whole),
-                    None => Some(self.leaf(oid, value, false)),
+                    None => Some(self.invalid(oid, value)),
                 };
             }
         }
@@ -282,14 +282,37 @@ impl<'a> Walk<'a> {
 
     /// The attribute of these numbers: an item, or a container that then is open.
     fn enter(&mut self, oid: Oid, value: &'a [u8]) -> Option<Item<'a>> {
-        let holds_tlvs =
-            self.dictionary.at(&oid).is_some_and(|attribute| attribute.data_type() == DataType::Tlv);
+        self.enter_known(oid, self.dictionary.at(&oid), value)
+    }
+
+    /// The same where it has been looked up.
+    fn enter_known(
+        &mut self,
+        oid: Oid,
+        attribute: Option<&'a Attribute>,
+        value: &'a [u8],
+    ) -> Option<Item<'a>> {
+        let holds_tlvs = attribute.is_some_and(|attribute| attribute.data_type() == DataType::Tlv);
         // RFC 6929 §2.3.1: layers that are nested deeper than we follow are invalid attributes.
         if holds_tlvs && oid.depth() < OID_DEPTH_MAX && are_tlvs(value) {
             self.open(oid, value, None);
             return None;
         }
-        Some(self.leaf(oid, value, true))
+        let (shape, tag, value) = match attribute {
+            None => (Shape::Unknown, None, value),
+            Some(attribute) => match typed(attribute, value) {
+                Some((tag, value)) => (Shape::Known, tag, value),
+                None => (Shape::Invalid, None, value),
+            },
+        };
+        let joined = self.joined();
+        Some(Item { oid, attribute, shape, tag, value, joined, place: self.place.clone() })
+    }
+
+    /// An item whose headers are wrong.
+    fn invalid(&mut self, oid: Oid, value: &'a [u8]) -> Item<'a> {
+        let (attribute, joined, place) = (self.dictionary.at(&oid), self.joined(), self.place.clone());
+        Item { oid, attribute, shape: Shape::Invalid, tag: None, value, joined, place }
     }
 
     fn open(&mut self, oid: Oid, content: &'a [u8], format: Option<VendorFormat>) {
@@ -311,8 +334,8 @@ impl<'a> Walk<'a> {
         self.enter(outer.child(number).expect("a container is opened only where one more number fits"), value)
     }
 
-    /// An item; `placed` unless its headers are wrong.
-    fn leaf(&mut self, oid: Oid, value: &'a [u8], placed: bool) -> Item<'a> {
+    /// How many numbers the next item shares with the one before; something in all open containers has been given out then.
+    fn joined(&mut self) -> usize {
         let mut joined = 0;
         for container in &mut self.open[..self.depth] {
             if container.begun {
@@ -320,16 +343,7 @@ impl<'a> Walk<'a> {
             }
             container.begun = true;
         }
-        let attribute = self.dictionary.at(&oid);
-        let (shape, tag, value) = match attribute {
-            _ if !placed => (Shape::Invalid, None, value),
-            None => (Shape::Unknown, None, value),
-            Some(attribute) => match typed(attribute, value) {
-                Some((tag, value)) => (Shape::Known, tag, value),
-                None => (Shape::Invalid, None, value),
-            },
-        };
-        Item { oid, attribute, shape, tag, value, joined, place: self.place.clone() }
+        joined
     }
 }
 

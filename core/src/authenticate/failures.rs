@@ -81,7 +81,7 @@ impl Failures {
             self.forget_first();
         }
         let place = self.first.wrapping_add(self.windows.len() as u32) & PLACES;
-        self.index.insert(&who.0, place).expect("as many as there are windows");
+        self.index.insert(self.index.hash(&who.0), place).expect("as many as there are windows");
         self.windows.push_back(Window { who, until: now + self.window, failures: 1 });
     }
 
@@ -106,7 +106,8 @@ impl Failures {
     }
 
     fn find(&self, who: Who, now: Instant) -> Option<u32> {
-        self.index.find(&who.0, |place| self.at(place).who == who && self.at(place).until > now)
+        self.index
+            .find(self.index.hash(&who.0), |place| self.at(place).who == who && self.at(place).until > now)
     }
 
     fn at(&self, place: u32) -> &Window {
@@ -135,7 +136,7 @@ impl Failures {
 
     fn forget_first(&mut self) {
         let Some(window) = self.windows.pop_front() else { return };
-        self.index.remove(&window.who.0, self.first);
+        self.index.remove(self.index.hash(&window.who.0), self.first);
         self.first = self.first.wrapping_add(1) & PLACES;
     }
 }

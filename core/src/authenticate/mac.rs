@@ -156,13 +156,13 @@ pub fn check<'d>(
     } else {
         is_call_check(attributes)
     };
-    if is_right { Checked::Matches(reply, None) } else { Checked::Wrong }
+    if is_right { Checked::Matches(reply) } else { Checked::Wrong }
 }
 
 /// EAP and MS-CHAP ask to be answered as such, and a device that speaks them is no longer known by its address alone.
 fn asks_for_more(framed: &Framed<'_>) -> bool {
     framed.value(Landmark::EapMessage).is_some()
-        || super::mschap::Found::in_attributes(framed.attributes()) != super::mschap::Found::Nothing
+        || super::mschap::Found::in_request(framed) != super::mschap::Found::Nothing
 }
 
 /// RFC 2865 §5.6: the NAS asks about an address, there is no password.

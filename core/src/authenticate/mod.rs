@@ -38,9 +38,8 @@ use zeroize::Zeroize;
 
 /// What became of a check.
 pub enum Checked<'u> {
-    /// The password is that of the user or device, whose Access-Accept gets these; and what the peer is told, if it has to
-    /// be told anything.
-    Matches(&'u Preset, Option<Proof>),
+    /// The password is that of the user or device, whose Access-Accept gets these.
+    Matches(&'u Preset),
     /// It is not that of the user, who exists. To who asks the same as [`Fails`](Checked::Fails).
     Wrong,
     /// No such user, or no password that could be checked: who asks does not learn which.
@@ -50,12 +49,14 @@ pub enum Checked<'u> {
 }
 
 /// Checks the credentials of an Access-Request against the user of this name, which a rule may have set; `secret` is the
-/// one that hides its User-Password.
+/// one that hides its User-Password. If the peer has to be told that it matches, what it is told goes into `proof`: keys,
+/// which are not to be moved about.
 pub fn check<'u>(
     users: &'u Users,
     user_name: Option<&[u8]>,
     framed: &Framed<'_>,
     secret: &Secret,
+    proof: &mut Option<Proof>,
 ) -> Checked<'u> {
     let user = user_name.and_then(|name| users.look_up(name));
     let credential = user.map(|user| &user.credential);
@@ -65,9 +66,8 @@ pub fn check<'u>(
         Some(Credential::Clear(password)) => password,
         Some(Credential::NtHash(_) | Credential::Argon2(_)) | None => &[],
     };
-    let mut proof = None;
     // RFC 2865 §4.1: a request has one of them; should it have more, the one that is harder to forge decides.
-    let is_right = match Found::in_attributes(framed.attributes()) {
+    let is_right = match Found::in_request(framed) {
         // It cannot be checked, and is no reason to count anything against anybody.
         Found::Malformed => return Checked::Fails,
         Found::Exchange(exchange) => {
@@ -77,8 +77,10 @@ pub fn check<'u>(
             let hash = stored.or(of_clear.as_ref());
             let is_known = stored.is_some() || !clear.is_empty();
             let hash = hash.filter(|hash| exchange.is_right(sent_name, hash) && is_known);
-            proof = hash.map(|hash| exchange.proof(sent_name, hash));
-            proof.is_some()
+            if let Some(hash) = hash {
+                *proof = Some(exchange.proof(sent_name, hash));
+            }
+            hash.is_some()
         }
         Found::Nothing => {
             if let Some(chap_password) = framed.value(Landmark::ChapPassword) {
@@ -100,7 +102,7 @@ pub fn check<'u>(
         }
     };
     match user {
-        Some(user) if is_right => Checked::Matches(&user.reply, proof),
+        Some(user) if is_right => Checked::Matches(&user.reply),
         Some(_) => Checked::Wrong,
         None => Checked::Fails,
     }

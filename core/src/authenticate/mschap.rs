@@ -5,7 +5,7 @@
 
 use super::mppe;
 use super::nt_hash::NtHash;
-use crate::packet::{Attributes, VendorFormat, number, vendor::VENDOR_OCTETS};
+use crate::packet::{Attributes, Framed, Landmark, VendorFormat, number, vendor::VENDOR_OCTETS};
 use des::Des;
 use des::cipher::{BlockCipherEncrypt, KeyInit};
 use sha1::{Digest, Sha1};
@@ -54,8 +54,16 @@ pub struct Proof {
 }
 
 impl<'a> Found<'a> {
-    /// Looks for it in the attributes of a request.
-    pub fn in_attributes(attributes: Attributes<'a>) -> Found<'a> {
+    /// Looks for it in a request.
+    pub fn in_request(framed: &Framed<'a>) -> Found<'a> {
+        // Most requests have nothing of a vendor's.
+        match framed.layout().has(Landmark::VendorSpecific) {
+            true => Found::in_attributes(framed.attributes()),
+            false => Found::Nothing,
+        }
+    }
+
+    fn in_attributes(attributes: Attributes<'a>) -> Found<'a> {
         let mut challenges = Values::default();
         let mut responses = Values::default();
         for value in attributes.of(number::VENDOR_SPECIFIC) {

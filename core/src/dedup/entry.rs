@@ -3,6 +3,7 @@
 use super::reply_store::StoredReply;
 use crate::path::{Path, WorkerId};
 use crate::seeded::{self, Bug};
+use crate::table::{Index, KeyHash};
 use crate::time::Instant;
 
 use core::net::SocketAddr;
@@ -14,11 +15,14 @@ const KEY_OCTETS: usize = 47;
 
 /// What requests of one connection are told apart by: both addresses and ports, code, Identifier, signed or not.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Key([u8; KEY_OCTETS]);
+pub struct Key {
+    octets: [u8; KEY_OCTETS],
+    hash: KeyHash,
+}
 
 impl Key {
-    /// The key of a request that came this way.
-    pub fn new(path: &Path, code: u8, identifier: u8, signed: bool) -> Self {
+    /// The key of a request that came this way, with its hash in this index.
+    pub(super) fn new(path: &Path, code: u8, identifier: u8, signed: bool, index: &Index) -> Self {
         let mut octets = [0; KEY_OCTETS];
         write_address(&mut octets[..22], path.remote);
         write_address(&mut octets[22..44], path.local);
@@ -28,22 +32,22 @@ impl Key {
         octets[44] = code;
         octets[45] = identifier;
         octets[46] = u8::from(signed);
-        Key(octets)
+        Key { octets, hash: index.hash(&octets) }
     }
 
     /// Whether the request was verified.
     pub fn signed(&self) -> bool {
-        self.0[46] != 0
+        self.octets[46] != 0
     }
 
-    pub(super) fn octets(&self) -> &[u8] {
-        &self.0
+    pub(super) fn hash(&self) -> KeyHash {
+        self.hash
     }
 }
 
 impl core::fmt::Debug for Key {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Key(code {}, Identifier {}, signed {})", self.0[44], self.0[45], self.signed())
+        write!(f, "Key(code {}, Identifier {}, signed {})", self.octets[44], self.octets[45], self.signed())
     }
 }
 
@@ -87,9 +91,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub fn free() -> Self {
+    /// One that nothing is in yet, about to be that of this key.
+    pub fn new(key: Key) -> Self {
         Entry {
-            key: Key([0; KEY_OCTETS]),
+            key,
             generation: 0,
             request_authenticator: [0; 16],
             progress: Progress::Free,

@@ -15,7 +15,7 @@ pub mod reply_store;
 pub use self::entry::{Authenticator, Key};
 use self::entry::{Entry, List, Lists, Progress};
 use self::reply_store::{CHUNKS_MAX, ReplyStore, StoredReply};
-use crate::path::WorkerId;
+use crate::path::{Path, WorkerId};
 use crate::request::RequestHandle;
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
@@ -78,6 +78,11 @@ impl Dedup {
             entries_max,
             evicted: 0,
         }
+    }
+
+    /// What a request that came this way is told by here.
+    pub fn key(&self, path: &Path, code: u8, identifier: u8, signed: bool) -> Key {
+        Key::new(path, code, identifier, signed, &self.index)
     }
 
     /// Whether a request was seen before. Changes nothing.
@@ -229,7 +234,7 @@ impl Dedup {
     }
 
     fn find(&self, key: &Key) -> Option<u32> {
-        self.index.find(key.octets(), |place| self.entries[place as usize].key == *key)
+        self.index.find(key.hash(), |place| self.entries[place as usize].key == *key)
     }
 
     fn is_with_worker(&self, handle: RequestHandle) -> bool {
@@ -239,12 +244,17 @@ impl Dedup {
 
     /// A new entry for a key that has none; there is room.
     fn claim(&mut self, key: &Key) -> u32 {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry::free());
-            (self.entries.len() - 1) as u32
-        });
-        self.entries[place as usize].key = *key;
-        self.index.insert(key.octets(), place).expect("an entry is claimed only where there is room");
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.entries[place as usize].key = *key;
+                place
+            }
+            None => {
+                self.entries.push(Entry::new(*key));
+                (self.entries.len() - 1) as u32
+            }
+        };
+        self.index.insert(key.hash(), place).expect("an entry is claimed only where there is room");
         place
     }
 
@@ -275,7 +285,7 @@ impl Dedup {
     fn free_entry(&mut self, place: u32) {
         let entry = &mut self.entries[place as usize];
         entry.progress = Progress::Free;
-        self.index.remove(entry.key.octets(), place);
+        self.index.remove(entry.key.hash(), place);
         self.free.push(place);
     }
 
@@ -351,7 +361,8 @@ mod tests {
             local: "192.0.2.1:1812".parse().unwrap(),
             remote: core::net::SocketAddr::new("198.51.100.7".parse().unwrap(), port),
         };
-        Key::new(&path, 1, identifier, signed)
+        // The hash is by the seed, which all tables here share.
+        table(1).key(&path, 1, identifier, signed)
     }
 
     fn seconds(n: u64) -> Instant {

@@ -3,7 +3,6 @@
 use super::route::Route;
 use super::{ASIDE_MAX, Answer, Aside, LAZY_SWEEP, Network, fingerprint};
 use crate::configuration::Packets;
-use crate::conversation::slot::Slots;
 use crate::dedup::{Authenticator, Key, Seen};
 use crate::discard::Discard;
 use crate::packet::{Code, Framed, SecretIndex, Verified};
@@ -159,7 +158,13 @@ impl Network {
         let clients = &self.generations.of(stamp.generation).clients;
         // Nothing tells which secret an unsigned request is under, nor under which it was answered.
         let secret = stamp.signed.then_some(stamp.secret_index);
-        Facts::of(framed, stamp, &self.slots, clients.mark(stamp.client, secret))
+        Facts {
+            key: self.dedup.key(&stamp.path, framed.code_octet(), framed.identifier(), stamp.signed),
+            fingerprint: fingerprint(framed, clients.mark(stamp.client, secret)),
+            class: Class::of(framed),
+            route: self.route(framed, stamp.client),
+            stamp: *stamp,
+        }
     }
 
     /// Everything but a duplicate in progress. `request` is called only where the request is accepted.
@@ -261,19 +266,6 @@ impl Network {
         self.outgoing.push_back((Peer::Worker(worker), message));
         number.expect("a request is accepted only where there is room for it")
     }
-
-    pub(super) fn worker_for(&self, route: Route) -> WorkerId {
-        match (route, self.own_worker) {
-            (Route::Anywhere(_) | Route::Opening(_), Some(own)) => own,
-            (Route::Opening(owner) | Route::Conversation(owner), _) => owner,
-            (Route::Anywhere(draw), None) => {
-                let workers = self.lanes.len();
-                let [one, other] = [draw % workers, draw / workers % workers];
-                let fewer = self.lanes[other].in_progress() < self.lanes[one].in_progress();
-                WorkerId(if fewer { other } else { one } as u16)
-            }
-        }
-    }
 }
 
 /// What decides about a verified request.
@@ -283,16 +275,4 @@ struct Facts {
     class: Class,
     route: Route,
     stamp: Stamp,
-}
-
-impl Facts {
-    fn of(framed: &Framed<'_>, stamp: &Stamp, slots: &Slots, mark: &[u8; 16]) -> Facts {
-        Facts {
-            key: Key::new(&stamp.path, framed.code_octet(), framed.identifier(), stamp.signed),
-            fingerprint: fingerprint(framed, mark),
-            class: Class::of(framed),
-            route: Route::of(framed, stamp.client, slots),
-            stamp: *stamp,
-        }
-    }
 }

@@ -6,9 +6,8 @@
 
 use super::Network;
 use super::fingerprint;
-use super::route::Route;
 use crate::client::ClientId;
-use crate::dedup::{Key, Seen};
+use crate::dedup::Seen;
 use crate::discard::Discard;
 use crate::packet::{Code, Framed, Landmark};
 use crate::path::Path;
@@ -28,7 +27,7 @@ impl Network {
         {
             return Ok(());
         }
-        let worker = self.worker_for(Route::of(framed, client, &self.slots));
+        let worker = self.worker_for(self.route(framed, client));
         match self.lanes[usize::from(worker.0)].check(Class::of(framed)) {
             Err(_) if self.may_be_duplicate(path, framed, client) => Ok(()),
             checked => checked,
@@ -41,7 +40,7 @@ impl Network {
         // An Accounting-Request is signed by its Request Authenticator.
         let signed =
             framed.code() != Some(Code::AccessRequest) || framed.layout().has(Landmark::MessageAuthenticator);
-        let key = Key::new(path, framed.code_octet(), framed.identifier(), signed);
+        let key = self.dedup.key(path, framed.code_octet(), framed.identifier(), signed);
         let is_known = |mark| match self.dedup.look_up(&key, &fingerprint(framed, mark)) {
             Seen::InProgress(..) | Seen::Delayed | Seen::Answered(_) => true,
             Seen::Fresh | Seen::Superseding(..) => false,

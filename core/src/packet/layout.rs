@@ -18,6 +18,8 @@ pub enum Landmark {
     ChapPassword,
     /// CHAP-Challenge (RFC 2865 §5.40).
     ChapChallenge,
+    /// The first Vendor-Specific (RFC 2865 §5.26).
+    VendorSpecific,
     /// Calling-Station-Id (RFC 2865 §5.31).
     CallingStationId,
     /// The first EAP-Message (RFC 3579 §3.1).
@@ -38,6 +40,7 @@ impl Landmark {
         Landmark::UserPassword,
         Landmark::ChapPassword,
         Landmark::ChapChallenge,
+        Landmark::VendorSpecific,
         Landmark::CallingStationId,
         Landmark::EapMessage,
         Landmark::ProxyState,
@@ -52,6 +55,7 @@ impl Landmark {
             Landmark::UserPassword => number::USER_PASSWORD,
             Landmark::ChapPassword => number::CHAP_PASSWORD,
             Landmark::ChapChallenge => number::CHAP_CHALLENGE,
+            Landmark::VendorSpecific => number::VENDOR_SPECIFIC,
             Landmark::CallingStationId => number::CALLING_STATION_ID,
             Landmark::EapMessage => number::EAP_MESSAGE,
             Landmark::ProxyState => number::PROXY_STATE,

@@ -9,7 +9,7 @@ use crate::path::NetworkId;
 use crate::request::{Request, RequestHandle};
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
-use crate::table::Index;
+use crate::table::{Index, KeyHash};
 use crate::time::Instant;
 use alloc::vec::Vec;
 
@@ -42,6 +42,8 @@ pub struct InProgress<Waiting> {
 
 struct Place<Waiting> {
     held: Option<Held<Waiting>>,
+    /// That of its name.
+    hash: KeyHash,
     deadline: Instant,
     by_deadline: Neighbours,
     /// Those that wait for the same effect.
@@ -113,9 +115,10 @@ impl<Waiting> InProgress<Waiting> {
             NONE => deadline,
             last => deadline.max(self.places[last as usize].deadline),
         };
-        let key = key(held.network, held.request.stamp().handle);
+        let hash = self.index.hash(&key(held.network, held.request.stamp().handle));
         let slot = Place {
             held: Some(held),
+            hash,
             deadline,
             by_deadline: Neighbours::NONE,
             by_effect: Neighbours::NONE,
@@ -130,7 +133,7 @@ impl<Waiting> InProgress<Waiting> {
             self.places[place as usize] = slot;
             place
         };
-        self.index.insert(&key, place).expect("network cores count what they give to a worker");
+        self.index.insert(hash, place).expect("network cores count what they give to a worker");
         self.len += 1;
         let InProgress { places, effects, by_deadline, .. } = self;
         by_deadline.append(places, place, |place| &mut place.by_deadline);
@@ -175,7 +178,7 @@ impl<Waiting> InProgress<Waiting> {
     }
 
     fn find(&self, network: NetworkId, handle: RequestHandle) -> Option<u32> {
-        self.index.find(&key(network, handle), |place| {
+        self.index.find(self.index.hash(&key(network, handle)), |place| {
             let held = self.places[place as usize].held.as_ref();
             held.is_some_and(|held| held.network == network && held.request.stamp().handle == handle)
         })
@@ -194,7 +197,7 @@ impl<Waiting> InProgress<Waiting> {
             self.free_effect = effect_place;
         }
         let held = places[place as usize].held.take().expect("what is in the lists waits");
-        index.remove(&key(held.network, held.request.stamp().handle), place);
+        index.remove(places[place as usize].hash, place);
         places[place as usize].by_deadline.after = self.free_place;
         self.free_place = place;
         self.len -= 1;

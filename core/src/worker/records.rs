@@ -8,13 +8,15 @@ use alloc::vec::Vec;
 
 /// A batch that holds as much is handed out before the turn is over.
 const BATCH_OCTETS_MAX: usize = 256 * 1024;
-/// What a new buffer has room for: some twenty records.
-const BUFFER_OCTETS: usize = 16 * 1024;
+/// What a new buffer has room for: some eighty records, more than one turn reads from a socket.
+const BUFFER_OCTETS: usize = 64 * 1024;
 /// Buffers kept for the next batches, at most.
 const SPARE_MAX: usize = 64;
+/// Buffers made at start where records are stored: as many turns pass during a sync of a disk that is quick. Memory that
+/// no record has filled yet is not taken from the system.
+const SPARE_NOW: usize = 16;
 
 /// The batch that is being filled, and buffers that came home.
-#[derive(Default)]
 pub struct Records {
     recorder: Recorder,
     batch: RecordBatch,
@@ -23,6 +25,14 @@ pub struct Records {
 }
 
 impl Records {
+    /// With memory for records where any will be stored.
+    pub fn new(are_stored: bool) -> Records {
+        let mut spare = Vec::with_capacity(SPARE_MAX);
+        let now = if are_stored { SPARE_NOW } else { 0 };
+        spare.extend((0..now).map(|_| Vec::with_capacity(BUFFER_OCTETS)));
+        Records { recorder: Recorder::default(), batch: RecordBatch::default(), ticket: None, spare }
+    }
+
     /// Adds one record to the batch.
     pub fn add(&mut self, recorded: &Recorded<'_>, scratch: &mut Scratch) -> Result<(), Discard> {
         if self.batch.octets.capacity() == 0 {

@@ -221,10 +221,11 @@ pub fn answer(
         Decision::Accept => (true, &NOTHING),
         Decision::Reject => (false, &NOTHING),
         Decision::AuthenticateUsers | Decision::AuthenticateMac => {
-            match authenticate(configuration, verdict.decision, request, attributes, &known, memory, now) {
-                Authenticated::Yes(that_fits, user, told) => {
+            let decision = verdict.decision;
+            match authenticate(configuration, decision, request, attributes, &known, memory, &mut proof, now)
+            {
+                Authenticated::Yes(that_fits, user) => {
                     secret = that_fits;
-                    proof = told;
                     (true, user)
                 }
                 Authenticated::No => (false, &NOTHING),
@@ -252,7 +253,7 @@ pub fn answer(
     let is_set = |oid: &Oid| user.sets(oid) || edit.is_some_and(|edit| edit.set.sets(oid));
     if let Some(proof) = &proof {
         mschap_answer::write_success(proof, seal.sealing(), is_set, draft);
-    } else if !accept && let Found::Exchange(exchange) = Found::in_attributes(received) {
+    } else if !accept && let Found::Exchange(exchange) = Found::in_request(&framed) {
         let mut challenge = [0; CHALLENGE_OCTETS];
         seal.random.fill_bytes(&mut challenge);
         mschap_answer::write_failure(exchange.identifier, challenge, is_set, draft);
@@ -324,8 +325,8 @@ fn edit_request<'e>(
 
 /// Whether a request has a user's password, or is about a device.
 enum Authenticated<'c> {
-    /// That of the user whose Access-Accept gets these, under this secret; and what the peer is told.
-    Yes(&'c Secret, &'c Preset, Option<Proof>),
+    /// That of the user whose Access-Accept gets these, under this secret.
+    Yes(&'c Secret, &'c Preset),
     No,
     /// Not known yet; this is under that secret.
     Waits(Effect, SecretIndex),
@@ -334,7 +335,9 @@ enum Authenticated<'c> {
 /// The user whose password the request has, and the secret under which it has it.
 ///
 /// A request that was verified names its secret. An unsigned one does not say which of two its NAS still has, only a
-/// password that fits under one of them does; CHAP is not hidden by a secret and takes the newest.
+/// password that fits under one of them does; CHAP is not hidden by a secret and takes the newest. What the peer is to be
+/// told goes into `proof`.
+#[expect(clippy::too_many_arguments, reason = "parts of one worker and one request, lent apart")]
 fn authenticate<'c>(
     configuration: &'c Configuration,
     decision: Decision,
@@ -342,6 +345,7 @@ fn authenticate<'c>(
     attributes: Attributes<'_>,
     known: &Known,
     memory: &mut Memory,
+    proof: &mut Option<Proof>,
     now: Instant,
 ) -> Authenticated<'c> {
     let stamp = request.stamp();
@@ -360,15 +364,15 @@ fn authenticate<'c>(
         let checked = if decision == Decision::AuthenticateMac {
             authenticate::mac::check(&configuration.devices, attributes, &framed, secret)
         } else {
-            authenticate::check(&configuration.users, user_name, &framed, secret)
+            authenticate::check(&configuration.users, user_name, &framed, secret, proof)
         };
         match checked {
-            Checked::Matches(reply, proof) => return Authenticated::Yes(secret, reply, proof),
+            Checked::Matches(reply) => return Authenticated::Yes(secret, reply),
             Checked::Hashed(user, hash) => {
                 is_wrong = true;
                 match known {
                     Known::Password(waiting, true) if waiting.secret == index => {
-                        return Authenticated::Yes(secret, &user.reply, None);
+                        return Authenticated::Yes(secret, &user.reply);
                     }
                     // Known to be wrong under this secret.
                     Known::Password(waiting, _) if waiting.secret >= index => {}
