@@ -5,14 +5,14 @@
 //! to back; the simulator calls them one by one and stops threads between any two:
 //!
 //! 1. [`unpark`](Cores::unpark) after an announcement; [`begin`](Cores::begin): how much room there is in each ring;
-//!    [`handle_wall_time`](Cores::handle_wall_time) where rules ask for the time. A driver whose turns grow long lowers
-//!    [`set_requests_max`](Cores::set_requests_max).
-//! 2. [`sweep`](Cores::sweep): messages from other threads; after it
-//!    [`handle_effect_done`](Cores::handle_effect_done) for each effect that was done meanwhile. In this order, so that a
-//!    request that was superseded before its answer is looked at has been let go of.
+//!    [`handle_wall_time`](Cores::handle_wall_time) where rules ask for the time.
+//! 2. [`sweep`](Cores::sweep): messages from other threads for the network core.
 //! 3. [`handle_datagram`](Cores::handle_datagram): for each datagram read.
-//! 4. [`handle_timeout`](Cores::handle_timeout): what is due, once all rings are swept.
-//! 5. [`work`](Cores::work): where threads are joined, what this thread's own worker has to do.
+//! 4. [`handle_timeout`](Cores::handle_timeout): what is due, once the network core's rings are swept.
+//! 5. [`work`](Cores::work): what waits for the worker, from other threads and from its own network core, a few requests
+//!    at a time as long as the turn is short; what is left waits for the next. After it
+//!    [`handle_effect_done`](Cores::handle_effect_done) for each effect that was done meanwhile. In this order, so that a
+//!    request that the worker knows to be superseded has been let go of before its answer is looked at.
 //! 6. [`poll_effect`](Cores::poll_effect), until `None`: what is to be done elsewhere. One for which there is no room
 //!    there comes back through [`handle_effect_done`](Cores::handle_effect_done) at once.
 //! 7. [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`.
@@ -52,9 +52,17 @@ pub struct Cores {
     links: Vec<(Peer, Peer)>,
     between: Between,
     sweep_budget: usize,
-    /// Requests that the worker may take up in a turn, and has taken up in this one.
-    requests_max: usize,
-    requests: usize,
+    /// The worker's lines: its rings, and where threads are joined the line from its own network core.
+    lines: Vec<Line>,
+    /// The one that is looked at next.
+    next_line: usize,
+}
+
+/// Where requests wait for a worker.
+#[derive(Debug, Clone, Copy)]
+enum Line {
+    Ring(LinkId),
+    Own,
 }
 
 /// What the two cores of a joined thread have for each other. Bounded like a ring.
@@ -123,15 +131,17 @@ pub fn assemble_with(
                 Worker::new(worker, Arc::clone(configuration), policies(worker), seed)
             });
             let between = if is_joined { Between::new(slots) } else { Between::new(0) };
+            let rings = links.iter().zip(0..).filter(|((own, _), _)| matches!(own, Peer::Worker(_)));
+            let rings = rings.map(|(_, link)| Line::Ring(LinkId(link)));
             Cores {
                 network,
                 worker,
                 crossing,
+                lines: rings.chain(is_joined.then_some(Line::Own)).collect(),
+                next_line: 0,
                 links,
                 between,
                 sweep_budget: SWEEP_BUDGET.min(slots / 2).max(1),
-                requests_max: usize::MAX,
-                requests: 0,
             }
         })
         .collect()
@@ -213,17 +223,6 @@ impl Cores {
         }
     }
 
-    /// How many requests the worker takes up in each turn from now on, at most, and at least one; more wait in their
-    /// ring. A driver with a clock chooses it so that no turn is long: who waits meanwhile is a Status-Server, say.
-    pub fn set_requests_max(&mut self, requests_max: usize) {
-        self.requests_max = requests_max.max(1);
-    }
-
-    /// How many the worker has taken up in this turn.
-    pub fn requests(&self) -> usize {
-        self.requests
-    }
-
     /// How many packets this thread's network core has shed so far, as a worker on another thread had no room for them. Where
     /// the two share a processor, that worker wants it now.
     pub fn shed_for_others(&self) -> u64 {
@@ -234,7 +233,6 @@ impl Cores {
 
     /// A turn begins: each core learns how much room its rings have.
     pub fn begin(&mut self) {
-        self.requests = 0;
         for (link, (own, other)) in self.links.iter().enumerate() {
             let room = self.crossing.room(LinkId(link));
             match own {
@@ -249,11 +247,9 @@ impl Cores {
         }
     }
 
-    /// Takes a bounded number of messages off each ring. Says whether there was any.
+    /// Takes a bounded number of messages off each ring to the network core. Says whether there was any.
     pub fn sweep(&mut self, now: Instant) -> bool {
-        let to_workers = self.links.iter().filter(|(own, _)| matches!(own, Peer::Worker(_))).count();
-        let share = (self.requests_max / to_workers.max(1)).max(1).min(self.sweep_budget);
-        self.sweep_up_to(self.sweep_budget, share, now)
+        self.sweep_up_to(self.sweep_budget, now)
     }
 
     /// One datagram from this thread's sockets. Only for threads with a network core.
@@ -266,12 +262,12 @@ impl Cores {
     }
 
     /// Does what is due, if anything is. Sweeps the network core's rings first: a completion there may make a deadline
-    /// void. Requests that wait for the worker have none.
+    /// void. What waits for the worker has no deadline.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_none_or(|(due, _)| due > now) {
             return;
         }
-        self.sweep_up_to(usize::MAX, 0, now);
+        self.sweep_up_to(usize::MAX, now);
         if let Some(network) = &mut self.network {
             network.handle_timeout(now);
         }
@@ -280,17 +276,44 @@ impl Cores {
         }
     }
 
-    /// Where threads are joined: hands to the thread's own worker what is for it, as far as it takes up more in this turn.
-    pub fn work(&mut self, now: Instant) {
+    /// Hands to the worker what waits for it, from each of its lines in turn, until it has taken up so many requests. Says
+    /// whether it did so many: more may wait.
+    ///
+    /// A driver with a clock calls it for few at a time and stops when its turn grows long: who waits meanwhile is a
+    /// Status-Server, say.
+    pub fn work(&mut self, requests: usize, now: Instant) -> bool {
         self.stage();
-        let (Some(network), Some(worker)) = (&self.network, &mut self.worker) else { return };
-        let from = Peer::Network(network.id());
-        while self.requests < self.requests_max
-            && let Some(message) = self.between.to_worker.pop_front()
-        {
-            self.requests += usize::from(matches!(message, Message::Request(_)));
-            worker.handle_message(from, message, now);
+        let mut left = requests;
+        let mut in_vain = 0;
+        while left > 0 && in_vain < self.lines.len() {
+            let (taken, taken_up) =
+                self.take_from(self.lines[self.next_line], left.min(self.sweep_budget), now);
+            self.next_line = (self.next_line + 1) % self.lines.len();
+            in_vain = if taken == 0 { in_vain + 1 } else { 0 };
+            left -= taken_up;
         }
+        left == 0
+    }
+
+    /// At most so many messages of one of the worker's lines: how many there were, and how many of them requests.
+    fn take_from(&mut self, line: Line, budget: usize, now: Instant) -> (usize, usize) {
+        let Cores { network, worker, crossing, links, between, .. } = self;
+        let worker = worker.as_mut().expect("lines are a worker's");
+        let mut requests = 0;
+        let mut hand = |from: Peer, message: Message| {
+            requests += usize::from(matches!(message, Message::Request(_)));
+            worker.handle_message(from, message, now);
+        };
+        let taken = match line {
+            Line::Ring(link) => crossing.sweep_link(link, budget, |message| hand(links[link.0].1, message)),
+            Line::Own => {
+                let from = Peer::Network(network.as_ref().expect(OWN_CORE).id());
+                let taken = budget.min(between.to_worker.len());
+                between.to_worker.drain(..taken).for_each(|message| hand(from, message));
+                taken
+            }
+        };
+        (taken, requests)
     }
 
     /// What a core needs to have done elsewhere. Only workers ask.
@@ -319,10 +342,15 @@ impl Cores {
     /// own worker has finished goes home to its network core.
     pub fn finish(&mut self, now: Instant) {
         self.stage();
-        let (Some(network), Some(worker)) = (&mut self.network, &self.worker) else { return };
-        let from = Peer::Worker(worker.id());
-        while let Some(message) = self.between.to_network.pop_front() {
-            network.handle_message(from, message, now);
+        while !self.between.to_network.is_empty() {
+            let (Some(network), Some(worker)) = (&mut self.network, &mut self.worker) else { return };
+            let from = Peer::Worker(worker.id());
+            for message in self.between.to_network.drain(..) {
+                network.handle_message(from, message, now);
+            }
+            // One effect may have ended more requests than there was room for.
+            worker.handle_room(Peer::Network(network.id()), self.between.slots);
+            self.stage();
         }
     }
 
@@ -458,22 +486,16 @@ impl Cores {
             && self.worker.as_ref().is_none_or(Worker::is_drained)
     }
 
-    /// At most so many messages off each ring to the network core, and to the worker.
-    fn sweep_up_to(&mut self, to_network: usize, to_worker: usize, now: Instant) -> bool {
-        let Cores { network, worker, crossing, links, requests, .. } = self;
+    /// At most so many messages off each ring to the network core.
+    fn sweep_up_to(&mut self, budget: usize, now: Instant) -> bool {
+        let Cores { network, crossing, links, .. } = self;
         let budget = |link: LinkId| match links[link.0].0 {
-            Peer::Network(_) => to_network,
-            Peer::Worker(_) => to_worker,
+            Peer::Network(_) => budget,
+            Peer::Worker(_) => 0,
         };
         let taken = crossing.sweep_each(budget, |link, message| {
-            let (own, other) = links[link.0];
-            match own {
-                Peer::Network(_) => network.as_mut().expect(OWN_CORE).handle_message(other, message, now),
-                Peer::Worker(_) => {
-                    *requests += usize::from(matches!(message, Message::Request(_)));
-                    worker.as_mut().expect(OWN_CORE).handle_message(other, message, now);
-                }
-            }
+            let network = network.as_mut().expect(OWN_CORE);
+            network.handle_message(links[link.0].1, message, now);
         });
         self.decide_aside(now);
         taken > 0

@@ -46,7 +46,7 @@ fn its_worker_is_told_when_it_has_read_the_request_and_at_most_once_until_it_has
     }
     // The worker reads the request, and stops before anybody can see what it made of it.
     server.threads[WORKER].begin();
-    server.threads[WORKER].sweep(server.now);
+    server.threads[WORKER].work(usize::MAX, server.now);
     assert_eq!(server.count("late_notices"), 0, "of what it has not read it needs no notice");
     // What comes now is worth one.
     for _ in 0..5 {

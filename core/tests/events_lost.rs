@@ -30,7 +30,7 @@ fn a_worker_counts_the_requests_that_the_log_never_sees() {
         let remote = nas(1000 + (number / 256) as u16);
         server.datagram(remote, &Ask::bob().identifier(number as u8).octets());
     }
-    server.threads[0].work(server.now);
+    server.threads[0].work(usize::MAX, server.now);
     assert_eq!((server.count("requests"), server.count("events_lost")), (LINE + 7, 7));
     server.settle();
     assert_eq!(server.events.len() as u64, LINE);

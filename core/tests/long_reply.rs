@@ -64,7 +64,7 @@ fn those_made_at_start_are_lent_before_any_other_is_made() {
     }
     server.finish_turn(0);
     server.threads[1].begin();
-    while server.threads[1].sweep(server.now) {}
+    server.threads[1].work(usize::MAX, server.now);
     assert_eq!(server.count("reply_buffers_lent"), at_start + 1);
     assert_eq!(server.count("reply_buffers_made"), at_start + 1);
     server.finish_turn(1);

@@ -122,7 +122,9 @@ fn advance(server: &mut Server, thread: usize, phase: usize) -> usize {
             cores.sweep(now);
         }
         READS => cores.handle_timeout(now),
-        3 => cores.work(now),
+        3 => {
+            cores.work(usize::MAX, now);
+        }
         4 => server.transmit(thread),
         5 => cores.finish(now),
         _ => {

@@ -18,7 +18,6 @@ pub mod listening;
 mod log;
 #[allow(unsafe_code)]
 pub mod mmsg;
-mod pace;
 pub mod reload;
 pub mod report;
 mod segments;

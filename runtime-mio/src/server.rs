@@ -23,7 +23,6 @@ use crate::clock::Clock;
 use crate::effects::EffectThreads;
 use crate::listening::{ListenError, Listening};
 use crate::log::{Log, Names};
-use crate::pace::Pace;
 use crate::reload::{Follower, Reloader, Steps};
 use crate::report::{Report, ThreadReport};
 use crate::storing::RecordStore;
@@ -178,7 +177,7 @@ impl Server {
                 counters: Arc::clone(&report.thread),
                 log,
                 reload: Follower::new(&server.steps),
-                pace: Pace::new(),
+                turn: Duration::ZERO,
             };
             let handle = thread::Builder::new().name(name.clone()).spawn(move || {
                 let _end_with_the_process = EndsProcessOnPanic;

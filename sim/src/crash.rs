@@ -282,7 +282,7 @@ impl<'c> Site<'c> {
             }
         }
         self.cores.handle_timeout(now);
-        self.cores.work(now);
+        self.cores.work(usize::MAX, now);
         while let Some((ticket, effect)) = self.cores.poll_effect() {
             match effect {
                 Effect::Store(batch) => self.waiting.push_back((ticket, batch)),

@@ -107,7 +107,7 @@ impl NodeThread for Thread {
 
     fn handle_timeouts(&mut self, now: Instant) {
         self.0.handle_timeout(now);
-        self.0.work(now);
+        self.0.work(usize::MAX, now);
     }
 
     fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {

@@ -110,6 +110,8 @@ pub struct Server {
     pub events: Vec<Event>,
     /// What threads have asked for and nobody has done yet, in order.
     pub effects: Vec<(usize, Ticket, Effect)>,
+    /// How many requests a worker takes up in a turn.
+    pub requests_max: usize,
     owners: Owners,
     generation: Generation,
 }
@@ -138,6 +140,7 @@ impl Server {
             sent: Vec::new(),
             events: Vec::new(),
             effects: Vec::new(),
+            requests_max: usize::MAX,
             generation: Generation::default(),
             configuration,
         }
@@ -218,7 +221,7 @@ impl Server {
     pub fn finish_turn(&mut self, thread: usize) {
         let cores = &mut self.threads[thread];
         cores.handle_timeout(self.now);
-        cores.work(self.now);
+        cores.work(self.requests_max, self.now);
         while let Some((ticket, effect)) = cores.poll_effect() {
             self.effects.push((thread, ticket, effect));
         }
