@@ -21,6 +21,7 @@ mod lower;
 mod reserved;
 mod secret_source;
 mod section;
+mod shown;
 
 pub use dictionary_files::FileSystem;
 pub use error::{ConfigErrors, Finding, Place, Warnings};

@@ -5,6 +5,7 @@ use super::server::{Asking, List};
 use crate::document::Report;
 use crate::keys;
 use crate::section::{Section, found, integer, kind};
+use crate::shown;
 use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -69,7 +70,11 @@ fn condition<'d>(
         return None;
     }
     let own = name.get_ref().starts_with(|letter: char| letter.is_ascii_lowercase());
-    let named = if own { None } else { Some(attributes::named(name, value, asking.dictionary, report)?) };
+    let named = if own {
+        None
+    } else {
+        Some(attributes::named(name, &shown::key(name), value, asking.dictionary, report)?)
+    };
     let listed = matches!(&**name.get_ref(), "network" | "time");
     let (form, negated) = form(name.get_ref(), value, listed, report)?;
     let question = match named {
@@ -86,7 +91,7 @@ fn condition<'d>(
 
 /// What form a value has, and whether the answer must be no.
 fn form<'d>(name: &str, value: &'d Value<'d>, listed: bool, report: &mut Report) -> Option<(Form<'d>, bool)> {
-    let shown = name.escape_debug();
+    let shown = shown::text(name);
     match value.get_ref() {
         DeValue::Table(table) => return table_form(name, table, value, listed, report),
         DeValue::Array(values) if listed => return literals(name, values, value, report),
@@ -113,7 +118,7 @@ fn table_form<'d>(
     listed: bool,
     report: &mut Report,
 ) -> Option<(Form<'d>, bool)> {
-    let shown = name.escape_debug();
+    let shown = shown::text(name);
     let expected = "one of `regex`, `glob`, `present`, `one_of` and `not`";
     let mut entries = table.iter();
     let (Some((key, inner)), None) = (entries.next(), entries.next()) else {
@@ -123,7 +128,7 @@ fn table_form<'d>(
         return None;
     };
     let refuse = |expected: &str, report: &mut Report| {
-        let key = key.get_ref();
+        let key = shown::key(key);
         let found = found(inner.get_ref());
         report.error(inner.span(), format!("`{key}` of `{shown}` must be {expected}, found {found}"));
         None
@@ -162,7 +167,7 @@ fn table_form<'d>(
         unknown => {
             let meant = nearest(unknown, keys::FORMS.iter().copied());
             let meant = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
-            let message = format!("`{shown}` expects {expected}, found `{}`{meant}", unknown.escape_debug());
+            let message = format!("`{shown}` expects {expected}, found `{}`{meant}", shown::key(key));
             report.error(key.span(), message);
             None
         }
@@ -176,7 +181,7 @@ fn literals<'d>(
     array: &Value<'_>,
     report: &mut Report,
 ) -> Option<(Form<'d>, bool)> {
-    let shown = name.escape_debug();
+    let shown = shown::text(name);
     if values.is_empty() {
         report.error(array.span(), format!("`{shown}` is compared with nothing: the array is empty"));
         return None;
@@ -202,7 +207,7 @@ fn attribute(
     asking: &mut Asking<'_, '_>,
     report: &mut Report,
 ) -> Option<Comparison> {
-    let shown = name.escape_debug();
+    let shown = shown::text(name);
     let known = asking.dictionary.at(&named.oid);
     let hidden = known.is_some_and(|attribute| attribute.encrypted());
     let data_type = known.map(|attribute| attribute.data_type());
@@ -272,7 +277,7 @@ fn address(name: &str, named: &Named<'_>, value: &Value<'_>, report: &mut Report
         Some(DataType::Ipv6Address) => prefix.address().is_ipv6(),
         Some(_) | None => true,
     };
-    let shown = name.escape_debug();
+    let shown = shown::text(name);
     match text.parse::<Prefix>() {
         Ok(prefix) if fits(&prefix) => return Some(prefix),
         Ok(_) => {
@@ -352,7 +357,7 @@ fn own_question<'d>(
                     OWN_NAMES.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
                 let meant = nearest(text, OWN_NAMES.iter().copied());
                 let meant = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
-                let shown = text.escape_debug();
+                let shown = shown::key(name);
                 let message = format!(
                     "unknown name `{shown}`, expected one of {expected}; attributes begin with a capital letter{meant}"
                 );
@@ -381,7 +386,7 @@ fn words(
                     let found = found(value.get_ref());
                     let message = format!(
                         "`{}` expects a text of at most {SESSION_VALUE_OCTETS_MAX} octets or a form, found {found}",
-                        name.escape_debug()
+                        shown::text(name)
                     );
                     report.error(value.span(), message);
                 }

@@ -14,6 +14,7 @@ mod user;
 use crate::document::Report;
 use crate::keys;
 use crate::section::Section;
+use crate::shown;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -78,7 +79,7 @@ impl<'d> Names<'d> {
     /// Reports a name that stands there already.
     fn add(&mut self, what: &str, name: &Spanned<&'d str>, report: &mut Report) -> bool {
         if self.0.contains_key(name.get_ref()) {
-            report.error(name.span(), format!("{what} \"{}\" is defined twice", name.get_ref()));
+            report.error(name.span(), format!("{what} \"{}\" is defined twice", shown::text(name.get_ref())));
             return false;
         }
         self.0.insert(name.get_ref(), name.span());

@@ -4,6 +4,7 @@ use super::{Names, condition, edits};
 use crate::document::Report;
 use crate::keys::{self, Keys};
 use crate::section::Section;
+use crate::shown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -111,7 +112,7 @@ impl Asking<'_, '_> {
             if !self.sessions_set.contains(name) {
                 let meant = nearest(name, self.sessions_set.iter().copied());
                 let meant = meant.map_or(String::new(), |meant| format!("; did you mean `session.{meant}`?"));
-                let message = format!("no rule sets `{}` with `set_session`{meant}", name.escape_debug());
+                let message = format!("no rule sets `{}` with `set_session`{meant}", shown::text(name));
                 report.error(place.clone(), message);
             }
         }
@@ -121,7 +122,7 @@ impl Asking<'_, '_> {
                 if !names.contains(name) {
                     let meant = nearest(name, names.iter().copied());
                     let meant = meant.map_or(String::new(), |meant| format!("; did you mean \"{meant}\"?"));
-                    let message = format!("no [[{kind}]] is called \"{}\"{meant}", name.escape_debug());
+                    let message = format!("no [[{kind}]] is called \"{}\"{meant}", shown::text(name));
                     report.error(place.clone(), message);
                 }
             }
