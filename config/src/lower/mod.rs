@@ -90,8 +90,8 @@ impl<'d> Names<'d> {
 fn log(file: &Section<'_>, report: &mut Report) -> LogSettings {
     let mut log = LogSettings::default();
     let Some(section) = file.table("log", &keys::LOG, report) else { return log };
-    if section.word("format", &["text"], &["json"], report).is_some() {
-        log.format = LogFormat::Text;
+    if section.word("format", &["text", "json"], &[], report) == Some("json") {
+        log.format = LogFormat::Json;
     }
     log.requests = section.boolean("requests", report).unwrap_or(log.requests);
     log
