@@ -4,6 +4,7 @@ use crate::documents::Documents;
 use crate::error::{ConfigErrors, Finding, Place, Warnings};
 use crate::keys;
 use crate::shown;
+use crate::source::{Found, Source};
 use std::cell::OnceCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub struct Report {
     readable: Vec<(Range<usize>, PathBuf)>,
     /// Made of all secrets that stand elsewhere.
     seed: Option<Seed>,
+    /// What is in the files.
+    pub source: Found,
 }
 
 impl<'d> Document<'d> {
@@ -58,6 +61,13 @@ impl<'d> Document<'d> {
 
     pub fn base(&self) -> usize {
         self.base
+    }
+
+    /// The text of a span that counts through all files, on one line and fit for a terminal.
+    pub fn shown(&self, span: &Range<usize>) -> String {
+        let [start, end] = [span.start, span.end].map(|place| self.boundary(place - self.base));
+        let words: Vec<&str> = self.text[start..end].split_whitespace().collect();
+        words.join(" ").chars().map(printable).collect()
     }
 
     /// Line and column of a place that counts through all files.
@@ -264,7 +274,7 @@ impl Report {
         self.warning(span.clone(), message);
     }
 
-    pub fn finish(mut self, documents: &Documents<'_>) -> (ConfigErrors, Warnings) {
+    pub fn finish(mut self, documents: &Documents<'_>) -> (ConfigErrors, Warnings, Source) {
         self.warn_of_readable();
         self.masked.sort_by_key(|mask| mask.start);
         let findings = |found: &mut Vec<(Range<usize>, String)>| -> Vec<Finding> {
@@ -282,7 +292,8 @@ impl Report {
                 })
                 .collect()
         };
-        (ConfigErrors(findings(&mut self.errors)), Warnings(findings(&mut self.warnings)))
+        let (errors, warnings) = (findings(&mut self.errors), findings(&mut self.warnings));
+        (ConfigErrors(errors), Warnings(warnings), self.source.finish(documents))
     }
 }
 

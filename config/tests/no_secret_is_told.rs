@@ -15,9 +15,23 @@ fn said(text: &str) -> String {
     }
 }
 
+/// The same where another file includes it, behind a line of its own.
+fn said_of_included(text: &str) -> String {
+    let folder = Folder::new();
+    folder
+        .write("part.toml", text)
+        .write("ulna.toml", "include = [\"part.toml\"] # QSECRETQ\n[log]\nrequests = 5 # QSECRETQ\n");
+    match folder.load() {
+        Ok((_, warnings)) => warnings.to_string(),
+        Err(errors) => errors,
+    }
+}
+
 fn assert_tells_no_secret(text: &str) {
     let said = said(text);
     assert!(!said.is_empty(), "something is wrong with {text}");
+    assert!(!said.contains("SECR"), "{text}\n{said}");
+    let said = said_of_included(text);
     assert!(!said.contains("SECR"), "{text}\n{said}");
 }
 
@@ -238,6 +252,7 @@ proptest! {
     #[test]
     fn no_damage_to_a_file_makes_it_tell_a_secret(
         base in prop::sample::select(vec![Base::Default, Base::Lines, Base::Forms]),
+        is_included in prop::bool::weighted(0.2),
         changes in prop::collection::vec(change(), 1..5),
     ) {
         let mut text: Vec<char> = base.text().chars().collect();
@@ -254,7 +269,7 @@ proptest! {
             }
         }
         let text: String = text.into_iter().collect();
-        let said = said(&text);
+        let said = if is_included { said_of_included(&text) } else { said(&text) };
         prop_assert!(!said.contains("ECR"), "{}", said);
     }
 }

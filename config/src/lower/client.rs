@@ -46,6 +46,7 @@ pub fn clients(file: &Section<'_>, listeners: &[Placed<Listener>], report: &mut 
             limit_proxy_state: limit,
         });
         for prefix in prefixes {
+            report.source.network(name.get_ref(), prefix.value);
             if let Err(duplicate) = builder.network(prefix.value, client) {
                 let owner = shown::text(&builder.client(duplicate.owner).name);
                 let message = format!(

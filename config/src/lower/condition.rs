@@ -1,7 +1,7 @@
 //! `when`: a table of names, each with a value that is compared or with a form such as `{ regex = "…" }`.
 
 use super::attributes;
-use super::server::{Asking, List};
+use super::server::{Asking, RuleList};
 use crate::document::Report;
 use crate::keys;
 use crate::section::{Section, found, integer, kind};
@@ -40,7 +40,7 @@ enum Form<'d> {
 /// left out.
 pub fn conditions<'d>(
     section: &Section<'d>,
-    list: List,
+    list: RuleList,
     asking: &mut Asking<'d, '_>,
     report: &mut Report,
 ) -> Vec<Condition> {
@@ -57,10 +57,17 @@ pub fn conditions<'d>(
     names.into_iter().filter_map(|(name, value)| condition(name, value, list, asking, report)).collect()
 }
 
+/// Where each of them stands, with its name.
+pub fn places(section: &Section<'_>) -> Vec<std::ops::Range<usize>> {
+    let table = section.value("when").and_then(|value| value.get_ref().as_table());
+    let conditions = table.into_iter().flat_map(attributes::in_order);
+    conditions.map(|(name, value)| name.span().start..value.span().end).collect()
+}
+
 fn condition<'d>(
     name: &'d Name<'d>,
     value: &'d Value<'d>,
-    list: List,
+    list: RuleList,
     asking: &mut Asking<'d, '_>,
     report: &mut Report,
 ) -> Option<Condition> {
@@ -297,7 +304,7 @@ fn own_question<'d>(
     name: &'d Name<'d>,
     form: &Form<'d>,
     value: &'d Value<'d>,
-    list: List,
+    list: RuleList,
     asking: &mut Asking<'d, '_>,
     report: &mut Report,
 ) -> Option<Question> {
@@ -323,7 +330,7 @@ fn own_question<'d>(
                 "days and hours such as \"Mo-Fr 08:00-18:00\" or \"22:00-06:00 +01:00\", or an array of them";
             listed::<Hours>(text, form, value, expected, report).map(|hours| Question::Time(hours.into()))
         }
-        "reply" if list != List::Reply => {
+        "reply" if list != RuleList::Reply => {
             report.error(name.span(), "`reply` is only there for rules of [[server.reply]]".into());
             None
         }

@@ -11,6 +11,8 @@ mod runtime;
 mod server;
 mod user;
 
+pub use server::RuleList;
+
 use crate::document::Report;
 use crate::keys;
 use crate::section::Section;
