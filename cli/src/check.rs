@@ -1,6 +1,7 @@
-//! `ulna check`: what is wrong with a configuration, what it would do with a packet. Touches no
-//! socket and no server.
+//! `ulna check`: what is wrong with a configuration, what it would do with a packet, what a reload would change. Touches
+//! no socket and no server.
 
+mod difference;
 mod explain;
 mod rehearsal;
 mod watch;
@@ -47,6 +48,9 @@ pub struct CheckArguments {
     /// Where its Message-Authenticator stands; first in auth and status, off in all others, unless this is said.
     #[arg(long, value_name = "PLACE", requires = "packet")]
     message_authenticator: Option<Placement>,
+    /// Say what a reload would change in a server that runs this configuration.
+    #[arg(long, value_name = "OLD", requires = "config", conflicts_with = "packet")]
+    against: Option<PathBuf>,
 }
 
 /// Checks, and says what was asked for.
@@ -66,6 +70,14 @@ pub fn check(arguments: &CheckArguments) -> ExitCode {
                 say(&format!("ulna: {why}"));
                 ExitCode::from(EXIT_CONFIGURATION)
             }
+        };
+    }
+    if let Some(old) = &arguments.against {
+        return match ulna_config::load_with_source(old, cores()) {
+            Ok((running, _, old_source)) => {
+                print(&difference::difference((configuration, &source), (&running, &old_source)))
+            }
+            Err(errors) => refuse(&errors),
         };
     }
     print(&format!("{}: no errors\n", file.display()))
