@@ -42,7 +42,7 @@ pub struct CheckArguments {
     /// Where it comes from.
     #[arg(long, value_name = "ADDR:PORT", requires = "packet")]
     from: Option<SocketAddr>,
-    /// The name of the [[listen]] where it comes in.
+    /// The name of the listener where it comes in, as its `name` says.
     #[arg(long, value_name = "NAME", requires = "packet")]
     listener: Option<String>,
     /// Where its Message-Authenticator stands; first in auth and status, off in all others, unless this is said.
