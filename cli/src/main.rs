@@ -3,6 +3,7 @@
 //! Exit codes: 0 drained, 1 could not run, 2 usage or configuration; those of `request` are its own.
 #![forbid(unsafe_code)]
 
+mod check;
 mod reload;
 mod request;
 mod serve;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ulna_config::{ConfigErrors, Configuration, Cores, Warnings};
 
+use check::CheckArguments;
 use request::RequestArguments;
 use standard_error::say;
 
@@ -38,15 +40,9 @@ struct Arguments {
 enum Command {
     /// Serve until SIGTERM; SIGHUP loads the configuration anew, SIGUSR1 prints the counters.
     Serve(ServeArguments),
-    /// Check a configuration and say what is wrong with it; touches no socket.
-    Check {
-        /// The configuration.
-        #[arg(long, value_name = "FILE", required_unless_present = "print_default")]
-        config: Option<PathBuf>,
-        /// Print the configuration that is served when no file is named.
-        #[arg(long, conflicts_with = "config")]
-        print_default: bool,
-    },
+    /// Check a configuration and say what is wrong with it, what becomes of a packet, or what a reload would change;
+    /// touches no socket.
+    Check(Box<CheckArguments>),
     /// Send one exact packet and print the reply. Exit codes: 0 Accept, Response or ACK; 1 Reject or NAK; 3 Challenge;
     /// 2 no valid reply, or wrong usage.
     Request(Box<RequestArguments>),
@@ -66,27 +62,22 @@ fn main() -> ExitCode {
             Ok((configuration, warnings)) => serve::serve(configuration, &warnings, config),
             Err(errors) => refuse(&errors),
         },
-        Command::Check { config: Some(file), .. } => match load(Some(&file)) {
-            Ok((_, warnings)) => {
-                if !warnings.is_empty() {
-                    say(&warnings.to_string());
-                }
-                print(&format!("{}: no errors\n", file.display()))
-            }
-            Err(errors) => refuse(&errors),
-        },
-        Command::Check { config: None, .. } => print(ulna_config::default_text()),
+        Command::Check(arguments) => check::check(&arguments),
         Command::Request(arguments) => request::request(&arguments),
     }
 }
 
 /// The configuration of a file, or the embedded one.
 fn load(file: Option<&Path>) -> Result<(Configuration, Warnings), ConfigErrors> {
-    let cores = Cores(std::thread::available_parallelism().map_or(1, usize::from));
     match file {
-        Some(file) => ulna_config::load(file, cores),
-        None => ulna_config::parse(ulna_config::default_text(), "(embedded default)", cores),
+        Some(file) => ulna_config::load(file, cores()),
+        None => ulna_config::parse(ulna_config::default_text(), "(embedded default)", cores()),
     }
+}
+
+/// How many this machine has.
+fn cores() -> Cores {
+    Cores(std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn refuse(errors: &ConfigErrors) -> ExitCode {

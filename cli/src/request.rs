@@ -5,8 +5,8 @@
 //! and waited past. Exit codes: 0 Accept, Response or ACK; 1 Reject or NAK; 3 Challenge; 2 no valid reply, or usage.
 
 mod exchange;
-mod input;
-mod packet;
+pub mod input;
+pub mod packet;
 mod reply;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -102,7 +102,7 @@ pub struct RequestArguments {
 
 /// Where a Message-Authenticator stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Placement {
+pub enum Placement {
     Off,
     First,
     Last,

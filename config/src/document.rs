@@ -3,6 +3,9 @@
 use crate::documents::Documents;
 use crate::error::{ConfigErrors, Finding, Place, Warnings};
 use crate::keys;
+use crate::shown;
+use crate::source::{Found, Source};
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -16,6 +19,8 @@ pub struct Document<'d> {
     text: &'d str,
     /// Offset of each line's first octet.
     lines: Vec<usize>,
+    /// Tokens that no message shows, once a line is to be.
+    hidden: OnceCell<Vec<Range<usize>>>,
     /// Where it begins among all files. Spans and places in a report count from the first file's beginning.
     base: usize,
 }
@@ -33,13 +38,21 @@ pub struct Report {
     readable: Vec<(Range<usize>, PathBuf)>,
     /// Made of all secrets that stand elsewhere.
     seed: Option<Seed>,
+    /// What is in the files.
+    pub source: Found,
 }
 
 impl<'d> Document<'d> {
     pub fn new(file: &'d str, text: &'d str, base: usize) -> Self {
         let starts =
             text.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(place, _)| place + 1);
-        Document { file, text, lines: std::iter::once(0).chain(starts).collect(), base }
+        Document {
+            file,
+            text,
+            lines: std::iter::once(0).chain(starts).collect(),
+            hidden: OnceCell::new(),
+            base,
+        }
     }
 
     pub fn file(&self) -> &'d str {
@@ -48,6 +61,13 @@ impl<'d> Document<'d> {
 
     pub fn base(&self) -> usize {
         self.base
+    }
+
+    /// The text of a span that counts through all files, on one line and fit for a terminal.
+    pub fn shown(&self, span: &Range<usize>) -> String {
+        let [start, end] = [span.start, span.end].map(|place| self.boundary(place - self.base));
+        let words: Vec<&str> = self.text[start..end].split_whitespace().collect();
+        words.join(" ").chars().map(printable).collect()
     }
 
     /// Line and column of a place that counts through all files.
@@ -104,14 +124,23 @@ impl<'d> Document<'d> {
         Place { line: line + 1, column: self.text[self.lines[line]..offset].chars().count() + 1 }
     }
 
-    /// The line of `span` up to the end of `span`, what is masked left out, and how many of its characters stand
-    /// before `span`. What follows is not shown: nobody needs it, and a comment may tell a secret.
+    /// The line of `span` up to the end of `span`, what is masked or hidden left out, and how many of its characters
+    /// stand before `span`. What follows is not shown: nobody needs it, and a comment may tell a secret.
     fn excerpt(&self, span: &Range<usize>, masked: &[Range<usize>]) -> (String, usize) {
         let start = self.lines[self.line(self.boundary(span.start))];
         let line = self.text[start..].lines().next().unwrap_or_default();
         let end = self.boundary(span.end).min(start + line.len());
         let closing = self.text[end..].bytes().take_while(|octet| *octet == b']').count();
-        let end = end + closing;
+        let mut end = end + closing;
+        let tokens = self.hidden.get_or_init(|| shown::hidden(self.text));
+        let tokens = &tokens[tokens.partition_point(|token| token.end <= start)..];
+        // A value of several lines may have a comment behind its first.
+        if let Some(comment) = tokens.iter().find(|token| self.text[token.start..].starts_with('#')) {
+            end = end.min(comment.start.max(start));
+        }
+        let is_within = |ranges: &[Range<usize>], place: usize| {
+            ranges.iter().take_while(|range| range.start <= place).any(|range| range.contains(&place))
+        };
         let (mut shown, mut before) = (String::new(), 0);
         let mut hiding = false;
         for (place, character) in self.text[start..end].char_indices() {
@@ -119,15 +148,17 @@ impl<'d> Document<'d> {
             if place == self.boundary(span.start) {
                 before = shown.chars().count();
             }
-            let hidden = masked.iter().any(|mask| mask.contains(&(self.base + place)));
+            let hidden = is_within(tokens, place) || is_within(masked, self.base + place);
             match (hidden, hiding) {
                 (true, true) => {}
-                (true, false) => shown.push_str("***"),
+                (true, false) => shown.push_str(shown::HIDDEN),
                 (false, _) => shown.push(printable(character)),
             }
             hiding = hidden;
         }
+        let shown_octets = shown.trim_end().len();
         if end < start + line.trim_end().len() {
+            shown.truncate(shown_octets);
             shown.push_str(" …");
         }
         (shown, before)
@@ -158,11 +189,14 @@ impl Report {
         self.warnings.push((span, message));
     }
 
-    /// Keeps a value out of every message.
+    /// Keeps a value out of every message, with the keys that it has.
     pub fn mask(&mut self, value: &Spanned<DeValue<'_>>) {
         match value.get_ref() {
             DeValue::Array(values) => values.iter().for_each(|value| self.mask(value)),
-            DeValue::Table(table) => table.values().for_each(|value| self.mask(value)),
+            DeValue::Table(table) => table.iter().for_each(|(key, value)| {
+                self.masked.push(key.span());
+                self.mask(value);
+            }),
             DeValue::String(_)
             | DeValue::Integer(_)
             | DeValue::Float(_)
@@ -227,7 +261,7 @@ impl Report {
 
     /// One warning for all: a file of 10 000 clients would else bury every other.
     fn warn_of_readable(&mut self) {
-        let Some((span, path)) = self.readable.first().cloned() else { return };
+        let Some((span, path)) = self.readable.first() else { return };
         let others = match self.readable.len() - 1 {
             0 => String::new(),
             1 => " and 1 other file".into(),
@@ -235,12 +269,12 @@ impl Report {
         };
         let message = format!(
             "`{}`{others} with secrets can be read by every user of this machine: chmod o-r",
-            path.display()
+            shown::path(path)
         );
-        self.warning(span, message);
+        self.warning(span.clone(), message);
     }
 
-    pub fn finish(mut self, documents: &Documents<'_>) -> (ConfigErrors, Warnings) {
+    pub fn finish(mut self, documents: &Documents<'_>) -> (ConfigErrors, Warnings, Source) {
         self.warn_of_readable();
         self.masked.sort_by_key(|mask| mask.start);
         let findings = |found: &mut Vec<(Range<usize>, String)>| -> Vec<Finding> {
@@ -258,7 +292,8 @@ impl Report {
                 })
                 .collect()
         };
-        (ConfigErrors(findings(&mut self.errors)), Warnings(findings(&mut self.warnings)))
+        let (errors, warnings) = (findings(&mut self.errors), findings(&mut self.warnings));
+        (ConfigErrors(errors), Warnings(warnings), self.source.finish(documents))
     }
 }
 

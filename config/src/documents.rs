@@ -4,6 +4,7 @@ use crate::document::{Document, Report};
 use crate::error::ConfigErrors;
 use crate::include::TextFile;
 use crate::section::kind;
+use crate::shown;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -58,7 +59,7 @@ impl<'d> Documents<'d> {
             return;
         }
         let there = there.span();
-        let name = key.get_ref().clone();
+        let name = shown::key(&key);
         let known = into.get_mut(&key).expect("its key is there").get_mut();
         match (known, value.into_inner()) {
             (DeValue::Array(known), DeValue::Array(more)) if outermost => {
@@ -74,7 +75,7 @@ impl<'d> Documents<'d> {
                 let place = document.place_at(there.start);
                 let mut message = format!(
                     "`{}` is set already, at {}:{}:{}",
-                    name.escape_debug(),
+                    name,
                     document.file(),
                     place.line,
                     place.column

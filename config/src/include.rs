@@ -7,6 +7,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::shown;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
@@ -76,7 +77,7 @@ impl Included {
             }
             for path in found {
                 let Err(why) = self.include(&path, way) else { continue };
-                self.errors.push((span.clone(), format!("`{}` {why}", path.display())));
+                self.errors.push((span.clone(), format!("`{}` {why}", shown::path(&path))));
                 // All that follow would be told the same.
                 if self.files.len() >= FILES_MAX {
                     return;
@@ -151,7 +152,7 @@ fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     }
     let read = fs::read_dir(if parent == Path::new("") { Path::new(".") } else { parent });
     let entries = read.and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-    let entries = entries.map_err(|error| format!("`{}` cannot be read: {error}", parent.display()))?;
+    let entries = entries.map_err(|error| format!("`{}` cannot be read: {error}", shown::path(parent)))?;
     let mut names: Vec<_> = entries.iter().map(fs::DirEntry::file_name).collect();
     names.retain(|name| name.to_str().is_some_and(|name| matches(last, name)));
     names.sort_unstable();

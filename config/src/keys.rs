@@ -1,5 +1,8 @@
 //! The names of the configuration: the contract with operators. Names are added here, never renamed.
 
+use crate::shown;
+use std::borrow::Cow;
+use toml::Spanned;
 use ulna_core::dictionary::nearest;
 
 /// The keys of one kind of table.
@@ -110,6 +113,9 @@ pub const ACCOUNTING_FILE: Keys = Keys {
 
 pub const LOG: Keys = Keys { label: "[log]", built: &["format", "requests"], later: &[] };
 
+/// Keys whose values are secret wherever they stand.
+pub const SECRETS: &[&str] = &["secret", "password", "one_time_code"];
+
 /// `secret = { … }`, `password = { … }`: where they may come from other than the text itself. `table` and `key` are of
 /// client rules, and promised.
 pub const SECRET: &[&str] = &["file", "env", "table", "key"];
@@ -132,21 +138,21 @@ const ALL: &[&Keys] = &[
 
 impl Keys {
     /// What to say of a key that is in neither list.
-    pub fn unknown(&self, key: &str) -> String {
+    pub fn unknown(&self, key: &Spanned<Cow<'_, str>>) -> String {
         let quoted =
             |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let expected = quoted(self.built);
-        let meant = match nearest(key, self.built.iter().chain(self.later).copied()) {
+        let meant = match nearest(key.get_ref(), self.built.iter().chain(self.later).copied()) {
             Some(name) => format!("; did you mean `{name}`?"),
             None => String::new(),
         };
-        format!("unknown key `{}` in {}, expected one of {expected}{meant}", key.escape_debug(), self.label)
+        format!("unknown key `{}` in {}, expected one of {expected}{meant}", shown::key(key), self.label)
     }
 }
 
 /// Whether the values of this key are secret wherever it stands.
 pub fn is_secret(key: &str) -> bool {
-    matches!(key, "secret" | "password" | "one_time_code")
+    SECRETS.contains(&key)
 }
 
 /// Whether any table has this key.

@@ -17,7 +17,7 @@ pub fn config_law(data: &[u8]) {
         return;
     }
     let read = |text: &str| match parse_by(SMALL.clone(), text, FILE, Cores(2)) {
-        Ok((_, warnings)) => (true, warnings.iter().cloned().collect()),
+        Ok((_, warnings, _)) => (true, warnings.iter().cloned().collect()),
         Err(errors) => (false, errors.iter().cloned().collect::<Vec<Finding>>()),
     };
     let (right, findings) = read(&text);

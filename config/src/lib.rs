@@ -21,12 +21,16 @@ mod lower;
 mod reserved;
 mod secret_source;
 mod section;
+mod shown;
+mod source;
 
 pub use dictionary_files::FileSystem;
 pub use error::{ConfigErrors, Finding, Place, Warnings};
 #[doc(hidden)]
 pub use law::config_law;
+pub use lower::RuleList;
 pub use reserved::{RESERVED_OCTETS_MAX, reserved_octets};
+pub use source::{RulePlace, Source};
 pub use ulna_core::configuration::{Configuration, Cores};
 
 use document::Report;
@@ -42,7 +46,8 @@ use zeroize::Zeroizing;
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
 pub fn parse(text: &str, file_name: &str, cores: Cores) -> Result<(Configuration, Warnings), ConfigErrors> {
-    parse_by(Dictionary::built_in(), text, file_name, cores)
+    let (configuration, warnings, _) = parse_by(Dictionary::built_in(), text, file_name, cores)?;
+    Ok((configuration, warnings))
 }
 
 /// The same by another dictionary than the one that is built in.
@@ -51,7 +56,7 @@ fn parse_by(
     text: &str,
     file_name: &str,
     cores: Cores,
-) -> Result<(Configuration, Warnings), ConfigErrors> {
+) -> Result<(Configuration, Warnings, Source), ConfigErrors> {
     let include::Included { files, errors, warnings, .. } = include::gather(file_name, text);
     let documents = Documents::new(&files);
     let mut report = Report::default();
@@ -65,9 +70,9 @@ fn parse_by(
     }
     let texts = files.iter().map(|file| file.text.as_str());
     let lowered = lower::lower(&root, texts, cores, dictionary, &mut report);
-    let (errors, warnings) = report.finish(&documents);
+    let (errors, warnings, source) = report.finish(&documents);
     match lowered {
-        Some(configuration) if errors.is_empty() => Ok((configuration, warnings)),
+        Some(configuration) if errors.is_empty() => Ok((configuration, warnings, source)),
         Some(_) => Err(errors),
         None => {
             assert!(!errors.is_empty(), "what cannot be lowered has been reported");
@@ -81,6 +86,18 @@ fn parse_by(
 /// # Errors
 /// That the file cannot be read or is not UTF-8, or everything that is wrong with it.
 pub fn load(path: &Path, cores: Cores) -> Result<(Configuration, Warnings), ConfigErrors> {
+    let (configuration, warnings, _) = load_with_source(path, cores)?;
+    Ok((configuration, warnings))
+}
+
+/// The same, and what else stands in the files.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_source(
+    path: &Path,
+    cores: Cores,
+) -> Result<(Configuration, Warnings, Source), ConfigErrors> {
     let file_name = path.display().to_string();
     let octets = match std::fs::read(path) {
         Ok(octets) => octets,
@@ -88,7 +105,7 @@ pub fn load(path: &Path, cores: Cores) -> Result<(Configuration, Warnings), Conf
     };
     match String::from_utf8(octets) {
         // The text holds secrets; core's own copies of them are wiped as well.
-        Ok(text) => parse(&Zeroizing::new(text), &file_name, cores),
+        Ok(text) => parse_by(Dictionary::built_in(), &Zeroizing::new(text), &file_name, cores),
         Err(error) => {
             let place = error.utf8_error().valid_up_to();
             let message = format!("is not UTF-8: the octet at offset {place} begins no character");

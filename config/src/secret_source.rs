@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::document::Report;
 use crate::keys;
 use crate::section::kind;
+use crate::shown;
 
 /// Far more than anybody types, far less than a file that was meant for something else.
 const FILE_OCTETS_MAX: u64 = 4_096;
@@ -85,8 +86,7 @@ fn from_file(
     report: &mut Report,
 ) -> Result<Zeroizing<Vec<u8>>, String> {
     let path = report.path(place, path);
-    let shown = path.display().to_string();
-    let shown = shown.escape_debug();
+    let shown = shown::path(&path);
     let failed =
         |error: std::io::Error| format!("the file `{shown}` of this `{key}` cannot be read: {error}");
     let metadata = fs::metadata(&path).map_err(failed)?;
@@ -112,7 +112,7 @@ fn from_file(
 }
 
 fn from_environment(key: &str, name: &str) -> Result<Zeroizing<Vec<u8>>, String> {
-    let shown = name.escape_debug();
+    let shown = shown::text(name);
     match std::env::var_os(name) {
         None => Err(format!("the environment has no variable `{shown}` for this `{key}`")),
         Some(value) if value.is_empty() => {

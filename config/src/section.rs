@@ -3,6 +3,7 @@
 use crate::document::Report;
 use crate::durations;
 use crate::keys::{self, Keys};
+use crate::shown;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 use toml::Spanned;
@@ -30,7 +31,7 @@ impl<'d> Section<'d> {
             } else if !keys.built.contains(&name) {
                 // It may be a misspelt `secret`.
                 report.mask(value);
-                report.error(key.span(), keys.unknown(name));
+                report.error(key.span(), keys.unknown(key));
             }
         }
         Section { keys, table, span }
@@ -227,7 +228,9 @@ pub fn integer(value: &DeValue<'_>) -> Option<i128> {
 /// A value in a message: its kind and, where it is short, itself.
 pub fn found(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) if text.chars().count() <= 60 => format!("\"{}\"", text.escape_debug()),
+        DeValue::String(text) if text.chars().count() <= 60 && shown::is_simple(text) => {
+            format!("\"{text}\"")
+        }
         DeValue::Integer(number) => number.to_string(),
         DeValue::Float(number) => number.to_string(),
         DeValue::Boolean(boolean) => boolean.to_string(),

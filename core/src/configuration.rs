@@ -217,6 +217,8 @@ impl Default for LogSettings {
 pub enum LogFormat {
     /// For people.
     Text,
+    /// For programs: a JSON object a line.
+    Json,
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ pub mod discard;
 pub mod effect;
 pub mod event;
 pub mod generation;
+pub mod json;
 pub mod network;
 pub mod packet;
 pub mod path;

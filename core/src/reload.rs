@@ -57,13 +57,14 @@ impl Configuration {
         keep("failure_window", new.failure_window != old.failure_window);
         keep("accounting.file", self.accounting != running.accounting);
         keep("requests", self.log.requests != running.log.requests);
+        keep("format", self.log.format != running.log.format);
         self.runtime = running.runtime.clone();
         self.protocol.delayed_rejects_max = running.protocol.delayed_rejects_max;
         self.protocol.dedup_lifetime = running.protocol.dedup_lifetime;
         self.protocol.failures_max = running.protocol.failures_max;
         self.protocol.failure_window = running.protocol.failure_window;
         self.accounting = running.accounting.clone();
-        self.log.requests = running.log.requests;
+        self.log = running.log.clone();
         self.keep_listeners(running, &mut waits);
         waits
     }

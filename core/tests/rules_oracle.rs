@@ -4,9 +4,12 @@
 mod support;
 
 use proptest::prelude::*;
-use support::{Ask, Reply, Server, nas};
+use std::sync::Arc;
+use support::{Ask, Reply, Server, configuration, nas};
+use ulna_core::Configuration;
 use ulna_core::attributes::text;
 use ulna_core::packet::{Code, number};
+use ulna_core::policy::{Asked, ConfiguredRules, Edit, Policy, ReplyKind, Rules, Sheet, Verdict};
 
 /// An attribute of requests: how rules name it, and the values that it may have.
 struct Kind {
@@ -286,6 +289,45 @@ fn attributes(request: &[Instance]) -> String {
     assignments.collect::<Vec<_>>().join(", ")
 }
 
+/// The rules of a configuration, each of whose decisions has to be as it is explained.
+struct Explaining {
+    configuration: Arc<Configuration>,
+    rules: ConfiguredRules,
+}
+
+impl Explaining {
+    fn new(configuration: Arc<Configuration>) -> Explaining {
+        Explaining { rules: ConfiguredRules::new(Arc::clone(&configuration)), configuration }
+    }
+}
+
+/// The place of the rule that matches, as the explanation has it: the last, if all its conditions hold.
+fn explained<T>(rules: &Rules<T>, asked: &Asked<'_>, reply: Option<ReplyKind>) -> Option<usize> {
+    let explained = rules.explain(asked, reply, &mut Sheet::new(rules.questions()));
+    let matches = |held: &[bool]| held.iter().all(|held| *held);
+    let place = explained.iter().position(|held| matches(held));
+    assert!(place.is_none_or(|place| place + 1 == explained.len()), "it ends with the rule that matches");
+    assert!(place.is_some() || explained.len() == rules.len(), "where none does it has all");
+    place
+}
+
+impl Policy for Explaining {
+    fn decide<'p>(&'p mut self, asked: &Asked<'_>) -> Verdict<'p> {
+        let place = explained(&self.configuration.server(asked.server()).new, asked, None);
+        let verdict = self.rules.decide(asked);
+        assert_eq!(verdict.rule.map(usize::from), place.map(|place| place + 1));
+        verdict
+    }
+
+    fn edit_reply<'p>(&'p mut self, asked: &Asked<'_>, reply: ReplyKind) -> Option<&'p Edit> {
+        let rules = &self.configuration.server(asked.server()).reply;
+        let place = explained(rules, asked, Some(reply));
+        let edit = self.rules.edit_reply(asked, reply);
+        assert_eq!(edit, place.and_then(|place| rules.iter().nth(place)));
+        edit
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -299,7 +341,8 @@ proptest! {
         let reply = if new.is_empty() { Vec::new() } else { reply };
         let settings = "[runtime]\nnetwork_threads = 0\nworkers = 1\nrequests_max = 64\ndedup_entries_max = 64\n\
                         [protocol]\nreject_delay = \"0s\"\n";
-        let mut server = Server::new(settings, &written(&new, &reply));
+        let text = configuration(settings, &written(&new, &reply));
+        let mut server = Server::with(&text, &|configuration| Box::new(Explaining::new(configuration)));
         for (place, request) in requests.iter().enumerate() {
             let assignments = text::parse(&server.configuration.dictionary, &attributes(request))
                 .map_err(|error| TestCaseError::fail(error.to_string()))?;

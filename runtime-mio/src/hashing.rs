@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 
 /// What one thread hashes with. Its memory grows to what the largest digest needs, which the configuration bounds.
 #[derive(Default)]
-pub(crate) struct Hasher {
+pub struct Hasher {
     blocks: Vec<Block>,
 }
 

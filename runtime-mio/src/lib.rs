@@ -31,6 +31,7 @@ mod turn;
 
 pub use bell::{BELL, Bell};
 pub use clock::Clock;
+pub use hashing::Hasher;
 pub use listening::{ListenError, is_on_this_host};
 pub use mmsg::{Outlet, ReceiveBatch, Received, SendBatch, SendOutcome};
 pub use reload::{ReloadError, Reloader};

@@ -1,24 +1,26 @@
-//! Turns events into lines, on a thread of its own: the threads that serve only put them into a ring.
+//! The log's thread: the threads that serve only put events into a ring. What a line looks like is `lines`' business.
 //!
 //! The ring is bounded; what does not fit is lost and counted. While events come, the log thread looks every
 //! [`NAP`]; when none has come for a while it sleeps until it is rung for.
 
-use std::collections::VecDeque;
-use std::io::{self, BufWriter, Write};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, Thread};
-use std::time::{Duration, SystemTime};
+mod line;
+mod lines;
+mod names;
 
-use ulna_core::configuration::Configuration;
-use ulna_core::discard::Discard;
-use ulna_core::event::{Decided, Event, Outcome};
-use ulna_core::generation::Generation;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use ulna_core::configuration::LogFormat;
+use ulna_core::event::Event;
 use ulna_core::queue::{Announcement, BellId, Crossing, Exchange, LinkId, Urgency};
-use ulna_core::time::Instant;
 
 use crate::clock::Clock;
+use lines::Lines;
+pub(crate) use names::Names;
 
 /// Events that a thread's ring holds: more than are written in one nap at full speed.
 const RING_SLOTS: usize = 8192;
@@ -30,10 +32,6 @@ const LOOKS_IN_VAIN_MAX: u32 = 20;
 const LOST_LINE_EACH: Duration = Duration::from_secs(1);
 /// How long the end waits for the log's reader.
 const FINISH_PATIENCE: Duration = Duration::from_secs(2);
-/// In place of a name that is no longer kept.
-const UNKNOWN: &str = "?";
-/// Lines about discarded packets in one second, for each reason; a line then says how many more there were.
-const DISCARD_LINES_MAX: u64 = 10;
 
 /// A serving thread's end of its ring to the log.
 pub(crate) struct EventWriter {
@@ -83,6 +81,7 @@ impl Log {
     /// Starts the log thread, with a writer for each of `threads` serving threads.
     pub fn start(
         names: Arc<Names>,
+        format: LogFormat,
         threads: u16,
         clock: Clock,
         lost: EventsLost,
@@ -97,7 +96,7 @@ impl Log {
         let end = Arc::new(AtomicBool::new(false));
         let reader = Reader {
             crossing,
-            lines: Lines::new(names, clock, out),
+            lines: Lines::new(names, format, clock, out),
             end: Arc::clone(&end),
             lost,
             told_of: 0,
@@ -185,181 +184,12 @@ impl Reader {
     }
 }
 
-/// What clients and virtual servers are called, by generation of the configuration that events come from: a line may be
-/// written when that is forgotten. Of the last [`NAMES_KEPT`] configurations; no secret is among them.
-pub(crate) struct Names {
-    kept: Mutex<VecDeque<Arc<NamesOf>>>,
-    /// Counts the configurations.
-    changes: AtomicU32,
-}
-
-/// The names of one configuration, each in its place.
-struct NamesOf {
-    generation: Generation,
-    clients: Box<[Box<str>]>,
-    servers: Box<[Box<str>]>,
-}
-
-impl Names {
-    /// Those of the first configuration.
-    pub fn new(configuration: &Configuration) -> Names {
-        let names = Names { kept: Mutex::default(), changes: AtomicU32::new(0) };
-        names.add(Generation::default(), configuration);
-        names
-    }
-
-    /// Adds those of the next. Before its first event comes.
-    pub fn add(&self, generation: Generation, configuration: &Configuration) {
-        let names = NamesOf {
-            generation,
-            clients: configuration.clients.iter().map(|(_, client)| client.name.clone()).collect(),
-            servers: configuration.servers.iter().map(|server| server.name.clone()).collect(),
-        };
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == NAMES_KEPT {
-            kept.pop_front();
-        }
-        kept.push_back(Arc::new(names));
-        // Release pairs with the Acquire in `Lines::write`.
-        self.changes.fetch_add(1, Ordering::Release);
-    }
-}
-
-/// A line is written milliseconds after its event, unless nobody reads the log.
-const NAMES_KEPT: usize = 8;
-
-/// Renders events.
-struct Lines {
-    names: Arc<Names>,
-    /// What is kept there, as of so many changes.
-    known: VecDeque<Arc<NamesOf>>,
-    changes: u32,
-    /// The wall time of the clock's origin.
-    origin: SystemTime,
-    out: BufWriter<Box<dyn Write + Send>>,
-    /// The second that the counts below are of.
-    second: u64,
-    discards: [u64; Discard::COUNT],
-}
-
-impl Lines {
-    fn new(names: Arc<Names>, clock: Clock, out: Box<dyn Write + Send>) -> Self {
-        let since_origin = Duration::from_nanos(clock.now().as_nanoseconds());
-        Lines {
-            names,
-            known: VecDeque::new(),
-            changes: 0,
-            origin: SystemTime::now() - since_origin,
-            out: BufWriter::with_capacity(65_536, out),
-            second: 0,
-            discards: [0; Discard::COUNT],
-        }
-    }
-
-    /// A log that cannot be written must not end the server: errors are dropped here, and nowhere else.
-    fn write(&mut self, event: &Event) {
-        // Acquire pairs with the Release in `Names::add`.
-        let changes = self.names.changes.load(Ordering::Acquire);
-        if changes != self.changes {
-            self.changes = changes;
-            self.known = self.names.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        }
-        match *event {
-            Event::Finished {
-                received,
-                finished,
-                remote,
-                generation,
-                client,
-                identifier,
-                user_name,
-                decided,
-                outcome,
-                ..
-            } => {
-                let at = self.wall(finished);
-                // What nobody read for so long that its names are gone is told without them.
-                let names = self.known.iter().find(|names| names.generation == generation);
-                let client = names.map_or(UNKNOWN, |names| &*names.clients[client.0 as usize]);
-                let outcome = match outcome {
-                    Outcome::Accept => "accept",
-                    Outcome::Reject => "reject",
-                    Outcome::Recorded => "recorded",
-                    Outcome::Discarded(reason) => reason.name(),
-                    Outcome::Superseded => "superseded",
-                };
-                let _ = write!(
-                    self.out,
-                    "{at} {outcome} user={user_name:?} client={client} from={remote} identifier={identifier}"
-                );
-                if let Some(Decided { server, rule }) = decided {
-                    let server = names.map_or(UNKNOWN, |names| &*names.servers[usize::from(server.0)]);
-                    let _ = match rule {
-                        Some(rule) => write!(self.out, " rule={server}/{rule}"),
-                        None => write!(self.out, " rule={server}/none"),
-                    };
-                }
-                // Both instants are beginnings of turns: in the turn that read it nothing can be told between them.
-                let queued = finished.saturating_since(received);
-                let _ = match queued.as_micros() {
-                    0 => writeln!(self.out),
-                    queued => writeln!(self.out, " queued_us={queued}"),
-                };
-            }
-            Event::Discarded { at, remote, reason } => {
-                let second = at.as_nanoseconds() / 1_000_000_000;
-                if second != self.second {
-                    self.sum_up();
-                    self.second = second;
-                }
-                let count = &mut self.discards[reason as usize];
-                *count += 1;
-                if *count <= DISCARD_LINES_MAX {
-                    let at = self.wall(at);
-                    let _ = writeln!(self.out, "{at} discard reason={} from={remote}", reason.name());
-                }
-            }
-        }
-    }
-
-    /// Says how many discards of the last second got no line of their own.
-    fn sum_up(&mut self) {
-        let at = self.wall(Instant::from_nanoseconds(self.second * 1_000_000_000));
-        for (reason, count) in Discard::ALL.iter().zip(&mut self.discards) {
-            if *count > DISCARD_LINES_MAX {
-                let more = *count - DISCARD_LINES_MAX;
-                let _ = writeln!(self.out, "{at} discard reason={} more={more}", reason.name());
-            }
-            *count = 0;
-        }
-        self.flush();
-    }
-
-    fn write_lost(&mut self, lines: u64) {
-        let now = humantime::format_rfc3339_micros(SystemTime::now());
-        let _ = writeln!(self.out, "{now} {lines} lines lost");
-        self.flush();
-    }
-
-    fn flush(&mut self) {
-        let _ = self.out.flush();
-    }
-
-    fn wall(&self, at: Instant) -> humantime::Rfc3339Timestamp {
-        humantime::format_rfc3339_micros(self.origin + Duration::from_nanos(at.as_nanoseconds()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::lines::tests::{finished, names};
     use super::*;
     use std::sync::atomic::AtomicU64;
     use std::sync::mpsc::{Sender, sync_channel};
-    use ulna_config::Cores;
-    use ulna_core::ServerId;
-    use ulna_core::client::ClientId;
-    use ulna_core::event::ShortName;
-    use ulna_core::path::ListenerId;
 
     /// A log file that passes each write on, and takes it only when the other side does.
     struct Passed(std::sync::mpsc::SyncSender<Vec<u8>>);
@@ -375,116 +205,13 @@ mod tests {
         }
     }
 
-    /// A log file that others may look into.
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Kept {
-        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("nobody panics").write(octets)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn configuration() -> Arc<Configuration> {
-        let text = ulna_config::default_text();
-        Arc::new(ulna_config::parse(text, "test.toml", Cores(1)).expect("it is right").0)
-    }
-
-    fn names() -> Arc<Names> {
-        Arc::new(Names::new(&configuration()))
-    }
-
-    #[test]
-    fn a_line_has_the_names_of_the_configuration_that_its_event_came_under() {
-        let (kept, names) = (Kept::default(), names());
-        let mut lines = Lines::new(Arc::clone(&names), Clock::start(), Box::new(kept.clone()));
-        let text = ulna_config::default_text().replace("\"localhost\"", "\"next\"");
-        let (next, _) = ulna_config::parse(&text, "test.toml", Cores(1)).expect("it is right");
-        let event = |of: Generation| {
-            let mut event = finished(5_000, 5_000);
-            if let Event::Finished { generation, .. } = &mut event {
-                *generation = of;
-            }
-            event
-        };
-        let first = Generation::default();
-        lines.write(&event(first));
-        let mut generation = first.next();
-        names.add(generation, &next);
-        lines.write(&event(first));
-        lines.write(&event(generation));
-        for _ in 1..NAMES_KEPT {
-            generation = generation.next();
-            names.add(generation, &next);
-        }
-        lines.write(&event(first));
-        lines.write(&event(first.next()));
-        lines.flush();
-        let text = String::from_utf8(kept.0.lock().expect("nobody panics").clone()).expect("it is text");
-        let told: Vec<_> =
-            text.lines().filter_map(|line| line.split_once("client=")?.1.split(' ').next()).collect();
-        assert_eq!(told, ["localhost", "localhost", "next", "?", "next"]);
-    }
-
-    fn finished(received: u64, finished: u64) -> Event {
-        Event::Finished {
-            received: Instant::from_nanoseconds(received),
-            finished: Instant::from_nanoseconds(finished),
-            remote: "192.0.2.1:1000".parse().expect("an address"),
-            generation: Generation::default(),
-            client: ClientId(0),
-            listener: ListenerId(0),
-            identifier: 7,
-            request_authenticator: [0; 16],
-            user_name: ShortName::new(b"bob"),
-            decided: None,
-            outcome: Outcome::Accept,
-        }
-    }
-
-    #[test]
-    fn how_long_a_request_was_queued_is_told_where_it_was() {
-        let kept = Kept::default();
-        let mut lines = Lines::new(names(), Clock::start(), Box::new(kept.clone()));
-        lines.write(&finished(5_000, 5_000));
-        lines.write(&finished(5_000, 17_999));
-        lines.flush();
-        let text = String::from_utf8(kept.0.lock().expect("nobody panics").clone()).expect("it is text");
-        let told: Vec<_> = text.lines().map(|line| line.split_once(' ').expect("after the time").1).collect();
-        let same = "accept user=\"bob\" client=localhost from=192.0.2.1:1000 identifier=7";
-        assert_eq!(told, [same.to_string(), format!("{same} queued_us=12")]);
-    }
-
-    #[test]
-    fn the_rule_that_decided_is_told_by_its_server_and_number() {
-        let kept = Kept::default();
-        let mut lines = Lines::new(names(), Clock::start(), Box::new(kept.clone()));
-        for rule in [Some(2), None] {
-            let mut event = finished(5_000, 5_000);
-            if let Event::Finished { decided, .. } = &mut event {
-                *decided = Some(Decided { server: ServerId(0), rule });
-            }
-            lines.write(&event);
-        }
-        lines.flush();
-        let text = String::from_utf8(kept.0.lock().expect("nobody panics").clone()).expect("it is text");
-        let told: Vec<_> = text.lines().filter_map(|line| line.split_once(" identifier=7 ")).collect();
-        assert_eq!(
-            told.iter().map(|(_, rule)| *rule).collect::<Vec<_>>(),
-            ["rule=default/2", "rule=default/none"]
-        );
-    }
-
     #[test]
     fn lines_that_were_lost_are_told_of() {
         let lost = Arc::new(AtomicU64::new(0));
         let (out, file) = sync_channel(0);
         let (log, mut writers) = Log::start(
             names(),
+            LogFormat::Text,
             1,
             Clock::start(),
             Box::new({
@@ -528,7 +255,8 @@ mod tests {
         let (out, file) = sync_channel(0);
         let nothing_lost = Box::new(|| 0);
         let (log, mut writers) =
-            Log::start(names(), 1, Clock::start(), nothing_lost, Box::new(Passed(out))).expect("a thread");
+            Log::start(names(), LogFormat::Text, 1, Clock::start(), nothing_lost, Box::new(Passed(out)))
+                .expect("a thread");
         assert!(writers[0].write(finished(0, 0)));
         writers[0].publish();
         let (tell, ended): (Sender<()>, _) = channel();

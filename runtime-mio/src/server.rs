@@ -141,7 +141,14 @@ impl Server {
                 let reports = reports.clone();
                 Box::new(move || reports.iter().map(ThreadReport::events_lost).sum())
             };
-            let (log, writers) = Log::start(Arc::clone(names), cores.len() as u16, clock, lost, log_out)?;
+            let (log, writers) = Log::start(
+                Arc::clone(names),
+                configuration.log.format,
+                cores.len() as u16,
+                clock,
+                lost,
+                log_out,
+            )?;
             (Some(log), writers.into_iter().map(Some).collect())
         } else {
             (None, cores.iter().map(|_| None).collect::<Vec<_>>())

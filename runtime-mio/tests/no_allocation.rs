@@ -1,5 +1,5 @@
-//! In steady state the threads that serve call the allocator never: not per packet, not per second. Nor does the one that
-//! stores records, on a real disk.
+//! In steady state the threads that serve, and the log's, call the allocator never: not per packet, not per second. Nor does
+//! the one that stores records, on a real disk.
 //!
 //! A test binary of its own, as its allocator counts for the whole process.
 
@@ -66,14 +66,16 @@ impl Counting {
     }
 }
 
-/// Whether the calling thread is one that serves or stores, by the name that the kernel has of it: to ask the standard library
+/// Whether the calling thread is one that serves, stores or logs, by the name that the kernel has of it: to ask the standard library
 /// could allocate.
 fn serves() -> bool {
     let mut name = [0u8; 16];
     // SAFETY: PR_GET_NAME writes at most 16 octets to where its argument points, which has as many.
     let told = unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
     told == 0
-        && [&b"network-"[..], b"worker-", b"joined-", b"store"].iter().any(|prefix| name.starts_with(prefix))
+        && [&b"network-"[..], b"worker-", b"joined-", b"store", b"ulna-log"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
 }
 
 // SAFETY: every call goes to the system's allocator as it came.
@@ -114,12 +116,15 @@ fn records() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-fn configuration(threads: &str) -> String {
+fn configuration(threads: &str, format: &str) -> String {
     format!(
         r#"
 [runtime]
 {threads}
 receive_buffer_octets = 1_048_576
+
+[log]
+format = "{format}"
 
 [protocol]
 reject_delay = "2ms"
@@ -386,9 +391,9 @@ fn load(nases: &mut [Nas], packets: u64, span: Duration) -> u64 {
     sent
 }
 
-fn measure(threads: &str, extent: &Extent) {
+fn measure(threads: &str, format: &str, extent: &Extent) {
     let (configuration, _) =
-        ulna_config::parse(&configuration(threads), "test.toml", Cores(2)).expect("it is right");
+        ulna_config::parse(&configuration(threads, format), "test.toml", Cores(2)).expect("it is right");
     let configuration = Arc::new(configuration);
     let mut disk = FileDisk::claim(&records()).expect("the folder is ours");
     let store = RecordStore {
@@ -444,6 +449,6 @@ fn measure(threads: &str, extent: &Extent) {
 #[test]
 fn serving_threads_never_call_the_allocator() {
     let extent = if std::env::var_os("CI").is_some() { WHOLE } else { SHORT };
-    measure("network_threads = 2\nworkers = 2", &extent);
-    measure("network_threads = 0\nworkers = 2", &extent);
+    measure("network_threads = 2\nworkers = 2", "text", &extent);
+    measure("network_threads = 0\nworkers = 2", "json", &extent);
 }

@@ -2,6 +2,7 @@
 
 use crate::document::Report;
 use crate::section::{Section, found, integer, kind};
+use crate::shown;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use ulna_core::attributes::text::{self, Assignment, Named, TextFault};
@@ -19,8 +20,8 @@ pub fn preset(section: &Section<'_>, key: &str, dictionary: &Dictionary, report:
     };
     let mut assignments = Vec::new();
     for (name, value) in in_order(table) {
-        let Some(named) =
-            named(name, value, dictionary, report).filter(|named| may_change(name, value, named, report))
+        let Some(named) = named(name, &shown::key(name), value, dictionary, report)
+            .filter(|named| may_change(name, value, named, report))
         else {
             continue;
         };
@@ -71,14 +72,14 @@ pub fn in_order<'t, 'd>(
     entries
 }
 
-/// Which attribute this is.
+/// Which attribute this is. Messages have `shown` in place of a name that is none.
 pub fn named<'d>(
     name: &Spanned<std::borrow::Cow<'_, str>>,
+    shown: &str,
     value: &Spanned<DeValue<'_>>,
     dictionary: &'d Dictionary,
     report: &mut Report,
 ) -> Option<Named<'d>> {
-    let shown = name.get_ref().escape_debug();
     let mut refuse = |message: String| {
         // It may be a misspelt password.
         report.mask(value);
@@ -116,7 +117,7 @@ pub fn may_change(
     let ours = named.oid.depth() == 1 && is_ours(named.oid.first());
     if ours {
         report.mask(value);
-        let shown = name.get_ref().escape_debug();
+        let shown = shown::text(name.get_ref());
         report.error(name.span(), format!("`{shown}` cannot be set: it is ulna's own to write"));
     }
     !ours
@@ -129,7 +130,7 @@ pub fn octets_of(
     value: &Spanned<DeValue<'_>>,
     report: &mut Report,
 ) -> Option<Vec<u8>> {
-    let name = name.escape_debug();
+    let name = shown::text(name);
     let literal = match value.get_ref() {
         DeValue::String(text) => Some(Literal::Text(text)),
         number @ DeValue::Integer(_) => integer(number).map(Literal::Integer),

@@ -6,6 +6,7 @@ use crate::document::Report;
 use crate::keys;
 use crate::secret_source;
 use crate::section::{Section, found};
+use crate::shown;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
@@ -45,12 +46,13 @@ pub fn clients(file: &Section<'_>, listeners: &[Placed<Listener>], report: &mut 
             limit_proxy_state: limit,
         });
         for prefix in prefixes {
+            report.source.network(name.get_ref(), prefix.value);
             if let Err(duplicate) = builder.network(prefix.value, client) {
-                let owner = &builder.client(duplicate.owner).name;
+                let owner = shown::text(&builder.client(duplicate.owner).name);
                 let message = format!(
                     "network {} of client \"{}\" already belongs to client \"{owner}\"",
                     duplicate.prefix,
-                    name.get_ref()
+                    shown::text(name.get_ref())
                 );
                 report.error(prefix.span, message);
             }
@@ -140,8 +142,8 @@ fn warn_of_unsigned(unsigned: &[Spanned<&str>], listeners: &[Placed<Listener>], 
         let message = format!(
             "client \"{}\"{others} may send unsigned Access-Requests, and \"{}\" listens on {}: set \
              `require_message_authenticator = true` where the client signs",
-            first.get_ref(),
-            listener.name,
+            shown::text(first.get_ref()),
+            shown::text(&listener.name),
             listener.address
         );
         report.warning(first.span(), message);

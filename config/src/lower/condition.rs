@@ -1,10 +1,11 @@
 //! `when`: a table of names, each with a value that is compared or with a form such as `{ regex = "…" }`.
 
 use super::attributes;
-use super::server::{Asking, List};
+use super::server::{Asking, RuleList};
 use crate::document::Report;
 use crate::keys;
 use crate::section::{Section, found, integer, kind};
+use crate::shown;
 use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -39,7 +40,7 @@ enum Form<'d> {
 /// left out.
 pub fn conditions<'d>(
     section: &Section<'d>,
-    list: List,
+    list: RuleList,
     asking: &mut Asking<'d, '_>,
     report: &mut Report,
 ) -> Vec<Condition> {
@@ -56,10 +57,17 @@ pub fn conditions<'d>(
     names.into_iter().filter_map(|(name, value)| condition(name, value, list, asking, report)).collect()
 }
 
+/// Where each of them stands, with its name.
+pub fn places(section: &Section<'_>) -> Vec<std::ops::Range<usize>> {
+    let table = section.value("when").and_then(|value| value.get_ref().as_table());
+    let conditions = table.into_iter().flat_map(attributes::in_order);
+    conditions.map(|(name, value)| name.span().start..value.span().end).collect()
+}
+
 fn condition<'d>(
     name: &'d Name<'d>,
     value: &'d Value<'d>,
-    list: List,
+    list: RuleList,
     asking: &mut Asking<'d, '_>,
     report: &mut Report,
 ) -> Option<Condition> {
@@ -69,7 +77,11 @@ fn condition<'d>(
         return None;
     }
     let own = name.get_ref().starts_with(|letter: char| letter.is_ascii_lowercase());
-    let named = if own { None } else { Some(attributes::named(name, value, asking.dictionary, report)?) };
+    let named = if own {
+        None
+    } else {
+        Some(attributes::named(name, &shown::key(name), value, asking.dictionary, report)?)
+    };
     let listed = matches!(&**name.get_ref(), "network" | "time");
     let (form, negated) = form(name.get_ref(), value, listed, report)?;
     let question = match named {
@@ -86,7 +98,7 @@ fn condition<'d>(
 
 /// What form a value has, and whether the answer must be no.
 fn form<'d>(name: &str, value: &'d Value<'d>, listed: bool, report: &mut Report) -> Option<(Form<'d>, bool)> {
-    let shown = name.escape_debug();
+    let shown = shown::text(name);
     match value.get_ref() {
         DeValue::Table(table) => return table_form(name, table, value, listed, report),
         DeValue::Array(values) if listed => return literals(name, values, value, report),
@@ -113,7 +125,7 @@ fn table_form<'d>(
     listed: bool,
     report: &mut Report,
 ) -> Option<(Form<'d>, bool)> {
-    let shown = name.escape_debug();
+    let shown = shown::text(name);
     let expected = "one of `regex`, `glob`, `present`, `one_of` and `not`";
     let mut entries = table.iter();
     let (Some((key, inner)), None) = (entries.next(), entries.next()) else {
@@ -123,7 +135,7 @@ fn table_form<'d>(
         return None;
     };
     let refuse = |expected: &str, report: &mut Report| {
-        let key = key.get_ref();
+        let key = shown::key(key);
         let found = found(inner.get_ref());
         report.error(inner.span(), format!("`{key}` of `{shown}` must be {expected}, found {found}"));
         None
@@ -162,7 +174,7 @@ fn table_form<'d>(
         unknown => {
             let meant = nearest(unknown, keys::FORMS.iter().copied());
             let meant = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
-            let message = format!("`{shown}` expects {expected}, found `{}`{meant}", unknown.escape_debug());
+            let message = format!("`{shown}` expects {expected}, found `{}`{meant}", shown::key(key));
             report.error(key.span(), message);
             None
         }
@@ -176,7 +188,7 @@ fn literals<'d>(
     array: &Value<'_>,
     report: &mut Report,
 ) -> Option<(Form<'d>, bool)> {
-    let shown = name.escape_debug();
+    let shown = shown::text(name);
     if values.is_empty() {
         report.error(array.span(), format!("`{shown}` is compared with nothing: the array is empty"));
         return None;
@@ -202,7 +214,7 @@ fn attribute(
     asking: &mut Asking<'_, '_>,
     report: &mut Report,
 ) -> Option<Comparison> {
-    let shown = name.escape_debug();
+    let shown = shown::text(name);
     let known = asking.dictionary.at(&named.oid);
     let hidden = known.is_some_and(|attribute| attribute.encrypted());
     let data_type = known.map(|attribute| attribute.data_type());
@@ -272,7 +284,7 @@ fn address(name: &str, named: &Named<'_>, value: &Value<'_>, report: &mut Report
         Some(DataType::Ipv6Address) => prefix.address().is_ipv6(),
         Some(_) | None => true,
     };
-    let shown = name.escape_debug();
+    let shown = shown::text(name);
     match text.parse::<Prefix>() {
         Ok(prefix) if fits(&prefix) => return Some(prefix),
         Ok(_) => {
@@ -292,7 +304,7 @@ fn own_question<'d>(
     name: &'d Name<'d>,
     form: &Form<'d>,
     value: &'d Value<'d>,
-    list: List,
+    list: RuleList,
     asking: &mut Asking<'d, '_>,
     report: &mut Report,
 ) -> Option<Question> {
@@ -318,7 +330,7 @@ fn own_question<'d>(
                 "days and hours such as \"Mo-Fr 08:00-18:00\" or \"22:00-06:00 +01:00\", or an array of them";
             listed::<Hours>(text, form, value, expected, report).map(|hours| Question::Time(hours.into()))
         }
-        "reply" if list != List::Reply => {
+        "reply" if list != RuleList::Reply => {
             report.error(name.span(), "`reply` is only there for rules of [[server.reply]]".into());
             None
         }
@@ -352,7 +364,7 @@ fn own_question<'d>(
                     OWN_NAMES.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
                 let meant = nearest(text, OWN_NAMES.iter().copied());
                 let meant = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
-                let shown = text.escape_debug();
+                let shown = shown::key(name);
                 let message = format!(
                     "unknown name `{shown}`, expected one of {expected}; attributes begin with a capital letter{meant}"
                 );
@@ -381,7 +393,7 @@ fn words(
                     let found = found(value.get_ref());
                     let message = format!(
                         "`{}` expects a text of at most {SESSION_VALUE_OCTETS_MAX} octets or a form, found {found}",
-                        name.escape_debug()
+                        shown::text(name)
                     );
                     report.error(value.span(), message);
                 }

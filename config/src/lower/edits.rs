@@ -5,6 +5,7 @@ use super::condition::session_value;
 use super::server::Asking;
 use crate::document::Report;
 use crate::section::{Section, found};
+use crate::shown;
 use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::DeValue;
@@ -52,7 +53,10 @@ fn selectors(
             continue;
         };
         let name: Spanned<Cow<'_, str>> = Spanned::new(value.span(), Cow::Borrowed(&**text));
-        let Some(named) = attributes::named(&name, value, asking.dictionary, report) else { continue };
+        let Some(named) = attributes::named(&name, &shown::text(text), value, asking.dictionary, report)
+        else {
+            continue;
+        };
         if attributes::may_change(&name, value, &named, report) {
             selectors.push(Selector { oid: named.oid, tag: named.tag, any_shape: true });
         }
@@ -74,7 +78,7 @@ pub fn session<'d>(
     let mut values = Vec::new();
     let mut session = Session::default();
     for (name, value) in attributes::in_order(table) {
-        let shown = name.get_ref().escape_debug();
+        let shown = shown::key(name);
         asking.sessions_set.insert(name.get_ref());
         let letters =
             |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-".contains(letter);

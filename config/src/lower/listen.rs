@@ -4,6 +4,7 @@ use super::{Names, Placed};
 use crate::document::Report;
 use crate::keys;
 use crate::section::{Section, found};
+use crate::shown;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use toml::Spanned;
@@ -41,13 +42,15 @@ pub fn listeners(
             let Some(address) = address(section, value, report) else { continue };
             let there = listeners.iter().find(|there| there.value.address == address && address.port() != 0);
             if let Some(there) = there {
-                let message = format!("{address} is already listened on by \"{}\"", there.value.name);
+                let message =
+                    format!("{address} is already listened on by \"{}\"", shown::text(&there.value.name));
                 report.error(value.span(), message);
                 continue;
             }
             // Whichever of them is bound second would find its address in use.
             if let Some(there) = listeners.iter().find(|there| overlap(there.value.address, address)) {
                 let Listener { name, address: other, .. } = &there.value;
+                let name = shown::text(name);
                 let message = format!("{address} and {other} of \"{name}\" overlap: only one can be bound");
                 report.error(value.span(), message);
                 continue;

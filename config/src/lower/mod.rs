@@ -11,9 +11,12 @@ mod runtime;
 mod server;
 mod user;
 
+pub use server::RuleList;
+
 use crate::document::Report;
 use crate::keys;
 use crate::section::Section;
+use crate::shown;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -78,7 +81,7 @@ impl<'d> Names<'d> {
     /// Reports a name that stands there already.
     fn add(&mut self, what: &str, name: &Spanned<&'d str>, report: &mut Report) -> bool {
         if self.0.contains_key(name.get_ref()) {
-            report.error(name.span(), format!("{what} \"{}\" is defined twice", name.get_ref()));
+            report.error(name.span(), format!("{what} \"{}\" is defined twice", shown::text(name.get_ref())));
             return false;
         }
         self.0.insert(name.get_ref(), name.span());
@@ -89,8 +92,8 @@ impl<'d> Names<'d> {
 fn log(file: &Section<'_>, report: &mut Report) -> LogSettings {
     let mut log = LogSettings::default();
     let Some(section) = file.table("log", &keys::LOG, report) else { return log };
-    if section.word("format", &["text"], &["json"], report).is_some() {
-        log.format = LogFormat::Text;
+    if section.word("format", &["text", "json"], &[], report) == Some("json") {
+        log.format = LogFormat::Json;
     }
     log.requests = section.boolean("requests", report).unwrap_or(log.requests);
     log

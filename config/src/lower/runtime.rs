@@ -5,6 +5,7 @@ use crate::document::Report;
 use crate::keys;
 use crate::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 use crate::section::Section;
+use crate::shown;
 use std::time::Duration;
 use ulna_core::configuration::{Cores, Protocol, RuntimeSettings};
 use ulna_core::dictionary::Dictionary;
@@ -111,7 +112,12 @@ fn dictionaries(section: &Section<'_>, dictionary: &mut Dictionary, report: &mut
         let path = report.path(&name.span(), text);
         let loaded = dictionary.load(&path.display().to_string(), &mut FileSystem);
         if let Err(error) = loaded {
-            report.error(name.span(), error.to_string());
+            let message = if shown::path(&path) == shown::HIDDEN {
+                "no dictionary can be read there".into()
+            } else {
+                error.to_string()
+            };
+            report.error(name.span(), message);
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{Names, condition, edits};
 use crate::document::Report;
 use crate::keys::{self, Keys};
 use crate::section::Section;
+use crate::shown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ const ACTIONS_LATER: &[&str] = &["proxy", "store", "continue"];
 
 /// Which list of a server rules stand in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum List {
+pub enum RuleList {
     /// `[[server.new]]`.
     New,
     /// `[[server.reply]]`.
@@ -66,12 +67,13 @@ pub fn servers<'d>(
     };
     for section in &file.tables("server", &keys::SERVER, report) {
         let name = section.name("name", report);
-        let new = rules(section, "new", &keys::RULE, List::New, &mut asking, report, new_rule);
+        report.source.begin_server();
+        let new = rules(section, "new", &keys::RULE, RuleList::New, &mut asking, report, new_rule);
         let reply = rules(
             section,
             "reply",
             &keys::REPLY_RULE,
-            List::Reply,
+            RuleList::Reply,
             &mut asking,
             report,
             |rule, asking, report| Some(edits::reply(rule, asking, report)),
@@ -80,7 +82,7 @@ pub fn servers<'d>(
             section,
             "accounting",
             &keys::ACCOUNTING_RULE,
-            List::Accounting,
+            RuleList::Accounting,
             &mut asking,
             report,
             accounting_rule,
@@ -111,7 +113,7 @@ impl Asking<'_, '_> {
             if !self.sessions_set.contains(name) {
                 let meant = nearest(name, self.sessions_set.iter().copied());
                 let meant = meant.map_or(String::new(), |meant| format!("; did you mean `session.{meant}`?"));
-                let message = format!("no rule sets `{}` with `set_session`{meant}", name.escape_debug());
+                let message = format!("no rule sets `{}` with `set_session`{meant}", shown::text(name));
                 report.error(place.clone(), message);
             }
         }
@@ -121,7 +123,7 @@ impl Asking<'_, '_> {
                 if !names.contains(name) {
                     let meant = nearest(name, names.iter().copied());
                     let meant = meant.map_or(String::new(), |meant| format!("; did you mean \"{meant}\"?"));
-                    let message = format!("no [[{kind}]] is called \"{}\"{meant}", name.escape_debug());
+                    let message = format!("no [[{kind}]] is called \"{}\"{meant}", shown::text(name));
                     report.error(place.clone(), message);
                 }
             }
@@ -140,7 +142,7 @@ fn rules<'d, 'c, T>(
     server: &Section<'d>,
     key: &str,
     keys: &'static Keys,
-    list: List,
+    list: RuleList,
     asking: &mut Asking<'d, 'c>,
     report: &mut Report,
     mut lower: impl FnMut(&Section<'d>, &mut Asking<'d, 'c>, &mut Report) -> Option<T>,
@@ -160,6 +162,7 @@ fn rules<'d, 'c, T>(
             always = Some(place + 1);
         }
         let conditions = condition::conditions(section, list, asking, report);
+        report.source.rule(list, section.span(), condition::places(section));
         conditions_so_far += conditions.len();
         if conditions_so_far > QUESTIONS_MAX {
             let message = format!("the rules of one list have more than {QUESTIONS_MAX} conditions");

@@ -31,6 +31,7 @@ pub fn users(file: &Section<'_>, dictionary: &Dictionary, report: &mut Report) -
             let reply = attributes::preset(section, "reply", dictionary, report);
             for (mac, place) in macs {
                 if there.insert(mac) {
+                    report.source.device(mac);
                     devices.push((mac, reply.clone()));
                 } else {
                     report.error(place, DuplicateDevice(mac).to_string());
@@ -43,6 +44,7 @@ pub fn users(file: &Section<'_>, dictionary: &Dictionary, report: &mut Report) -
         let credential = credential(section, report);
         let reply = attributes::preset(section, "reply", dictionary, report);
         if let (Some(name), true, Some(credential)) = (name, unique, credential) {
+            report.source.user(name.get_ref().as_bytes());
             users.push((name.get_ref().as_bytes().into(), User { credential, reply }));
         }
     }

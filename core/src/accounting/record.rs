@@ -8,6 +8,7 @@ use super::check::{HEXADECIMAL, close};
 use super::octet_counts::OctetCounts;
 use crate::attributes::{Item, Scratch, Shape, Walk};
 use crate::dictionary::{Dictionary, number_of, print_value, rfc_3339_into};
+use crate::json::escape;
 use crate::packet::{Attributes, DataType, Framed, Oid, number};
 use crate::time::UnixTime;
 use alloc::vec::Vec;
@@ -256,20 +257,6 @@ fn text(out: &mut Octets<'_>, text: &str) -> fmt::Result {
     out.write_char('"')?;
     escape(out, text)?;
     out.write_char('"')
-}
-
-/// RFC 8259 §7. DEL and the C1 controls need no escape there, but a terminal would obey them.
-fn escape(out: &mut Octets<'_>, text: &str) -> fmt::Result {
-    // Nearly all text is so.
-    if text.bytes().all(|octet| matches!(octet, b' '..=b'~') && !matches!(octet, b'"' | b'\\')) {
-        return out.write_str(text);
-    }
-    text.chars().try_for_each(|character| match character {
-        '"' => out.write_str("\\\""),
-        '\\' => out.write_str("\\\\"),
-        control if control.is_control() => write!(out, "\\u{:04x}", control as u32),
-        other => out.write_char(other),
-    })
 }
 
 /// Where text is written.

@@ -125,6 +125,11 @@ impl Preset {
         &self.plain
     }
 
+    /// The numbers of those that are hidden in each packet.
+    pub fn hidden(&self) -> impl Iterator<Item = &Oid> {
+        self.held.iter().map(|held| &held.oid)
+    }
+
     /// Those of `below` that this one does not set as well, then its own. A vendor's attribute only replaces those of
     /// the same vendor and number.
     pub fn over<'p>(&'p self, below: &'p Preset) -> Pieces<'p> {

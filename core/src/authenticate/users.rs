@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// Users by name. Made once, then only read.
@@ -89,6 +90,16 @@ impl Users {
 }
 
 impl Credential {
+    /// Whether what has to be known is the same, in the same form.
+    pub fn is_same(&self, other: &Credential) -> bool {
+        match (self, other) {
+            (Credential::Clear(one), Credential::Clear(other)) => one.ct_eq(other).into(),
+            (Credential::NtHash(one), Credential::NtHash(other)) => one == other,
+            (Credential::Argon2(one), Credential::Argon2(other)) => one == other,
+            (Credential::Clear(_) | Credential::NtHash(_) | Credential::Argon2(_), _) => false,
+        }
+    }
+
     fn argon2_kibibytes(&self) -> Option<u32> {
         match self {
             Credential::Clear(_) | Credential::NtHash(_) => None,

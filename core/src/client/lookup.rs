@@ -135,15 +135,29 @@ fn lengths<Bits: Hash + Eq>(
 impl Clients {
     /// The client whose network holds `address`; of several, the one with the longest prefix. An IPv4-mapped IPv6
     /// address is looked up as IPv4.
+    #[inline]
     pub fn look_up(&self, address: IpAddr) -> Option<ClientId> {
+        self.look_up_network(address).map(|(client, _)| client)
+    }
+
+    /// The same with the length of that prefix.
+    #[inline]
+    pub fn look_up_network(&self, address: IpAddr) -> Option<(ClientId, u8)> {
+        // No network has more than 128 bits.
         match address.to_canonical() {
             IpAddr::V4(address) => {
                 let bits = address.to_bits();
-                self.v4.iter().find_map(|length| length.networks.get(&(bits & length.mask))).copied()
+                let found = |length: &Length<u32>| {
+                    Some((*length.networks.get(&(bits & length.mask))?, length.mask.count_ones() as u8))
+                };
+                self.v4.iter().find_map(found)
             }
             IpAddr::V6(address) => {
                 let bits = address.to_bits();
-                self.v6.iter().find_map(|length| length.networks.get(&(bits & length.mask))).copied()
+                let found = |length: &Length<u128>| {
+                    Some((*length.networks.get(&(bits & length.mask))?, length.mask.count_ones() as u8))
+                };
+                self.v6.iter().find_map(found)
             }
         }
     }

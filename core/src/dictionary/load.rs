@@ -99,10 +99,9 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::UnknownKeyword(word) => write!(
-                f,
-                "expected ATTRIBUTE, VALUE, VENDOR, BEGIN-VENDOR, END-VENDOR, BEGIN-TLV, END-TLV, ALIAS or $INCLUDE, \
-                 found `{word}`"
+            Fault::UnknownKeyword(_) => f.write_str(
+                // The word is not shown: a file that is no dictionary at all may hold a secret.
+                "expected ATTRIBUTE, VALUE, VENDOR, BEGIN-VENDOR, END-VENDOR, BEGIN-TLV, END-TLV, ALIAS or $INCLUDE",
             ),
             Fault::LaterFormat(word) => {
                 write!(f, "`{word}` is of FreeRADIUS 4; dictionaries of FreeRADIUS 3 are read")

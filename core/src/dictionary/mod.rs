@@ -24,7 +24,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// Attributes and vendors by name and by number.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Dictionary {
     attributes: Vec<Attribute>,
     /// Name to place in `attributes`. Ordered, so that offers of a nearest name are the same each time.

@@ -21,6 +21,8 @@ pub struct Rules<T> {
 #[derive(Debug, Clone)]
 struct Rule<T> {
     conditions: Box<[Compiled]>,
+    /// Of each condition, its place among them as they were written.
+    written: Box<[u16]>,
     does: T,
 }
 
@@ -84,11 +86,12 @@ impl<T> Rules<T> {
         let rules = list
             .into_iter()
             .map(|(conditions, does)| {
-                let mut compiled: Vec<_> =
-                    conditions.into_iter().map(|condition| attributes.compile(condition)).collect();
+                let compiled = conditions.into_iter().map(|condition| attributes.compile(condition));
+                let mut compiled: Vec<_> = (0..).zip(compiled).collect();
                 // What asks for no walk decides first.
-                compiled.sort_by_key(|condition| matches!(condition, Compiled::Attribute { .. }));
-                Rule { conditions: compiled.into(), does }
+                compiled.sort_by_key(|(_, condition)| matches!(condition, Compiled::Attribute { .. }));
+                let (written, conditions): (Vec<u16>, Vec<_>) = compiled.into_iter().unzip();
+                Rule { conditions: conditions.into(), written: written.into(), does }
             })
             .collect();
         attributes.order();
@@ -138,18 +141,50 @@ impl<T> Rules<T> {
         let mut answers = Answers { asked, reply, realm: None, walked: false };
         let mut rules = self.rules.iter().enumerate();
         let (place, rule) = rules.find(|(_, rule)| {
-            rule.conditions.iter().all(|condition| match condition {
-                Compiled::Own(Condition { question, negated }) => answers.answer(question) != *negated,
-                Compiled::Attribute { question, answer } => {
-                    if !answers.walked {
-                        answers.walked = true;
-                        self.attributes.walk(asked, sheet);
-                    }
-                    (sheet.met[question / 64] >> (question % 64) & 1 == 1) == *answer
-                }
-            })
+            rule.conditions.iter().all(|condition| self.holds(condition, &mut answers, sheet))
         })?;
         Some((place, &rule.does))
+    }
+
+    #[inline]
+    fn holds(&self, condition: &Compiled, answers: &mut Answers<'_, '_>, sheet: &mut Sheet) -> bool {
+        match condition {
+            Compiled::Own(Condition { question, negated }) => answers.answer(question) != *negated,
+            Compiled::Attribute { question, answer } => {
+                if !answers.walked {
+                    answers.walked = true;
+                    self.attributes.walk(answers.asked, sheet);
+                }
+                (sheet.met[question / 64] >> (question % 64) & 1 == 1) == *answer
+            }
+        }
+    }
+
+    /// Of each rule up to the first that matches, or of all where none does: which of its conditions hold, as they were
+    /// written. For whoever wants to know why; [`first_match`](Rules::first_match) decides.
+    ///
+    /// # Panics
+    /// If the sheet was made for fewer questions.
+    pub fn explain(
+        &self,
+        asked: &Asked<'_>,
+        reply: Option<ReplyKind>,
+        sheet: &mut Sheet,
+    ) -> Vec<Box<[bool]>> {
+        let mut answers = Answers { asked, reply, realm: None, walked: false };
+        let mut explained: Vec<Box<[bool]>> = Vec::new();
+        for rule in &self.rules {
+            let mut held = vec![false; rule.conditions.len()];
+            for (condition, written) in rule.conditions.iter().zip(&rule.written) {
+                held[usize::from(*written)] = self.holds(condition, &mut answers, sheet);
+            }
+            let matches = held.iter().all(|held| *held);
+            explained.push(held.into());
+            if matches {
+                break;
+            }
+        }
+        explained
     }
 }
 

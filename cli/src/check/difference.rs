@@ -1,0 +1,239 @@
+//! What a reload would change, a line for each difference. Of a secret or password only that it changes. What waits for a
+//! restart says core.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use ulna_config::{RuleList, Source, durations};
+use ulna_core::ServerId;
+use ulna_core::attributes::Preset;
+use ulna_core::authenticate::mac::Mac;
+use ulna_core::authenticate::users::User;
+use ulna_core::client::{Client, Prefix};
+use ulna_core::configuration::{Configuration, Listener, Packets};
+use ulna_core::policy::{Rules, VirtualServer};
+
+/// A configuration, and what stands in its files.
+type Side<'s> = (&'s Configuration, &'s Source);
+
+/// What would change in a server that runs `old`. In the order of the names, so that the same change reads the same.
+pub fn difference((mut new, source): (Configuration, &Source), old: Side<'_>) -> String {
+    let mut lines = Vec::new();
+    // What waits is as it was from here on, and every listener has its place.
+    let waits = new.follow(old.0);
+    clients((&new, source), old, &mut lines);
+    users((&new, source), old, &mut lines);
+    servers((&new, source), old, &mut lines);
+    listeners(&new, old.0, &mut lines);
+    settings(&new, old.0, &mut lines);
+    lines.extend(waits.iter().map(ToString::to_string));
+    if lines.is_empty() {
+        lines.push("no difference".into());
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Tells of all names of both sides what is new, gone or changed.
+fn compare<K: Ord + Copy, V: Copy>(
+    what: impl Fn(K) -> String,
+    new: &BTreeMap<K, V>,
+    old: &BTreeMap<K, V>,
+    changes: impl Fn(V, V) -> Vec<&'static str>,
+    lines: &mut Vec<String>,
+) {
+    let names: BTreeSet<K> = new.keys().chain(old.keys()).copied().collect();
+    for name in names {
+        let what = what(name);
+        match (new.get(&name), old.get(&name)) {
+            (Some(_), None) => lines.push(format!("{what} is new")),
+            (None, Some(_)) => lines.push(format!("{what} is gone")),
+            (Some(new), Some(old)) => {
+                let keys: Vec<_> = changes(*new, *old).iter().map(|key| format!("`{key}`")).collect();
+                if !keys.is_empty() {
+                    lines.push(format!("{what} changes: {}", keys.join(", ")));
+                }
+            }
+            (None, None) => unreachable!("each name is one of theirs"),
+        }
+    }
+}
+
+/// The names of those keys that differ.
+fn changed(keys: &[(&'static str, bool)]) -> Vec<&'static str> {
+    keys.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect()
+}
+
+fn clients(new: Side<'_>, old: Side<'_>, lines: &mut Vec<String>) {
+    let networks = |(_, source): Side<'_>| {
+        let mut networks: BTreeMap<String, BTreeSet<Prefix>> = BTreeMap::new();
+        for (client, network) in source.networks() {
+            networks.entry(client.into()).or_default().insert(network);
+        }
+        networks
+    };
+    let (new_networks, old_networks) = (networks(new), networks(old));
+    let changes = |new: &Client, old: &Client| {
+        changed(&[
+            ("network", new_networks.get(&*new.name) != old_networks.get(&*old.name)),
+            ("secret", new.secrets != old.secrets),
+            (
+                "require_message_authenticator",
+                new.require_message_authenticator != old.require_message_authenticator,
+            ),
+            ("limit_proxy_state", new.limit_proxy_state != old.limit_proxy_state),
+        ])
+    };
+    let what = |name: &str| format!("client \"{}\"", name.escape_debug());
+    compare(what, &by_name(new.0), &by_name(old.0), changes, lines);
+}
+
+fn by_name(configuration: &Configuration) -> BTreeMap<&str, &Client> {
+    configuration.clients.iter().map(|(_, client)| (&*client.name, client)).collect()
+}
+
+fn users(new: Side<'_>, old: Side<'_>, lines: &mut Vec<String>) {
+    let changes = |new: &User, old: &User| {
+        let password = !new.credential.is_same(&old.credential);
+        changed(&[("password", password), ("reply", new.reply != old.reply)])
+    };
+    let what = |name: &[u8]| format!("user \"{}\"", String::from_utf8_lossy(name).escape_debug());
+    compare(what, &users_by_name(new), &users_by_name(old), changes, lines);
+    let changes = |new: &Preset, old: &Preset| changed(&[("reply", new != old)]);
+    compare(|mac| format!("device {mac}"), &devices(new), &devices(old), changes, lines);
+}
+
+fn users_by_name<'s>((configuration, source): Side<'s>) -> BTreeMap<&'s [u8], &'s User> {
+    source.users().filter_map(|name| Some((name, configuration.users.look_up(name)?))).collect()
+}
+
+fn devices<'s>((configuration, source): Side<'s>) -> BTreeMap<Mac, &'s Preset> {
+    source.devices().filter_map(|mac| Some((mac, configuration.devices.look_up(mac)?))).collect()
+}
+
+fn servers(new: Side<'_>, old: Side<'_>, lines: &mut Vec<String>) {
+    let by_name = |configuration: &'_ Configuration| -> BTreeMap<String, ServerId> {
+        let servers = configuration.servers.iter().zip(0..);
+        servers.map(|(server, number)| (server.name.to_string(), ServerId(number))).collect()
+    };
+    let (new_servers, old_servers) = (by_name(new.0), by_name(old.0));
+    let names: BTreeSet<&String> = new_servers.keys().chain(old_servers.keys()).collect();
+    for name in names {
+        let what = format!("server \"{}\"", name.escape_debug());
+        match (new_servers.get(name), old_servers.get(name)) {
+            (Some(new_server), Some(old_server)) => {
+                let new = (new.0.server(*new_server), new.1, *new_server);
+                let old = (old.0.server(*old_server), old.1, *old_server);
+                rules(&what, "[[server.new]]", RuleList::New, |server| &server.new, new, old, lines);
+                rules(&what, "[[server.reply]]", RuleList::Reply, |server| &server.reply, new, old, lines);
+                let accounting = RuleList::Accounting;
+                rules(
+                    &what,
+                    "[[server.accounting]]",
+                    accounting,
+                    |server| &server.accounting,
+                    new,
+                    old,
+                    lines,
+                );
+            }
+            (Some(_), None) => lines.push(format!("{what} is new")),
+            (None, _) => lines.push(format!("{what} is gone")),
+        }
+    }
+}
+
+type ServerSide<'s> = (&'s VirtualServer, &'s Source, ServerId);
+
+/// Each rule by its conditions, as they are written, and by what it does.
+fn written<'s, T>(
+    rules: &'s Rules<T>,
+    (_, source, number): ServerSide<'s>,
+    list: RuleList,
+) -> impl Iterator<Item = (&'s [String], &'s T)> {
+    source.rules(number, list).map(|place| &*place.conditions).zip(rules.iter())
+}
+
+/// Tells which rules of a list are others: those between what begins and what ends alike.
+fn rules<T: PartialEq>(
+    what: &str,
+    label: &str,
+    list: RuleList,
+    of: impl Fn(&VirtualServer) -> &Rules<T>,
+    new: ServerSide<'_>,
+    old: ServerSide<'_>,
+    lines: &mut Vec<String>,
+) {
+    let new_rules: Vec<_> = written(of(new.0), new, list).collect();
+    let old_rules: Vec<_> = written(of(old.0), old, list).collect();
+    let is_same = |new_place: usize, old_place: usize| new_rules[new_place] == old_rules[old_place];
+    let least = new_rules.len().min(old_rules.len());
+    let begin = (0..least).take_while(|place| is_same(*place, *place)).count();
+    let end = (1..=least - begin)
+        .take_while(|back| is_same(new_rules.len() - back, old_rules.len() - back))
+        .count();
+    let (new_range, old_range) = (begin..new_rules.len() - end, begin..old_rules.len() - end);
+    let numbers = |range: &std::ops::Range<usize>| match range.len() {
+        1 => format!("rule {}", range.end),
+        _ => format!("rules {} to {}", range.start + 1, range.end),
+    };
+    let is = |range: &std::ops::Range<usize>| if range.len() == 1 { "is" } else { "are" };
+    match (new_range.is_empty(), old_range.is_empty()) {
+        (true, true) => {}
+        (false, true) => {
+            lines.push(format!("{what}: {} of {label} {} new", numbers(&new_range), is(&new_range)));
+        }
+        (true, false) => {
+            lines.push(format!("{what}: {} of {label} {} gone", numbers(&old_range), is(&old_range)));
+        }
+        (false, false) if new_range == old_range => {
+            let change = if new_range.len() == 1 { "changes" } else { "change" };
+            lines.push(format!("{what}: {} of {label} {change}", numbers(&new_range)));
+        }
+        (false, false) => lines.push(format!(
+            "{what}: {} of {label} {} now {}",
+            numbers(&old_range),
+            is(&old_range),
+            numbers(&new_range)
+        )),
+    }
+}
+
+/// What listeners take and whose rules hold; where they listen waits, and core says so.
+fn listeners(new: &Configuration, old: &Configuration, lines: &mut Vec<String>) {
+    for (listener, before) in new.listeners.iter().zip(&old.listeners) {
+        // Gone: that waits.
+        if listener.packets == Packets::NONE {
+            continue;
+        }
+        let server = |configuration: &Configuration, listener: &Listener| {
+            configuration.server(listener.server).name.clone()
+        };
+        let keys = changed(&[
+            ("name", listener.name != before.name),
+            ("packets", listener.packets != before.packets),
+            ("server", server(new, listener) != server(old, before)),
+        ]);
+        if !keys.is_empty() {
+            let keys: Vec<_> = keys.iter().map(|key| format!("`{key}`")).collect();
+            let name = listener.name.escape_debug();
+            lines.push(format!("listener \"{name}\" on {} changes: {}", listener.address, keys.join(", ")));
+        }
+    }
+}
+
+/// What else takes effect at once.
+fn settings(new: &Configuration, old: &Configuration, lines: &mut Vec<String>) {
+    let mut tell = |key: &str, new: &dyn Display, old: &dyn Display| {
+        let (new, old) = (new.to_string(), old.to_string());
+        if new != old {
+            lines.push(format!("`{key}` becomes {new}; it was {old}"));
+        }
+    };
+    let span = durations::display;
+    let (new_protocol, old_protocol) = (&new.protocol, &old.protocol);
+    tell("reject_delay", &span(new_protocol.reject_delay), &span(old_protocol.reject_delay));
+    tell("request_timeout", &span(new_protocol.request_timeout), &span(old_protocol.request_timeout));
+    if new.dictionary != old.dictionary {
+        lines.push("the dictionaries change".into());
+    }
+}

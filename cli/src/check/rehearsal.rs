@@ -1,0 +1,127 @@
+//! One packet through a whole server: the cores of production, driven by hand in a time of their own, without a socket. What
+//! takes time in production, passwords that are hashed and records that are stored, is answered at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ulna_core::configuration::{Configuration, RuntimeSettings};
+use ulna_core::cores::{Cores, assemble_with};
+use ulna_core::discard::Discard;
+use ulna_core::effect::{Effect, EffectDone, Ticket};
+use ulna_core::event::{Event, Outcome};
+use ulna_core::policy::PolicyFactory;
+use ulna_core::time::UnixTime;
+use ulna_core::{Instant, ListenerId, Path, Seed, SocketId};
+use ulna_runtime_mio::Hasher;
+
+/// A packet and the way that it comes.
+pub struct Arrival<'a> {
+    pub listener: ListenerId,
+    pub from: SocketAddr,
+    pub octets: &'a [u8],
+}
+
+/// What came of it.
+#[derive(Default)]
+pub struct Rehearsed {
+    /// The octets of the reply, and how long after the packet it went.
+    pub reply: Option<(Vec<u8>, Duration)>,
+    /// Why there was none.
+    pub discard: Option<Discard>,
+    /// What would have been stored.
+    pub records: String,
+}
+
+/// As little as a server needs that gets one packet: what is larger in production decides about nothing but shedding.
+pub fn small(configuration: Configuration) -> Configuration {
+    let runtime = RuntimeSettings {
+        network_threads: 0,
+        workers: 1,
+        ring_slots: 4,
+        requests_max: 2,
+        dedup_entries_max: 16,
+        replies_octets_max: 65_536,
+        ..configuration.runtime
+    };
+    Configuration { runtime, ..configuration }
+}
+
+/// Hands the packet to a server of one thread that decides by this policy, and waits for what comes.
+pub fn rehearse(
+    configuration: &Arc<Configuration>,
+    policies: &PolicyFactory<'_>,
+    seed: &Seed,
+    arrival: &Arrival<'_>,
+) -> Rehearsed {
+    let mut cores = assemble_with(configuration, seed, policies).pop().expect("a server has a thread");
+    let start = Instant::ORIGIN + Duration::from_secs(1);
+    let mut now = start;
+    let mut rehearsed = Rehearsed::default();
+    let mut packet = Some(arrival);
+    let mut answers: Vec<(Ticket, EffectDone)> = Vec::new();
+    let local = configuration.listeners[usize::from(arrival.listener.0)].address;
+    // A reply comes in the turn of its packet, in the next, or at a deadline; and few are before that.
+    for _ in 0..TURNS_MAX {
+        cores.begin();
+        cores.handle_wall_time(wall_time());
+        cores.sweep(now);
+        answers.drain(..).for_each(|(ticket, done)| cores.handle_effect_done(ticket, done, now));
+        if let Some(Arrival { listener, from, octets }) = packet.take() {
+            let path = Path { via: SocketId(0), listener: *listener, local, remote: *from };
+            cores.handle_datagram(path, octets, now);
+        }
+        cores.handle_timeout(now);
+        cores.work(usize::MAX, now);
+        while let Some((ticket, effect)) = cores.poll_effect() {
+            answers.push((ticket, rehearsed.perform(effect)));
+        }
+        let mut reply = Vec::new();
+        if cores.poll_transmit(&mut reply).is_some() {
+            rehearsed.reply = Some((reply, now.saturating_since(start)));
+            return rehearsed;
+        }
+        cores.finish(now);
+        cores.publish();
+        while cores.check_gate().is_some() {}
+        rehearsed.discard = discarded(&mut cores);
+        if rehearsed.discard.is_some() {
+            return rehearsed;
+        }
+        if answers.is_empty() && !cores.has_output() {
+            let Some((due, _)) = cores.poll_timeout() else { break };
+            now = now.max(due);
+        }
+    }
+    rehearsed
+}
+
+impl Rehearsed {
+    fn perform(&mut self, effect: Effect) -> EffectDone {
+        match effect {
+            Effect::CheckPassword { hash, mut password } => {
+                let matches = Hasher::default().matches(&hash, &password);
+                password.wipe();
+                EffectDone::PasswordChecked { password, matches }
+            }
+            Effect::Store(batch) => {
+                self.records += &String::from_utf8_lossy(&batch.octets);
+                EffectDone::Stored { buffer: batch.octets, result: Ok(()) }
+            }
+        }
+    }
+}
+
+fn discarded(cores: &mut Cores) -> Option<Discard> {
+    std::iter::from_fn(|| cores.poll_event()).find_map(|event| match event {
+        Event::Discarded { reason, .. } => Some(reason),
+        Event::Finished { outcome: Outcome::Discarded(reason), .. } => Some(reason),
+        Event::Finished { .. } => None,
+    })
+}
+
+fn wall_time() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+const TURNS_MAX: usize = 64;

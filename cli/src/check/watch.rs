@@ -1,0 +1,93 @@
+//! The configuration's rules, and notes of what they say. They decide themselves; watched is only why.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ulna_config::RuleList;
+use ulna_core::configuration::Configuration;
+use ulna_core::packet::number;
+use ulna_core::policy::{
+    Accounting, AccountingVerdict, Asked, ConfiguredRules, Decision, Edit, Edits, Policy, ReplyKind, Rules,
+    Sheet, Verdict,
+};
+
+/// What one list of rules said.
+pub struct Noted {
+    pub list: RuleList,
+    /// Of each rule up to the one that matched: which of its conditions held.
+    pub rules: Vec<Box<[bool]>>,
+    /// What the one that matched says.
+    pub says: Option<Says>,
+}
+
+/// What a rule says.
+pub enum Says {
+    Access(Decision, Arc<Edits>),
+    Accounting(Accounting, Arc<Edits>),
+    Reply(Edit),
+}
+
+/// All notes about one packet.
+#[derive(Default)]
+pub struct Notes {
+    pub lists: Vec<Noted>,
+    /// Who the user is after all edits of the request, where it came to a reply.
+    pub user_name: Option<Vec<u8>>,
+}
+
+/// Decides by the rules of a configuration, and notes.
+pub struct Watched {
+    configuration: Arc<Configuration>,
+    rules: ConfiguredRules,
+    notes: Arc<Mutex<Notes>>,
+}
+
+impl Watched {
+    pub fn new(configuration: &Arc<Configuration>, notes: &Arc<Mutex<Notes>>) -> Watched {
+        let rules = ConfiguredRules::new(Arc::clone(configuration));
+        Watched { configuration: Arc::clone(configuration), rules, notes: Arc::clone(notes) }
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, list: RuleList, rules: Vec<Box<[bool]>>, says: Option<Says>) {
+        self.notes().lists.push(Noted { list, rules, says });
+    }
+}
+
+/// Which conditions held.
+fn explain<T>(rules: &Rules<T>, asked: &Asked<'_>, reply: Option<ReplyKind>) -> Vec<Box<[bool]>> {
+    rules.explain(asked, reply, &mut Sheet::new(rules.questions()))
+}
+
+impl Policy for Watched {
+    fn decide<'p>(&'p mut self, asked: &Asked<'_>) -> Verdict<'p> {
+        let rules = explain(&self.configuration.server(asked.server()).new, asked, None);
+        let Verdict { decision, rule, edits } = self.rules.decide(asked);
+        assert!(
+            rule.is_none_or(|rule| usize::from(rule) == rules.len()),
+            "what decides is what is explained"
+        );
+        let says = edits.map(|edits| Says::Access(decision, Arc::clone(edits)));
+        self.note(RuleList::New, rules, says);
+        self.rules.decide(asked)
+    }
+
+    fn edit_reply<'p>(&'p mut self, asked: &Asked<'_>, reply: ReplyKind) -> Option<&'p Edit> {
+        let rules = explain(&self.configuration.server(asked.server()).reply, asked, Some(reply));
+        let says = self.rules.edit_reply(asked, reply).cloned().map(Says::Reply);
+        self.note(RuleList::Reply, rules, says);
+        self.notes().user_name = asked.attributes.of(number::USER_NAME).next().map(<[u8]>::to_vec);
+        self.rules.edit_reply(asked, reply)
+    }
+
+    fn account<'p>(&'p mut self, asked: &Asked<'_>) -> Option<AccountingVerdict<'p>> {
+        let rules = explain(&self.configuration.server(asked.server()).accounting, asked, None);
+        let says = self.rules.account(asked).and_then(|AccountingVerdict { accounting, edits, .. }| {
+            Some(Says::Accounting(accounting, Arc::clone(edits?)))
+        });
+        self.note(RuleList::Accounting, rules, says);
+        self.rules.account(asked)
+    }
+}

@@ -1,0 +1,155 @@
+//! `ulna check --against`: what a reload would change.
+
+mod support;
+
+use support::{PASSWORD, SECRET, file, on_free_ports, run};
+
+fn files(new: &str, old: &str) -> [String; 2] {
+    [file("new.toml", new), file("old.toml", old)].map(|path| path.display().to_string())
+}
+
+/// The lines that tell of the difference.
+fn difference(new: &str, old: &str) -> Vec<String> {
+    let [new, old] = files(new, old);
+    let output = run(&["check", "--config", &new, "--against", &old]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it is UTF-8").lines().map(Into::into).collect()
+}
+
+/// The same for a change of the configuration of most tests, and the other way round.
+fn both_ways(changed: &str) -> [Vec<String>; 2] {
+    let text = on_free_ports("");
+    assert_ne!(changed, text, "something is changed");
+    [difference(changed, &text), difference(&text, changed)]
+}
+
+#[track_caller]
+fn assert_changes(from: &str, to: &str, line: &str) {
+    let text = on_free_ports("");
+    assert!(text.contains(from), "{from} stands in {text}");
+    let told = both_ways(&text.replacen(from, to, 1));
+    assert_eq!(told, [[line], [line]]);
+}
+
+#[test]
+fn the_same_is_no_difference_however_it_is_written() {
+    let text = on_free_ports("");
+    assert_eq!(difference(&text, &text), ["no difference"]);
+    let other = text.replace(" = ", "   =   ").replace("[[user]]", "# A comment.\n[[user]]");
+    assert_eq!(difference(&other, &text), ["no difference"]);
+}
+
+#[test]
+fn clients_and_users_with_the_keys_that_change_and_no_secret() {
+    let other = "another-secret-that-nobody-prints";
+    assert_changes(SECRET, other, "client \"localhost\" changes: `secret`");
+    assert_changes(
+        &format!("\"{SECRET}\""),
+        &format!("[\"{other}\", \"{SECRET}\"]"),
+        "client \"localhost\" changes: `secret`",
+    );
+    assert_changes("\"127.0.0.2\", ", "", "client \"localhost\" changes: `network`");
+    let flags = format!("\"{SECRET}\"\nrequire_message_authenticator = true\nlimit_proxy_state = false");
+    assert_changes(
+        &format!("\"{SECRET}\""),
+        &flags,
+        "client \"localhost\" changes: `require_message_authenticator`, `limit_proxy_state`",
+    );
+    assert_changes(PASSWORD, "another-password", "user \"bob\" changes: `password`");
+    assert_changes(
+        &format!("\"{PASSWORD}\""),
+        "{ nt_hash = \"3e057cd123205aa168af5f121716b335\" }",
+        "user \"bob\" changes: `password`",
+    );
+    assert_changes("Hello, bob.", "Hello.", "user \"bob\" changes: `reply`");
+    let text = on_free_ports("");
+    let more = "\n[[client]]\nname = \"new \\\"x\\\"\"\nnetwork = \"192.0.2.1\"\nsecret = \"0123456789abcdef\"\n\
+                [[user]]\nname = \"alice\"\npassword = \"x\"\n[[user]]\nmac = \"00-11-22-33-44-55\"\n";
+    let names = ["client \"new \\\"x\\\"\"", "user \"alice\"", "device 00-11-22-33-44-55"];
+    let [new, gone] = both_ways(&format!("{text}{more}"));
+    assert_eq!(new, names.map(|name| format!("{name} is new")));
+    assert_eq!(gone, names.map(|name| format!("{name} is gone")));
+    let reply = format!("{text}{more}reply = {{ Class = \"0x01\" }}\n");
+    assert_eq!(difference(&reply, &format!("{text}{more}")), ["device 00-11-22-33-44-55 changes: `reply`"]);
+}
+
+#[test]
+fn a_secret_in_a_file_counts_and_where_it_stands_does_not() {
+    let text = on_free_ports("");
+    let [new, old] = files(&text.replace(&format!("\"{SECRET}\""), "{ file = \"s\" }"), &text);
+    let secret = std::path::Path::new(&new).with_file_name("s");
+    for (content, told) in
+        [(SECRET, "no difference\n"), ("some-other-secret", "client \"localhost\" changes: `secret`\n")]
+    {
+        std::fs::write(&secret, content).expect("it can be written");
+        let output = run(&["check", "--config", &new, "--against", &old]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), told);
+    }
+}
+
+#[test]
+fn rules_that_are_new_gone_or_others() {
+    let rule = |name: &str| format!("[[server.new]]\nwhen = {{ User-Name = \"{name}\" }}\naccept = true\n");
+    let with = |names: &[&str]| {
+        let rules: String = names.iter().map(|name| rule(name)).collect();
+        on_free_ports("").replace("[[server.new]]", &format!("{rules}[[server.new]]"))
+    };
+    let told = |new: &[&str], old: &[&str]| difference(&with(new), &with(old));
+    let of = |what: &str| vec![format!("server \"default\": {what}")];
+    assert_eq!(told(&["a", "b"], &["a"]), of("rule 2 of [[server.new]] is new"));
+    assert_eq!(told(&["x", "y", "a"], &["a"]), of("rules 1 to 2 of [[server.new]] are new"));
+    assert_eq!(told(&["b"], &["a", "b"]), of("rule 1 of [[server.new]] is gone"));
+    assert_eq!(told(&["a"], &["b"]), of("rule 1 of [[server.new]] changes"));
+    assert_eq!(told(&["b", "a", "c"], &["a", "b", "c"]), of("rules 1 to 2 of [[server.new]] change"));
+    assert_eq!(told(&["x", "y", "c"], &["a", "c"]), of("rule 1 of [[server.new]] is now rules 1 to 2"));
+    assert_eq!(told(&["x", "x"], &["x"]), of("rule 2 of [[server.new]] is new"));
+    let text = on_free_ports("");
+    let edited = text
+        .replace("authenticate = \"users\"", "authenticate = \"users\"\nset_reply = { Class = \"0x01\" }");
+    assert_eq!(difference(&edited, &text), of("rule 1 of [[server.new]] changes"));
+    let more = "[[server.reply]]\nremove_reply = [\"Class\"]\n[[server]]\nname = \"other\"\n[[server.new]]\nreject = true\n";
+    let [new, gone] = both_ways(&format!("{text}{more}"));
+    let reply = "server \"default\": rule 1 of [[server.reply]] is";
+    assert_eq!(new, [format!("{reply} new"), "server \"other\" is new".into()]);
+    assert_eq!(gone, [format!("{reply} gone"), "server \"other\" is gone".into()]);
+}
+
+#[test]
+fn listeners_settings_and_what_waits_for_a_restart() {
+    let text = on_free_ports("").replacen("\"127.0.0.1:0\"", "\"127.0.0.1:2812\"", 1);
+    let change = |from: &str, to: &str| difference(&text.replacen(from, to, 1), &text);
+    assert_eq!(
+        change("packets = [\"access\", \"status\"]", "packets = [\"access\"]")[0],
+        "listener \"authentication\" on 127.0.0.1:2812 changes: `packets`"
+    );
+    assert_eq!(
+        change("\"127.0.0.1:2812\"", "\"127.0.0.1:2813\""),
+        [
+            "127.0.0.1:2812 is gone: what comes there is discarded, and it is closed by a restart",
+            "127.0.0.1:2813 is new, and listened on after a restart"
+        ]
+    );
+    let settings = "[runtime]\nworkers = 3\nrequests_max = 77\n[protocol]\nreject_delay = \"2s\"\n\
+                    [log]\nformat = \"json\"\n[[listen]]\n";
+    assert_eq!(
+        change("[[listen]]\n", settings),
+        [
+            "`reject_delay` becomes 2s; it was 1s",
+            "`workers` has changed and waits for a restart",
+            "`requests_max` has changed and waits for a restart",
+            "`format` has changed and waits for a restart"
+        ]
+    );
+}
+
+#[test]
+fn an_error_in_either_ends_with_2() {
+    let text = on_free_ports("");
+    for (new, old, wrong) in [("x = 1", &*text, "new.toml:1:1: "), (&*text, "x = 1", "old.toml:1:1: ")] {
+        let [new, old] = files(new, old);
+        let output = run(&["check", "--config", &new, "--against", &old]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{told}");
+        assert!(told.contains(wrong), "{told}");
+    }
+}
