@@ -4,6 +4,7 @@
 //! virtual, in the unit that the field's name says.
 
 use crate::fault::{Fault, FaultClass};
+use crate::site::{Reload, Rules};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use ulna_core::{ListenerId, SocketId};
@@ -30,6 +31,9 @@ pub struct Plan {
     pub topology: Topology,
     /// Sizes and lifetimes of the server.
     pub limits: Limits,
+    /// New configurations, in the order in which they are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reloads: Vec<Reload>,
     /// Which fault classes are on, with their intensities in parts of 10 000.
     pub faults: Vec<FaultPlan>,
 }
@@ -58,6 +62,9 @@ pub struct Topology {
     pub clients: Vec<Client>,
     /// Who may log in.
     pub users: Vec<User>,
+    /// What becomes of whom.
+    #[serde(default, skip_serializing_if = "Rules::is_empty")]
+    pub rules: Rules,
     /// Whether a rule answers accounting; without one it is discarded.
     pub answers_accounting: bool,
     /// Who sends.
@@ -96,6 +103,9 @@ pub struct Client {
     pub prefix: u8,
     /// The shared secret.
     pub secret: String,
+    /// The secret before it, while it is being changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_secret: Option<String>,
     /// Whether its Access-Requests must be signed.
     pub require_message_authenticator: bool,
     /// Whether Proxy-State in an unsigned Access-Request is refused.
@@ -154,6 +164,9 @@ pub struct NasPlan {
     pub address: IpAddr,
     /// The secret that it uses.
     pub secret: String,
+    /// Other secrets, each from a virtual millisecond on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<(u64, String)>,
     /// What it is to the server.
     pub standing: Standing,
     /// Its source ports.
@@ -185,6 +198,14 @@ pub struct NasPlan {
     pub proxy_state_octets_max: u64,
     /// One way to or from the server, in virtual microseconds.
     pub latency_us: u64,
+}
+
+impl NasPlan {
+    /// The secret that it uses at this virtual nanosecond.
+    pub fn secret_at(&self, now: u64) -> &str {
+        let rotated = self.rotations.iter().rev().find(|(at_ms, _)| at_ms * 1_000_000 <= now);
+        rotated.map_or(&self.secret, |(_, secret)| secret)
+    }
 }
 
 /// Sizes and lifetimes of the server.
@@ -239,6 +260,7 @@ impl Topology {
             listeners: Vec::new(),
             clients: Vec::new(),
             users: Vec::new(),
+            rules: Rules::default(),
             answers_accounting: false,
             nases: Vec::new(),
         }

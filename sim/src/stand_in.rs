@@ -4,13 +4,16 @@
 //! chosen, each of which some law must notice. It shares the oracle's codec, so it says nothing about ulna.
 
 use crate::oracle::codec::{Packet, Writer, code, kind};
-use crate::oracle::judge::{Answer, Verdict, judge};
+use crate::oracle::judge::{Answer, Asked, Verdict, client_of, judge};
+use crate::oracle::rules::{self, Around};
 use crate::phases::{Decision, GateCheck, Node, NodeThread, Snapshot};
 use crate::plan::Plan;
+use crate::site::Site;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use ulna_core::time::UnixTime;
 use ulna_core::{Instant, ListenerId, Path, Transmit};
 
 /// What is wrong with it.
@@ -56,11 +59,23 @@ pub fn build(plan: &Plan) -> Box<dyn Node> {
 }
 
 type Key = (SocketAddr, ListenerId, u8, bool);
+/// What tells a request: its authenticator, and the client and secrets that it is under.
+type Named = ([u8; 16], String);
+
+/// A request, and what is owed for it by which configuration at which time.
+struct Request {
+    path: Path,
+    octets: Vec<u8>,
+    generation: usize,
+    wall: u64,
+    named: Named,
+    answer: Answer,
+}
 
 enum Message {
     Stray(Path, Vec<u8>),
-    Request(Path, Vec<u8>, Answer),
-    Replied { key: Key, authenticator: [u8; 16], reply: Vec<u8>, due: Option<u64> },
+    Request(Request),
+    Replied { key: Key, named: Named, reply: Vec<u8>, due: Option<u64> },
 }
 
 impl Message {
@@ -78,6 +93,8 @@ enum Gate {
 
 struct Shared {
     plan: Plan,
+    /// By generation; it keeps them all.
+    sites: Vec<Site>,
     flaw: Option<Flaw>,
     rings: Vec<VecDeque<Message>>,
     gates: Vec<Gate>,
@@ -91,13 +108,16 @@ enum Kept {
 }
 
 struct Entry {
-    authenticator: [u8; 16],
+    named: Named,
     path: Path,
     kept: Kept,
 }
 
 struct Thread {
     place: usize,
+    /// In force here.
+    generation: usize,
+    wall: u64,
     shared: Rc<RefCell<Shared>>,
     entries: BTreeMap<Key, Entry>,
     delayed: BTreeSet<(u64, Key)>,
@@ -125,6 +145,7 @@ impl StandIn {
         let threads = plan.topology.threads();
         let shared = Rc::new(RefCell::new(Shared {
             plan: plan.clone(),
+            sites: vec![Site::first(plan)],
             flaw,
             rings: (0..threads).map(|_| VecDeque::new()).collect(),
             gates: vec![Gate::Run; threads],
@@ -133,6 +154,8 @@ impl StandIn {
         let threads = (0..threads)
             .map(|place| Thread {
                 place,
+                generation: 0,
+                wall: 0,
                 shared: Rc::clone(&shared),
                 entries: BTreeMap::new(),
                 delayed: BTreeSet::new(),
@@ -155,7 +178,17 @@ impl Node for StandIn {
     }
 
     fn steer(&self, _listener: ListenerId, remote: SocketAddr) -> usize {
+        self.owner(remote)
+    }
+
+    fn owner(&self, remote: SocketAddr) -> usize {
         usize::from(remote.port()) % self.shared.borrow().plan.topology.networks()
+    }
+
+    fn prepare(&mut self, site: &Site, generation: u8) {
+        let sites = &mut self.shared.borrow_mut().sites;
+        assert_eq!(sites.len(), usize::from(generation));
+        sites.push(site.clone());
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -199,18 +232,18 @@ impl Thread {
         let verdict = {
             let shared = self.shared.borrow();
             let listener = shared.plan.topology.listeners[usize::from(path.listener.0)].kind;
-            judge(&shared.plan.topology, listener, path.remote.ip(), octets)
+            let asked = Asked { listener, source: path.remote.ip(), wall: self.wall, datagram: octets };
+            judge(&shared.sites[self.generation], &asked)
         };
         let answer = match verdict {
             Verdict::Answer(answer) => answer,
             Verdict::Silence("wrong Message-Authenticator") if self.has(Flaw::BelievesAll) => {
-                let client = crate::oracle::judge::client_of(
-                    &self.shared.borrow().plan.topology.clients,
-                    path.remote.ip(),
-                );
+                let shared = self.shared.borrow();
+                let client = client_of(&shared.sites[self.generation].clients, path.remote.ip());
                 Answer {
                     code: code::ACCESS_REJECT,
                     client: client.expect("it is known, its secret is wrong"),
+                    secret: 0,
                     user: None,
                     proxy_states: Vec::new(),
                     signed: true,
@@ -229,13 +262,13 @@ impl Thread {
     /// Fresh, duplicate or superseding.
     fn sort_out(&mut self, path: Path, octets: &[u8], answer: Answer, now: u64) {
         let packet = Packet::read(octets).expect("the oracle has read it");
-        let authenticator = packet.authenticator();
+        let named = self.named(packet, &answer);
         let key = self.key(&path, packet, &answer);
         let by_identifier = self.has(Flaw::DuplicateByIdentifier);
         let again = self.has(Flaw::DecidesAgain);
         let differ = self.has(Flaw::DuplicatesDiffer);
         if let Some(entry) = self.entries.get(&key) {
-            let same = entry.authenticator == authenticator || by_identifier;
+            let same = entry.named == named || by_identifier;
             match &entry.kept {
                 Kept::InProgress | Kept::Delayed { .. } if same => {
                     self.count(|counts| counts.in_progress_duplicates += 1);
@@ -244,8 +277,9 @@ impl Thread {
                 Kept::Done { until, reply } if same && now < *until && !again => {
                     let mut reply = reply.clone();
                     if differ {
-                        reply =
-                            self.reply_of(packet, &Answer { proxy_states: Vec::new(), user: None, ..answer });
+                        let answer = Answer { proxy_states: Vec::new(), user: None, ..answer };
+                        let (octets, generation, wall) = (octets.to_vec(), self.generation, self.wall);
+                        reply = self.reply_of(&Request { path, octets, generation, wall, named, answer });
                     }
                     self.count(|counts| counts.resent += 1);
                     self.send(&path, reply);
@@ -264,26 +298,45 @@ impl Thread {
                 }
             }
         }
-        self.entries.insert(key, Entry { authenticator, path, kept: Kept::InProgress });
+        self.entries.insert(key, Entry { named: named.clone(), path, kept: Kept::InProgress });
         self.in_progress += 1;
         self.count(|counts| counts.in_progress += 1);
+        let (octets, generation, wall) = (octets.to_vec(), self.generation, self.wall);
+        let request = Request { path, octets, generation, wall, named, answer };
         let worker = {
             let topology = &self.shared.borrow().plan.topology;
             topology.thread_of_worker(usize::from(packet.identifier()) % usize::from(topology.workers))
         };
-        self.staged.push((worker, Message::Request(path, octets.to_vec(), answer)));
+        self.staged.push((worker, Message::Request(request)));
     }
 
-    fn reply_of(&self, packet: Packet<'_>, answer: &Answer) -> Vec<u8> {
+    fn named(&self, packet: Packet<'_>, answer: &Answer) -> Named {
+        let client = &self.shared.borrow().sites[self.generation].clients[answer.client];
+        let secrets: Vec<&str> = if answer.signed {
+            client.secrets().skip(answer.secret).take(1).collect()
+        } else {
+            client.secrets().collect()
+        };
+        (packet.authenticator(), format!("{} {secrets:?}", client.name))
+    }
+
+    fn reply_of(&self, request: &Request) -> Vec<u8> {
+        let Request { octets, generation, wall, answer, .. } = request;
+        let packet = Packet::read(octets).expect("the oracle has read it");
         let shared = self.shared.borrow();
-        let secret = shared.plan.topology.clients[answer.client].secret.as_bytes();
+        let site = &shared.sites[*generation];
+        let client = &site.clients[answer.client];
+        let secret = client.secret(answer.secret);
         let mut reply = Writer::new(answer.code, packet.identifier(), [0; 16]);
         if answer.signs_reply && shared.flaw != Some(Flaw::Unsigned) {
             reply = reply.signed();
         }
-        if let Some(user) = answer.user {
-            for (kind, value) in &shared.plan.topology.users[user].reply {
-                reply = reply.attribute(*kind, value);
+        if packet.code() == code::ACCESS_REQUEST {
+            let around = Around { client: &client.name, wall: *wall };
+            let user = answer.user.map(|user| &site.users[user]);
+            let accept = answer.code == code::ACCESS_ACCEPT;
+            for (kind, value) in rules::reply(site, packet, around, accept, user) {
+                reply = reply.attribute(kind, &value);
             }
         }
         let mut states = answer.proxy_states.clone();
@@ -297,36 +350,37 @@ impl Thread {
     }
 
     /// As a worker: policy decides.
-    fn work(&mut self, path: Path, octets: &[u8], answer: &Answer, now: u64) {
-        let packet = Packet::read(octets).expect("the oracle has read it");
-        let authenticator = packet.authenticator();
+    fn work(&mut self, request: Request, now: u64) {
+        let Request { path, generation, answer, .. } = &request;
+        let packet = Packet::read(&request.octets).expect("the oracle has read it");
         assert!(
             !self.has(Flaw::Panics) || packet.identifier() != 3,
             "the stand-in was told to panic at Identifier 3"
         );
-        let key = self.key(&path, packet, answer);
+        let key = self.key(path, packet, answer);
         self.decisions.push(Decision {
             remote: path.remote,
             listener: path.listener,
             identifier: packet.identifier(),
-            authenticator,
+            authenticator: packet.authenticator(),
+            generation: *generation as u8,
         });
-        let reply = self.reply_of(packet, answer);
+        let reply = self.reply_of(&request);
         let delay = self.shared.borrow().plan.limits.reject_delay_ms * 1_000_000;
         let delayed = answer.code == code::ACCESS_REJECT && delay > 0 && !self.has(Flaw::RejectsAtOnce);
         let due = delayed.then_some(now + delay);
         if due.is_none() {
-            self.send(&path, reply.clone());
+            self.send(path, reply.clone());
         }
         let owner = usize::from(path.remote.port()) % self.shared.borrow().plan.topology.networks();
-        self.staged.push((owner, Message::Replied { key, authenticator, reply, due }));
+        self.staged.push((owner, Message::Replied { key, named: request.named, reply, due }));
     }
 
     /// As a network thread: a worker has finished.
-    fn remember(&mut self, key: Key, authenticator: [u8; 16], reply: Vec<u8>, due: Option<u64>, now: u64) {
+    fn remember(&mut self, key: Key, named: &Named, reply: Vec<u8>, due: Option<u64>, now: u64) {
         let lifetime = self.shared.borrow().plan.limits.dedup_lifetime_ms * 1_000_000;
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        if entry.authenticator != authenticator || !matches!(entry.kept, Kept::InProgress) {
+        if entry.named != *named || !matches!(entry.kept, Kept::InProgress) {
             return;
         }
         match due {
@@ -365,6 +419,10 @@ impl NodeThread for Thread {
         self.has_sent = false;
     }
 
+    fn handle_wall_time(&mut self, time: UnixTime) {
+        self.wall = time.0;
+    }
+
     fn sweep(&mut self, now: Instant) -> usize {
         let now = now.as_nanoseconds();
         self.swept_at = now;
@@ -376,9 +434,9 @@ impl NodeThread for Thread {
                     self.count(|counts| counts.in_progress -= 1);
                     self.take_in(path, &octets, now);
                 }
-                Message::Request(path, octets, answer) => self.work(path, &octets, &answer, now),
-                Message::Replied { key, authenticator, reply, due, .. } => {
-                    self.remember(key, authenticator, reply, due, now);
+                Message::Request(request) => self.work(request, now),
+                Message::Replied { key, named, reply, due, .. } => {
+                    self.remember(key, &named, reply, due, now);
                 }
             }
         }
@@ -474,6 +532,18 @@ impl NodeThread for Thread {
     fn urgent_visible(&self) -> bool {
         self.shared.borrow().rings[self.place].iter().any(Message::is_urgent)
     }
+
+    fn know_newest(&mut self) {}
+
+    fn put_in_force(&mut self) {
+        self.generation = self.shared.borrow().sites.len() - 1;
+    }
+
+    fn needs_older(&self) -> bool {
+        false
+    }
+
+    fn forget_older(&mut self) {}
 
     fn drain_decisions(&mut self, sink: &mut Vec<Decision>) {
         sink.append(&mut self.decisions);

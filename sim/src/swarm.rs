@@ -1,11 +1,17 @@
 //! Draws a plan from a seed, swarm style: each fault class on with p = ½, limits often tiny, so that seeds differ
 //! in kind and not only in degree.
 
+mod reloads;
+mod rules;
+
+use self::reloads::add_reloads;
+use self::rules::add_rules;
 use crate::draw::{Class, Draw, Draws};
 use crate::fault::FaultClass;
 use crate::plan::{
     Client, FaultPlan, Limits, Listener, ListenerKind, NasPlan, Plan, Standing, Topology, User, VERSION,
 };
+use crate::site::Rules;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What a campaign looks at.
@@ -68,7 +74,7 @@ impl Plan {
     pub fn drawn(seed: u64, profile: Profile) -> Plan {
         let draws = Draws::new(seed);
         let faulty_ms = draws.at(Class::Topology, 0, 1).range(20_000..=60_000);
-        Plan {
+        let mut plan = Plan {
             version: VERSION,
             seed,
             bug: None,
@@ -76,8 +82,12 @@ impl Plan {
             heal_ms: 125_000,
             topology: topology(draws, profile, faulty_ms),
             limits: limits(draws, profile),
+            reloads: Vec::new(),
             faults: faults(draws, profile),
-        }
+        };
+        add_rules(&mut plan.topology, draws);
+        add_reloads(&mut plan, draws, profile);
+        plan
     }
 }
 
@@ -163,6 +173,7 @@ fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
         listeners,
         clients: Vec::new(),
         users,
+        rules: Rules::default(),
         answers_accounting: false,
         nases: Vec::new(),
     };
@@ -235,6 +246,7 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
                     (true, true) => 64,
                 },
                 secret: secret.clone(),
+                old_secret: None,
                 require_message_authenticator: draw.fork(6).one_in(3),
                 limit_proxy_state: draw.fork(7).one_in(3),
             });
@@ -255,6 +267,7 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
     topology.nases.push(NasPlan {
         address,
         secret: if standing == Standing::WrongSecret { format!("not-{secret}") } else { secret },
+        rotations: Vec::new(),
         standing,
         ports: (0..draw.fork(12).magnitude(1..=6) as u16).map(|step| port + step).collect(),
         identifiers: draw.fork(13).pick(&[4, 16, 256]),
@@ -348,6 +361,37 @@ mod tests {
         }
         assert!(classes.iter().all(|&on| (150..250).contains(&on)), "{classes:?}");
         assert!(transactions > 400 * 200);
+    }
+
+    #[test]
+    fn plans_reload_what_there_is_and_leave_nobody_away_for_good() {
+        use crate::site::{Change, Site};
+        let (mut reloads, mut calm, mut rotated, mut removed, mut rules, mut times) = (0, 0, 0, 0, 0, 0);
+        for seed in 0..200 {
+            let plan = Plan::from_seed(seed);
+            let sites = Site::all(&plan);
+            reloads += plan.reloads.len();
+            calm += plan.reloads.iter().filter(|reload| reload.at_ms > plan.faulty_ms).count();
+            assert!(plan.reloads.is_sorted_by_key(|reload| reload.at_ms));
+            rotated += plan.topology.nases.iter().map(|nas| nas.rotations.len()).sum::<usize>();
+            rules += sites.iter().filter(|site| !site.rules.is_empty()).count();
+            times += sites.iter().filter(|site| site.asks_for_the_time()).count();
+            let changes = plan.reloads.iter().flat_map(|reload| &reload.changes);
+            removed += changes.filter(|change| matches!(change, Change::Remove(_))).count();
+            let names = |site: &Site| {
+                site.clients
+                    .iter()
+                    .map(|client| client.name.clone())
+                    .collect::<std::collections::BTreeSet<_>>()
+            };
+            assert_eq!(names(&sites[0]), names(&sites[sites.len() - 1]), "seed {seed}");
+            for nas in &plan.topology.nases {
+                assert!(nas.rotations.is_sorted_by_key(|(at_ms, _)| *at_ms));
+            }
+        }
+        for count in [reloads, rotated, removed * 4, calm * 4, rules, times * 2] {
+            assert!(count > 80, "{reloads} {rotated} {removed} {calm} {rules} {times}");
+        }
     }
 
     #[test]

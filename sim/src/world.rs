@@ -4,11 +4,13 @@
 //! breach of a law.
 
 mod effects;
+mod reloads;
 mod threads;
 
 use crate::actor::nas::{Nas, Note, Outbox, Surroundings, Timer};
-use crate::checks::wire::Ledger;
+use crate::checks::ledger::Ledger;
 use crate::checks::{Violation, channels, execution};
+use crate::clock::Clock;
 use crate::draw::Draws;
 use crate::fault::link::Carried;
 use crate::fault::{Fault, Injector};
@@ -16,6 +18,7 @@ use crate::net::{Net, Way};
 use crate::phases::{Decision, Node};
 use crate::plan::Plan;
 use crate::schedule::Schedule;
+use crate::site::Site;
 use crate::sockets::Sockets;
 use crate::trace::{Kind, NAS, Trace};
 use crate::turn::{Cause, Turn};
@@ -31,13 +34,17 @@ enum Event {
     Deliver { nas: usize, port: usize, listener: ListenerId, octets: Vec<u8> },
     Nas { nas: usize, timer: Timer },
     EffectDone { thread: usize, ticket: Ticket, done: EffectDone },
+    Reload { site: usize },
 }
 
 /// One run of one plan.
 pub struct World<'p> {
     plan: &'p Plan,
+    sites: Vec<Site>,
     draws: Draws,
     node: Box<dyn Node>,
+    clock: Clock,
+    reloads: reloads::Reloads,
     schedule: Schedule<Event>,
     faults: Injector,
     threads: Vec<Turn>,
@@ -72,9 +79,13 @@ impl<'p> World<'p> {
         let threads = plan.topology.threads();
         let mut world = World {
             plan,
+            sites: Site::all(plan),
             draws,
             node,
-            schedule: Schedule::new(draws, threads + plan.topology.nases.len()),
+            clock: Clock::default(),
+            reloads: reloads::Reloads::new(threads, 0),
+            // Behind threads and NASes there is whoever asks for reloads.
+            schedule: Schedule::new(draws, threads + plan.topology.nases.len() + 1),
             faults,
             threads: (0..threads).map(|_| Turn::new()).collect(),
             asked: (0..threads).map(|_| effects::Asked::default()).collect(),
@@ -93,6 +104,10 @@ impl<'p> World<'p> {
         };
         for thread in 0..threads {
             world.schedule.add(0, thread, Event::Phase(thread));
+        }
+        let operator = threads + plan.topology.nases.len();
+        for (place, reload) in plan.reloads.iter().enumerate() {
+            world.schedule.add(reload.at_ms * 1_000_000, operator, Event::Reload { site: place + 1 });
         }
         world
     }
@@ -124,6 +139,7 @@ impl<'p> World<'p> {
                     self.with_nas(nas, |nas, around| nas.handle_datagram(port, listener, &octets, around))?;
                 }
                 Event::EffectDone { thread, ticket, done } => self.effect_done(thread, ticket, done)?,
+                Event::Reload { site } => self.ask_for_reload(site),
                 Event::Nas { nas, timer } => {
                     self.with_nas(nas, |nas, around| nas.handle_timer(timer, around))?;
                 }
@@ -161,7 +177,7 @@ impl<'p> World<'p> {
     fn close(&mut self) -> Result<(), Violation> {
         let snapshot = self.node.snapshot();
         execution::sums(&snapshot, self.handed, self.now)?;
-        execution::idle(&snapshot, self.now)?;
+        execution::idle(&snapshot, self.reloads.are_over(), self.now)?;
         channels::balance(&snapshot, self.now)?;
         channels::idle(&snapshot, self.now)
     }
@@ -196,6 +212,7 @@ impl<'p> World<'p> {
             plan: self.plan,
             draws: self.draws,
             faults: &mut self.faults,
+            configured: self.reloads.configured(self.plan, &self.sites, self.now),
             now: self.now,
             out: &mut self.out,
         };

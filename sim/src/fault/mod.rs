@@ -93,6 +93,8 @@ fault_classes! {
     EffectShed = 22, "effect-shed", "an effect is given back undone", 500;
     /// Nothing is ever heard of what a thread has asked for.
     EffectLost = 23, "effect-lost", "an effect is never done", 300;
+    /// The clock on the wall is set.
+    ClockJump = 24, "clock-jump", "the clock on the wall jumps by a second to ten years, forward or back", 20;
 }
 
 /// One time that a fault struck: data, so that it can be replayed, edited or removed.

@@ -4,7 +4,7 @@
 use super::{Event, World};
 use crate::checks::Violation;
 use crate::fault::effect::{Course, course};
-use crate::node::digest_of;
+use crate::operator::digest_of;
 use crate::trace::Kind;
 use ulna_core::Instant;
 use ulna_core::effect::{Effect, EffectDone, Ticket};

@@ -1,6 +1,8 @@
 //! What the world does with the server's threads: their phases, bells, sleeps and wake-ups.
 
 use super::{Event, SECOND, World};
+use crate::checks::ledger::{Case, Handed};
+use crate::checks::wire::{Leaving, transmitted};
 use crate::checks::{Violation, channels, execution};
 use crate::draw::Class;
 use crate::fault::link::Carried;
@@ -38,7 +40,7 @@ impl World<'_> {
                 self.node.thread(place).unpark(Instant::from_nanoseconds(self.now));
                 Phase::Begin
             }
-            Phase::Begin => self.begin(place),
+            Phase::Begin => self.begin(place)?,
             Phase::Sweep => {
                 let now = self.instant(place);
                 let taken = self.node.thread(place).sweep(now);
@@ -103,17 +105,27 @@ impl World<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, place: usize) -> Phase {
+    fn begin(&mut self, place: usize) -> Result<Phase, Violation> {
         let turn = &mut self.threads[place];
         turn.now = self.now;
         turn.turns += 1;
         if let Some(slow) = thread::slow(place as u64, turn.turns, self.now, &mut self.faults) {
             turn.slow = slow;
         }
-        let words = [turn.turns, turn.parks];
+        let turns = turn.turns;
+        let words = [turns, turn.parks];
         self.trace.add(self.now, place as u32, Kind::Turn, words, &[]);
-        self.node.thread(place).begin_turn(Instant::from_nanoseconds(self.now));
-        Phase::Sweep
+        if let Some(ahead) = thread::jump(place as u64, turns, self.now, self.clock.ahead(), &mut self.faults)
+        {
+            self.clock.jump(self.now, ahead);
+            self.trace.add(self.now, place as u32, Kind::ClockJumps, [ahead as u64, 0], &[]);
+        }
+        let thread = self.node.thread(place);
+        thread.begin_turn(Instant::from_nanoseconds(self.now));
+        let before = thread.poll_timeout();
+        thread.handle_wall_time(self.clock.shows(self.now));
+        channels::told_of_the_wall(place, before, thread.poll_timeout(), self.now)?;
+        Ok(Phase::Sweep)
     }
 
     fn read(&mut self, place: usize) -> Result<(), Violation> {
@@ -133,7 +145,12 @@ impl World<'_> {
                 let words = [u64::from(socket.0), u64::from(remote.port())];
                 self.trace.add(self.now, place as u32, Kind::Reads, words, &octets);
                 let stray = self.node.steer(listener, remote) != network;
-                self.ledger.received(self.plan, &path, &octets, stray, self.now);
+                let owner = self.node.owner(remote);
+                let passed_on = (owner != network).then_some(owner);
+                let site = self.reloads.in_force(owner);
+                let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+                let handed = Handed { path: &path, octets: &octets, stray, passed_on, site };
+                self.ledger.received(&case, &handed, self.now);
                 self.handed += 1;
                 self.node.thread(place).handle_datagram(path, &octets, now);
             }
@@ -150,7 +167,9 @@ impl World<'_> {
             self.trace.add(self.now, place as u32, Kind::Decides, words, &[]);
             let node = &self.node;
             let forgotten = || node.snapshot().forgotten;
-            execution::decided(&mut self.ledger, self.plan, &decision, self.now, self.turn_max, forgotten)?;
+            let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+            let of = (&decision, self.reloads.site(decision.generation));
+            execution::decided(&mut self.ledger, &case, of, self.now, self.turn_max, forgotten)?;
         }
         self.decisions = decisions;
         Ok(())
@@ -163,9 +182,13 @@ impl World<'_> {
             let Some(transmit) = self.node.thread(place).poll_transmit(&mut octets) else { break };
             let words = [u64::from(transmit.via.0), u64::from(transmit.destination.port())];
             self.trace.add(self.now, place as u32, Kind::Transmits, words, &octets);
-            let node = &self.node;
-            let told = || node.snapshot().notices_dropped == 0;
-            self.ledger.transmitted(self.plan, &transmit, &octets, self.now, self.turn_max, told)?;
+            let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+            let leaving = Leaving {
+                now: self.now,
+                turn_max: self.turn_max,
+                notices: &|| self.node.snapshot().notices_dropped,
+            };
+            transmitted(&mut self.ledger, &case, &transmit, &octets, &leaving)?;
             let (listener, _) = self.plan.topology.listener_and_network(transmit.via);
             if let Some(way) = self.net.way_to(transmit.destination, listener) {
                 let mut carried = self.carry(way, &octets);
@@ -190,6 +213,7 @@ impl World<'_> {
             }
             GateCheck::Done => {
                 self.check_rest()?;
+                self.follow(place);
                 // As the runtime decides it, after a turn that had something to do as after any other.
                 let has_unread = self.sockets.next_unread(place, SocketId(0)).is_some();
                 let parks = !has_unread && self.node.thread(place).may_park();
