@@ -84,6 +84,11 @@ fn until_signalled(
     } else {
         tracing::info!(granted, "receive buffers");
     }
+    if let Some(error) = server.steering_refused() {
+        tracing::warn!(
+            "the kernel cannot be told which thread a datagram is for; some cross threads: {error}"
+        );
+    }
     if file.is_none() {
         speaker.say(
             "No configuration named: serving bob / hello on this machine only, secret testing123. Ask it:\n  \

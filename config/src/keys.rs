@@ -42,6 +42,7 @@ pub const PROTOCOL: Keys = Keys {
         "reject_delay",
         "delayed_rejects_max",
         "request_timeout",
+        "new_request_wait_max",
         "dedup_lifetime",
         "failures_max",
         "failure_window",

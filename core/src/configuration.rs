@@ -115,6 +115,9 @@ pub struct Protocol {
     pub delayed_rejects_max: usize,
     /// After which a request without an answer is given up.
     pub request_timeout: Duration,
+    /// How long a new request may have waited when its worker takes it up: its NAS is about to ask again. Accounting and
+    /// ongoing conversations wait for up to `request_timeout`.
+    pub new_request_wait_max: Duration,
     /// How long an answered request is remembered for its duplicates (RFC 5080 §2.2.2).
     pub dedup_lifetime: Duration,
     /// After so many wrong passwords of one user at one Calling-Station-Id no more are looked at, per worker; 0: all are.
@@ -129,6 +132,7 @@ impl Default for Protocol {
             reject_delay: Duration::from_secs(1),
             delayed_rejects_max: 10_000,
             request_timeout: Duration::from_secs(30),
+            new_request_wait_max: Duration::from_secs(1),
             dedup_lifetime: Duration::from_secs(10),
             failures_max: 10,
             failure_window: Duration::from_secs(60),

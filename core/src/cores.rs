@@ -5,7 +5,8 @@
 //! to back; the simulator calls them one by one and stops threads between any two:
 //!
 //! 1. [`unpark`](Cores::unpark) after an announcement; [`begin`](Cores::begin): how much room there is in each ring;
-//!    [`handle_wall_time`](Cores::handle_wall_time) where rules ask for the time.
+//!    [`handle_wall_time`](Cores::handle_wall_time) where rules ask for the time. A driver whose turns grow long lowers
+//!    [`set_requests_max`](Cores::set_requests_max).
 //! 2. [`sweep`](Cores::sweep): messages from other threads; after it
 //!    [`handle_effect_done`](Cores::handle_effect_done) for each effect that was done meanwhile. In this order, so that a
 //!    request that was superseded before its answer is looked at has been let go of.
@@ -50,6 +51,9 @@ pub struct Cores {
     links: Vec<(Peer, Peer)>,
     between: Between,
     sweep_budget: usize,
+    /// Requests that the worker may take up in a turn, and has taken up in this one.
+    requests_max: usize,
+    requests: usize,
 }
 
 /// What the two cores of a joined thread have for each other. Bounded like a ring.
@@ -125,6 +129,8 @@ pub fn assemble_with(
                 links,
                 between,
                 sweep_budget: SWEEP_BUDGET.min(slots / 2).max(1),
+                requests_max: usize::MAX,
+                requests: 0,
             }
         })
         .collect()
@@ -206,8 +212,20 @@ impl Cores {
         }
     }
 
+    /// How many requests the worker takes up in each turn from now on, at most, and at least one; more wait in their
+    /// ring. A driver with a clock chooses it so that no turn is long: who waits meanwhile is a Status-Server, say.
+    pub fn set_requests_max(&mut self, requests_max: usize) {
+        self.requests_max = requests_max.max(1);
+    }
+
+    /// How many the worker has taken up in this turn.
+    pub fn requests(&self) -> usize {
+        self.requests
+    }
+
     /// A turn begins: each core learns how much room its rings have.
     pub fn begin(&mut self) {
+        self.requests = 0;
         for (link, (own, other)) in self.links.iter().enumerate() {
             let room = self.crossing.room(LinkId(link));
             match own {
@@ -224,7 +242,9 @@ impl Cores {
 
     /// Takes a bounded number of messages off each ring. Says whether there was any.
     pub fn sweep(&mut self, now: Instant) -> bool {
-        self.sweep_up_to(self.sweep_budget, now)
+        let to_workers = self.links.iter().filter(|(own, _)| matches!(own, Peer::Worker(_))).count();
+        let share = (self.requests_max / to_workers.max(1)).max(1).min(self.sweep_budget);
+        self.sweep_up_to(self.sweep_budget, share, now)
     }
 
     /// One datagram from this thread's sockets. Only for threads with a network core.
@@ -236,12 +256,13 @@ impl Cores {
         self.decide_aside(now);
     }
 
-    /// Does what is due, if anything is. Sweeps all rings first: a completion there may make a deadline void.
+    /// Does what is due, if anything is. Sweeps the network core's rings first: a completion there may make a deadline
+    /// void. Requests that wait for the worker have none.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_none_or(|(due, _)| due > now) {
             return;
         }
-        self.sweep_up_to(usize::MAX, now);
+        self.sweep_up_to(usize::MAX, 0, now);
         if let Some(network) = &mut self.network {
             network.handle_timeout(now);
         }
@@ -250,12 +271,15 @@ impl Cores {
         }
     }
 
-    /// Where threads are joined: hands to the thread's own worker what is for it.
+    /// Where threads are joined: hands to the thread's own worker what is for it, as far as it takes up more in this turn.
     pub fn work(&mut self, now: Instant) {
         self.stage();
         let (Some(network), Some(worker)) = (&self.network, &mut self.worker) else { return };
         let from = Peer::Network(network.id());
-        while let Some(message) = self.between.to_worker.pop_front() {
+        while self.requests < self.requests_max
+            && let Some(message) = self.between.to_worker.pop_front()
+        {
+            self.requests += usize::from(matches!(message, Message::Request(_)));
             worker.handle_message(from, message, now);
         }
     }
@@ -425,13 +449,21 @@ impl Cores {
             && self.worker.as_ref().is_none_or(Worker::is_drained)
     }
 
-    fn sweep_up_to(&mut self, budget: usize, now: Instant) -> bool {
-        let Cores { network, worker, crossing, links, .. } = self;
-        let taken = crossing.sweep(budget, |link, message| {
+    /// At most so many messages off each ring to the network core, and to the worker.
+    fn sweep_up_to(&mut self, to_network: usize, to_worker: usize, now: Instant) -> bool {
+        let Cores { network, worker, crossing, links, requests, .. } = self;
+        let budget = |link: LinkId| match links[link.0].0 {
+            Peer::Network(_) => to_network,
+            Peer::Worker(_) => to_worker,
+        };
+        let taken = crossing.sweep_each(budget, |link, message| {
             let (own, other) = links[link.0];
             match own {
                 Peer::Network(_) => network.as_mut().expect(OWN_CORE).handle_message(other, message, now),
-                Peer::Worker(_) => worker.as_mut().expect(OWN_CORE).handle_message(other, message, now),
+                Peer::Worker(_) => {
+                    *requests += usize::from(matches!(message, Message::Request(_)));
+                    worker.as_mut().expect(OWN_CORE).handle_message(other, message, now);
+                }
             }
         });
         self.decide_aside(now);

@@ -73,6 +73,8 @@ discards! {
     StrayRingFull = "stray-ring-full",
     /// It had waited longer than `request_timeout` when its worker took it up.
     TooOld = "too-old",
+    /// A new request that had waited longer than `new_request_wait_max` when its worker took it up (RFC 5080 §2.2.3).
+    WaitedTooLong = "waited-too-long",
     /// No `accounting` rule says what to do with it.
     NoAccountingRule = "no-accounting-rule",
     /// The reply would pass 4 096 octets (RFC 2865 §3).

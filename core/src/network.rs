@@ -9,6 +9,8 @@ mod completion;
 mod datagram;
 pub mod lane;
 pub mod owner;
+mod route;
+mod shed;
 mod status;
 
 use self::lane::Lane;
@@ -16,10 +18,11 @@ use self::owner::Owners;
 use crate::configuration::Configuration;
 use crate::conversation::slot::Slots;
 use crate::counters::NetworkCounters;
-use crate::dedup::Dedup;
+use crate::dedup::{Authenticator, Dedup};
 use crate::discard::Discard;
 use crate::event::Event;
 use crate::generation::{Generation, Generations};
+use crate::packet::Framed;
 use crate::path::{NetworkId, Path, Peer, Transmit, WorkerId};
 use crate::queue::message::Message;
 use crate::request::buffer::BufferPool;
@@ -360,6 +363,13 @@ impl Network {
         self.answers.push_back(answer);
         Ok(())
     }
+}
+
+/// What tells a duplicate from another request with its Identifier: the Request Authenticator, mixed with the mark of the
+/// client and secret that it is verified under. A reply that another client or secret has signed is never found by it,
+/// also where a reload has given the address to somebody else.
+fn fingerprint(framed: &Framed<'_>, mark: &[u8; 16]) -> Authenticator {
+    (u128::from_ne_bytes(*framed.authenticator()) ^ u128::from_ne_bytes(*mark)).to_ne_bytes()
 }
 
 /// Buffers made at start.

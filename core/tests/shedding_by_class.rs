@@ -119,14 +119,16 @@ fn after_an_overload_everything_goes_through_again() {
 fn a_notice_that_finds_no_room_is_dropped_and_counted() {
     let settings = "[runtime]\nnetwork_threads = 1\nworkers = 1\nring_slots = 16\n";
     let mut server = Server::new(settings, USERS);
-    for identifier in 0..16 {
+    for identifier in 0..15 {
         server.datagram(nas(1000), &ongoing(identifier));
     }
-    server.finish_turn(NETWORK);
-    server.datagram(nas(1000), &ongoing(3));
-    assert_eq!((server.count("duplicates_in_progress"), server.count("notices_dropped")), (1, 1));
+    // It takes the last place; that the older one is superseded its worker is not told.
+    let newer = Ask::bob().identifier(3).authenticator(99).with(number::STATE, b"state").octets();
+    server.datagram(nas(1000), &newer);
+    assert_eq!((server.count("accepted"), server.count("notices_dropped")), (16, 1));
     server.settle();
     assert_eq!((server.sent.len(), server.count("late_notices")), (16, 0));
+    assert_eq!((server.count("answered"), server.count("superseded")), (15, 1));
     server.assert_nothing_is_left();
 }
 

@@ -1,5 +1,7 @@
 //! What one thread counts beside its cores: system calls, packets sent, sleeps and bells.
 
+use std::time::Duration;
+
 use ulna_core::counters::Counter;
 use ulna_core::queue::QueueCounters;
 
@@ -55,6 +57,8 @@ thread_counters! {
     lazy_backlog_max,
     /// Events that found the log's ring full.
     events_lost,
+    /// The longest turn, in microseconds, from its begin until its packets were ready to be sent.
+    turn_us_max,
 }
 
 impl ThreadCounters {
@@ -69,6 +73,13 @@ impl ThreadCounters {
         self.rings_spurious.set(queue.rings_spurious);
         self.full.set(queue.full);
         self.lazy_backlog_max.set(queue.lazy_backlog_max);
+    }
+
+    pub(crate) fn note_turn(&self, took: Duration) {
+        let microseconds = took.as_micros() as u64;
+        if microseconds > self.turn_us_max.value() {
+            self.turn_us_max.set(microseconds);
+        }
     }
 
     pub(crate) fn note_sent(&self, outcome: &SendOutcome) {

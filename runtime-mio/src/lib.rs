@@ -18,11 +18,14 @@ pub mod listening;
 mod log;
 #[allow(unsafe_code)]
 pub mod mmsg;
+mod pace;
 pub mod reload;
 pub mod report;
 mod segments;
 pub mod server;
 pub mod sockets;
+#[allow(unsafe_code)]
+mod steering;
 pub mod storing;
 pub mod system_calls;
 mod turn;

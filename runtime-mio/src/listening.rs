@@ -1,8 +1,8 @@
 //! All sockets that the server listens on, of all threads, and what each is for.
 //!
-//! Every network thread has a socket on every address; the kernel spreads connections over them. The table is made
-//! before the threads start and never changes: a [`SocketId`] is a place in it, so that a descriptor's number need not
-//! cross threads.
+//! Every network thread has a socket on every address, and a second one for Status-Server where that is taken; the kernel
+//! is told which datagram is for which ([`crate::steering`]). The table is made before the threads start and never
+//! changes: a [`SocketId`] is a place in it, so that a descriptor's number need not cross threads.
 
 use std::fmt;
 use std::io;
@@ -10,16 +10,20 @@ use std::net::{IpAddr, SocketAddr};
 
 use mio::net::UdpSocket;
 use mio::{Interest, Poll, Token};
-use ulna_core::configuration::Configuration;
+use ulna_core::configuration::{Configuration, Listener, Packets};
+use ulna_core::network::owner::Mixing;
 use ulna_core::path::{ListenerId, SocketId};
 
-use crate::sockets::{bind_udp, join_udp};
+use crate::sockets::{BoundUdp, bind_udp, join_udp};
+use crate::steering::{Family, steer};
 
 /// The table.
 #[derive(Debug)]
 pub struct Listening {
     sockets: Vec<Bound>,
     network_cores: usize,
+    /// Why the kernel would not be told which datagram is for which socket, if it would not.
+    pub(crate) steering_refused: Option<io::Error>,
 }
 
 /// One socket of one network thread.
@@ -29,6 +33,8 @@ pub struct Bound {
     pub socket: UdpSocket,
     /// The address of the configuration that it belongs to.
     pub listener: ListenerId,
+    /// Whether it is for Status-Server alone.
+    pub is_for_status: bool,
     /// Where it is bound; the address may be a wildcard.
     pub local: SocketAddr,
     /// The receive buffer that was granted, in octets.
@@ -84,37 +90,65 @@ fn lacks_family(error: &io::Error) -> bool {
 }
 
 impl Listening {
-    /// Binds every address of the configuration once for each network thread, and has each thread's poll watch its own.
-    pub(crate) fn bind(configuration: &Configuration, polls: &[Poll]) -> Result<Self, ListenError> {
-        let network_cores = configuration.network_cores();
+    /// Binds every address of the configuration for each network thread, has each thread's poll watch its own, and tells
+    /// the kernel which datagrams are for which.
+    pub(crate) fn bind(
+        configuration: &Configuration,
+        mixing: Mixing,
+        polls: &[Poll],
+    ) -> Result<Self, ListenError> {
+        let mut listening = Listening {
+            sockets: Vec::new(),
+            network_cores: configuration.network_cores(),
+            steering_refused: None,
+        };
         let octets = configuration.runtime.receive_buffer_octets;
-        let mut sockets = Vec::new();
         for (listener, number) in configuration.listeners.iter().zip(0..) {
-            let mut address = listener.address;
-            for poll in &polls[..network_cores] {
-                let first = sockets.len() % network_cores == 0;
-                let bound = if first {
-                    bind_udp(address, network_cores > 1, octets)
-                } else {
-                    join_udp(address, octets)
-                };
-                let mut bound = bound.map_err(|source| ListenError { address, source })?;
-                // Where port 0 left the choice to the kernel, the other threads take the same.
-                address = bound.local;
-                let via = SocketId(sockets.len() as u16);
-                poll.registry()
-                    .register(&mut bound.socket, Self::token(via), Interest::READABLE)
-                    .map_err(|source| ListenError { address, source })?;
-                sockets.push(Bound {
-                    socket: bound.socket,
-                    listener: ListenerId(number),
-                    local: bound.local,
-                    granted_receive_octets: bound.granted_receive_octets,
-                    inode: bound.inode,
-                });
-            }
+            listening.bind_one(ListenerId(number), listener, octets, mixing, polls)?;
         }
-        Ok(Listening { sockets, network_cores })
+        Ok(listening)
+    }
+
+    /// All sockets of one address, in the order that the steering program counts by.
+    fn bind_one(
+        &mut self,
+        number: ListenerId,
+        listener: &Listener,
+        octets: usize,
+        mixing: Mixing,
+        polls: &[Poll],
+    ) -> Result<(), ListenError> {
+        let mut address = listener.address;
+        let halves = if listener.packets.contains(Packets::STATUS) { 2 } else { 1 };
+        let count = halves * self.network_cores;
+        for place in 0..count {
+            let failed = |source| ListenError { address, source };
+            let bound =
+                if place == 0 { bind_udp(address, count > 1, octets) } else { join_udp(address, octets) };
+            let BoundUdp { mut socket, local, granted_receive_octets, inode } = bound.map_err(failed)?;
+            let via = SocketId(self.sockets.len() as u16);
+            let registry = polls[place % self.network_cores].registry();
+            registry.register(&mut socket, Self::token(via), Interest::READABLE).map_err(failed)?;
+            // Where port 0 left the choice to the kernel, the other threads take the same.
+            address = local;
+            let is_for_status = place >= self.network_cores;
+            let listener = number;
+            self.sockets.push(Bound {
+                socket,
+                listener,
+                is_for_status,
+                local,
+                granted_receive_octets,
+                inode,
+            });
+        }
+        if count > 1 {
+            let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+            let group = &self.sockets[self.sockets.len() - 1].socket;
+            // All works without it: what a thread reads that is not its own crosses a ring.
+            self.steering_refused = steer(group, family, mixing).err().or(self.steering_refused.take());
+        }
+        Ok(())
     }
 
     /// The socket of this number.
@@ -127,15 +161,18 @@ impl Listening {
         Token(usize::from(via.0))
     }
 
-    /// The sockets that this network thread reads.
-    pub(crate) fn of_thread(&self, thread: usize) -> impl Iterator<Item = SocketId> + '_ {
+    /// The sockets that this network thread reads, in that order: those for Status-Server first.
+    pub(crate) fn of_thread(&self, thread: usize) -> Vec<SocketId> {
         let own = (thread..self.sockets.len()).step_by(self.network_cores);
-        own.filter(move |_| thread < self.network_cores).map(|place| SocketId(place as u16))
+        let own = own.filter(|_| thread < self.network_cores).map(|place| SocketId(place as u16));
+        let mut own: Vec<_> = own.collect();
+        own.sort_by_key(|via| !self.socket(*via).is_for_status);
+        own
     }
 
     /// One address for each `address` of the configuration, with the port that it really has.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.sockets.iter().step_by(self.network_cores).map(|bound| bound.local)
+        self.sockets.chunk_by(|one, next| one.listener == next.listener).map(|group| group[0].local)
     }
 
     /// All sockets.

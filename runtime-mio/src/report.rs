@@ -55,7 +55,7 @@ fn name_of(cores: &Cores) -> String {
     }
 }
 
-/// The counters of a server. `Display` prints one `name value` a line: sums over all threads, discards by reason where
+/// The counters of a server. `Display` prints one `name value` a line: sums over all threads (of what ends in `_max` the most), discards by reason where
 /// there were any, and what the kernel dropped.
 #[derive(Debug)]
 pub struct Report<'a> {
@@ -70,7 +70,7 @@ impl Report<'_> {
         &self.threads
     }
 
-    /// The sum over all threads of the counter of this name; `None` if there is none.
+    /// The sum over all threads of the counter of this name, or the most if it ends in `_max`; `None` if there is none.
     pub fn sum(&self, name: &str) -> Option<u64> {
         let found = self.sums().into_iter().find(|(each, _)| *each == name);
         found.map(|(_, value)| value)
@@ -97,6 +97,7 @@ impl Report<'_> {
             let worker = thread.worker.iter().flat_map(|counters| counters.named());
             for (name, value) in network.chain(worker).chain(thread.thread.named()) {
                 match sums.iter_mut().find(|(each, _)| *each == name) {
+                    Some((_, most)) if name.ends_with("_max") => *most = value.max(*most),
                     Some((_, sum)) => *sum += value,
                     None => sums.push((name, value)),
                 }

@@ -15,6 +15,7 @@ use mio::Poll;
 use ulna_core::Seed;
 use ulna_core::configuration::Configuration;
 use ulna_core::cores::assemble_with;
+use ulna_core::network::owner::Owners;
 use ulna_core::policy::{ConfiguredRules, PolicyFactory};
 
 use crate::bell::Bell;
@@ -22,6 +23,7 @@ use crate::clock::Clock;
 use crate::effects::EffectThreads;
 use crate::listening::{ListenError, Listening};
 use crate::log::{Log, Names};
+use crate::pace::Pace;
 use crate::reload::{Follower, Reloader, Steps};
 use crate::report::{Report, ThreadReport};
 use crate::storing::RecordStore;
@@ -131,7 +133,8 @@ impl Server {
         let polls = cores.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let bells: Arc<[Bell]> =
             polls.iter().map(|poll| Bell::new(poll.registry())).collect::<io::Result<Vec<_>>>()?.into();
-        let listening = Arc::new(Listening::bind(configuration, &polls)?);
+        let owners = Owners::new(configuration.network_cores() as u16, seed);
+        let listening = Arc::new(Listening::bind(configuration, owners.mixing(), &polls)?);
         let reports: Vec<_> = cores.iter().map(ThreadReport::of).collect();
         let names = configuration.log.requests.then(|| Arc::new(Names::new(configuration)));
         let (log, writers) = if let Some(names) = &names {
@@ -165,7 +168,7 @@ impl Server {
             let turn = Turn {
                 cores,
                 poll,
-                sockets: server.listening.of_thread(thread).map(|via| (via, true)).collect(),
+                sockets: server.listening.of_thread(thread).into_iter().map(|via| (via, true)).collect(),
                 listening: Arc::clone(&server.listening),
                 bells: Arc::clone(&server.bells),
                 effects: server.effects.desk(thread),
@@ -175,6 +178,7 @@ impl Server {
                 counters: Arc::clone(&report.thread),
                 log,
                 reload: Follower::new(&server.steps),
+                pace: Pace::new(),
             };
             let handle = thread::Builder::new().name(name.clone()).spawn(move || {
                 let _end_with_the_process = EndsProcessOnPanic;
@@ -200,6 +204,12 @@ impl Server {
     /// The least receive buffer that a socket was granted, in octets.
     pub fn granted_receive_octets(&self) -> usize {
         self.listening.sockets().iter().map(|bound| bound.granted_receive_octets).min().unwrap_or_default()
+    }
+
+    /// Why the kernel could not be told which thread a datagram is for, if it could not: it then spreads connections by a
+    /// rule of its own, what comes to the wrong thread crosses a ring, and Status-Server shares sockets with requests.
+    pub fn steering_refused(&self) -> Option<&io::Error> {
+        self.listening.steering_refused.as_ref()
     }
 
     /// What is counted so far.

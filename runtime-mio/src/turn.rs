@@ -19,6 +19,7 @@ use crate::effects::Desk;
 use crate::listening::Listening;
 use crate::log::EventWriter;
 use crate::mmsg::{Outlet, PACKET_OCTETS_MAX, ReceiveBatch, SendBatch};
+use crate::pace::Pace;
 use crate::reload::Follower;
 use crate::system_calls::SystemCalls;
 
@@ -75,6 +76,7 @@ pub(crate) struct Turn {
     pub counters: Arc<ThreadCounters>,
     pub log: Option<EventWriter>,
     pub reload: Follower,
+    pub pace: Pace,
 }
 
 impl Turn {
@@ -93,6 +95,7 @@ impl Turn {
                 return Ok(());
             }
             let now = self.clock.now();
+            self.cores.set_requests_max(self.pace.requests_max());
             self.cores.begin();
             self.cores.handle_wall_time(wall_time());
             self.cores.sweep(now);
@@ -107,6 +110,7 @@ impl Turn {
                     self.cores.handle_effect_done(ticket, shed, now);
                 }
             }
+            self.note_length(now);
             self.transmit(&mut send, &mut calls);
             self.cores.finish(now);
             self.cores.publish();
@@ -155,6 +159,13 @@ impl Turn {
             }
         }
         Ok(())
+    }
+
+    /// How long this turn has been so far says how many requests the next one takes up.
+    fn note_length(&mut self, began: ulna_core::Instant) {
+        let took = self.clock.now().saturating_since(began);
+        self.pace.note(self.cores.requests(), took);
+        self.counters.note_turn(took);
     }
 
     /// Sends all that the cores have to send.

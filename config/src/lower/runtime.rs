@@ -155,6 +155,7 @@ pub fn protocol(file: &Section<'_>, report: &mut Report) -> Protocol {
     let spans = [
         ("reject_delay", Duration::ZERO..=Duration::from_secs(60), &mut protocol.reject_delay),
         ("request_timeout", least..=most, &mut protocol.request_timeout),
+        ("new_request_wait_max", least..=most, &mut protocol.new_request_wait_max),
         ("dedup_lifetime", least..=most, &mut protocol.dedup_lifetime),
         ("failure_window", Duration::from_secs(1)..=most, &mut protocol.failure_window),
     ];

@@ -66,8 +66,8 @@ pub(super) enum Progress {
     /// A worker has it.
     WithWorker {
         worker: WorkerId,
-        /// The number of the message that told the worker of a duplicate last.
-        duplicate_sent: u64,
+        /// The number of the message that told the worker of it last: of itself, or of a duplicate.
+        last_message: u64,
     },
     /// Its reject waits, elsewhere.
     Delayed,

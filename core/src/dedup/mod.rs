@@ -136,7 +136,7 @@ impl Dedup {
         let entry = &mut self.entries[place as usize];
         entry.generation = entry.generation.wrapping_add(1);
         entry.request_authenticator = *request_authenticator;
-        entry.progress = Progress::WithWorker { worker, duplicate_sent: 0 };
+        entry.progress = Progress::WithWorker { worker, last_message: 0 };
         Ok(RequestHandle { entry: place, generation: entry.generation })
     }
 
@@ -189,10 +189,10 @@ impl Dedup {
         }
     }
 
-    /// Which message to its worker told it of a duplicate last (0: none), to be set to the next one.
-    pub fn duplicate_sent(&mut self, handle: RequestHandle) -> Option<&mut u64> {
+    /// The number of the message that told its worker of it last, itself or a duplicate (0: none has), to be set to the next.
+    pub fn last_message(&mut self, handle: RequestHandle) -> Option<&mut u64> {
         match &mut self.entries[handle.entry as usize].progress {
-            Progress::WithWorker { duplicate_sent, .. } => Some(duplicate_sent),
+            Progress::WithWorker { last_message, .. } => Some(last_message),
             Progress::Free | Progress::Delayed | Progress::Answered { .. } => None,
         }
     }

@@ -1,15 +1,16 @@
 //! A datagram's way to its worker, or to its discard by name.
 
-use super::lane::Class;
-use super::{ASIDE_MAX, Answer, Aside, LAZY_SWEEP, Network};
+use super::route::Route;
+use super::{ASIDE_MAX, Answer, Aside, LAZY_SWEEP, Network, fingerprint};
 use crate::configuration::Packets;
 use crate::conversation::slot::Slots;
 use crate::dedup::{Authenticator, Key, Seen};
 use crate::discard::Discard;
-use crate::packet::{Code, Framed, Landmark, SecretIndex, Verified};
+use crate::packet::{Code, Framed, SecretIndex, Verified};
 use crate::path::{NetworkId, Path, Peer, WorkerId};
 use crate::queue::message::Message;
 use crate::request::buffer::{BufferPool, LARGE_OCTETS};
+use crate::request::class::Class;
 use crate::request::{Request, RequestHandle, Stamp, Stray};
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
@@ -117,6 +118,9 @@ impl Network {
             | Code::CoaNak
             | Code::ProtocolError => return Err(Discard::UnexpectedCode),
         }
+        if code != Code::StatusServer {
+            self.check_room_unverified(&path, &framed, client_id)?;
+        }
         let client = clients.client(client_id);
         let verified =
             framed.verify_request(&client.secrets, client.requirements()).map_err(|error| error.discard())?;
@@ -190,7 +194,7 @@ impl Network {
         request: impl FnOnce(&mut BufferPool) -> Option<Request>,
         now: Instant,
     ) -> Result<(), Discard> {
-        let worker = self.worker_for(facts);
+        let worker = self.worker_for(facts.route);
         if let Err(reason) = self.lanes[usize::from(worker.0)].check(facts.class) {
             if seeded::is(Bug::RequestLeakedWhenDropped) {
                 return Ok(());
@@ -203,7 +207,8 @@ impl Network {
             self.buffers.give_back(request.into_buffer());
             return Err(Discard::DedupFull);
         };
-        self.send(worker, Message::Request(request.with_handle(handle)));
+        let number = self.send(worker, Message::Request(request.with_handle(handle)));
+        *self.dedup.last_message(handle).expect("its worker has it from now on") = number;
         if let Some((old, Some(old_worker))) = superseded {
             self.notify(old_worker, Message::Cancel(old));
         }
@@ -230,12 +235,12 @@ impl Network {
     fn tell_of_duplicate(&mut self, handle: RequestHandle, worker: WorkerId) {
         self.counters.duplicates_in_progress.up();
         let lane = &self.lanes[usize::from(worker.0)];
-        let unread = self.dedup.duplicate_sent(handle).is_some_and(|number| lane.is_unread(*number));
+        let unread = self.dedup.last_message(handle).is_some_and(|number| lane.is_unread(*number));
         if unread {
             return;
         }
         if let Some(number) = self.notify(worker, Message::Duplicate(handle))
-            && let Some(sent) = self.dedup.duplicate_sent(handle)
+            && let Some(sent) = self.dedup.last_message(handle)
         {
             *sent = number;
         }
@@ -251,14 +256,14 @@ impl Network {
         number
     }
 
-    fn send(&mut self, worker: WorkerId, message: Message) {
+    fn send(&mut self, worker: WorkerId, message: Message) -> u64 {
         let number = self.lanes[usize::from(worker.0)].send();
-        assert!(number.is_some(), "a request is accepted only where there is room for it");
         self.outgoing.push_back((Peer::Worker(worker), message));
+        number.expect("a request is accepted only where there is room for it")
     }
 
-    fn worker_for(&self, facts: &Facts) -> WorkerId {
-        match (facts.route, self.own_worker) {
+    pub(super) fn worker_for(&self, route: Route) -> WorkerId {
+        match (route, self.own_worker) {
             (Route::Anywhere(_) | Route::Opening(_), Some(own)) => own,
             (Route::Opening(owner) | Route::Conversation(owner), _) => owner,
             (Route::Anywhere(draw), None) => {
@@ -271,53 +276,22 @@ impl Network {
     }
 }
 
-fn mixed(authenticator: &Authenticator, mark: &[u8; 16]) -> Authenticator {
-    (u128::from_ne_bytes(*authenticator) ^ u128::from_ne_bytes(*mark)).to_ne_bytes()
-}
-
 /// What decides about a verified request.
 struct Facts {
     key: Key,
-    /// What tells a duplicate from another request: its Request Authenticator, mixed with the mark of the client and secret
-    /// that it was verified under. A reply that another client or secret has signed is never found by it, also where a
-    /// reload has given the address to somebody else.
     fingerprint: Authenticator,
     class: Class,
     route: Route,
     stamp: Stamp,
 }
 
-/// Which worker may have a request.
-#[derive(Debug, Clone, Copy)]
-enum Route {
-    /// Any; the number chooses two of them.
-    Anywhere(usize),
-    /// The owner of its slot; where threads are joined, also the worker of the thread that read it: it has neither
-    /// State nor EAP-Message that would tie it to a conversation elsewhere.
-    Opening(WorkerId),
-    /// The owner of its slot and no other.
-    Conversation(WorkerId),
-}
-
 impl Facts {
     fn of(framed: &Framed<'_>, stamp: &Stamp, slots: &Slots, mark: &[u8; 16]) -> Facts {
-        let layout = framed.layout();
-        let (class, route) = if framed.code() == Some(Code::AccessRequest) {
-            let owner = slots.owner(slots.slot(framed, stamp.client));
-            let has_state = layout.has(Landmark::State);
-            let is_tied = has_state || layout.has(Landmark::EapMessage);
-            let class = if has_state { Class::Ongoing } else { Class::New };
-            (class, if is_tied { Route::Conversation(owner) } else { Route::Opening(owner) })
-        } else {
-            // A Request Authenticator that was verified is a digest: as good as drawn.
-            let [a, b, c, d, ..] = *framed.authenticator();
-            (Class::Accounting, Route::Anywhere(u32::from_le_bytes([a, b, c, d]) as usize))
-        };
         Facts {
             key: Key::new(&stamp.path, framed.code_octet(), framed.identifier(), stamp.signed),
-            fingerprint: mixed(framed.authenticator(), mark),
-            class,
-            route,
+            fingerprint: fingerprint(framed, mark),
+            class: Class::of(framed),
+            route: Route::of(framed, stamp.client, slots),
             stamp: *stamp,
         }
     }

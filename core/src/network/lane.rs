@@ -4,19 +4,9 @@
 
 use crate::discard::Discard;
 use crate::request::buffer::Packet;
+use crate::request::class::Class;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-
-/// Kinds of requests in the order in which they are shed when a worker has little room left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// A request without State: its NAS will try again.
-    New,
-    /// Accounting: its NAS will try again, too, but what is lost in the end is money.
-    Accounting,
-    /// A request with State: others before it were in vain if it is lost. An eighth is kept for these.
-    Ongoing,
-}
 
 /// The way to one worker.
 #[derive(Debug)]

@@ -13,10 +13,18 @@ const SLOTS: u32 = 256;
 
 /// The owners of connections.
 #[derive(Debug, Clone)]
-pub struct Owners {
-    start: u32,
-    multiplier: u32,
-    networks: u16,
+pub struct Owners(Mixing);
+
+/// What the hash is made of. From `start` each word of the source address (that of IPv4, or the four of IPv6 from the first),
+/// and then the source port, goes in so: exclusive or, times `multiplier`, exclusive or with itself 15 bits to the
+/// right, in 32 bits. That modulo `slots` is the slot, and the slot modulo `networks` the network core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "said above")]
+pub struct Mixing {
+    pub start: u32,
+    pub multiplier: u32,
+    pub slots: u32,
+    pub networks: u16,
 }
 
 impl Owners {
@@ -25,31 +33,39 @@ impl Owners {
         assert!(networks > 0, "a server has a network core");
         let mut generator = seed.fork("owners of connections").generator();
         // An odd multiplier loses nothing; the high bits, which choose the slot, depend on all below.
-        Owners { start: generator.next_u32(), multiplier: generator.next_u32() | 0x8000_0001, networks }
+        let (start, multiplier) = (generator.next_u32(), generator.next_u32() | 0x8000_0001);
+        Owners(Mixing { start, multiplier, slots: SLOTS, networks })
+    }
+
+    /// What the hash is made of, for who has to compute the same.
+    pub fn mixing(&self) -> Mixing {
+        self.0
     }
 
     /// The slot of a source address and port.
     fn slot(&self, remote: SocketAddr) -> u32 {
+        let Mixing { start, multiplier, slots, .. } = self.0;
         let mix = |hash: u32, word: u32| {
-            let hash = (hash ^ word).wrapping_mul(self.multiplier);
+            let hash = (hash ^ word).wrapping_mul(multiplier);
             hash ^ (hash >> 15)
         };
         let address = match remote.ip() {
-            IpAddr::V4(v4) => mix(self.start, v4.to_bits()),
+            IpAddr::V4(v4) => mix(start, v4.to_bits()),
             IpAddr::V6(v6) => {
                 let bits = v6.to_bits();
-                [96, 64, 32, 0].into_iter().fold(self.start, |hash, shift| mix(hash, (bits >> shift) as u32))
+                [96, 64, 32, 0].into_iter().fold(start, |hash, shift| mix(hash, (bits >> shift) as u32))
             }
         };
-        mix(address, u32::from(remote.port())) % SLOTS
+        mix(address, u32::from(remote.port())) % slots
     }
 
     /// The network thread that a connection from `remote` belongs to.
     pub fn owner(&self, remote: SocketAddr) -> NetworkId {
-        if self.networks == 1 {
+        let networks = self.0.networks;
+        if networks == 1 {
             return NetworkId(0);
         }
-        NetworkId((self.slot(remote) % u32::from(self.networks)) as u16)
+        NetworkId((self.slot(remote) % u32::from(networks)) as u16)
     }
 }
 

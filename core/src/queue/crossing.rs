@@ -95,10 +95,16 @@ impl<M: Send> Crossing<M> {
     ///
     /// If `f` panics, the messages it has not been given stay in their rings for the next sweep.
     #[inline]
-    pub fn sweep(&mut self, budget_per_link: usize, mut f: impl FnMut(LinkId, M)) -> usize {
+    pub fn sweep(&mut self, budget_per_link: usize, f: impl FnMut(LinkId, M)) -> usize {
+        self.sweep_each(|_| budget_per_link, f)
+    }
+
+    /// The same with a budget for each link, which is asked for when its turn comes.
+    #[inline]
+    pub fn sweep_each(&mut self, budget: impl Fn(LinkId) -> usize, mut f: impl FnMut(LinkId, M)) -> usize {
         let mut taken = 0;
         for at in 0..self.links.len() {
-            taken += self.take(at, budget_per_link, |message| f(LinkId(at), message));
+            taken += self.take(at, budget(LinkId(at)), |message| f(LinkId(at), message));
         }
         if let Park::Left(_) = self.park {
             // Every ring has been seen once since the park: what comes now is no longer what a sleep left behind.

@@ -4,6 +4,7 @@
 //! a [`Completion`], with the reply in the place of the request. Every request is completed exactly once.
 
 pub mod buffer;
+pub mod class;
 
 use self::buffer::{BufferPool, Packet};
 use crate::client::ClientId;

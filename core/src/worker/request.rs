@@ -22,6 +22,7 @@ use crate::policy::{
     Accounting, Asked, Decision, EMPTY_SESSION, Edit, Edits, Policy, ReplyKind, Session, SessionFull, Verdict,
 };
 use crate::request::Request;
+use crate::request::class::Class;
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::{Instant, UnixTime};
@@ -153,10 +154,14 @@ pub fn answer(
         Known::Nothing => time,
         Known::Password(undecided, _) => undecided.time,
     };
-    if now.saturating_since(stamp.received) > configuration.protocol.request_timeout {
+    let framed = request.framed();
+    let waited = now.saturating_since(stamp.received);
+    if waited > configuration.protocol.request_timeout {
         return Err(Discard::TooOld);
     }
-    let framed = request.framed();
+    if Class::of(&framed) == Class::New && waited > configuration.protocol.new_request_wait_max {
+        return Err(Discard::WaitedTooLong);
+    }
     let listener = &configuration.listeners[usize::from(stamp.path.listener.0)];
     let client = configuration.clients.client(stamp.client);
     let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");

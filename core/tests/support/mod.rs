@@ -428,6 +428,7 @@ pub fn is_of_request(reason: Discard) -> bool {
     matches!(
         reason,
         Discard::TooOld
+            | Discard::WaitedTooLong
             | Discard::NoAccountingRule
             | Discard::ReplyTooLong
             | Discard::EditTooLong

@@ -1,0 +1,25 @@
+//! Kinds of requests, by what is lost with one: who goes first when there is too much to do. RFC 5080 §2.2.3.
+
+use crate::packet::{Code, Framed, Landmark};
+
+/// Kinds of requests in the order in which they are shed when a worker has little room left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A request without State: its NAS will try again.
+    New,
+    /// Accounting: its NAS will try again, too, but what is lost in the end is money.
+    Accounting,
+    /// A request with State: others before it were in vain if it is lost. An eighth is kept for these.
+    Ongoing,
+}
+
+impl Class {
+    /// The class of an Access-Request or Accounting-Request.
+    pub fn of(framed: &Framed<'_>) -> Class {
+        match framed.code() {
+            Some(Code::AccessRequest) if framed.layout().has(Landmark::State) => Class::Ongoing,
+            Some(Code::AccessRequest) => Class::New,
+            _ => Class::Accounting,
+        }
+    }
+}
