@@ -21,7 +21,10 @@ pub fn build(plan: &Plan) -> Box<dyn Node> {
     octets[..8].copy_from_slice(&plan.seed.to_le_bytes());
     let seed = Seed::new(octets);
     let running = Arc::new(configuration(plan, &Site::first(plan)));
-    let threads = assemble(&running, &seed).into_iter().map(|cores| Thread { cores, newest: None });
+    let threads = assemble(&running, &seed).into_iter().map(|mut cores| {
+        cores.set_requests_max(plan.limits.turn_requests as usize);
+        Thread { cores, newest: None }
+    });
     let networks = plan.topology.networks();
     let owners = Owners::new(networks as u16, &seed);
     Box::new(Server { threads: threads.collect(), networks, owners, plan: plan.clone(), running })
@@ -92,6 +95,8 @@ impl Node for Server {
             snapshot.in_progress += counters.strays_sent.value();
             snapshot.in_progress += counters.in_progress.value() + counters.delayed_rejects.value();
             snapshot.answered += counters.answered.value() + counters.status_answered.value();
+            snapshot.remembered += counters.dedup_entries.value();
+            snapshot.unsent += counters.discarded[Discard::TransmitQueueFull as usize].value();
             snapshot.resent += counters.duplicates_resent.value();
             snapshot.in_progress_duplicates += counters.duplicates_in_progress.value();
             snapshot.superseded += counters.superseded.value();
@@ -191,6 +196,10 @@ impl NodeThread for Thread {
 
     fn urgent_visible(&self) -> bool {
         self.cores.inspect().must_not_sleep
+    }
+
+    fn requests(&self) -> usize {
+        self.cores.requests()
     }
 
     fn know_newest(&mut self) {

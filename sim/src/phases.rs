@@ -111,6 +111,11 @@ pub trait NodeThread {
     /// message, any message where it waits for completions, room in a ring that it waits on, a letter in its mailbox.
     fn urgent_visible(&self) -> bool;
 
+    /// How many requests it has taken up in this turn.
+    fn requests(&self) -> usize {
+        0
+    }
+
     /// The first step of a reload: it knows what was prepared last.
     fn know_newest(&mut self);
 
@@ -173,6 +178,10 @@ pub struct Snapshot {
     pub orphaned: u64,
     /// Requests without fate as yet, a delayed reject among them or not.
     pub in_progress: u64,
+    /// Requests and replies that are remembered for duplicates.
+    pub remembered: u64,
+    /// Answers that were discarded because too many waited to be sent.
+    pub unsent: u64,
     /// Requests that wait for an effect.
     pub held: u64,
     /// Notices to workers, of duplicates and of requests that were superseded, that found no room.

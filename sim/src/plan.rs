@@ -235,10 +235,29 @@ pub struct Limits {
     pub receive_queue: u32,
     /// Datagrams read from a socket in a turn.
     pub read_batch: u32,
+    /// Requests that a worker takes up in a turn.
+    #[serde(default = "any", skip_serializing_if = "is_any")]
+    pub turn_requests: u32,
+    /// What deciding about a request costs its worker while faults strike, in virtual microseconds.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub request_us: u64,
 }
 
 fn is_not(hashed: &bool) -> bool {
     !hashed
+}
+
+/// As many as there are.
+fn any() -> u32 {
+    u32::MAX
+}
+
+fn is_any(requests: &u32) -> bool {
+    *requests == any()
+}
+
+fn is_nothing(microseconds: &u64) -> bool {
+    *microseconds == 0
 }
 
 /// Plans older than the field have requests that fit a small buffer, and so do their replies.

@@ -103,6 +103,11 @@ fn is_crowded(draws: Draws, profile: Profile) -> bool {
     }
 }
 
+/// Whether more is sent than the workers can do, for seconds: each request costs its worker up to 20 ms, in turns of a few.
+fn is_overloaded(draws: Draws, profile: Profile) -> bool {
+    profile != Profile::Calm && draws.at(Class::Limits, 0, 16).one_in(8)
+}
+
 fn faults(draws: Draws, profile: Profile) -> Vec<FaultPlan> {
     let mut faults = Vec::new();
     for &class in FaultClass::ALL {
@@ -128,6 +133,7 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
         }
     };
     let crowded = is_crowded(draws, profile);
+    let overloaded = is_overloaded(draws, profile);
     let ring = if crowded { draw(12).pick(&[2, 4, 8]) } else { size(1, (2, 32), 1_024) };
     Limits {
         ring_slots: 1 << ring.ilog2(),
@@ -145,6 +151,8 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
         receive_queue: size(9, (2, 16), 256) as u32,
         // Small ones leave a burst in its socket for turn after turn.
         read_batch: draw(10).magnitude(1..=if crowded { 8 } else { 64 }) as u32,
+        turn_requests: if overloaded { draw(14).magnitude(1..=16) as u32 } else { u32::MAX },
+        request_us: if overloaded { draw(15).magnitude(200..=20_000) } else { 0 },
     }
 }
 
@@ -180,7 +188,7 @@ fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
     for place in 0..count {
         add_nas(&mut topology, draws.at(Class::Workload, place, 0), place, count, faulty_ms);
     }
-    if crowded {
+    if crowded || is_overloaded(draws, profile) {
         topology.nases.iter_mut().for_each(|nas| crowd(nas, faulty_ms));
     }
     topology

@@ -92,7 +92,7 @@ impl<'p> World<'p> {
             sockets: Sockets::new(plan),
             nases: (0..plan.topology.nases.len()).map(Nas::new).collect(),
             net: Net::new(&plan.topology),
-            ledger: Ledger::new(),
+            ledger: Ledger::new(threads),
             trace: Trace::new(tail_max),
             now: 0,
             turn_max: 0,

@@ -9,7 +9,7 @@ invariants! {
     VERIFIED_ONLY = "verified-only", "Policy runs only for what was received and verifies.";
     ONE_FATE = "one-fate", "Each datagram received has exactly one fate or is in progress.";
     ALL_SEEN = "all-seen", "The server counts as received what was handed to it.";
-    NOTHING_LEFT = "nothing-left", "When nothing has come for a long time, nothing is in progress any more.";
+    NOTHING_LEFT = "nothing-left", "When nothing has come for a long time, nothing is in progress or remembered any more.";
     NO_PANIC = "no-panic", "The server never panics.";
     PROGRESS = "progress", "After the faults, each patient client gets an answer within 30 seconds.";
 }
@@ -90,6 +90,10 @@ pub fn idle(snapshot: &Snapshot, reloads_are_over: bool, now: u64) -> Result<(),
     }
     if snapshot.in_progress != 0 {
         let details = format!("{} still in progress: {snapshot:?}", snapshot.in_progress);
+        return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
+    }
+    if snapshot.remembered != 0 {
+        let details = format!("{} are still remembered: {snapshot:?}", snapshot.remembered);
         return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
     }
     if snapshot.held != 0 {

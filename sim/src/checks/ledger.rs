@@ -4,7 +4,7 @@
 //! verified under. A reload may change both, and then the same octets are another request.
 
 use crate::clock::Clock;
-use crate::oracle::codec::Packet;
+use crate::oracle::codec::{Packet, code};
 use crate::oracle::judge::{Answer, Asked, Verdict, judge};
 use crate::plan::Plan;
 use crate::site::Site;
@@ -113,13 +113,18 @@ pub(super) struct Slot {
 /// Everything that was handed in, by where it came from and its Identifier.
 #[derive(Default)]
 pub struct Ledger {
-    pub(super) slots: BTreeMap<(SocketAddr, ListenerId, u8), Slot>,
+    pub(super) slots: BTreeMap<Key, Slot>,
     pub(super) replies: u64,
     /// Decisions made again because the server had to forget the first.
     pub excused: u64,
     /// What was given to another thread, and may be verified there under a configuration to come.
     passed_on: VecDeque<PassedOn>,
+    /// By thread: Status-Servers that it has read and verified in this turn, and how many replies there will be to that.
+    pub(super) status_read: Vec<Vec<(Key, [u8; 16], u64)>>,
 }
+
+/// Where requests displace each other: a connection, the listener, an Identifier.
+pub(super) type Key = (SocketAddr, ListenerId, u8);
 
 struct PassedOn {
     at: u64,
@@ -131,6 +136,8 @@ struct PassedOn {
 /// A datagram as one thread reads it.
 #[derive(Debug, Clone, Copy)]
 pub struct Handed<'a> {
+    /// Who reads it.
+    pub thread: usize,
     /// Where it came from, and to.
     pub path: &'a Path,
     /// Its octets.
@@ -152,9 +159,9 @@ const PASSED_ON_MAX: u64 = 60_000_000_000;
 const LET_GO_AFTER: u64 = 1_000_000_000;
 
 impl Ledger {
-    /// An empty one.
-    pub fn new() -> Self {
-        Ledger::default()
+    /// An empty one, for a server of so many threads.
+    pub fn new(threads: usize) -> Self {
+        Ledger { status_read: vec![Vec::new(); threads], ..Ledger::default() }
     }
 
     /// How many replies were checked.
@@ -172,7 +179,15 @@ impl Ledger {
             slot.strays += 1;
             slot.records.iter_mut().for_each(|record| record.runs += 1);
         }
-        slot.take(case, (key.0, key.1), packet, handed.site, true, now);
+        let is_owed = slot.take(case, (key.0, key.1), packet, handed.site, true, now);
+        if is_owed && handed.passed_on.is_none() && packet.code() == code::STATUS_SERVER {
+            let authenticator = packet.authenticator();
+            let read = &mut self.status_read[handed.thread];
+            let before =
+                read.iter().filter(|(other, same, _)| (*other, *same) == (key, authenticator)).count();
+            let sent = slot.replies_to(&authenticator);
+            read.push((key, authenticator, sent + before as u64 + 1));
+        }
         if let Some(owner) = handed.passed_on
             && case.sites.len() > 1
         {
@@ -197,12 +212,7 @@ impl Ledger {
 
     /// The record of a request that was verified under this configuration, newest first; or else one for which nothing is
     /// owed under it.
-    pub(super) fn record(
-        &mut self,
-        key: (SocketAddr, ListenerId, u8),
-        authenticator: &[u8; 16],
-        site: usize,
-    ) -> Option<&mut Record> {
+    pub(super) fn record(&mut self, key: Key, authenticator: &[u8; 16], site: usize) -> Option<&mut Record> {
         let records = &mut self.slots.get_mut(&key)?.records;
         let is_it = |record: &Record| record.authenticator == *authenticator;
         let place = records
@@ -214,7 +224,13 @@ impl Ledger {
 }
 
 impl Slot {
-    /// A packet is verified under this configuration. `is_another`: it was not counted before.
+    /// How many replies there were to requests with this authenticator.
+    pub(super) fn replies_to(&self, authenticator: &[u8; 16]) -> u64 {
+        let of_it = self.records.iter().filter(|record| record.authenticator == *authenticator);
+        of_it.map(|record| record.replies).sum()
+    }
+
+    /// A packet is verified under this configuration: whether it deserves an answer. `is_another`: it was not counted before.
     fn take(
         &mut self,
         case: &Case<'_>,
@@ -223,7 +239,7 @@ impl Slot {
         site: usize,
         is_another: bool,
         now: u64,
-    ) {
+    ) -> bool {
         let Slot { current, strays, records, numbers } = self;
         let authenticator = packet.authenticator();
         let known = records.iter().rposition(|record| {
@@ -234,7 +250,7 @@ impl Slot {
         if let Some(place) = known {
             records[place].copies += u64::from(is_another);
             supersede(current, records, place, now);
-            return;
+            return true;
         }
         let wall = case.clock.shows(now).0;
         let (owed, silence) = match case.judge(site, path, packet.octets(), wall) {
@@ -293,6 +309,7 @@ impl Slot {
         if is_answerable {
             supersede(current, records, place, now);
         }
+        is_answerable
     }
 }
 

@@ -26,6 +26,7 @@ invariants! {
     REPLY_ATTRIBUTES = "reply-attributes", "A reply carries the attributes that its user and the rules give it, and no others.";
     REJECT_DELAY = "reject-delay", "An Access-Reject of ours is not sent before its delay has passed.";
     REJECT_NOT_LATE = "reject-not-late", "While nothing goes wrong, an Access-Reject is sent within half a millisecond after its delay, or after its password was hashed.";
+    STATUS_ANSWERED = "status-answered", "A Status-Server is answered in the turn that read it, at any load.";
     LET_GO = "let-go", "A second after a request has displaced another and was decided, more where threads were stopped, that other gets no reply any more.";
 }
 
@@ -133,6 +134,28 @@ pub fn transmitted(
     let same = records.iter().filter(|record| record.authenticator == authenticator);
     let decisions = same.map(|record| record.decisions).sum();
     check_reply(case, &mut records[owner], packet, leaving, (remote, listener), decisions)
+}
+
+/// A turn has sent all that it had: whether the Status-Servers that it read have their answers. `unsent` tells how many
+/// answers were discarded because too many waited to be sent.
+///
+/// # Errors
+/// [`STATUS_ANSWERED`].
+pub fn answered_at_once(
+    ledger: &mut Ledger,
+    thread: usize,
+    now: u64,
+    unsent: impl Fn() -> u64,
+) -> Result<(), Violation> {
+    let mut read = std::mem::take(&mut ledger.status_read[thread]);
+    for (key, authenticator, expected) in read.drain(..) {
+        if ledger.slots[&key].replies_to(&authenticator) < expected && unsent() == 0 {
+            let details = format!("from {}, Identifier {}", key.0, key.2);
+            return Err(Violation { invariant: &STATUS_ANSWERED, at: now, details });
+        }
+    }
+    ledger.status_read[thread] = read;
+    Ok(())
 }
 
 /// The secret of its client that verifies a reply as one to this record.

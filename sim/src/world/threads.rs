@@ -2,7 +2,7 @@
 
 use super::{Event, SECOND, World};
 use crate::checks::ledger::{Case, Handed};
-use crate::checks::wire::{Leaving, transmitted};
+use crate::checks::wire::{Leaving, answered_at_once, transmitted};
 use crate::checks::{Violation, channels, execution};
 use crate::draw::Class;
 use crate::fault::link::Carried;
@@ -101,13 +101,28 @@ impl World<'_> {
         if self.now < slow_until {
             length *= times;
         }
+        length += self.worked_for(place);
         self.schedule.add(self.now + length, place, Event::Phase(place));
         Ok(())
+    }
+
+    /// How long a worker took for the requests that it has taken up since it was asked last.
+    fn worked_for(&mut self, place: usize) -> u64 {
+        let cost = self.plan.limits.request_us * 1_000;
+        if cost == 0 || self.now >= self.plan.faulty_until() {
+            return 0;
+        }
+        let requests = self.node.thread(place).requests() as u64;
+        let turn = &mut self.threads[place];
+        let more = requests.saturating_sub(turn.requests);
+        turn.requests = requests;
+        more * cost
     }
 
     fn begin(&mut self, place: usize) -> Result<Phase, Violation> {
         let turn = &mut self.threads[place];
         turn.now = self.now;
+        turn.requests = 0;
         turn.turns += 1;
         if let Some(slow) = thread::slow(place as u64, turn.turns, self.now, &mut self.faults) {
             turn.slow = slow;
@@ -149,7 +164,7 @@ impl World<'_> {
                 let passed_on = (owner != network).then_some(owner);
                 let site = self.reloads.in_force(owner);
                 let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
-                let handed = Handed { path: &path, octets: &octets, stray, passed_on, site };
+                let handed = Handed { thread: place, path: &path, octets: &octets, stray, passed_on, site };
                 self.ledger.received(&case, &handed, self.now);
                 self.handed += 1;
                 self.node.thread(place).handle_datagram(path, &octets, now);
@@ -201,7 +216,7 @@ impl World<'_> {
             }
         }
         self.buffer = octets;
-        Ok(())
+        answered_at_once(&mut self.ledger, place, self.now, || self.node.snapshot().unsent)
     }
 
     fn look_at_gate(&mut self, place: usize) -> Result<Phase, Violation> {
