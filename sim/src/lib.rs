@@ -25,6 +25,7 @@ pub mod site;
 pub mod sockets;
 #[cfg(test)]
 mod stand_in;
+pub mod store;
 pub mod swarm;
 pub mod trace;
 pub mod turn;
