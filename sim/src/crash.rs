@@ -7,9 +7,9 @@
 use crate::checks::records::{
     ACKNOWLEDGED_IS_SAFE, ANSWERS_VERIFY, NO_TORN_LINE, ONE_DIGEST, STORED_IN_THE_END,
 };
+use crate::checks::records::{Record, torn_line, twins};
 use crate::checks::{Invariant, Violation};
 use crate::draw::{Class, Draw, Draws};
-use crate::checks::records::{Record, torn_line, twins};
 use crate::fault::disk::{Course, Crash};
 use crate::oracle::codec::{Packet, Writer};
 use crate::store::Store;

@@ -17,17 +17,7 @@ use ulna_core::{Configuration, Discard, Instant, ListenerId, Path, Seed, Transmi
 
 /// A server of the plan's topology and limits.
 pub fn build(plan: &Plan) -> Box<dyn Node> {
-    let mut octets = [0; 32];
-    octets[..8].copy_from_slice(&plan.seed.to_le_bytes());
-    let seed = Seed::new(octets);
-    let running = Arc::new(configuration(plan, &Site::first(plan)));
-    let threads = assemble(&running, &seed).into_iter().map(|mut cores| {
-        cores.set_requests_max(plan.limits.turn_requests as usize);
-        Thread { cores, newest: None }
-    });
-    let networks = plan.topology.networks();
-    let owners = Owners::new(networks as u16, &seed);
-    Box::new(Server { threads: threads.collect(), networks, owners, plan: plan.clone(), running })
+    Box::new(Server::new(plan.clone(), &Site::first(plan), 0))
 }
 
 struct Server {
@@ -43,6 +33,23 @@ struct Thread {
     cores: Cores,
     /// What a reload brings.
     newest: Option<(Generation, Arc<Configuration>)>,
+}
+
+impl Server {
+    fn new(plan: Plan, site: &Site, life: u64) -> Server {
+        let mut octets = [0; 32];
+        octets[..8].copy_from_slice(&plan.seed.to_le_bytes());
+        octets[8..16].copy_from_slice(&life.to_le_bytes());
+        let seed = Seed::new(octets);
+        let running = Arc::new(configuration(&plan, site));
+        let threads = assemble(&running, &seed).into_iter().map(|mut cores| {
+            cores.set_requests_max(plan.limits.turn_requests as usize);
+            Thread { cores, newest: None }
+        });
+        let networks = plan.topology.networks();
+        let owners = Owners::new(networks as u16, &seed);
+        Server { threads: threads.collect(), networks, owners, plan, running }
+    }
 }
 
 impl Node for Server {
@@ -66,6 +73,10 @@ impl Node for Server {
 
     fn owner(&self, remote: SocketAddr) -> usize {
         usize::from(self.owners.owner(remote).0)
+    }
+
+    fn restart(&mut self, site: &Site, life: u64) {
+        *self = Server::new(self.plan.clone(), site, life);
     }
 
     fn prepare(&mut self, site: &Site, generation: u8) {

@@ -38,6 +38,9 @@ fn configuration_text(plan: &Plan, site: &Site) -> String {
         writeln!(out, "dedup_lifetime = \"{}ms\"", limits.dedup_lifetime_ms)?;
         // The oracle knows no such rule: whether a password is right is all that it asks.
         writeln!(out, "failures_max = 0")?;
+        if site.answers_accounting {
+            writeln!(out, "[accounting.file]\npath = \"records\"")?;
+        }
         for (place, listener) in topology.listeners.iter().enumerate() {
             let packets = match listener.kind {
                 ListenerKind::Access => "access",
@@ -89,6 +92,9 @@ fn configuration_text(plan: &Plan, site: &Site) -> String {
             write_edits(out, &rule.remove_reply, &rule.set_reply)?;
         }
         writeln!(out, "[[server.new]]\nauthenticate = \"users\"")?;
+        if site.answers_accounting {
+            writeln!(out, "[[server.accounting]]\nstore = \"file\"")?;
+        }
         for rule in &site.rules.reply {
             let reply = if rule.accept { "accept" } else { "reject" };
             let when = when_text(&rule.when);

@@ -33,6 +33,9 @@ pub trait Node {
     /// Which network core takes what comes from there, whoever has read it.
     fn owner(&self, remote: SocketAddr) -> usize;
 
+    /// The process has ended, and another begins with this site: the one after `life` others.
+    fn restart(&mut self, site: &Site, life: u64);
+
     /// A new configuration as the operator has written it: site number `site` of the plan. The threads take it step by
     /// step, under this generation.
     fn prepare(&mut self, site: &Site, generation: u8);

@@ -31,6 +31,9 @@ pub struct Plan {
     pub topology: Topology,
     /// Sizes and lifetimes of the server.
     pub limits: Limits,
+    /// The length at which a file of accounting is set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_octets: Option<u64>,
     /// New configurations, in the order in which they are asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reloads: Vec<Reload>,

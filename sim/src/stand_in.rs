@@ -145,7 +145,7 @@ impl StandIn {
         let threads = plan.topology.threads();
         let shared = Rc::new(RefCell::new(Shared {
             plan: plan.clone(),
-            sites: vec![Site::first(plan)],
+            sites: vec![Site { answers_accounting: false, ..Site::first(plan) }],
             flaw,
             rings: (0..threads).map(|_| VecDeque::new()).collect(),
             gates: vec![Gate::Run; threads],
@@ -185,10 +185,17 @@ impl Node for StandIn {
         usize::from(remote.port()) % self.shared.borrow().plan.topology.networks()
     }
 
+    fn restart(&mut self, site: &Site, _life: u64) {
+        let (plan, flaw) = (self.shared.borrow().plan.clone(), self.shared.borrow().flaw);
+        *self = StandIn::new(&plan, flaw);
+        self.shared.borrow_mut().sites = vec![Site { answers_accounting: false, ..site.clone() }];
+    }
+
     fn prepare(&mut self, site: &Site, generation: u8) {
         let sites = &mut self.shared.borrow_mut().sites;
         assert_eq!(sites.len(), usize::from(generation));
-        sites.push(site.clone());
+        // It has no disk.
+        sites.push(Site { answers_accounting: false, ..site.clone() });
     }
 
     fn snapshot(&self) -> Snapshot {

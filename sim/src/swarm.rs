@@ -82,6 +82,10 @@ impl Plan {
             heal_ms: 125_000,
             topology: topology(draws, profile, faulty_ms),
             limits: limits(draws, profile),
+            rotate_octets: draws
+                .at(Class::Disk, 5, 1)
+                .one_in(2)
+                .then(|| draws.at(Class::Disk, 5, 2).range(500..=20_000)),
             reloads: Vec::new(),
             faults: faults(draws, profile),
         };
@@ -182,7 +186,7 @@ fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
         clients: Vec::new(),
         users,
         rules: Rules::default(),
-        answers_accounting: false,
+        answers_accounting: draws.at(Class::Disk, 5, 0).one_in(2),
         nases: Vec::new(),
     };
     for place in 0..count {

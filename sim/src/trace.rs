@@ -58,6 +58,8 @@ pub enum Kind {
     Reloads = 22,
     /// The clock on the wall jumps; words: how many seconds it is ahead, 0.
     ClockJumps = 23,
+    /// The server's process ends; words: alone (0) or with its machine (1), until the next begins.
+    Crashes = 24,
 }
 
 /// One event as it is kept for printing.

@@ -3,7 +3,9 @@
 //! One thread of execution; everything that could happen at once happens in a drawn order. Stops at the first
 //! breach of a law.
 
+mod crash;
 mod effects;
+mod records;
 mod reloads;
 mod threads;
 
@@ -23,6 +25,7 @@ use crate::sockets::Sockets;
 use crate::trace::{Kind, NAS, Trace};
 use crate::turn::{Cause, Turn};
 use std::net::SocketAddr;
+use ulna_core::accounting::Rotation;
 use ulna_core::effect::{EffectDone, Ticket};
 use ulna_core::{ListenerId, SocketId};
 
@@ -33,7 +36,8 @@ enum Event {
     Arrive { socket: SocketId, remote: SocketAddr, octets: Vec<u8> },
     Deliver { nas: usize, port: usize, listener: ListenerId, octets: Vec<u8> },
     Nas { nas: usize, timer: Timer },
-    EffectDone { thread: usize, ticket: Ticket, done: EffectDone },
+    EffectDone { life: u64, thread: usize, ticket: Ticket, done: EffectDone },
+    Store,
     Reload { site: usize },
 }
 
@@ -49,6 +53,9 @@ pub struct World<'p> {
     faults: Injector,
     threads: Vec<Turn>,
     asked: Vec<effects::Asked>,
+    records: records::Records,
+    /// Processes that have ended.
+    life: u64,
     sockets: Sockets,
     nases: Vec<Nas>,
     net: Net,
@@ -89,6 +96,8 @@ impl<'p> World<'p> {
             faults,
             threads: (0..threads).map(|_| Turn::new()).collect(),
             asked: (0..threads).map(|_| effects::Asked::default()).collect(),
+            records: records::Records::new(Rotation { octets: plan.rotate_octets, every: None }),
+            life: 0,
             sockets: Sockets::new(plan),
             nases: (0..plan.topology.nases.len()).map(Nas::new).collect(),
             net: Net::new(&plan.topology),
@@ -138,7 +147,12 @@ impl<'p> World<'p> {
                     self.trace.add(self.now, NAS + nas as u32, Kind::NasReceives, words, &octets);
                     self.with_nas(nas, |nas, around| nas.handle_datagram(port, listener, &octets, around))?;
                 }
-                Event::EffectDone { thread, ticket, done } => self.effect_done(thread, ticket, done)?,
+                Event::EffectDone { life, thread, ticket, done } if life == self.life => {
+                    self.effect_done(thread, ticket, done)?;
+                }
+                // Of a process that has ended.
+                Event::EffectDone { .. } => {}
+                Event::Store => self.store()?,
                 Event::Reload { site } => self.ask_for_reload(site),
                 Event::Nas { nas, timer } => {
                     self.with_nas(nas, |nas, around| nas.handle_timer(timer, around))?;
@@ -177,7 +191,9 @@ impl<'p> World<'p> {
     fn close(&mut self) -> Result<(), Violation> {
         let snapshot = self.node.snapshot();
         execution::sums(&snapshot, self.handed, self.now)?;
-        execution::idle(&snapshot, self.reloads.are_over(), self.now)?;
+        let is_over = self.reloads.are_over() && self.records.store.is_idle();
+        execution::idle(&snapshot, is_over, self.now)?;
+        self.look_at_records()?;
         channels::balance(&snapshot, self.now)?;
         channels::idle(&snapshot, self.now)
     }

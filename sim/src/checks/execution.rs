@@ -83,9 +83,9 @@ pub fn sums(snapshot: &Snapshot, handed: u64, now: u64) -> Result<(), Violation>
 ///
 /// # Errors
 /// The law that they break.
-pub fn idle(snapshot: &Snapshot, reloads_are_over: bool, now: u64) -> Result<(), Violation> {
-    if !reloads_are_over {
-        let details = "something is left of an older configuration".into();
+pub fn idle(snapshot: &Snapshot, is_over: bool, now: u64) -> Result<(), Violation> {
+    if !is_over {
+        let details = "a reload, or a record, is left".into();
         return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
     }
     if snapshot.in_progress != 0 {

@@ -210,6 +210,20 @@ impl Ledger {
         }
     }
 
+    /// The server's process has ended, and another knows nothing of what it had: each request may be decided again.
+    pub fn forget_process(&mut self) {
+        for slot in self.slots.values_mut() {
+            slot.current = None;
+            for record in &mut slot.records {
+                record.runs = record.runs.max(record.decisions);
+                record.displaced = None;
+            }
+        }
+        self.excused = 0;
+        self.passed_on.clear();
+        self.status_read.iter_mut().for_each(Vec::clear);
+    }
+
     /// The record of a request that was verified under this configuration, newest first; or else one for which nothing is
     /// owed under it.
     pub(super) fn record(&mut self, key: Key, authenticator: &[u8; 16], site: usize) -> Option<&mut Record> {

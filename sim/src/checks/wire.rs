@@ -45,17 +45,17 @@ pub struct Leaving<'a> {
     pub notices: &'a dyn Fn() -> u64,
 }
 
-/// A datagram leaves the server.
+/// A datagram leaves the server: the request that it answers.
 ///
 /// # Errors
 /// The law that it breaks.
-pub fn transmitted(
-    ledger: &mut Ledger,
+pub fn transmitted<'l>(
+    ledger: &'l mut Ledger,
     case: &Case<'_>,
     transmit: &Transmit,
     octets: &[u8],
     leaving: &Leaving<'_>,
-) -> Result<(), Violation> {
+) -> Result<&'l [u8], Violation> {
     ledger.replies += 1;
     let topology = &case.plan.topology;
     let (listener, _) = topology.listener_and_network(transmit.via);
@@ -74,12 +74,14 @@ pub fn transmitted(
         return violation(&UNKNOWN_SILENCE, format!("code {}", packet.code()));
     }
     let slots = &mut ledger.slots;
-    let Some(Slot { records, strays, .. }) = slots.get_mut(&(remote, listener, packet.identifier())) else {
+    let key = (remote, listener, packet.identifier());
+    if !slots.contains_key(&key) {
         let elsewhere = (0..topology.listeners.len() as u16)
             .any(|other| slots.contains_key(&(remote, ListenerId(other), packet.identifier())));
         let law = if elsewhere { &SAME_DOOR } else { &REQUESTED };
         return violation(law, format!("code {}, Identifier {}", packet.code(), packet.identifier()));
-    };
+    }
+    let Slot { records, strays, .. } = slots.get_mut(&key).expect("it was just seen");
     let door = topology.listeners[usize::from(listener.0)].address;
     if transmit.source.is_some_and(|source| source != door.ip()) {
         return violation(&SAME_DOOR, format!("from {:?} instead of {door}", transmit.source));
@@ -133,7 +135,8 @@ pub fn transmitted(
     let authenticator = records[owner].authenticator;
     let same = records.iter().filter(|record| record.authenticator == authenticator);
     let decisions = same.map(|record| record.decisions).sum();
-    check_reply(case, &mut records[owner], packet, leaving, (remote, listener), decisions)
+    check_reply(case, &mut records[owner], packet, leaving, (remote, listener), decisions)?;
+    Ok(&records[owner].octets)
 }
 
 /// A turn has sent all that it had: whether the Status-Servers that it read have their answers. `unsent` tells how many

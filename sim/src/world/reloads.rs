@@ -61,6 +61,11 @@ impl Reloads {
         self.generations[usize::from(generation)]
     }
 
+    /// The newest that was asked for: what a process reads that begins now.
+    pub fn newest(&self) -> usize {
+        self.asked.unwrap_or(self.generations[self.generations.len() - 1])
+    }
+
     /// Whether none is under way, and nothing of an older configuration is left.
     pub fn are_over(&self) -> bool {
         self.step.is_none()
@@ -98,7 +103,7 @@ impl World<'_> {
         self.reloads.taken.fill(false);
         self.reloads.steps += 1;
         for thread in 0..self.threads.len() {
-            let draw = self.draws.at(Class::ReloadBell, thread as u64, self.reloads.steps);
+            let draw = self.draws.at(Class::ReloadBell, thread as u64, self.life << 32 | self.reloads.steps);
             let event = Event::Bell { thread, real: false };
             self.schedule.add(self.now + draw.magnitude(500..=5_000_000), thread, event);
         }

@@ -8,6 +8,7 @@ use crate::draw::Class;
 use crate::fault::link::Carried;
 use crate::fault::thread;
 use crate::net::Way;
+use crate::oracle::codec::code;
 use crate::phases::GateCheck;
 use crate::trace::Kind;
 use crate::turn::{Cause, Phase};
@@ -26,6 +27,13 @@ impl World<'_> {
             let words = [stop, self.threads[place].phase as u64];
             self.trace.add(self.now, place as u32, Kind::Stalls, words, &[]);
             self.schedule.add(self.now + stop, place, Event::Phase(place));
+            return Ok(());
+        }
+        if self.threads[place].phase == Phase::Begin
+            && let Some((crash, boot)) = thread::crash(place as u64, ordinal, self.now, &mut self.faults)
+        {
+            self.crash(crash, boot);
+            self.schedule.add(self.now + boot, place, Event::Phase(place));
             return Ok(());
         }
         self.turn_max = self.turn_max.max(self.now.saturating_sub(self.threads[place].now));
@@ -58,7 +66,7 @@ impl World<'_> {
             Phase::Timeouts => {
                 let now = self.instant(place);
                 self.node.thread(place).handle_timeouts(now);
-                self.take_effects(place, now);
+                self.take_effects(place, now)?;
                 self.take_decisions(place)?;
                 Phase::Transmit
             }
@@ -203,7 +211,11 @@ impl World<'_> {
                 turn_max: self.turn_max,
                 notices: &|| self.node.snapshot().notices_dropped,
             };
-            transmitted(&mut self.ledger, &case, &transmit, &octets, &leaving)?;
+            let answered = transmitted(&mut self.ledger, &case, &transmit, &octets, &leaving)?;
+            if octets[0] == code::ACCOUNTING_RESPONSE {
+                let request = answered.to_vec();
+                self.acknowledge(&request)?;
+            }
             let (listener, _) = self.plan.topology.listener_and_network(transmit.via);
             if let Some(way) = self.net.way_to(transmit.destination, listener) {
                 let mut carried = self.carry(way, &octets);
