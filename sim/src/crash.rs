@@ -51,6 +51,18 @@ pub struct Outcome {
     pub aside: u64,
 }
 
+impl Outcome {
+    /// Adds what came of another seed.
+    pub fn add(&mut self, other: &Outcome) {
+        self.crashes += other.crashes;
+        self.operations += other.operations;
+        self.failed += other.failed;
+        self.acknowledged += other.acknowledged;
+        self.records += other.records;
+        self.aside += other.aside;
+    }
+}
+
 /// The configuration of every run; reading it takes longer than a run.
 pub fn configuration() -> Arc<Configuration> {
     let text = "[runtime]\nnetwork_threads = 0\nworkers = 1\nring_slots = 64\nrequests_max = 64\ndedup_entries_max = 256\n\

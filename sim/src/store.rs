@@ -100,7 +100,8 @@ impl<T> Store<T> {
 
     /// When the thread has something to do, if nobody asks.
     pub fn next(&self, now: u64) -> Option<u64> {
-        let look = (self.file.is_failing() || !self.waiting.is_empty()).then_some(now + 100 * MILLISECOND);
+        let is_tried_again = self.file.is_failing() && !self.file.is_ready();
+        let look = (is_tried_again || !self.waiting.is_empty()).then_some(now + 100 * MILLISECOND);
         self.operation.map(|(due, _)| due).or(look)
     }
 
@@ -114,9 +115,9 @@ impl<T> Store<T> {
         self.file.is_ready()
     }
 
-    /// Whether nothing waits and nothing has failed.
+    /// Whether the file is open and whole, and nothing waits or is under way.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.storing.is_empty() && !self.file.is_failing()
+        self.waiting.is_empty() && self.storing.is_empty() && self.file.is_ready()
     }
 
     /// The disk.

@@ -126,6 +126,9 @@ impl<'p> World<'p> {
     /// # Errors
     /// The breach.
     pub fn run(&mut self) -> Result<(), Violation> {
+        if self.plan.topology.answers_accounting {
+            self.store()?;
+        }
         for nas in 0..self.nases.len() {
             self.with_nas(nas, |nas, around| nas.begin(around))?;
         }
@@ -191,7 +194,8 @@ impl<'p> World<'p> {
     fn close(&mut self) -> Result<(), Violation> {
         let snapshot = self.node.snapshot();
         execution::sums(&snapshot, self.handed, self.now)?;
-        let is_over = self.reloads.are_over() && self.records.store.is_idle();
+        let is_stored = !self.plan.topology.answers_accounting || self.records.store.is_idle();
+        let is_over = self.reloads.are_over() && is_stored;
         execution::idle(&snapshot, is_over, self.now)?;
         self.look_at_records()?;
         channels::balance(&snapshot, self.now)?;

@@ -3,6 +3,7 @@
 
 use super::reloads::Reloads;
 use super::{Event, World, effects};
+use crate::checks::Violation;
 use crate::draw::Class;
 use crate::fault::disk::Crash;
 use crate::trace::Kind;
@@ -10,7 +11,10 @@ use crate::turn::Phase;
 
 impl World<'_> {
     /// Everything stops but what is around.
-    pub(super) fn crash(&mut self, crash: Crash, boot: u64) {
+    ///
+    /// # Errors
+    /// What is broken where the next process begins.
+    pub(super) fn crash(&mut self, crash: Crash, boot: u64) -> Result<(), Violation> {
         let site = self.reloads.newest();
         let life = self.life + 1;
         self.life = life;
@@ -36,5 +40,9 @@ impl World<'_> {
                 self.schedule.add(self.now + boot, thread, Event::Phase(thread));
             }
         }
+        if self.plan.topology.answers_accounting {
+            self.store()?;
+        }
+        Ok(())
     }
 }

@@ -32,7 +32,7 @@ impl World<'_> {
         if self.threads[place].phase == Phase::Begin
             && let Some((crash, boot)) = thread::crash(place as u64, ordinal, self.now, &mut self.faults)
         {
-            self.crash(crash, boot);
+            self.crash(crash, boot)?;
             self.schedule.add(self.now + boot, place, Event::Phase(place));
             return Ok(());
         }
