@@ -224,14 +224,17 @@ impl Ledger {
         self.status_read.iter_mut().for_each(Vec::clear);
     }
 
-    /// The record of a request that was verified under this configuration, newest first; or else one for which nothing is
-    /// owed under it.
+    /// The record of a request that was verified under this configuration and has just been decided, newest first; or else
+    /// one for which nothing is owed under it. A decision does not say of which of two with one authenticator it is, a signed
+    /// and an unsigned one for instance: of the one that may be decided.
     pub(super) fn record(&mut self, key: Key, authenticator: &[u8; 16], site: usize) -> Option<&mut Record> {
         let records = &mut self.slots.get_mut(&key)?.records;
         let is_it = |record: &Record| record.authenticator == *authenticator;
+        let is_owed = |record: &Record| is_it(record) && record.is_owed_under(site);
         let place = records
             .iter()
-            .rposition(|record| is_it(record) && record.is_owed_under(site))
+            .rposition(|record| is_owed(record) && record.decisions < record.runs)
+            .or_else(|| records.iter().rposition(is_owed))
             .or_else(|| records.iter().rposition(|record| is_it(record) && !record.is_answerable()))?;
         Some(&mut records[place])
     }
