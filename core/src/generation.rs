@@ -59,6 +59,11 @@ impl Generations {
         }
     }
 
+    /// The newest that is known, in force or not.
+    pub(crate) fn newest(&self) -> &Arc<Configuration> {
+        &self.second.as_ref().unwrap_or(&self.first).1
+    }
+
     /// Forgets the older of two. With one alone nothing happens.
     pub fn forget_older(&mut self) {
         if let Some(second) = self.second.take() {

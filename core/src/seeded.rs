@@ -66,6 +66,14 @@ bugs! {
     TornLineNotRepaired = "torn-line-not-repaired",
     /// Records are acknowledged though their sync failed.
     StoredThoughSyncFailed = "stored-though-sync-failed",
+    /// A request that is shed for want of room is remembered, and its retransmission taken for a duplicate.
+    ShedRequestRemembered = "shed-request-remembered",
+    /// A Status-Server is shed with the requests when a worker has no room.
+    StatusServerShed = "status-server-shed",
+    /// A worker looks a request up in the newest configuration instead of its own.
+    ReloadSwapsASecretInFlight = "reload-swaps-a-secret-in-flight",
+    /// A worker keeps the time of its next sweep as one on the wall.
+    WallClockInATimer = "wall-clock-in-a-timer",
 }
 
 #[cfg(feature = "seeded-bugs")]

@@ -162,6 +162,14 @@ impl Worker {
 
     /// Notes the time on the wall at the start of a turn.
     pub fn handle_wall_time(&mut self, time: UnixTime) {
+        if seeded::is(Bug::WallClockInATimer)
+            && let Some(due) = &mut self.lazy_sweep
+        {
+            let jumped = time.0.saturating_sub(self.time.0).saturating_sub(LAZY_SWEEP.as_secs());
+            *due = Instant::from_nanoseconds(
+                due.as_nanoseconds().saturating_sub(jumped.saturating_mul(1_000_000_000)),
+            );
+        }
         self.time = time;
     }
 
@@ -315,7 +323,11 @@ impl Worker {
     ) {
         let Worker { generations, policy, desk, memory, time, .. } = self;
         // Also what an effect has held up ends under the configuration that it came under.
-        let configuration = generations.of(request.stamp().generation);
+        let configuration = if seeded::is(Bug::ReloadSwapsASecretInFlight) {
+            generations.newest()
+        } else {
+            generations.of(request.stamp().generation)
+        };
         match request::answer(configuration, &mut **policy, &request, known, memory, desk, *time, taken_up) {
             Ok(Step::Answered(answered)) => self.reply(network, request, answered, taken_up, now),
             Ok(Step::Waits(effect, waiting)) => {

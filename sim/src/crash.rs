@@ -7,17 +7,19 @@
 use crate::checks::records::{
     ACKNOWLEDGED_IS_SAFE, ANSWERS_VERIFY, NO_TORN_LINE, ONE_DIGEST, STORED_IN_THE_END,
 };
+use crate::checks::records::{Record, torn_line, twins};
 use crate::checks::{Invariant, Violation};
 use crate::draw::{Class, Draw, Draws};
-use crate::fault::disk::{Course, Crash, Disk};
+use crate::fault::disk::{Course, Crash};
 use crate::oracle::codec::{Packet, Writer};
-use std::collections::{BTreeMap, VecDeque};
+use crate::store::Store;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use ulna_config::Cores as MachineCores;
-use ulna_core::accounting::{RecordFile, Rotation, Stored};
+use ulna_core::accounting::Rotation;
 use ulna_core::cores::{Cores, assemble};
-use ulna_core::effect::{Effect, EffectDone, NotStored, RecordBatch, Ticket};
+use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::seeded::{self, Bug};
 use ulna_core::time::UnixTime;
 use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId};
@@ -47,6 +49,18 @@ pub struct Outcome {
     pub records: u64,
     /// Files set aside.
     pub aside: u64,
+}
+
+impl Outcome {
+    /// Adds what came of another seed.
+    pub fn add(&mut self, other: &Outcome) {
+        self.crashes += other.crashes;
+        self.operations += other.operations;
+        self.failed += other.failed;
+        self.acknowledged += other.acknowledged;
+        self.records += other.records;
+        self.aside += other.aside;
+    }
 }
 
 /// The configuration of every run; reading it takes longer than a run.
@@ -81,15 +95,9 @@ struct Site<'c> {
     draws: Draws,
     now: u64,
     cores: Cores,
-    file: RecordFile,
-    rotation: Rotation,
-    disk: Disk,
-    /// The operation that is under way ends then, well or not; or it is the one in which all ends.
-    operation: Option<(u64, Course)>,
+    store: Store<Ticket>,
     crashes_at: Vec<(u64, Crash)>,
     faults_per_myriad: u32,
-    waiting: VecDeque<(Ticket, RecordBatch)>,
-    storing: Vec<(Ticket, RecordBatch)>,
     inbox: Vec<(Ticket, EffectDone)>,
     nases: Vec<Nas>,
     /// Sessions acknowledged.
@@ -134,14 +142,9 @@ impl<'c> Site<'c> {
             draws,
             now: 0,
             cores: start(configuration, seed),
-            file: RecordFile::new(rotation),
-            rotation,
-            disk: Disk::default(),
-            operation: None,
+            store: Store::new(rotation),
             crashes_at,
             faults_per_myriad: at(5).pick(&[0, 0, 300, 1_500]),
-            waiting: VecDeque::new(),
-            storing: Vec::new(),
             inbox: Vec::new(),
             nases: nases.collect(),
             acknowledged: BTreeMap::new(),
@@ -164,17 +167,18 @@ impl<'c> Site<'c> {
             self.now = self.next();
         }
         self.look_at_records()?;
-        self.outcome.aside = self.disk.aside() as u64;
+        self.outcome.aside = self.store.disk().aside() as u64;
+        self.outcome.operations = self.store.operations();
+        self.outcome.failed = self.store.failed();
         Ok(self.outcome)
     }
 
     /// When something happens next: time goes on by a microsecond at least.
     fn next(&self) -> u64 {
         let nases = self.nases.iter().flat_map(|nas| nas.outstanding.iter().map(|asked| asked.due));
-        let operation = self.operation.map(|(due, _)| due);
+        let operation = self.store.next(self.now);
         let deadline = self.cores.poll_timeout().map(|(due, _)| due.as_nanoseconds());
-        let look = self.file.is_failing().then_some(self.now + 100 * MILLISECOND);
-        let next = nases.chain(operation).chain(deadline).chain(look).min();
+        let next = nases.chain(operation).chain(deadline).min();
         next.unwrap_or(self.now).max(self.now + 1_000)
     }
 
@@ -187,25 +191,24 @@ impl<'c> Site<'c> {
     }
 
     fn draw(&self) -> Draw {
-        self.draws.at(Class::Disk, 1, self.outcome.operations)
+        self.draws.at(Class::Disk, 1, self.store.operations())
     }
 
     /// Ends the operation that is under way, if it is time; or everything.
     fn end_operation(&mut self) -> Result<(), Violation> {
-        let Some((_, course)) = self.operation.filter(|(due, _)| *due <= self.now) else { return Ok(()) };
-        self.operation = None;
-        let (now, time, draw) = (self.instant(), self.time(), self.draw());
-        let Site { file, disk, outcome, crashes_at, .. } = self;
-        let operation = file.poll_operation(time).expect("it is under way");
-        if let Some((_, crash)) = crashes_at.pop_if(|(at, _)| *at == outcome.operations) {
-            disk.crash(crash, Some(operation), draw);
-            return self.start_again();
+        if !self.store.is_due(self.now) {
+            return Ok(());
         }
-        let performed = disk.perform(operation, course, draw);
-        outcome.failed += u64::from(performed.is_err());
-        file.handle_performed(performed, now, time);
-        self.answer();
-        if self.file.is_ready() && !self.has_started {
+        let (time, draw) = (self.time(), self.draw());
+        let operations = self.store.operations();
+        if let Some((_, crash)) = self.crashes_at.pop_if(|(at, _)| *at == operations) {
+            self.store.crash(crash, time, draw);
+            self.start_again();
+            return Ok(());
+        }
+        self.store.end_operation(self.now, time, draw);
+        self.inbox.extend(self.store.take_answers());
+        if self.store.is_ready() && !self.has_started {
             self.has_started = true;
             self.look_at_records()?;
         }
@@ -213,56 +216,29 @@ impl<'c> Site<'c> {
     }
 
     /// Process and line are gone, the disk and the NASes are not.
-    fn start_again(&mut self) -> Result<(), Violation> {
+    fn start_again(&mut self) {
         self.outcome.crashes += 1;
         self.cores = start(self.configuration, self.outcome.crashes);
-        self.file = RecordFile::new(self.rotation);
-        self.waiting.clear();
-        self.storing.clear();
         self.inbox.clear();
         self.has_started = false;
-        Ok(())
     }
 
     /// What the thread that stores does between two operations.
     fn store(&mut self) {
-        let (now, time) = (self.instant(), self.time());
-        if self.operation.is_some() {
-            return;
-        }
-        if self.file.poll_operation(time).is_none() {
-            while let Some((ticket, batch)) = self.waiting.pop_front() {
-                if self.file.add(&batch.octets).is_err() {
-                    self.waiting.push_front((ticket, batch));
-                    break;
-                }
-                self.storing.push((ticket, batch));
-            }
-            self.file.store(now, time);
-            self.file.handle_timeout(now, time);
-            self.answer();
-        }
-        if self.file.poll_operation(time).is_some() {
-            self.outcome.operations += 1;
-            let draw = self.draw();
-            let fails = self.now < HEALED && draw.fork(1).per_myriad(self.faults_per_myriad);
-            let slow = self.now < HEALED && draw.fork(2).one_in(50);
+        let (draws, now, per_myriad) = (self.draws, self.now, self.faults_per_myriad);
+        let course = |operation: u64| {
+            let draw = draws.at(Class::Disk, 1, operation);
+            let fails = now < HEALED && draw.fork(1).per_myriad(per_myriad);
+            let slow = now < HEALED && draw.fork(2).one_in(50);
             let length = if slow {
                 draw.fork(3).range(SECOND..=8 * SECOND)
             } else {
                 draw.fork(3).range(1..=20) * MILLISECOND
             };
-            self.operation = Some((self.now + length, if fails { Course::Fails } else { Course::Done }));
-        }
-    }
-
-    /// Answers a group that is over.
-    fn answer(&mut self) {
-        let Some(stored) = self.file.poll_stored() else { return };
-        let result = if stored == Stored::Safe { Ok(()) } else { Err(NotStored) };
-        for (ticket, batch) in self.storing.drain(..) {
-            self.inbox.push((ticket, EffectDone::Stored { buffer: batch.octets, result }));
-        }
+            (now + length, if fails { Course::Fails } else { Course::Done })
+        };
+        self.store.go_on(now, self.time(), course);
+        self.inbox.extend(self.store.take_answers());
     }
 
     /// One turn of the only thread: what NASes send, what the store has answered, what is due.
@@ -271,9 +247,6 @@ impl<'c> Site<'c> {
         self.cores.begin();
         self.cores.handle_wall_time(time);
         self.cores.sweep(now);
-        for (ticket, done) in self.inbox.drain(..) {
-            self.cores.handle_effect_done(ticket, done, now);
-        }
         for nas in &mut self.nases {
             for octets in nas.sends(self.now) {
                 let local = "192.0.2.1:1813".parse().expect("an address");
@@ -283,9 +256,12 @@ impl<'c> Site<'c> {
         }
         self.cores.handle_timeout(now);
         self.cores.work(usize::MAX, now);
+        for (ticket, done) in self.inbox.drain(..) {
+            self.cores.handle_effect_done(ticket, done, now);
+        }
         while let Some((ticket, effect)) = self.cores.poll_effect() {
             match effect {
-                Effect::Store(batch) => self.waiting.push_back((ticket, batch)),
+                Effect::Store(batch) => self.store.take(ticket, batch),
                 Effect::CheckPassword { .. } => unreachable!("nobody has a password here"),
             }
         }
@@ -331,34 +307,21 @@ impl<'c> Site<'c> {
     }
 
     fn safe_records(&self) -> impl Iterator<Item = Record> {
-        self.disk
-            .safe()
-            .flat_map(|safe| safe.split_inclusive(|octet| *octet == b'\n'))
-            .filter_map(Record::read)
+        self.store.disk().safe().flat_map(Record::all)
     }
 
     /// After a start, and at the end.
     fn look_at_records(&mut self) -> Result<(), Violation> {
-        for line in self.disk.seen().split_inclusive(|octet| *octet == b'\n') {
-            if Record::read(line).is_none() {
-                let line = String::from_utf8_lossy(line).into_owned();
-                return Err(self.broken(&NO_TORN_LINE, line));
-            }
+        if let Some(line) = torn_line(self.store.disk().seen()) {
+            return Err(self.broken(&NO_TORN_LINE, line));
         }
-        let (mut of_session, mut of_digest) = (BTreeMap::new(), BTreeMap::new());
-        let mut count = 0;
-        for Record { session, digest } in self.safe_records() {
-            count += 1;
-            let other_digest = of_session.insert(session.clone(), digest.clone());
-            let other_session = of_digest.insert(digest.clone(), session.clone());
-            if other_digest.is_some_and(|other| other != digest)
-                || other_session.is_some_and(|other| other != session)
-            {
-                return Err(self.broken(&ONE_DIGEST, session));
-            }
+        let records: Vec<Record> = self.safe_records().collect();
+        if let Some(session) = twins(&records) {
+            return Err(self.broken(&ONE_DIGEST, session));
         }
-        self.outcome.records = count;
-        match self.acknowledged.keys().find(|session| !of_session.contains_key(*session)) {
+        self.outcome.records = records.len() as u64;
+        let is_there = |session: &String| records.iter().any(|record| record.session == *session);
+        match self.acknowledged.keys().find(|session| !is_there(session)) {
             Some(lost) => {
                 let lost = format!("{lost} was acknowledged and is gone");
                 Err(self.broken(&ACKNOWLEDGED_IS_SAFE, lost))
@@ -369,20 +332,6 @@ impl<'c> Site<'c> {
 
     fn broken(&self, invariant: &'static Invariant, details: String) -> Violation {
         Violation { invariant, at: self.now, details }
-    }
-}
-
-/// A whole line as somebody reads it who knows nothing of its making.
-struct Record {
-    session: String,
-    digest: String,
-}
-
-impl Record {
-    fn read(line: &[u8]) -> Option<Record> {
-        let object: serde_json::Value = serde_json::from_slice(line.strip_suffix(b"\n")?).ok()?;
-        let text = |key: &str| object.get(key)?.as_str().map(str::to_owned);
-        Some(Record { session: text("Acct-Session-Id")?, digest: text("digest")? })
     }
 }
 

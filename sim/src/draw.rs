@@ -45,6 +45,12 @@ pub enum Class {
     EffectLength = 16,
     /// What becomes of operations on a disk, and when all stops; the entity is the part.
     Disk = 17,
+    /// The reloads of a plan, and what NASes make of them; the entity is the part.
+    Reload = 18,
+    /// When a thread hears that it is to take a step of a reload.
+    ReloadBell = 19,
+    /// The rules of a plan; the entity is the part.
+    Rules = 20,
 }
 
 impl Class {

@@ -7,6 +7,7 @@
 pub mod actor;
 pub mod campaign;
 pub mod checks;
+pub mod clock;
 pub mod crash;
 pub mod digest;
 pub mod draw;
@@ -14,14 +15,17 @@ pub mod fault;
 pub mod mutants;
 pub mod net;
 pub mod node;
+pub mod operator;
 pub mod oracle;
 pub mod phases;
 pub mod plan;
 pub mod run;
 pub mod schedule;
+pub mod site;
 pub mod sockets;
 #[cfg(test)]
 mod stand_in;
+pub mod store;
 pub mod swarm;
 pub mod trace;
 pub mod turn;

@@ -2,6 +2,7 @@
 //!
 //! Exit: 0 fine, 1 a law was broken, 2 not deterministic, 3 usage.
 
+mod crashes;
 mod progress;
 
 use clap::{Parser, Subcommand};
@@ -43,9 +44,10 @@ enum Command {
         /// For how long, as 60s, 5m or 2h, counting seeds from 0.
         #[arg(long = "for", id = "for_", value_parser = parse_duration)]
         for_: Option<Duration>,
-        /// How plans are drawn: swarm, calm, link, threads, everything.
-        #[arg(long, default_value = "swarm", value_parser = parse_profile)]
-        profile: Profile,
+        /// How plans are drawn: swarm, calm, link, threads, everything. Or crash: the small world in which all stops
+        /// at any operation of the disk.
+        #[arg(long, default_value = "swarm", value_parser = parse_world)]
+        profile: World,
         /// Threads of the operating system; by default one for each core.
         #[arg(long)]
         threads: Option<usize>,
@@ -61,7 +63,7 @@ enum Command {
     },
     /// Run one seed or one failure file, and print its digest and its last events.
     Replay {
-        /// A seed, or the path of a failure file.
+        /// A seed, crash:SEED, or the path of a failure file.
         what: String,
         /// How the plan of a seed is drawn.
         #[arg(long, default_value = "swarm", value_parser = parse_profile)]
@@ -93,6 +95,15 @@ enum Command {
     },
 }
 
+/// Where seeds are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum World {
+    /// The whole one.
+    Swarm(Profile),
+    /// That of crashes.
+    Crash,
+}
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -107,7 +118,16 @@ fn main() -> ExitCode {
     };
     run::keep_panics_quiet();
     match arguments.command {
-        Command::Run { seeds, for_, profile, threads, transactions_min, faults_min, failures } => {
+        Command::Run { seeds, profile: World::Crash, .. } => crashes::run_seeds(seeds.unwrap_or(0..1_000)),
+        Command::Run {
+            seeds,
+            for_,
+            profile: World::Swarm(profile),
+            threads,
+            transactions_min,
+            faults_min,
+            failures,
+        } => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             let campaign = Campaign {
                 seeds: seeds.unwrap_or(if for_.is_some() { 0..u64::MAX } else { 0..100 }),
@@ -201,6 +221,12 @@ fn print_totals(totals: &Totals, elapsed: Duration) {
 }
 
 fn replay(what: &str, profile: Profile, tail: usize, json: bool) -> ExitCode {
+    if let Some(seed) = what.strip_prefix(crashes::PREFIX) {
+        return match seed.parse() {
+            Ok(seed) => crashes::replay(seed),
+            Err(error) => usage(&format!("{what}: {error}")),
+        };
+    }
     let (plan, faults): (Plan, Option<Vec<Fault>>) = match what.parse() {
         Ok(seed) => (Plan::drawn(seed, profile), None),
         Err(_) => match read_failure(Path::new(what)) {
@@ -262,7 +288,7 @@ fn list(json: bool) -> ExitCode {
             "fault_classes": FaultClass::ALL.iter()
                 .map(|class| json!({ "name": class.name(), "text": class.text() })).collect::<Vec<_>>(),
             "seeded_bugs": Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>(),
-            "profiles": Profile::ALL.iter().map(|profile| profile.name()).collect::<Vec<_>>(),
+            "profiles": Profile::ALL.iter().map(|profile| profile.name()).chain(["crash"]).collect::<Vec<_>>(),
         });
         println!("{object}");
         return ExitCode::SUCCESS;
@@ -275,6 +301,7 @@ fn list(json: bool) -> ExitCode {
     Bug::ALL.iter().for_each(|bug| println!("  {}", bug.name()));
     println!("profiles");
     Profile::ALL.iter().for_each(|profile| println!("  {}", profile.name()));
+    println!("  crash");
     ExitCode::SUCCESS
 }
 
@@ -333,6 +360,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let count: u64 = digits.parse().map_err(|error| format!("{digits:?}: {error}"))?;
     count.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| "that is too long".into())
+}
+
+fn parse_world(text: &str) -> Result<World, String> {
+    if text == "crash" { Ok(World::Crash) } else { parse_profile(text).map(World::Swarm) }
 }
 
 fn parse_profile(text: &str) -> Result<Profile, String> {

@@ -4,19 +4,22 @@
 //! calls them in this order, all of a turn with the `now` that was taken when it began:
 //!
 //! 1. after a wait or a look into the kernel: [`NodeThread::unpark`]; the bell has been taken just before
-//! 2. [`NodeThread::begin_turn`]
+//! 2. [`NodeThread::begin_turn`], [`NodeThread::handle_wall_time`]
 //! 3. [`NodeThread::sweep`], then [`NodeThread::handle_effect_done`] for each answer that has come
 //! 4. [`NodeThread::handle_datagram`] for each datagram of a bounded batch
 //! 5. [`NodeThread::handle_timeouts`], then [`NodeThread::poll_effect`] until `None`
 //! 6. [`NodeThread::poll_transmit`] until `None`
 //! 7. [`NodeThread::stage_messages`], then [`NodeThread::publish`]
 //! 8. [`NodeThread::check_gate`] until [`GateCheck::Done`], each call a phase of its own
-//! 9. where no socket is known to hold more and [`NodeThread::may_park`] agrees: [`NodeThread::announce`]
-//! 10. then [`NodeThread::look_again`]: `false` leads into the kernel, until bell, datagram or the deadline of
+//! 9. a step of a reload, if one is ordered: [`NodeThread::know_newest`] and those behind it
+//! 10. where no socket is known to hold more and [`NodeThread::may_park`] agrees: [`NodeThread::announce`]
+//! 11. then [`NodeThread::look_again`]: `false` leads into the kernel, until bell, datagram or the deadline of
 //!     [`NodeThread::poll_timeout`]; all else only to a look at bell and sockets, and on to 1
 
+use crate::site::Site;
 use std::net::SocketAddr;
 use ulna_core::effect::{Effect, EffectDone, Ticket};
+use ulna_core::time::UnixTime;
 use ulna_core::{Instant, ListenerId, Path, Transmit};
 
 /// A whole server process under test.
@@ -26,6 +29,16 @@ pub trait Node {
 
     /// Which network core the steering program sends datagrams of this flow to.
     fn steer(&self, listener: ListenerId, remote: SocketAddr) -> usize;
+
+    /// Which network core takes what comes from there, whoever has read it.
+    fn owner(&self, remote: SocketAddr) -> usize;
+
+    /// The process has ended, and another begins with this site: the one after `life` others.
+    fn restart(&mut self, site: &Site, life: u64);
+
+    /// A new configuration as the operator has written it: site number `site` of the plan. The threads take it step by
+    /// step, under this generation.
+    fn prepare(&mut self, site: &Site, generation: u8);
 
     /// Counts over all its threads, now.
     fn snapshot(&self) -> Snapshot;
@@ -38,6 +51,9 @@ pub trait NodeThread {
 
     /// A turn begins; room that readers gave back is told to the cores.
     fn begin_turn(&mut self, now: Instant);
+
+    /// What the clock on the wall shows at the beginning of this turn.
+    fn handle_wall_time(&mut self, time: UnixTime);
 
     /// Takes a bounded number of messages off the rings; how many it took, or only whether it took any.
     fn sweep(&mut self, now: Instant) -> usize;
@@ -98,6 +114,23 @@ pub trait NodeThread {
     /// message, any message where it waits for completions, room in a ring that it waits on, a letter in its mailbox.
     fn urgent_visible(&self) -> bool;
 
+    /// How many requests it has taken up in this turn.
+    fn requests(&self) -> usize {
+        0
+    }
+
+    /// The first step of a reload: it knows what was prepared last.
+    fn know_newest(&mut self);
+
+    /// The second: what it reads from here on is verified under that.
+    fn put_in_force(&mut self);
+
+    /// Whether anything of it still has to do with the configuration before.
+    fn needs_older(&self) -> bool;
+
+    /// The third: it forgets the configuration before.
+    fn forget_older(&mut self);
+
     /// Moves the decisions of policy since the last call into `sink`.
     fn drain_decisions(&mut self, sink: &mut Vec<Decision>);
 }
@@ -124,6 +157,8 @@ pub struct Decision {
     pub identifier: u8,
     /// Its Request Authenticator.
     pub authenticator: [u8; 16],
+    /// The configuration that it was verified under, counted from the start of the server.
+    pub generation: u8,
 }
 
 /// What a node counts. Sums over all threads; every datagram handed in is in exactly one of the fates or in
@@ -146,6 +181,10 @@ pub struct Snapshot {
     pub orphaned: u64,
     /// Requests without fate as yet, a delayed reject among them or not.
     pub in_progress: u64,
+    /// Requests and replies that are remembered for duplicates.
+    pub remembered: u64,
+    /// Answers that were discarded because too many waited to be sent.
+    pub unsent: u64,
     /// Requests that wait for an effect.
     pub held: u64,
     /// Notices to workers, of duplicates and of requests that were superseded, that found no room.

@@ -4,6 +4,7 @@
 //! virtual, in the unit that the field's name says.
 
 use crate::fault::{Fault, FaultClass};
+use crate::site::{Reload, Rules};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use ulna_core::{ListenerId, SocketId};
@@ -30,6 +31,12 @@ pub struct Plan {
     pub topology: Topology,
     /// Sizes and lifetimes of the server.
     pub limits: Limits,
+    /// The length at which a file of accounting is set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_octets: Option<u64>,
+    /// New configurations, in the order in which they are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reloads: Vec<Reload>,
     /// Which fault classes are on, with their intensities in parts of 10 000.
     pub faults: Vec<FaultPlan>,
 }
@@ -58,8 +65,15 @@ pub struct Topology {
     pub clients: Vec<Client>,
     /// Who may log in.
     pub users: Vec<User>,
+    /// What becomes of whom.
+    #[serde(default, skip_serializing_if = "Rules::is_empty")]
+    pub rules: Rules,
     /// Whether a rule answers accounting; without one it is discarded.
     pub answers_accounting: bool,
+    /// Whether the kernel takes the program that tells it which network thread a connection belongs to. Plans older than the
+    /// field have one that does not.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub steered: bool,
     /// Who sends.
     pub nases: Vec<NasPlan>,
 }
@@ -96,6 +110,9 @@ pub struct Client {
     pub prefix: u8,
     /// The shared secret.
     pub secret: String,
+    /// The secret before it, while it is being changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_secret: Option<String>,
     /// Whether its Access-Requests must be signed.
     pub require_message_authenticator: bool,
     /// Whether Proxy-State in an unsigned Access-Request is refused.
@@ -154,6 +171,9 @@ pub struct NasPlan {
     pub address: IpAddr,
     /// The secret that it uses.
     pub secret: String,
+    /// Other secrets, each from a virtual millisecond on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<(u64, String)>,
     /// What it is to the server.
     pub standing: Standing,
     /// Its source ports.
@@ -187,6 +207,14 @@ pub struct NasPlan {
     pub latency_us: u64,
 }
 
+impl NasPlan {
+    /// The secret that it uses at this virtual nanosecond.
+    pub fn secret_at(&self, now: u64) -> &str {
+        let rotated = self.rotations.iter().rev().find(|(at_ms, _)| at_ms * 1_000_000 <= now);
+        rotated.map_or(&self.secret, |(_, secret)| secret)
+    }
+}
+
 /// Sizes and lifetimes of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -214,10 +242,29 @@ pub struct Limits {
     pub receive_queue: u32,
     /// Datagrams read from a socket in a turn.
     pub read_batch: u32,
+    /// Requests that a worker takes up in a turn.
+    #[serde(default = "any", skip_serializing_if = "is_any")]
+    pub turn_requests: u32,
+    /// What deciding about a request costs its worker while faults strike, in virtual microseconds.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub request_us: u64,
 }
 
 fn is_not(hashed: &bool) -> bool {
     !hashed
+}
+
+/// As many as there are.
+fn any() -> u32 {
+    u32::MAX
+}
+
+fn is_any(requests: &u32) -> bool {
+    *requests == any()
+}
+
+fn is_nothing(microseconds: &u64) -> bool {
+    *microseconds == 0
 }
 
 /// Plans older than the field have requests that fit a small buffer, and so do their replies.
@@ -239,7 +286,9 @@ impl Topology {
             listeners: Vec::new(),
             clients: Vec::new(),
             users: Vec::new(),
+            rules: Rules::default(),
             answers_accounting: false,
+            steered: false,
             nases: Vec::new(),
         }
     }

@@ -185,7 +185,7 @@ mod tests {
             (Flaw::DuplicateWithoutPort, &["once"]),
             (Flaw::BelievesAll, &["verified-only", "unverified-silence"]),
             (Flaw::Panics, &["no-panic"]),
-            (Flaw::ParksWithOutput, &["done-before-park"]),
+            (Flaw::ParksWithOutput, &["done-before-park", "status-answered"]),
             (Flaw::DuplicatesDiffer, &["identical-duplicate", "reply-attributes", "proxy-states"]),
         ] {
             let found = killer(flaw, Profile::Swarm);

@@ -43,6 +43,14 @@ impl Sockets {
         Sockets { sockets: sockets.collect(), queue_max: plan.limits.receive_queue as usize }
     }
 
+    /// Their process ends; another opens them anew.
+    pub fn lose_all(&mut self) {
+        for socket in &mut self.sockets {
+            socket.queue.clear();
+            (socket.has_news, socket.may_read) = (false, true);
+        }
+    }
+
     /// Whose socket it is.
     pub fn thread(&self, socket: SocketId) -> usize {
         self.sockets[usize::from(socket.0)].thread

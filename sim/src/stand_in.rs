@@ -3,15 +3,19 @@
 //! It has threads, rings, gates, duplicates and delayed rejects in their simplest form, and flaws that can be
 //! chosen, each of which some law must notice. It shares the oracle's codec, so it says nothing about ulna.
 
+mod thread;
+
 use crate::oracle::codec::{Packet, Writer, code, kind};
-use crate::oracle::judge::{Answer, Verdict, judge};
-use crate::phases::{Decision, GateCheck, Node, NodeThread, Snapshot};
+use crate::oracle::judge::{Answer, Asked, Verdict, client_of, judge};
+use crate::oracle::rules::{self, Around};
+use crate::phases::{Decision, Node, NodeThread, Snapshot};
 use crate::plan::Plan;
+use crate::site::Site;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use ulna_core::{Instant, ListenerId, Path, Transmit};
+use ulna_core::{ListenerId, Path, Transmit};
 
 /// What is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +60,23 @@ pub fn build(plan: &Plan) -> Box<dyn Node> {
 }
 
 type Key = (SocketAddr, ListenerId, u8, bool);
+/// What tells a request: its authenticator, and the client and secrets that it is under.
+type Named = ([u8; 16], String);
+
+/// A request, and what is owed for it by which configuration at which time.
+struct Request {
+    path: Path,
+    octets: Vec<u8>,
+    generation: usize,
+    wall: u64,
+    named: Named,
+    answer: Answer,
+}
 
 enum Message {
     Stray(Path, Vec<u8>),
-    Request(Path, Vec<u8>, Answer),
-    Replied { key: Key, authenticator: [u8; 16], reply: Vec<u8>, due: Option<u64> },
+    Request(Request),
+    Replied { key: Key, named: Named, reply: Vec<u8>, due: Option<u64> },
 }
 
 impl Message {
@@ -78,6 +94,8 @@ enum Gate {
 
 struct Shared {
     plan: Plan,
+    /// By generation; it keeps them all.
+    sites: Vec<Site>,
     flaw: Option<Flaw>,
     rings: Vec<VecDeque<Message>>,
     gates: Vec<Gate>,
@@ -91,13 +109,16 @@ enum Kept {
 }
 
 struct Entry {
-    authenticator: [u8; 16],
+    named: Named,
     path: Path,
     kept: Kept,
 }
 
 struct Thread {
     place: usize,
+    /// In force here.
+    generation: usize,
+    wall: u64,
     shared: Rc<RefCell<Shared>>,
     entries: BTreeMap<Key, Entry>,
     delayed: BTreeSet<(u64, Key)>,
@@ -125,6 +146,7 @@ impl StandIn {
         let threads = plan.topology.threads();
         let shared = Rc::new(RefCell::new(Shared {
             plan: plan.clone(),
+            sites: vec![Site { answers_accounting: false, ..Site::first(plan) }],
             flaw,
             rings: (0..threads).map(|_| VecDeque::new()).collect(),
             gates: vec![Gate::Run; threads],
@@ -133,6 +155,8 @@ impl StandIn {
         let threads = (0..threads)
             .map(|place| Thread {
                 place,
+                generation: 0,
+                wall: 0,
                 shared: Rc::clone(&shared),
                 entries: BTreeMap::new(),
                 delayed: BTreeSet::new(),
@@ -155,7 +179,24 @@ impl Node for StandIn {
     }
 
     fn steer(&self, _listener: ListenerId, remote: SocketAddr) -> usize {
+        self.owner(remote)
+    }
+
+    fn owner(&self, remote: SocketAddr) -> usize {
         usize::from(remote.port()) % self.shared.borrow().plan.topology.networks()
+    }
+
+    fn restart(&mut self, site: &Site, _life: u64) {
+        let (plan, flaw) = (self.shared.borrow().plan.clone(), self.shared.borrow().flaw);
+        *self = StandIn::new(&plan, flaw);
+        self.shared.borrow_mut().sites = vec![Site { answers_accounting: false, ..site.clone() }];
+    }
+
+    fn prepare(&mut self, site: &Site, generation: u8) {
+        let sites = &mut self.shared.borrow_mut().sites;
+        assert_eq!(sites.len(), usize::from(generation));
+        // It has no disk.
+        sites.push(Site { answers_accounting: false, ..site.clone() });
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -199,18 +240,18 @@ impl Thread {
         let verdict = {
             let shared = self.shared.borrow();
             let listener = shared.plan.topology.listeners[usize::from(path.listener.0)].kind;
-            judge(&shared.plan.topology, listener, path.remote.ip(), octets)
+            let asked = Asked { listener, source: path.remote.ip(), wall: self.wall, datagram: octets };
+            judge(&shared.sites[self.generation], &asked)
         };
         let answer = match verdict {
             Verdict::Answer(answer) => answer,
             Verdict::Silence("wrong Message-Authenticator") if self.has(Flaw::BelievesAll) => {
-                let client = crate::oracle::judge::client_of(
-                    &self.shared.borrow().plan.topology.clients,
-                    path.remote.ip(),
-                );
+                let shared = self.shared.borrow();
+                let client = client_of(&shared.sites[self.generation].clients, path.remote.ip());
                 Answer {
                     code: code::ACCESS_REJECT,
                     client: client.expect("it is known, its secret is wrong"),
+                    secret: 0,
                     user: None,
                     proxy_states: Vec::new(),
                     signed: true,
@@ -229,13 +270,21 @@ impl Thread {
     /// Fresh, duplicate or superseding.
     fn sort_out(&mut self, path: Path, octets: &[u8], answer: Answer, now: u64) {
         let packet = Packet::read(octets).expect("the oracle has read it");
-        let authenticator = packet.authenticator();
+        let named = self.named(packet, &answer);
+        if packet.code() == code::STATUS_SERVER {
+            // RFC 5997 §4.2: it needs no worker, and a duplicate gets the same.
+            let (octets, generation, wall) = (octets.to_vec(), self.generation, self.wall);
+            let reply = self.reply_of(&Request { path, octets, generation, wall, named, answer });
+            self.count(|counts| counts.answered += 1);
+            self.send(&path, reply);
+            return;
+        }
         let key = self.key(&path, packet, &answer);
         let by_identifier = self.has(Flaw::DuplicateByIdentifier);
         let again = self.has(Flaw::DecidesAgain);
         let differ = self.has(Flaw::DuplicatesDiffer);
         if let Some(entry) = self.entries.get(&key) {
-            let same = entry.authenticator == authenticator || by_identifier;
+            let same = entry.named == named || by_identifier;
             match &entry.kept {
                 Kept::InProgress | Kept::Delayed { .. } if same => {
                     self.count(|counts| counts.in_progress_duplicates += 1);
@@ -244,8 +293,9 @@ impl Thread {
                 Kept::Done { until, reply } if same && now < *until && !again => {
                     let mut reply = reply.clone();
                     if differ {
-                        reply =
-                            self.reply_of(packet, &Answer { proxy_states: Vec::new(), user: None, ..answer });
+                        let answer = Answer { proxy_states: Vec::new(), user: None, ..answer };
+                        let (octets, generation, wall) = (octets.to_vec(), self.generation, self.wall);
+                        reply = self.reply_of(&Request { path, octets, generation, wall, named, answer });
                     }
                     self.count(|counts| counts.resent += 1);
                     self.send(&path, reply);
@@ -264,26 +314,45 @@ impl Thread {
                 }
             }
         }
-        self.entries.insert(key, Entry { authenticator, path, kept: Kept::InProgress });
+        self.entries.insert(key, Entry { named: named.clone(), path, kept: Kept::InProgress });
         self.in_progress += 1;
         self.count(|counts| counts.in_progress += 1);
+        let (octets, generation, wall) = (octets.to_vec(), self.generation, self.wall);
+        let request = Request { path, octets, generation, wall, named, answer };
         let worker = {
             let topology = &self.shared.borrow().plan.topology;
             topology.thread_of_worker(usize::from(packet.identifier()) % usize::from(topology.workers))
         };
-        self.staged.push((worker, Message::Request(path, octets.to_vec(), answer)));
+        self.staged.push((worker, Message::Request(request)));
     }
 
-    fn reply_of(&self, packet: Packet<'_>, answer: &Answer) -> Vec<u8> {
+    fn named(&self, packet: Packet<'_>, answer: &Answer) -> Named {
+        let client = &self.shared.borrow().sites[self.generation].clients[answer.client];
+        let secrets: Vec<&str> = if answer.signed {
+            client.secrets().skip(answer.secret).take(1).collect()
+        } else {
+            client.secrets().collect()
+        };
+        (packet.authenticator(), format!("{} {secrets:?}", client.name))
+    }
+
+    fn reply_of(&self, request: &Request) -> Vec<u8> {
+        let Request { octets, generation, wall, answer, .. } = request;
+        let packet = Packet::read(octets).expect("the oracle has read it");
         let shared = self.shared.borrow();
-        let secret = shared.plan.topology.clients[answer.client].secret.as_bytes();
+        let site = &shared.sites[*generation];
+        let client = &site.clients[answer.client];
+        let secret = client.secret(answer.secret);
         let mut reply = Writer::new(answer.code, packet.identifier(), [0; 16]);
         if answer.signs_reply && shared.flaw != Some(Flaw::Unsigned) {
             reply = reply.signed();
         }
-        if let Some(user) = answer.user {
-            for (kind, value) in &shared.plan.topology.users[user].reply {
-                reply = reply.attribute(*kind, value);
+        if packet.code() == code::ACCESS_REQUEST {
+            let around = Around { client: &client.name, wall: *wall };
+            let user = answer.user.map(|user| &site.users[user]);
+            let accept = answer.code == code::ACCESS_ACCEPT;
+            for (kind, value) in rules::reply(site, packet, around, accept, user) {
+                reply = reply.attribute(kind, &value);
             }
         }
         let mut states = answer.proxy_states.clone();
@@ -297,36 +366,37 @@ impl Thread {
     }
 
     /// As a worker: policy decides.
-    fn work(&mut self, path: Path, octets: &[u8], answer: &Answer, now: u64) {
-        let packet = Packet::read(octets).expect("the oracle has read it");
-        let authenticator = packet.authenticator();
+    fn work(&mut self, request: Request, now: u64) {
+        let Request { path, generation, answer, .. } = &request;
+        let packet = Packet::read(&request.octets).expect("the oracle has read it");
         assert!(
             !self.has(Flaw::Panics) || packet.identifier() != 3,
             "the stand-in was told to panic at Identifier 3"
         );
-        let key = self.key(&path, packet, answer);
+        let key = self.key(path, packet, answer);
         self.decisions.push(Decision {
             remote: path.remote,
             listener: path.listener,
             identifier: packet.identifier(),
-            authenticator,
+            authenticator: packet.authenticator(),
+            generation: *generation as u8,
         });
-        let reply = self.reply_of(packet, answer);
+        let reply = self.reply_of(&request);
         let delay = self.shared.borrow().plan.limits.reject_delay_ms * 1_000_000;
         let delayed = answer.code == code::ACCESS_REJECT && delay > 0 && !self.has(Flaw::RejectsAtOnce);
         let due = delayed.then_some(now + delay);
         if due.is_none() {
-            self.send(&path, reply.clone());
+            self.send(path, reply.clone());
         }
         let owner = usize::from(path.remote.port()) % self.shared.borrow().plan.topology.networks();
-        self.staged.push((owner, Message::Replied { key, authenticator, reply, due }));
+        self.staged.push((owner, Message::Replied { key, named: request.named, reply, due }));
     }
 
     /// As a network thread: a worker has finished.
-    fn remember(&mut self, key: Key, authenticator: [u8; 16], reply: Vec<u8>, due: Option<u64>, now: u64) {
+    fn remember(&mut self, key: Key, named: &Named, reply: Vec<u8>, due: Option<u64>, now: u64) {
         let lifetime = self.shared.borrow().plan.limits.dedup_lifetime_ms * 1_000_000;
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        if entry.authenticator != authenticator || !matches!(entry.kept, Kept::InProgress) {
+        if entry.named != *named || !matches!(entry.kept, Kept::InProgress) {
             return;
         }
         match due {
@@ -353,129 +423,5 @@ impl Thread {
         let lazy = (self.in_progress > 0).then_some(self.swept_at + SECOND);
         let delayed = self.delayed.first().map(|&(due, _)| due);
         [lazy, delayed].into_iter().flatten().min()
-    }
-}
-
-impl NodeThread for Thread {
-    fn unpark(&mut self, _now: Instant) {
-        self.shared.borrow_mut().gates[self.place] = Gate::Run;
-    }
-
-    fn begin_turn(&mut self, _now: Instant) {
-        self.has_sent = false;
-    }
-
-    fn sweep(&mut self, now: Instant) -> usize {
-        let now = now.as_nanoseconds();
-        self.swept_at = now;
-        let messages = std::mem::take(&mut self.shared.borrow_mut().rings[self.place]);
-        let taken = messages.len();
-        for message in messages {
-            match message {
-                Message::Stray(path, octets) => {
-                    self.count(|counts| counts.in_progress -= 1);
-                    self.take_in(path, &octets, now);
-                }
-                Message::Request(path, octets, answer) => self.work(path, &octets, &answer, now),
-                Message::Replied { key, authenticator, reply, due, .. } => {
-                    self.remember(key, authenticator, reply, due, now);
-                }
-            }
-        }
-        taken
-    }
-
-    fn handle_datagram(&mut self, path: Path, octets: &[u8], now: Instant) {
-        self.count(|counts| counts.received += 1);
-        self.take_in(path, octets, now.as_nanoseconds());
-    }
-
-    fn handle_timeouts(&mut self, now: Instant) {
-        let now = now.as_nanoseconds();
-        while let Some(&(due, key)) = self.delayed.first().filter(|(due, _)| *due <= now) {
-            self.delayed.remove(&(due, key));
-            let lifetime = self.shared.borrow().plan.limits.dedup_lifetime_ms * 1_000_000;
-            let entry = self.entries.get_mut(&key).expect("what is delayed is kept");
-            let until = now + lifetime;
-            let kept = std::mem::replace(&mut entry.kept, Kept::InProgress);
-            let Kept::Delayed { reply, .. } = kept else { unreachable!("it is in the list of the delayed") };
-            entry.kept = Kept::Done { until, reply: reply.clone() };
-            let path = entry.path;
-            self.finish_one();
-            self.send(&path, reply);
-        }
-    }
-
-    fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
-        if self.has(Flaw::ParksWithOutput) && std::mem::replace(&mut self.has_sent, true) {
-            return None;
-        }
-        let (transmit, octets) = self.transmits.pop_front()?;
-        out.extend_from_slice(&octets);
-        Some(transmit)
-    }
-
-    fn stage_messages(&mut self, _now: Instant) {}
-
-    fn publish(&mut self) {
-        let mut shared = self.shared.borrow_mut();
-        for (recipient, message) in self.staged.drain(..) {
-            *self.unchecked.entry(recipient).or_default() |= message.is_urgent();
-            shared.rings[recipient].push_back(message);
-        }
-    }
-
-    fn check_gate(&mut self) -> GateCheck {
-        let Some((recipient, urgent)) = self.unchecked.pop_first() else { return GateCheck::Done };
-        let always = self.has(Flaw::RingsAlways);
-        let mut shared = self.shared.borrow_mut();
-        if always || (urgent && shared.gates[recipient] == Gate::Park) {
-            shared.gates[recipient] = Gate::Rung;
-            GateCheck::Ring(recipient)
-        } else {
-            GateCheck::Quiet
-        }
-    }
-
-    fn is_before_gate(&self) -> bool {
-        !self.unchecked.is_empty()
-    }
-
-    fn may_park(&self) -> bool {
-        !self.has_output() || self.has(Flaw::ParksWithOutput)
-    }
-
-    fn has_output(&self) -> bool {
-        !self.transmits.is_empty() || !self.staged.is_empty()
-    }
-
-    fn announce(&mut self) {
-        self.shared.borrow_mut().gates[self.place] = Gate::Park;
-    }
-
-    fn look_again(&mut self) -> bool {
-        let found = self.urgent_visible() && !self.has(Flaw::SecondLookMissing);
-        if found {
-            self.shared.borrow_mut().gates[self.place] = Gate::Run;
-        }
-        found
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        let is_late = self.has(Flaw::TimeoutLate) || self.has(Flaw::TimeoutLateUnseen);
-        let late = if is_late { 1_000_000 } else { 0 };
-        self.deadline().map(|deadline| Instant::from_nanoseconds(deadline + late))
-    }
-
-    fn earliest_deadline(&self) -> Option<Instant> {
-        self.deadline().filter(|_| !self.has(Flaw::TimeoutLateUnseen)).map(Instant::from_nanoseconds)
-    }
-
-    fn urgent_visible(&self) -> bool {
-        self.shared.borrow().rings[self.place].iter().any(Message::is_urgent)
-    }
-
-    fn drain_decisions(&mut self, sink: &mut Vec<Decision>) {
-        sink.append(&mut self.decisions);
     }
 }

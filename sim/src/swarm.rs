@@ -1,11 +1,17 @@
 //! Draws a plan from a seed, swarm style: each fault class on with p = ½, limits often tiny, so that seeds differ
 //! in kind and not only in degree.
 
+mod reloads;
+mod rules;
+
+use self::reloads::add_reloads;
+use self::rules::add_rules;
 use crate::draw::{Class, Draw, Draws};
 use crate::fault::FaultClass;
 use crate::plan::{
     Client, FaultPlan, Limits, Listener, ListenerKind, NasPlan, Plan, Standing, Topology, User, VERSION,
 };
+use crate::site::Rules;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What a campaign looks at.
@@ -68,7 +74,7 @@ impl Plan {
     pub fn drawn(seed: u64, profile: Profile) -> Plan {
         let draws = Draws::new(seed);
         let faulty_ms = draws.at(Class::Topology, 0, 1).range(20_000..=60_000);
-        Plan {
+        let mut plan = Plan {
             version: VERSION,
             seed,
             bug: None,
@@ -76,8 +82,16 @@ impl Plan {
             heal_ms: 125_000,
             topology: topology(draws, profile, faulty_ms),
             limits: limits(draws, profile),
+            rotate_octets: draws
+                .at(Class::Disk, 5, 1)
+                .one_in(2)
+                .then(|| draws.at(Class::Disk, 5, 2).range(500..=20_000)),
+            reloads: Vec::new(),
             faults: faults(draws, profile),
-        }
+        };
+        add_rules(&mut plan.topology, draws);
+        add_reloads(&mut plan, draws, profile);
+        plan
     }
 }
 
@@ -91,6 +105,11 @@ fn is_crowded(draws: Draws, profile: Profile) -> bool {
         Profile::Swarm | Profile::Everything => draw.one_in(8),
         Profile::Calm | Profile::Link => false,
     }
+}
+
+/// Whether more is sent than the workers can do, for seconds: each request costs its worker up to 20 ms, in turns of a few.
+fn is_overloaded(draws: Draws, profile: Profile) -> bool {
+    profile != Profile::Calm && draws.at(Class::Limits, 0, 16).one_in(8)
 }
 
 fn faults(draws: Draws, profile: Profile) -> Vec<FaultPlan> {
@@ -118,6 +137,7 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
         }
     };
     let crowded = is_crowded(draws, profile);
+    let overloaded = is_overloaded(draws, profile);
     let ring = if crowded { draw(12).pick(&[2, 4, 8]) } else { size(1, (2, 32), 1_024) };
     Limits {
         ring_slots: 1 << ring.ilog2(),
@@ -135,6 +155,8 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
         receive_queue: size(9, (2, 16), 256) as u32,
         // Small ones leave a burst in its socket for turn after turn.
         read_batch: draw(10).magnitude(1..=if crowded { 8 } else { 64 }) as u32,
+        turn_requests: if overloaded { draw(14).magnitude(1..=16) as u32 } else { u32::MAX },
+        request_us: if overloaded { draw(15).magnitude(200..=20_000) } else { 0 },
     }
 }
 
@@ -163,13 +185,15 @@ fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
         listeners,
         clients: Vec::new(),
         users,
-        answers_accounting: false,
+        rules: Rules::default(),
+        answers_accounting: draws.at(Class::Disk, 5, 0).one_in(2),
+        steered: !draw(5).one_in(4),
         nases: Vec::new(),
     };
     for place in 0..count {
         add_nas(&mut topology, draws.at(Class::Workload, place, 0), place, count, faulty_ms);
     }
-    if crowded {
+    if crowded || is_overloaded(draws, profile) {
         topology.nases.iter_mut().for_each(|nas| crowd(nas, faulty_ms));
     }
     topology
@@ -235,6 +259,7 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
                     (true, true) => 64,
                 },
                 secret: secret.clone(),
+                old_secret: None,
                 require_message_authenticator: draw.fork(6).one_in(3),
                 limit_proxy_state: draw.fork(7).one_in(3),
             });
@@ -255,6 +280,7 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
     topology.nases.push(NasPlan {
         address,
         secret: if standing == Standing::WrongSecret { format!("not-{secret}") } else { secret },
+        rotations: Vec::new(),
         standing,
         ports: (0..draw.fork(12).magnitude(1..=6) as u16).map(|step| port + step).collect(),
         identifiers: draw.fork(13).pick(&[4, 16, 256]),
@@ -348,6 +374,37 @@ mod tests {
         }
         assert!(classes.iter().all(|&on| (150..250).contains(&on)), "{classes:?}");
         assert!(transactions > 400 * 200);
+    }
+
+    #[test]
+    fn plans_reload_what_there_is_and_leave_nobody_away_for_good() {
+        use crate::site::{Change, Site};
+        let (mut reloads, mut calm, mut rotated, mut removed, mut rules, mut times) = (0, 0, 0, 0, 0, 0);
+        for seed in 0..200 {
+            let plan = Plan::from_seed(seed);
+            let sites = Site::all(&plan);
+            reloads += plan.reloads.len();
+            calm += plan.reloads.iter().filter(|reload| reload.at_ms > plan.faulty_ms).count();
+            assert!(plan.reloads.is_sorted_by_key(|reload| reload.at_ms));
+            rotated += plan.topology.nases.iter().map(|nas| nas.rotations.len()).sum::<usize>();
+            rules += sites.iter().filter(|site| !site.rules.is_empty()).count();
+            times += sites.iter().filter(|site| site.asks_for_the_time()).count();
+            let changes = plan.reloads.iter().flat_map(|reload| &reload.changes);
+            removed += changes.filter(|change| matches!(change, Change::Remove(_))).count();
+            let names = |site: &Site| {
+                site.clients
+                    .iter()
+                    .map(|client| client.name.clone())
+                    .collect::<std::collections::BTreeSet<_>>()
+            };
+            assert_eq!(names(&sites[0]), names(&sites[sites.len() - 1]), "seed {seed}");
+            for nas in &plan.topology.nases {
+                assert!(nas.rotations.is_sorted_by_key(|(at_ms, _)| *at_ms));
+            }
+        }
+        for count in [reloads, rotated, removed * 4, calm * 4, rules, times * 2] {
+            assert!(count > 80, "{reloads} {rotated} {removed} {calm} {rules} {times}");
+        }
     }
 
     #[test]

@@ -54,6 +54,12 @@ pub enum Kind {
     Asks = 20,
     /// A thread is handed an answer; words: place and generation of its ticket.
     IsAnswered = 21,
+    /// A thread takes a step of a reload; words: which, the number of the new configuration in the plan.
+    Reloads = 22,
+    /// The clock on the wall jumps; words: how many seconds it is ahead, 0.
+    ClockJumps = 23,
+    /// The server's process ends; words: alone (0) or with its machine (1), until the next begins.
+    Crashes = 24,
 }
 
 /// One event as it is kept for printing.

@@ -53,6 +53,8 @@ pub struct Turn {
     pub phase: Phase,
     /// The `now` of this turn.
     pub now: u64,
+    /// Requests taken up in it.
+    pub requests: u64,
     /// Turns begun.
     pub turns: u64,
     /// Until when it runs slower, and how many times.
@@ -81,6 +83,7 @@ impl Turn {
         Turn {
             phase: Phase::Begin,
             now: 0,
+            requests: 0,
             turns: 0,
             slow: (0, 1),
             overdue: 0,

@@ -3,12 +3,16 @@
 //! One thread of execution; everything that could happen at once happens in a drawn order. Stops at the first
 //! breach of a law.
 
+mod crash;
 mod effects;
+mod records;
+mod reloads;
 mod threads;
 
 use crate::actor::nas::{Nas, Note, Outbox, Surroundings, Timer};
-use crate::checks::wire::Ledger;
+use crate::checks::ledger::Ledger;
 use crate::checks::{Violation, channels, execution};
+use crate::clock::Clock;
 use crate::draw::Draws;
 use crate::fault::link::Carried;
 use crate::fault::{Fault, Injector};
@@ -16,10 +20,12 @@ use crate::net::{Net, Way};
 use crate::phases::{Decision, Node};
 use crate::plan::Plan;
 use crate::schedule::Schedule;
+use crate::site::Site;
 use crate::sockets::Sockets;
 use crate::trace::{Kind, NAS, Trace};
 use crate::turn::{Cause, Turn};
 use std::net::SocketAddr;
+use ulna_core::accounting::Rotation;
 use ulna_core::effect::{EffectDone, Ticket};
 use ulna_core::{ListenerId, SocketId};
 
@@ -30,18 +36,26 @@ enum Event {
     Arrive { socket: SocketId, remote: SocketAddr, octets: Vec<u8> },
     Deliver { nas: usize, port: usize, listener: ListenerId, octets: Vec<u8> },
     Nas { nas: usize, timer: Timer },
-    EffectDone { thread: usize, ticket: Ticket, done: EffectDone },
+    EffectDone { life: u64, thread: usize, ticket: Ticket, done: EffectDone },
+    Store,
+    Reload { site: usize },
 }
 
 /// One run of one plan.
 pub struct World<'p> {
     plan: &'p Plan,
+    sites: Vec<Site>,
     draws: Draws,
     node: Box<dyn Node>,
+    clock: Clock,
+    reloads: reloads::Reloads,
     schedule: Schedule<Event>,
     faults: Injector,
     threads: Vec<Turn>,
     asked: Vec<effects::Asked>,
+    records: records::Records,
+    /// Processes that have ended.
+    life: u64,
     sockets: Sockets,
     nases: Vec<Nas>,
     net: Net,
@@ -72,16 +86,22 @@ impl<'p> World<'p> {
         let threads = plan.topology.threads();
         let mut world = World {
             plan,
+            sites: Site::all(plan),
             draws,
             node,
-            schedule: Schedule::new(draws, threads + plan.topology.nases.len()),
+            clock: Clock::default(),
+            reloads: reloads::Reloads::new(threads, 0),
+            // Behind threads and NASes there is whoever asks for reloads.
+            schedule: Schedule::new(draws, threads + plan.topology.nases.len() + 1),
             faults,
             threads: (0..threads).map(|_| Turn::new()).collect(),
             asked: (0..threads).map(|_| effects::Asked::default()).collect(),
+            records: records::Records::new(Rotation { octets: plan.rotate_octets, every: None }),
+            life: 0,
             sockets: Sockets::new(plan),
             nases: (0..plan.topology.nases.len()).map(Nas::new).collect(),
             net: Net::new(&plan.topology),
-            ledger: Ledger::new(),
+            ledger: Ledger::new(threads),
             trace: Trace::new(tail_max),
             now: 0,
             turn_max: 0,
@@ -94,6 +114,10 @@ impl<'p> World<'p> {
         for thread in 0..threads {
             world.schedule.add(0, thread, Event::Phase(thread));
         }
+        let operator = threads + plan.topology.nases.len();
+        for (place, reload) in plan.reloads.iter().enumerate() {
+            world.schedule.add(reload.at_ms * 1_000_000, operator, Event::Reload { site: place + 1 });
+        }
         world
     }
 
@@ -102,6 +126,9 @@ impl<'p> World<'p> {
     /// # Errors
     /// The breach.
     pub fn run(&mut self) -> Result<(), Violation> {
+        if self.plan.topology.answers_accounting {
+            self.store()?;
+        }
         for nas in 0..self.nases.len() {
             self.with_nas(nas, |nas, around| nas.begin(around))?;
         }
@@ -123,7 +150,13 @@ impl<'p> World<'p> {
                     self.trace.add(self.now, NAS + nas as u32, Kind::NasReceives, words, &octets);
                     self.with_nas(nas, |nas, around| nas.handle_datagram(port, listener, &octets, around))?;
                 }
-                Event::EffectDone { thread, ticket, done } => self.effect_done(thread, ticket, done)?,
+                Event::EffectDone { life, thread, ticket, done } if life == self.life => {
+                    self.effect_done(thread, ticket, done)?;
+                }
+                // Of a process that has ended.
+                Event::EffectDone { .. } => {}
+                Event::Store => self.store()?,
+                Event::Reload { site } => self.ask_for_reload(site),
                 Event::Nas { nas, timer } => {
                     self.with_nas(nas, |nas, around| nas.handle_timer(timer, around))?;
                 }
@@ -161,7 +194,10 @@ impl<'p> World<'p> {
     fn close(&mut self) -> Result<(), Violation> {
         let snapshot = self.node.snapshot();
         execution::sums(&snapshot, self.handed, self.now)?;
-        execution::idle(&snapshot, self.now)?;
+        let is_stored = !self.plan.topology.answers_accounting || self.records.store.is_idle();
+        let is_over = self.reloads.are_over() && is_stored;
+        execution::idle(&snapshot, is_over, self.now)?;
+        self.look_at_records()?;
         channels::balance(&snapshot, self.now)?;
         channels::idle(&snapshot, self.now)
     }
@@ -196,6 +232,7 @@ impl<'p> World<'p> {
             plan: self.plan,
             draws: self.draws,
             faults: &mut self.faults,
+            configured: self.reloads.configured(self.plan, &self.sites, self.now),
             now: self.now,
             out: &mut self.out,
         };

@@ -13,12 +13,7 @@ fn no_acknowledged_record_is_lost_whenever_all_stops() {
         let outcome =
             run(seed, &configuration, None).unwrap_or_else(|violation| panic!("seed {seed}: {violation:?}"));
         assert!(outcome.records >= outcome.acknowledged);
-        sum.crashes += outcome.crashes;
-        sum.operations += outcome.operations;
-        sum.failed += outcome.failed;
-        sum.acknowledged += outcome.acknowledged;
-        sum.records += outcome.records;
-        sum.aside += outcome.aside;
+        sum.add(&outcome);
         seed += 1;
     }
     eprintln!("{seed} seeds: {sum:?}");

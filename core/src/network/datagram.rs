@@ -117,7 +117,7 @@ impl Network {
             | Code::CoaNak
             | Code::ProtocolError => return Err(Discard::UnexpectedCode),
         }
-        if code != Code::StatusServer {
+        if code != Code::StatusServer || seeded::is(Bug::StatusServerShed) {
             self.check_room_unverified(&path, &framed, client_id)?;
         }
         let client = clients.client(client_id);
@@ -203,6 +203,10 @@ impl Network {
         if let Err(reason) = self.lanes[usize::from(worker.0)].check(facts.class) {
             if seeded::is(Bug::RequestLeakedWhenDropped) {
                 return Ok(());
+            }
+            if seeded::is(Bug::ShedRequestRemembered) {
+                let handle = superseded.map(|(handle, _)| handle);
+                let _ = self.dedup.begin(&facts.key, handle, &facts.fingerprint, worker);
             }
             return Err(reason);
         }

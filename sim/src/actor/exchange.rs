@@ -46,6 +46,8 @@ pub struct Exchange {
     pub errand: Errand,
     /// The packet.
     pub octets: Vec<u8>,
+    /// The secret that it was made with, and that its reply must verify under.
+    pub secret: String,
     /// When it was sent first, virtual nanoseconds.
     pub begun: u64,
     /// Whether it was begun after the faults had ended, and an answer is owed to it.
@@ -68,6 +70,15 @@ impl Exchange {
     pub fn authenticator(&self) -> [u8; 16] {
         self.octets[4..20].try_into().expect("4..20 are sixteen octets")
     }
+}
+
+/// What a NAS and its users know, as it changes with time.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The secret that the NAS shares with the server, as far as it knows.
+    pub secret: &'a str,
+    /// Users with their passwords.
+    pub users: &'a [User],
 }
 
 /// What one transaction is, all drawn.
@@ -105,12 +116,12 @@ impl Wish {
     pub fn packet(
         &self,
         plan: &NasPlan,
-        users: &[User],
+        known: &Known<'_>,
         identifier: u8,
         authenticator: [u8; 16],
         delay_seconds: u32,
     ) -> Vec<u8> {
-        let secret = plan.secret.as_bytes();
+        let secret = known.secret.as_bytes();
         let draw = self.draw;
         match self.errand {
             Errand::Status => {
@@ -127,12 +138,13 @@ impl Wish {
                 }
                 packet.accounting(secret)
             }
-            Errand::Pap | Errand::Chap => self.access(plan, users, identifier, authenticator),
+            Errand::Pap | Errand::Chap => self.access(plan, known, identifier, authenticator),
         }
     }
 
-    fn access(&self, plan: &NasPlan, users: &[User], identifier: u8, authenticator: [u8; 16]) -> Vec<u8> {
-        let secret = plan.secret.as_bytes();
+    fn access(&self, plan: &NasPlan, known: &Known<'_>, identifier: u8, authenticator: [u8; 16]) -> Vec<u8> {
+        let &Known { secret, users } = known;
+        let secret = secret.as_bytes();
         let draw = self.draw;
         let user = &users[draw.fork(7).below(users.len() as u64) as usize];
         let mut password = user.password.clone().into_bytes();

@@ -3,4 +3,5 @@
 pub mod exchange;
 pub mod identifiers;
 pub mod nas;
+pub mod owed;
 pub mod retransmission;

@@ -2,8 +2,9 @@
 //!
 //! Judges nothing but replies to its own requests; what a reply must be is checked where the server sends it.
 
-use super::exchange::{Errand, Exchange, MALFORMED_KINDS, Standstill, Wish, malformed};
+use super::exchange::{Errand, Exchange, Known, MALFORMED_KINDS, Standstill, Wish, malformed};
 use super::identifiers::Identifiers;
+use super::owed::Configured;
 use super::retransmission::{Next, Retransmission};
 use crate::draw::{Class, Draws};
 use crate::fault::{FaultClass, Injector};
@@ -65,6 +66,8 @@ pub struct Surroundings<'a> {
     pub draws: Draws,
     /// Who decides about faults.
     pub faults: &'a mut Injector,
+    /// What the server is told.
+    pub configured: Configured<'a>,
     /// Virtual nanoseconds.
     pub now: u64,
     /// Where what it does goes.
@@ -149,7 +152,7 @@ impl Nas {
         let Ok(packet) = Packet::read(octets) else { return };
         let Some(number) = self.identifiers.waiting((port, listener), packet.identifier()) else { return };
         let exchange = &mut self.exchanges[number];
-        let secret = around.plan.topology.nases[self.place].secret.as_bytes();
+        let secret = exchange.secret.as_bytes();
         let authenticator = exchange.authenticator();
         let expected = match exchange.errand {
             Errand::Pap | Errand::Chap => matches!(packet.code(), code::ACCESS_ACCEPT | code::ACCESS_REJECT),
@@ -218,19 +221,15 @@ impl Nas {
         let listener = around.plan.topology.listener_for(wish.listener(), plan.address);
         let Some(listener) = listener else { return };
         let Some(identifier) = self.free_identifier(port, listener, ordinal, around) else { return };
-        let octets = wish.packet(
-            plan,
-            &around.plan.topology.users,
-            identifier,
-            self.fresh_authenticator(around.draws),
-            0,
-        );
+        let known = Known { secret: plan.secret_at(around.now), users: &around.configured.newest().users };
+        let octets = wish.packet(plan, &known, identifier, self.fresh_authenticator(around.draws), 0);
         let number = self.begin_exchange(wish, port, listener, octets, must_be_answered, 0, around);
         let kind = |draw: crate::draw::Draw| [draw.below(MALFORMED_KINDS), 0];
         if let Some([kind, _]) =
             around.faults.strike(FaultClass::Malformed, self.entity(), ordinal, around.now, kind)
         {
-            let octets = malformed(&self.exchanges[number].octets, kind, plan.secret.as_bytes());
+            let octets =
+                malformed(&self.exchanges[number].octets, kind, plan.secret_at(around.now).as_bytes());
             around.out.sent.push(Sent { port, listener, octets });
         }
         let soon = |draw: crate::draw::Draw| [draw.magnitude(1_000..=50 * MILLISECOND), 0];
@@ -286,7 +285,11 @@ impl Nas {
         let (retransmission, timeout) = Retransmission::begin(around.now, bounded, self.jitter(around.draws));
         let number = self.exchanges.len();
         let begun = around.now;
-        let owed = must_be_answered && owes_answer(around.plan, self.place, &wish, listener, &octets);
+        let NasPlan { address, .. } = around.plan.topology.nases[self.place];
+        let secret = self.plan(around.plan).secret_at(begun).to_owned();
+        let kind = around.plan.topology.listeners[usize::from(listener.0)].kind;
+        let owed =
+            must_be_answered && around.configured.owe_answer(wish.errand, kind, address, &octets, &secret);
         self.identifiers.take((port, listener), octets[1], number);
         self.wishes.push(wish);
         self.exchanges.push(Exchange {
@@ -294,6 +297,7 @@ impl Nas {
             listener,
             errand: wish.errand,
             octets,
+            secret,
             begun,
             must_be_answered: owed,
             standstill: Standstill::Waiting,
@@ -349,7 +353,8 @@ impl Nas {
         let ordinal = self.wishes.len() as u64;
         let Some(identifier) = self.free_identifier(port, listener, ordinal, around) else { return };
         let plan = self.plan(around.plan);
-        let octets = wish.packet(plan, &around.plan.topology.users, identifier, [0; 16], delay_seconds);
+        let known = Known { secret: plan.secret_at(around.now), users: &around.configured.newest().users };
+        let octets = wish.packet(plan, &known, identifier, [0; 16], delay_seconds);
         self.begin_exchange(wish, port, listener, octets, owed, delay_seconds, around);
     }
 
@@ -373,27 +378,16 @@ impl Nas {
     }
 }
 
-/// Whether the server owes an answer to this packet as it was made.
-fn owes_answer(plan: &Plan, place: usize, wish: &Wish, listener: ListenerId, octets: &[u8]) -> bool {
-    use crate::oracle::judge::{Verdict, judge};
-    let kind = plan.topology.listeners[usize::from(listener.0)].kind;
-    // A Status-Server is sent once only; there is no second try that would make its answer certain.
-    wish.errand != Errand::Status
-        && wish.errand != Errand::Accounting
-        && matches!(
-            judge(&plan.topology, kind, plan.topology.nases[place].address, octets),
-            Verdict::Answer(_)
-        )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::oracle::codec::Writer;
+    use crate::site::Site;
     use crate::swarm::Profile;
 
     struct Bench {
         plan: Plan,
+        sites: Vec<Site>,
         faults: Injector,
         nas: Nas,
         out: Outbox,
@@ -413,18 +407,19 @@ mod tests {
                 intensities[class as usize] = 10_000;
             }
             let faults = Injector::drawn(Draws::new(plan.seed), intensities, u64::MAX);
-            Bench { plan, faults, nas: Nas::new(0), out: Outbox::default() }
+            let sites = Site::all(&plan);
+            Bench { plan, sites, faults, nas: Nas::new(0), out: Outbox::default() }
+        }
+
+        fn around(&mut self, now: u64) -> (&mut Nas, Surroundings<'_>) {
+            let Bench { plan, sites, faults, nas, out } = self;
+            let configured = Configured { sites, ahead: 0..1, newest: 0 };
+            (nas, Surroundings { plan, draws: Draws::new(plan.seed), faults, configured, now, out })
         }
 
         fn timer(&mut self, timer: Timer, now: u64) {
-            let mut around = Surroundings {
-                plan: &self.plan,
-                draws: Draws::new(self.plan.seed),
-                faults: &mut self.faults,
-                now,
-                out: &mut self.out,
-            };
-            self.nas.handle_timer(timer, &mut around);
+            let (nas, mut around) = self.around(now);
+            nas.handle_timer(timer, &mut around);
         }
 
         fn reply(&mut self, number: usize, secret: &[u8]) {
@@ -433,14 +428,8 @@ mod tests {
             let reply = Writer::new(code::ACCESS_ACCEPT, exchange.identifier(), [0; 16])
                 .signed()
                 .reply(&exchange.authenticator(), secret);
-            let mut around = Surroundings {
-                plan: &self.plan,
-                draws: Draws::new(self.plan.seed),
-                faults: &mut self.faults,
-                now: 5,
-                out: &mut self.out,
-            };
-            self.nas.handle_datagram(port, listener, &reply, &mut around);
+            let (nas, mut around) = self.around(5);
+            nas.handle_datagram(port, listener, &reply, &mut around);
         }
     }
 
@@ -482,7 +471,7 @@ mod tests {
 
     #[test]
     fn every_malformed_packet_is_one_to_be_met_by_silence() {
-        use crate::oracle::judge::{Verdict, judge};
+        use crate::oracle::judge::{Asked, Verdict, judge};
         let mut bench = Bench::new(Some(FaultClass::Malformed));
         bench.plan.topology.clients[0].secret = "s".into();
         let address = bench.plan.topology.nases[0].address;
@@ -493,7 +482,8 @@ mod tests {
         assert!(malformed.len() > 2);
         for sent in malformed {
             let kind = bench.plan.topology.listeners[usize::from(sent.listener.0)].kind;
-            let verdict = judge(&bench.plan.topology, kind, address, &sent.octets);
+            let asked = Asked { listener: kind, source: address, wall: 0, datagram: &sent.octets };
+            let verdict = judge(&Site::first(&bench.plan), &asked);
             assert!(matches!(verdict, Verdict::Silence(_)), "{:?}", sent.octets);
         }
     }

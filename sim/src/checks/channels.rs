@@ -2,12 +2,14 @@
 
 use super::{Violation, invariants};
 use crate::phases::Snapshot;
+use ulna_core::Instant;
 
 invariants! {
     NO_LOST_WAKEUP = "no-lost-wakeup", "No thread is asleep with an urgent message visible and no bell on its way.";
     RINGS_UP_TO_PARKS = "rings-up-to-parks", "A thread's bell is rung at most once per park.";
     DONE_BEFORE_PARK = "done-before-park", "A thread sleeps only when nothing is left to do in it.";
     TIMEOUT_NOT_LATE = "timeout-not-late", "The time-out that a thread asks for is never later than its next deadline.";
+    CLOCK_FIRES_NOTHING = "clock-fires-nothing", "What the clock on the wall shows, and its jumps, move no deadline.";
     NO_DEADLINE_LEFT = "no-deadline-left", "No deadline is left in the past by turn after turn.";
     BUFFERS_BALANCE = "buffers-balance", "Buffers allocated are those free, in rings and owned.";
     BUFFERS_RETURN = "buffers-return", "When the world is idle, all buffers are free.";
@@ -79,6 +81,23 @@ pub fn timeout(thread: usize, asked: Option<u64>, inside: Option<u64>, now: u64)
     {
         let details = format!("thread {thread} asks for {asked:?}, its next deadline is {inside}");
         return Err(Violation { invariant: &TIMEOUT_NOT_LATE, at: now, details });
+    }
+    Ok(())
+}
+
+/// A thread was told what the clock on the wall shows; its time-out before and after.
+///
+/// # Errors
+/// [`CLOCK_FIRES_NOTHING`].
+pub fn told_of_the_wall(
+    thread: usize,
+    before: Option<Instant>,
+    after: Option<Instant>,
+    now: u64,
+) -> Result<(), Violation> {
+    if before != after {
+        let details = format!("thread {thread} asked for {before:?}, and now for {after:?}");
+        return Err(Violation { invariant: &CLOCK_FIRES_NOTHING, at: now, details });
     }
     Ok(())
 }

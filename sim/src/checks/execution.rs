@@ -1,29 +1,28 @@
 //! How often policy runs, and that every request ends.
 
-use super::wire::Ledger;
+use super::ledger::{Case, Ledger};
 use super::{Violation, invariants};
 use crate::phases::{Decision, Snapshot};
-use crate::plan::Plan;
 
 invariants! {
     ONCE = "once", "Policy runs at most once per connection, Identifier and authenticator while the request can be remembered.";
     VERIFIED_ONLY = "verified-only", "Policy runs only for what was received and verifies.";
     ONE_FATE = "one-fate", "Each datagram received has exactly one fate or is in progress.";
     ALL_SEEN = "all-seen", "The server counts as received what was handed to it.";
-    NOTHING_LEFT = "nothing-left", "When nothing has come for a long time, nothing is in progress any more.";
+    NOTHING_LEFT = "nothing-left", "When nothing has come for a long time, nothing is in progress or remembered any more.";
     NO_PANIC = "no-panic", "The server never panics.";
     PROGRESS = "progress", "After the faults, each patient client gets an answer within 30 seconds.";
 }
 
-/// Policy decided a request. `forgotten` tells how many decided requests the server says that it had to forget before
+/// Policy decided a request that was verified under this configuration. `forgotten` tells how many decided requests the server says that it had to forget before
 /// their time, its bounds being reached: each of these, and no other, may be decided once more.
 ///
 /// # Errors
 /// The law that this breaks.
 pub fn decided(
     ledger: &mut Ledger,
-    plan: &Plan,
-    decision: &Decision,
+    case: &Case<'_>,
+    (decision, site): (&Decision, usize),
     now: u64,
     turn_max: u64,
     forgotten: impl FnOnce() -> u64,
@@ -31,15 +30,15 @@ pub fn decided(
     let excused = ledger.excused;
     let key = (decision.remote, decision.listener, decision.identifier);
     let describe = |what: &str| format!("{}, Identifier {}: {what}", decision.remote, decision.identifier);
-    let Some(record) = ledger.record(key, &decision.authenticator) else {
-        let details = describe("nothing of that authenticator was received");
+    let Some(record) = ledger.record(key, &decision.authenticator, site) else {
+        let details = describe("nothing of that authenticator was received under that configuration");
         return Err(Violation { invariant: &VERIFIED_ONLY, at: now, details });
     };
     if !record.is_answerable() {
         let details = describe("it was to be discarded");
         return Err(Violation { invariant: &VERIFIED_ONLY, at: now, details });
     }
-    let lifetime = plan.limits.dedup_lifetime_ms * 1_000_000;
+    let lifetime = case.plan.limits.dedup_lifetime_ms * 1_000_000;
     if record.decisions >= record.runs {
         let expired = now >= record.decided_at + lifetime.saturating_sub(turn_max);
         let is_excess = !expired && !record.is_ambiguous();
@@ -84,9 +83,17 @@ pub fn sums(snapshot: &Snapshot, handed: u64, now: u64) -> Result<(), Violation>
 ///
 /// # Errors
 /// The law that they break.
-pub fn idle(snapshot: &Snapshot, now: u64) -> Result<(), Violation> {
+pub fn idle(snapshot: &Snapshot, is_over: bool, now: u64) -> Result<(), Violation> {
+    if !is_over {
+        let details = "a reload, or a record, is left".into();
+        return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
+    }
     if snapshot.in_progress != 0 {
         let details = format!("{} still in progress: {snapshot:?}", snapshot.in_progress);
+        return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
+    }
+    if snapshot.remembered != 0 {
+        let details = format!("{} are still remembered: {snapshot:?}", snapshot.remembered);
         return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
     }
     if snapshot.held != 0 {

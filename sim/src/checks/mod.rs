@@ -3,6 +3,7 @@
 
 pub mod channels;
 pub mod execution;
+pub mod ledger;
 pub mod records;
 pub mod wire;
 

@@ -1,14 +1,14 @@
-//! What leaves the server, against what was handed to it. Every datagram in is judged by the oracle and kept;
-//! every datagram out must belong to one of them.
+//! What leaves the server, against what was handed to it: every datagram out must belong to one that came in, and be what
+//! the oracle owes for it.
 
+use super::ledger::{Case, Ledger, Record, Slot, is_let_go};
 use super::{Violation, invariants};
 use crate::fault::effect;
 use crate::oracle::codec::{Packet, code, kind};
-use crate::oracle::judge::{Answer, Verdict, client_of, judge};
-use crate::plan::Plan;
-use std::collections::BTreeMap;
+use crate::oracle::judge::{Answer, Verdict, client_of};
+use crate::oracle::rules::{self, Around};
 use std::net::SocketAddr;
-use ulna_core::{ListenerId, Path, Transmit};
+use ulna_core::{ListenerId, Transmit};
 
 invariants! {
     WELL_FORMED = "well-formed", "Whatever is sent has lengths that hold and no octet beyond its Length.";
@@ -16,356 +16,332 @@ invariants! {
     UNKNOWN_SILENCE = "unknown-silence", "Nothing is sent to an address that no client contains.";
     UNVERIFIED_SILENCE = "unverified-silence", "Nothing is sent for a packet that does not verify or that breaks a rule.";
     OWN_SECRET = "own-secret", "Each reply verifies under the secret of the client that sent the request.";
+    ONE_CONFIGURATION = "one-configuration", "A request sees one configuration, in force when a copy of it was read, from verification to answer.";
     SAME_DOOR = "same-door", "A reply leaves from the address and port that its request came in on.";
     IDENTICAL_DUPLICATE = "identical-duplicate", "A duplicate gets identical octets.";
     ONE_PER_COPY = "one-per-copy", "No more replies are sent than copies of the request came in.";
     PROXY_STATES = "proxy-states", "A reply returns exactly the Proxy-States of its request, in order.";
     SIGNED_FIRST = "signed-first", "A reply to an Access-Request carries one right Message-Authenticator, and carries it first.";
     RIGHT_CODE = "right-code", "Access-Accept is sent exactly for the right password, and each request gets a reply of its kind.";
-    REPLY_ATTRIBUTES = "reply-attributes", "An Access-Accept carries the attributes that are configured for its user, and no others.";
+    REPLY_ATTRIBUTES = "reply-attributes", "A reply carries the attributes that its user and the rules give it, and no others.";
     REJECT_DELAY = "reject-delay", "An Access-Reject of ours is not sent before its delay has passed.";
     REJECT_NOT_LATE = "reject-not-late", "While nothing goes wrong, an Access-Reject is sent within half a millisecond after its delay, or after its password was hashed.";
+    STATUS_ANSWERED = "status-answered", "A Status-Server is answered in the turn that read it, at any load.";
     LET_GO = "let-go", "A second after a request has displaced another and was decided, more where threads were stopped, that other gets no reply any more.";
 }
 
-/// What was handed in under one authenticator.
-#[derive(Debug)]
-pub struct Record {
-    authenticator: [u8; 16],
-    /// What is owed by the first copy that deserved an answer; or why none is owed.
-    verdict: Verdict,
-    /// Copies that deserve an answer.
-    copies: u64,
-    replies: u64,
-    reply: Vec<u8>,
-    first_at: u64,
-    /// Two different packets with this authenticator deserve an answer: only what holds for both is checked.
-    ambiguous: bool,
-    octets: Vec<u8>,
-    /// How often a copy came when another authenticator, or none, had come last under this Identifier: each time it
-    /// supersedes that one and may be decided anew.
-    pub(super) runs: u32,
-    /// How often policy decided it.
-    pub(super) decisions: u32,
-    /// When policy decided it last.
-    pub(super) decided_at: u64,
-    /// By which authenticator it was displaced, and when, if none of its copies has come since.
-    displaced: Option<([u8; 16], u64)>,
-}
-
-impl Record {
-    /// Whether any copy deserves an answer.
-    pub fn is_answerable(&self) -> bool {
-        self.copies > 0
-    }
-
-    /// Whether the first copy that deserves an answer was signed.
-    fn signed(&self) -> Option<bool> {
-        match &self.verdict {
-            Verdict::Answer(answer) => Some(answer.signed),
-            Verdict::Silence(_) => None,
-        }
-    }
-
-    /// Whether different packets with its authenticator do.
-    pub fn is_ambiguous(&self) -> bool {
-        self.ambiguous
-    }
-}
-
-/// What was handed in under one Identifier of a connection.
-#[derive(Debug, Default)]
-struct Slot {
-    /// The authenticator of the last packet that deserved an answer.
-    current: Option<[u8; 16]>,
-    /// Strays: each may reach its owner after what was handed in later.
-    strays: u32,
-    records: Vec<Record>,
-}
-
-/// Everything that was handed in, by where it came from and its Identifier.
-pub struct Ledger {
-    slots: BTreeMap<(SocketAddr, ListenerId, u8), Slot>,
-    replies: u64,
-    /// Decisions made again because the server had to forget the first.
-    pub excused: u64,
-}
-
-/// Records kept per Identifier; older ones have long left every cache.
-const RECORDS_MAX: usize = 48;
 /// The longest stall and the latest bell together, generously.
 const CALM_AFTER: u64 = 10_000_000_000;
-/// The latest bell and a wake-up, generously; what threads need in between is told by their longest turn.
-const LET_GO_AFTER: u64 = 1_000_000_000;
 /// Two wake-ups of a thread and one bell, generously.
 const REJECT_SLACK: u64 = 500_000;
 
-impl Ledger {
-    /// An empty one.
-    pub fn new() -> Self {
-        Ledger { slots: BTreeMap::new(), replies: 0, excused: 0 }
-    }
+/// What is known when a datagram leaves.
+pub struct Leaving<'a> {
+    /// Virtual nanoseconds.
+    pub now: u64,
+    /// The longest turn that any thread took so far: by so much the `now` of a thread may lie behind.
+    pub turn_max: u64,
+    /// How many notices to workers found no room.
+    pub notices: &'a dyn Fn() -> u64,
+}
 
-    /// How many replies were checked.
-    pub fn replies(&self) -> u64 {
-        self.replies
+/// A datagram leaves the server: the request that it answers.
+///
+/// # Errors
+/// The law that it breaks.
+pub fn transmitted<'l>(
+    ledger: &'l mut Ledger,
+    case: &Case<'_>,
+    transmit: &Transmit,
+    octets: &[u8],
+    leaving: &Leaving<'_>,
+) -> Result<&'l [u8], Violation> {
+    ledger.replies += 1;
+    let topology = &case.plan.topology;
+    let (listener, _) = topology.listener_and_network(transmit.via);
+    let remote = transmit.destination;
+    let violation = |invariant, details: String| {
+        Err(Violation { invariant, at: leaving.now, details: format!("to {remote}: {details}") })
+    };
+    let Ok(packet) = Packet::read(octets) else {
+        return violation(&WELL_FORMED, format!("{octets:02x?}"));
+    };
+    if packet.octets().len() != octets.len() {
+        let beyond = octets.len() - packet.octets().len();
+        return violation(&WELL_FORMED, format!("{beyond} octets beyond Length"));
     }
+    if case.sites.iter().all(|site| client_of(&site.clients, remote.ip()).is_none()) {
+        return violation(&UNKNOWN_SILENCE, format!("code {}", packet.code()));
+    }
+    let slots = &mut ledger.slots;
+    let key = (remote, listener, packet.identifier());
+    if !slots.contains_key(&key) {
+        let elsewhere = (0..topology.listeners.len() as u16)
+            .any(|other| slots.contains_key(&(remote, ListenerId(other), packet.identifier())));
+        let law = if elsewhere { &SAME_DOOR } else { &REQUESTED };
+        return violation(law, format!("code {}, Identifier {}", packet.code(), packet.identifier()));
+    }
+    let Slot { records, strays, .. } = slots.get_mut(&key).expect("it was just seen");
+    let door = topology.listeners[usize::from(listener.0)].address;
+    if transmit.source.is_some_and(|source| source != door.ip()) {
+        return violation(&SAME_DOOR, format!("from {:?} instead of {door}", transmit.source));
+    }
+    let is_of = |record: &Record| verifies(case, record, remote, packet).is_some();
+    let mut owner = records.iter().rposition(is_of);
+    let twins = |first: usize| {
+        let authenticator = records[first].authenticator;
+        records.iter().filter(|record| record.authenticator == authenticator).count() > 1
+    };
+    if owner.is_some_and(twins) {
+        // The same octets, read before and after a reload that keeps the secret, are two requests; so are a signed and an
+        // unsigned one with one authenticator.
+        let fits = |record: &Record| {
+            let path = (remote, listener);
+            is_of(record)
+                && record.replies < record.copies
+                && !is_too_early(case, record, packet, leaving)
+                && differs_from_all(case, record, packet, path, leaving.now, leaving.turn_max).is_none()
+        };
+        owner = records.iter().rposition(fits).or(owner);
+    }
+    let Some(owner) = owner else {
+        if let Some((record, site)) = explained(case, records, (remote, listener), packet, leaving.now) {
+            let sites: Vec<_> = record.owed.iter().map(|(site, _)| *site).collect();
+            let details = format!("it was read under {sites:?} and answered under {site}");
+            return violation(&ONE_CONFIGURATION, details);
+        }
+        let all = case.sites.iter().flat_map(|site| &site.clients);
+        let other = all.flat_map(|client| client.secrets().map(move |secret| (client, secret))).find(
+            |(_, secret)| {
+                let holds =
+                    |record: &Record| packet.authenticator_holds(&record.authenticator, secret.as_bytes());
+                records.iter().any(holds)
+            },
+        );
+        let details = match other {
+            Some((other, _)) => format!("it verifies under a secret of {}", other.name),
+            None => format!("Identifier {}, and no secret verifies it", packet.identifier()),
+        };
+        return violation(&OWN_SECRET, details);
+    };
+    // A stray may reach its owner after what was handed in later: who displaced whom is not known then.
+    if *strays == 0
+        && is_let_go(records, &records[owner], leaving.now, leaving.turn_max)
+        && (leaving.notices)() == 0
+    {
+        let details = format!("Identifier {}: {:?}", packet.identifier(), records[owner].displaced);
+        return violation(&LET_GO, details);
+    }
+    let authenticator = records[owner].authenticator;
+    let same = records.iter().filter(|record| record.authenticator == authenticator);
+    let decisions = same.map(|record| record.decisions).sum();
+    check_reply(case, &mut records[owner], packet, leaving, (remote, listener), decisions)?;
+    Ok(&records[owner].octets)
+}
 
-    /// A datagram is handed to the server. `stray`: to another network core than the one that its flow belongs to, so
-    /// that it crosses a ring, and what was handed in after it may overtake it.
-    pub fn received(&mut self, plan: &Plan, path: &Path, octets: &[u8], stray: bool, now: u64) {
-        let Ok(packet) = Packet::read(octets) else { return };
-        let key = (path.remote, path.listener, packet.identifier());
-        let authenticator = packet.authenticator();
-        let Slot { current, strays, records } = self.slots.entry(key).or_default();
-        if stray {
-            // Where it comes to its owner it may part two copies of any one, and stand apart from its own.
-            *strays += 1;
-            records.iter_mut().for_each(|record| record.runs += 1);
+/// A turn has sent all that it had: whether the Status-Servers that it read have their answers. `unsent` tells how many
+/// answers were discarded because too many waited to be sent.
+///
+/// # Errors
+/// [`STATUS_ANSWERED`].
+pub fn answered_at_once(
+    ledger: &mut Ledger,
+    thread: usize,
+    now: u64,
+    unsent: impl Fn() -> u64,
+) -> Result<(), Violation> {
+    let mut read = std::mem::take(&mut ledger.status_read[thread]);
+    for (key, authenticator, expected) in read.drain(..) {
+        if ledger.slots[&key].replies_to(&authenticator) < expected && unsent() == 0 {
+            let details = format!("from {}, Identifier {}", key.0, key.2);
+            return Err(Violation { invariant: &STATUS_ANSWERED, at: now, details });
         }
-        let place = records.iter().rposition(|record| record.authenticator == authenticator);
-        if let Some(place) = place
-            && records[place].octets == packet.octets()
-            && matches!(records[place].verdict, Verdict::Answer(_))
-        {
-            records[place].copies += 1;
-            supersede(current, records, place, now);
-            return;
-        }
-        let listener = plan.topology.listeners[usize::from(path.listener.0)].kind;
-        let verdict = judge(&plan.topology, listener, path.remote.ip(), octets);
-        let answerable = matches!(verdict, Verdict::Answer(_));
-        let place = match place {
-            Some(place) => {
-                let record = &mut records[place];
-                if answerable {
-                    if record.copies > 0 {
-                        record.ambiguous = true;
-                    } else {
-                        (record.verdict, record.first_at) = (verdict, now);
-                        record.octets = packet.octets().to_vec();
-                    }
-                    record.copies += 1;
-                }
-                place
+    }
+    ledger.status_read[thread] = read;
+    Ok(())
+}
+
+/// The secret of its client that verifies a reply as one to this record.
+fn verifies<'s>(case: &Case<'s>, record: &Record, remote: SocketAddr, packet: Packet<'_>) -> Option<&'s str> {
+    let holds = |secret: &&str| packet.authenticator_holds(&record.authenticator, secret.as_bytes());
+    if record.owed.is_empty() {
+        let clients =
+            case.sites.iter().filter_map(|site| Some(&site.clients[client_of(&site.clients, remote.ip())?]));
+        return clients.flat_map(|client| client.secrets()).find(holds);
+    }
+    let mut tried = "";
+    record.owed.iter().find_map(|(site, answer)| {
+        let client = &case.sites[*site].clients[answer.client];
+        // Several configurations, and mostly one secret.
+        let secret = client.secrets().filter(|secret| *secret != tried).find(holds);
+        tried = &client.secret;
+        secret
+    })
+}
+
+/// The configuration under which no copy was read and which explains the reply to one of these records, if there is one.
+fn explained<'r>(
+    case: &Case<'_>,
+    records: &'r [Record],
+    path: (SocketAddr, ListenerId),
+    packet: Packet<'_>,
+    now: u64,
+) -> Option<(&'r Record, usize)> {
+    let wall = case.clock.shows(now).0;
+    records.iter().rev().find_map(|record| {
+        let others = (0..case.sites.len()).filter(|site| record.owed.iter().all(|(owed, _)| owed != site));
+        let mut others = others.filter(|site| match case.judge(*site, path, &record.octets, wall) {
+            Verdict::Answer(answer) => {
+                let secret = case.sites[*site].clients[answer.client].secret(answer.secret);
+                packet.authenticator_holds(&record.authenticator, secret)
+                    && differs(case, record, *site, &answer, packet, secret, wall).is_none()
             }
-            None => {
-                if records.len() == RECORDS_MAX {
-                    records.remove(0);
-                }
-                records.push(Record {
-                    authenticator,
-                    verdict,
-                    copies: u64::from(answerable),
-                    replies: 0,
-                    reply: Vec::new(),
-                    first_at: now,
-                    ambiguous: false,
-                    octets: packet.octets().to_vec(),
-                    runs: *strays,
-                    decisions: 0,
-                    decided_at: 0,
-                    displaced: None,
-                });
-                records.len() - 1
-            }
-        };
-        if answerable {
-            supersede(current, records, place, now);
-        }
-    }
-
-    /// The record of a request, newest first.
-    pub(super) fn record(
-        &mut self,
-        key: (SocketAddr, ListenerId, u8),
-        authenticator: &[u8; 16],
-    ) -> Option<&mut Record> {
-        self.slots
-            .get_mut(&key)?
-            .records
-            .iter_mut()
-            .rev()
-            .find(|record| record.authenticator == *authenticator)
-    }
-
-    /// A datagram leaves the server. `turn_max` is the longest turn that any thread took so far: by so much the
-    /// `now` of a thread may lie behind. `told` says whether all notices to workers found room.
-    ///
-    /// # Errors
-    /// The law that it breaks.
-    pub fn transmitted(
-        &mut self,
-        plan: &Plan,
-        transmit: &Transmit,
-        octets: &[u8],
-        now: u64,
-        turn_max: u64,
-        told: impl FnOnce() -> bool,
-    ) -> Result<(), Violation> {
-        self.replies += 1;
-        let (listener, _) = plan.topology.listener_and_network(transmit.via);
-        let remote = transmit.destination;
-        let violation = |invariant, details: String| {
-            Err(Violation { invariant, at: now, details: format!("to {remote}: {details}") })
-        };
-        let Ok(packet) = Packet::read(octets) else {
-            return violation(&WELL_FORMED, format!("{octets:02x?}"));
-        };
-        if packet.octets().len() != octets.len() {
-            return violation(
-                &WELL_FORMED,
-                format!("{} octets beyond Length", octets.len() - packet.octets().len()),
-            );
-        }
-        let Some(client) = client_of(&plan.topology.clients, remote.ip()) else {
-            return violation(&UNKNOWN_SILENCE, format!("code {}", packet.code()));
-        };
-        let secret = plan.topology.clients[client].secret.as_bytes();
-        let records = self.slots.get_mut(&(remote, listener, packet.identifier()));
-        let Some(Slot { records, strays, .. }) = records else {
-            let elsewhere = (0..plan.topology.listeners.len() as u16)
-                .any(|other| self.slots.contains_key(&(remote, ListenerId(other), packet.identifier())));
-            let law = if elsewhere { &SAME_DOOR } else { &REQUESTED };
-            return violation(law, format!("code {}, Identifier {}", packet.code(), packet.identifier()));
-        };
-        let door = plan.topology.listeners[usize::from(listener.0)].address;
-        if transmit.source.is_some_and(|source| source != door.ip()) {
-            return violation(&SAME_DOOR, format!("from {:?} instead of {door}", transmit.source));
-        }
-        let owner =
-            records.iter().rposition(|record| packet.authenticator_holds(&record.authenticator, secret));
-        let Some(owner) = owner else {
-            let other = plan.topology.clients.iter().position(|client| {
-                records
-                    .iter()
-                    .any(|record| packet.authenticator_holds(&record.authenticator, client.secret.as_bytes()))
-            });
-            let details = match other {
-                Some(other) => {
-                    format!("it verifies under the secret of {}", plan.topology.clients[other].name)
-                }
-                None => format!("Identifier {}, and no secret verifies it", packet.identifier()),
-            };
-            return violation(&OWN_SECRET, details);
-        };
-        // A stray may reach its owner after what was handed in later: who displaced whom is not known then.
-        if *strays == 0 && is_let_go(records, &records[owner], now, turn_max) && told() {
-            let details = format!("Identifier {}: {:?}", packet.identifier(), records[owner].displaced);
-            return violation(&LET_GO, details);
-        }
-        check_reply(plan, &mut records[owner], packet, (now, turn_max), remote)
-    }
-}
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Ledger::new()
-    }
-}
-
-/// A copy of the record at this place came and deserves an answer, perhaps after one with another authenticator.
-fn supersede(current: &mut Option<[u8; 16]>, records: &mut [Record], place: usize, now: u64) {
-    let authenticator = records[place].authenticator;
-    if *current != Some(authenticator) {
-        for record in records.iter_mut().filter(|record| Some(record.authenticator) == *current) {
-            record.displaced = Some((authenticator, now));
-        }
-        *current = Some(authenticator);
-        records[place].runs += 1;
-    }
-    records[place].displaced = None;
-}
-
-/// Whether what has displaced this record was decided long ago: then its worker had been told to let go of it.
-fn is_let_go(records: &[Record], record: &Record, now: u64, turn_max: u64) -> bool {
-    let Some((by, at)) = record.displaced else { return false };
-    // Signed and unsigned requests do not displace each other.
-    let by = records.iter().find(|other| other.authenticator == by && other.signed() == record.signed());
-    // What was decided after the displacement may have been an earlier copy, and the one that displaced shed: only where
-    // each has been decided that is told apart.
-    by.is_some_and(|by| {
-        let all_decided = by.decisions >= by.runs;
-        all_decided && by.decided_at > at && now > by.decided_at + LET_GO_AFTER + 4 * turn_max
+            Verdict::Silence(_) => false,
+        });
+        Some((record, others.next()?))
     })
 }
 
 fn check_reply(
-    plan: &Plan,
+    case: &Case<'_>,
     record: &mut Record,
     packet: Packet<'_>,
-    (now, turn_max): (u64, u64),
-    remote: SocketAddr,
+    leaving: &Leaving<'_>,
+    path: (SocketAddr, ListenerId),
+    decisions: u32,
 ) -> Result<(), Violation> {
+    let &Leaving { now, turn_max, .. } = leaving;
     let identifier = packet.identifier();
     let violation = |invariant, details: String| {
-        let details = format!("to {remote}, Identifier {identifier}: {details}");
+        let details = format!("to {}, Identifier {identifier}: {details}", path.0);
         Err(Violation { invariant, at: now, details })
     };
-    let answer = match &record.verdict {
-        Verdict::Answer(answer) => answer,
-        Verdict::Silence(reason) => {
-            return violation(&UNVERIFIED_SILENCE, format!("the request was to be discarded: {reason}"));
-        }
-    };
+    if record.owed.is_empty() {
+        let details = format!("the request was to be discarded: {}", record.silence);
+        return violation(&UNVERIFIED_SILENCE, details);
+    }
     record.replies += 1;
     if record.replies > record.copies {
         return violation(&ONE_PER_COPY, format!("{} replies, {} copies", record.replies, record.copies));
     }
-    let secret = plan.topology.clients[answer.client].secret.as_bytes();
+    if let Some((law, details)) = differs_from_all(case, record, packet, path, now, turn_max) {
+        let explained = explained(case, std::slice::from_ref(record), path, packet, now);
+        let law = if explained.is_some() { &ONE_CONFIGURATION } else { law };
+        return violation(law, details);
+    }
+    if record.ambiguous {
+        return Ok(());
+    }
+    let due = reject_due(case, record);
+    if is_too_early(case, record, packet, leaving) {
+        return violation(&REJECT_DELAY, format!("{} ns too early", due - now));
+    }
+    // Once faults have ended for so long, no thread is stopped and no bell is late.
+    let calm = record.first_at > case.plan.faulty_until() + CALM_AFTER;
+    // An unsigned request is tried under one secret after the other.
+    let hashes = case.sites.iter().flat_map(|site| &site.users).any(|user| user.hashed);
+    let secrets = case.sites.iter().flat_map(|site| &site.clients).map(|client| client.secrets().count());
+    let hashed = if hashes { secrets.max().unwrap_or(0) as u64 * effect::USUAL_MAX } else { 0 };
+    let due = due.max(record.first_at + hashed);
+    if packet.code() == code::ACCESS_REJECT && calm && record.copies == 1 && now > due + REJECT_SLACK {
+        return violation(&REJECT_NOT_LATE, format!("{} ns too late", now - due));
+    }
+    if !record.different.iter().any(|other| other == packet.octets()) {
+        // Decided again it is decided as it then is to be, which is the same unless configuration or time are others.
+        let may_change = case.sites.len() > 1 || case.sites[0].asks_for_the_time();
+        if record.different.len() >= if may_change { decisions.max(1) as usize } else { 1 } {
+            let details = format!("reply {} differs, after {decisions} decisions", record.replies);
+            return violation(&IDENTICAL_DUPLICATE, details);
+        }
+        record.different.push(packet.octets().to_vec());
+    }
+    Ok(())
+}
+
+/// When a reject may leave.
+fn reject_due(case: &Case<'_>, record: &Record) -> u64 {
+    record.first_at + case.plan.limits.reject_delay_ms * 1_000_000
+}
+
+fn is_too_early(case: &Case<'_>, record: &Record, packet: Packet<'_>, leaving: &Leaving<'_>) -> bool {
+    packet.code() == code::ACCESS_REJECT && leaving.now + leaving.turn_max < reject_due(case, record)
+}
+
+type Difference = (&'static super::Invariant, String);
+
+/// How a reply differs from what is owed by every configuration under which a copy of its request was read, whatever the
+/// wall has shown since.
+fn differs_from_all(
+    case: &Case<'_>,
+    record: &Record,
+    packet: Packet<'_>,
+    path: (SocketAddr, ListenerId),
+    now: u64,
+    turn_max: u64,
+) -> Option<Difference> {
+    let secret = verifies(case, record, path.0, packet)?.as_bytes();
+    let mut difference = None;
+    for (site, answer) in &record.owed {
+        let shown = case.clock.shows(record.first_at).0;
+        difference = Some(differs(case, record, *site, answer, packet, secret, shown)?);
+        if !case.sites[*site].asks_for_the_time() {
+            continue;
+        }
+        for wall in case.clock.shown(record.first_at.saturating_sub(turn_max), now) {
+            let Verdict::Answer(then) = case.judge(*site, path, &record.octets, wall) else { continue };
+            differs(case, record, *site, &then, packet, secret, wall)?;
+        }
+    }
+    difference
+}
+
+/// How a reply that verifies under this secret differs from the answer that is owed by one configuration.
+fn differs(
+    case: &Case<'_>,
+    record: &Record,
+    site: usize,
+    answer: &Answer,
+    packet: Packet<'_>,
+    secret: &[u8],
+    wall: u64,
+) -> Option<Difference> {
+    let site = &case.sites[site];
     if answer.signs_reply {
         let signatures = packet.all(kind::MESSAGE_AUTHENTICATOR).count();
         let first = packet.attributes().next().map(|(_, kind, _)| kind);
         let right = packet.signature_holds(&record.authenticator, secret) == Some(true);
         if signatures != 1 || first != Some(kind::MESSAGE_AUTHENTICATOR) || !right {
-            return violation(
-                &SIGNED_FIRST,
-                format!("{signatures} of them, first type {first:?}, right: {right}"),
-            );
+            let details = format!("{signatures} of them, first type {first:?}, right: {right}");
+            return Some((&SIGNED_FIRST, details));
         }
     }
     if record.ambiguous {
-        return Ok(());
+        return None;
+    }
+    let client = &site.clients[answer.client];
+    if client.secret(answer.secret) != secret {
+        return Some((&OWN_SECRET, format!("under another secret of {}", client.name)));
     }
     if packet.code() != answer.code {
-        return violation(&RIGHT_CODE, format!("code {} instead of {}", packet.code(), answer.code));
+        return Some((&RIGHT_CODE, format!("code {} instead of {}", packet.code(), answer.code)));
     }
     if !packet.all(kind::PROXY_STATE).eq(answer.proxy_states.iter().map(Vec::as_slice)) {
-        return violation(&PROXY_STATES, format!("{} were sent", answer.proxy_states.len()));
+        return Some((&PROXY_STATES, format!("{} were sent", answer.proxy_states.len())));
     }
-    if let Some(details) = wrong_attributes(plan, answer, packet) {
-        return violation(&REPLY_ATTRIBUTES, details);
-    }
-    let due = record.first_at + plan.limits.reject_delay_ms * 1_000_000;
-    if packet.code() == code::ACCESS_REJECT && now + turn_max < due {
-        return violation(&REJECT_DELAY, format!("{} ns too early", due - now));
-    }
-    // Once faults have ended for so long, no thread is stopped and no bell is late.
-    let calm = record.first_at > plan.faulty_until() + CALM_AFTER;
-    let hashes = plan.topology.users.iter().any(|user| user.hashed);
-    let due = if hashes { due.max(record.first_at + effect::USUAL_MAX) } else { due };
-    if packet.code() == code::ACCESS_REJECT && calm && record.copies == 1 && now > due + REJECT_SLACK {
-        return violation(&REJECT_NOT_LATE, format!("{} ns too late", now - due));
-    }
-    if record.replies > 1 && record.reply != packet.octets() {
-        return violation(&IDENTICAL_DUPLICATE, format!("reply {} differs", record.replies));
-    }
-    if record.reply.is_empty() {
-        record.reply = packet.octets().to_vec();
-    }
-    Ok(())
-}
-
-/// What is wrong with the attributes of an Access-Accept, beside its signature and Proxy-States.
-fn wrong_attributes(plan: &Plan, answer: &Answer, packet: Packet<'_>) -> Option<String> {
-    let user = &plan.topology.users[answer.user?];
-    let mut expected: Vec<(u8, &[u8])> = user.reply.iter().map(|(kind, value)| (*kind, &value[..])).collect();
+    let request = Packet::read(&record.octets).expect("it was read when it came");
+    let expected = if request.code() == code::ACCESS_REQUEST {
+        let around = Around { client: &client.name, wall };
+        let accept = answer.code == code::ACCESS_ACCEPT;
+        rules::reply(site, request, around, accept, answer.user.map(|user| &site.users[user]))
+    } else {
+        Vec::new()
+    };
     let mut found: Vec<(u8, &[u8])> = packet
         .attributes()
         .filter(|&(_, kind, _)| kind != kind::MESSAGE_AUTHENTICATOR && kind != kind::PROXY_STATE)
         .map(|(_, kind, value)| (kind, value))
         .collect();
-    expected.sort_unstable();
     found.sort_unstable();
-    (expected != found).then(|| format!("for {}: {found:02x?} instead of {expected:02x?}", user.name))
+    let equal = found.iter().copied().eq(expected.iter().map(|(kind, value)| (*kind, &value[..])));
+    (!equal).then(|| (&REPLY_ATTRIBUTES, format!("{found:02x?} instead of {expected:02x?}")))
 }

@@ -4,10 +4,13 @@
 //! first so many, the next one torn at any octet, and holes of zeros where pages were written in another order. After a
 //! failed sync the kernel may show octets that it will never write.
 
-use crate::draw::Draw;
+use super::{FaultClass, Injector};
+use crate::draw::{Class, Draw};
 use std::ops::Range;
 use ulna_core::accounting::{Operation, Performed, Troubled};
 use ulna_core::time::UnixTime;
+
+const MILLISECOND: u64 = 1_000_000;
 
 /// What becomes of one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +21,19 @@ pub enum Course {
     Fails,
 }
 
+/// When the operation number `ordinal` that begins now ends, and how.
+pub fn course(ordinal: u64, now: u64, faults: &mut Injector) -> (u64, Course) {
+    let fails = faults.strike(FaultClass::DiskFails, 0, ordinal, now, |_| [0; 2]).is_some();
+    let slow = |draw: Draw| [draw.magnitude(100 * MILLISECOND..=8_000 * MILLISECOND), 0];
+    let slow = faults.strike(FaultClass::DiskSlow, 0, ordinal, now, slow);
+    let usual = || faults.draws().at(Class::Disk, 4, ordinal).range(1..=20) * MILLISECOND;
+    let length = slow.map_or_else(usual, |[length, _]| length);
+    (now + length, if fails { Course::Fails } else { Course::Done })
+}
+
 /// What dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
 pub enum Crash {
     /// The process: what it has written stays in the kernel's memory.
     Process,
@@ -147,6 +161,11 @@ impl Disk {
         self.current.iter().chain(&self.aside).map(|contents| &contents.safe[..])
     }
 
+    /// The same, each with the number of its file.
+    pub fn safe_files(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.current.iter().chain(&self.aside).map(|contents| (contents.number, &contents.safe[..]))
+    }
+
     /// How many files were set aside.
     pub fn aside(&self) -> usize {
         self.aside.len()
@@ -260,7 +279,7 @@ impl Contents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::{Class, Draws};
+    use crate::draw::Draws;
 
     fn draw(ordinal: u64) -> Draw {
         Draws::new(1).at(Class::Disk, 0, ordinal)

@@ -93,6 +93,14 @@ fault_classes! {
     EffectShed = 22, "effect-shed", "an effect is given back undone", 500;
     /// Nothing is ever heard of what a thread has asked for.
     EffectLost = 23, "effect-lost", "an effect is never done", 300;
+    /// The clock on the wall is set.
+    ClockJump = 24, "clock-jump", "the clock on the wall jumps by a second to ten years, forward or back", 20;
+    /// What is asked of the disk fails.
+    DiskFails = 25, "disk-fails", "an operation on the disk of accounting fails, perhaps half done", 1000;
+    /// The disk takes long.
+    DiskSlow = 26, "disk-slow", "an operation on the disk of accounting takes 100 ms to 8 s", 1500;
+    /// All stops.
+    ProcessCrash = 27, "process-crash", "the server's process ends, or its machine, with what was not synced", 12;
 }
 
 /// One time that a fault struck: data, so that it can be replayed, edited or removed.

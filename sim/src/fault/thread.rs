@@ -1,10 +1,12 @@
 //! Faults of threads and of the bells between them: stops between any two phases, bells late, for nothing, merged.
 
+use super::disk::Crash;
 use super::{FaultClass, Injector};
 
 const MICROSECOND: u64 = 1_000;
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
+const YEAR_SECONDS: u64 = 365 * 86_400;
 
 /// For how long `thread` is stopped before its phase number `ordinal`, if it is.
 pub fn stall(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> Option<u64> {
@@ -39,6 +41,25 @@ pub fn bell(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> (u64,
 pub fn spurious_bell(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> Option<u64> {
     let when = |draw: crate::draw::Draw| [draw.magnitude(MICROSECOND..=100 * MILLISECOND), 0];
     faults.strike(FaultClass::BellSpurious, thread, ordinal, now, when).map(|[when, _]| when)
+}
+
+/// Whether the server's process, or its machine, ends before the phase number `ordinal` of `thread`, and after how many
+/// nanoseconds the next begins.
+pub fn crash(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> Option<(Crash, u64)> {
+    let how =
+        |draw: crate::draw::Draw| [draw.fork(1).below(2), draw.magnitude(10 * MILLISECOND..=2 * SECOND)];
+    let [kind, boot] = faults.strike(FaultClass::ProcessCrash, thread, ordinal, now, how)?;
+    Some((if kind == 0 { Crash::Process } else { Crash::Machine }, boot))
+}
+
+/// How many seconds the clock on the wall is ahead from the turn number `ordinal` of `thread` on, if it jumps then.
+pub fn jump(thread: u64, ordinal: u64, now: u64, ahead: i64, faults: &mut Injector) -> Option<i64> {
+    let jump = |draw: crate::draw::Draw| [draw.magnitude(1..=10 * YEAR_SECONDS), draw.fork(1).below(2)];
+    let [seconds, back] = faults.strike(FaultClass::ClockJump, thread, ordinal, now, jump)?;
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    // What is long ahead comes back: a clock that is set right.
+    let is_back = back == 1 || ahead > 40 * YEAR_SECONDS as i64;
+    Some(if is_back { (ahead - seconds).max(-40 * (YEAR_SECONDS as i64)) } else { ahead + seconds })
 }
 
 #[cfg(test)]

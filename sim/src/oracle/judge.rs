@@ -5,8 +5,23 @@
 
 use super::codec::{Malformed, Packet, code, kind};
 use super::digest;
-use crate::plan::{Client, ListenerKind, Topology, User};
+use super::rules::{self, Around};
+use crate::plan::{Client, ListenerKind, User};
+use crate::site::{Action, Site};
 use std::net::IpAddr;
+
+/// A datagram as it comes to a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What its listener takes.
+    pub listener: ListenerKind,
+    /// From where.
+    pub source: IpAddr,
+    /// Seconds since 1970 on the wall, when it is decided about.
+    pub wall: u64,
+    /// All its octets.
+    pub datagram: &'a [u8],
+}
 
 /// What is owed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +37,10 @@ pub enum Verdict {
 pub struct Answer {
     /// The reply's code.
     pub code: u8,
-    /// The place of the client in the plan.
+    /// The place of the client in the site.
     pub client: usize,
+    /// Which of its secrets the reply is under: 0 is the newest.
+    pub secret: usize,
     /// The user whose reply attributes an Access-Accept carries.
     pub user: Option<usize>,
     /// The Proxy-States to be returned, in order.
@@ -34,9 +51,9 @@ pub struct Answer {
     pub signs_reply: bool,
 }
 
-/// Judges one datagram that came from `source` to a listener of this kind.
-pub fn judge(topology: &Topology, listener: ListenerKind, source: IpAddr, datagram: &[u8]) -> Verdict {
-    match weigh(topology, listener, source, datagram) {
+/// Judges one datagram under this configuration.
+pub fn judge(site: &Site, asked: &Asked<'_>) -> Verdict {
+    match weigh(site, asked) {
         Ok(answer) => Verdict::Answer(answer),
         Err(reason) => Verdict::Silence(reason),
     }
@@ -52,21 +69,16 @@ pub fn client_of(clients: &[Client], source: IpAddr) -> Option<usize> {
         .map(|(place, _)| place)
 }
 
-fn weigh(
-    topology: &Topology,
-    listener: ListenerKind,
-    source: IpAddr,
-    datagram: &[u8],
-) -> Result<Answer, &'static str> {
+fn weigh(site: &Site, asked: &Asked<'_>) -> Result<Answer, &'static str> {
+    let &Asked { listener, source, wall, datagram } = asked;
     let packet = Packet::read(datagram).map_err(|malformed| match malformed {
         Malformed::TooShort => "too short",
         Malformed::BadLength => "bad Length",
         Malformed::Truncated => "truncated",
         Malformed::BadAttribute => "bad attribute",
     })?;
-    let place = client_of(&topology.clients, source).ok_or("unknown client")?;
-    let client = &topology.clients[place];
-    let secret = client.secret.as_bytes();
+    let place = client_of(&site.clients, source).ok_or("unknown client")?;
+    let client = &site.clients[place];
     if packet.all(kind::MESSAGE_AUTHENTICATOR).count() > 1 {
         return Err("several Message-Authenticators");
     }
@@ -79,32 +91,59 @@ fn weigh(
     let mut answer = Answer {
         code: 0,
         client: place,
+        secret: 0,
         user: None,
         proxy_states: packet.all(kind::PROXY_STATE).map(<[u8]>::to_vec).collect(),
         signed: false,
         signs_reply: listener == ListenerKind::Access,
     };
+    // The newest secret under which a Message-Authenticator over a random authenticator is right.
+    let signing = || {
+        let holds = |secret: &str| packet.signature_holds(&packet.authenticator(), secret.as_bytes());
+        client.secrets().position(|secret| holds(secret) == Some(true))
+    };
+    let is_signed = packet.all(kind::MESSAGE_AUTHENTICATOR).next().is_some();
     match (packet.code(), listener) {
         (code::ACCESS_REQUEST, ListenerKind::Access) => {
-            answer.signed = match packet.signature_holds(&packet.authenticator(), secret) {
-                Some(true) => true,
-                Some(false) => return Err("wrong Message-Authenticator"),
-                None if packet.all(kind::EAP_MESSAGE).next().is_some() => return Err("unsigned EAP-Message"),
-                None if client.require_message_authenticator => return Err("not signed, but it must be"),
-                None if client.limit_proxy_state && !answer.proxy_states.is_empty() => {
-                    return Err("unsigned Proxy-State");
+            if is_signed {
+                answer.signed = true;
+                answer.secret = signing().ok_or("wrong Message-Authenticator")?;
+            } else if packet.all(kind::EAP_MESSAGE).next().is_some() {
+                return Err("unsigned EAP-Message");
+            } else if client.require_message_authenticator {
+                return Err("not signed, but it must be");
+            } else if client.limit_proxy_state && !answer.proxy_states.is_empty() {
+                return Err("unsigned Proxy-State");
+            }
+            let rule = rules::decides(site, packet, Around { client: &client.name, wall });
+            let accepted = match rule.map_or(Action::Users, |rule| rule.action) {
+                Action::Accept => true,
+                Action::Reject => false,
+                Action::Users => {
+                    let name = rule.and_then(|rule| rule.user_name.as_deref()).map(str::as_bytes);
+                    let name = name.or_else(|| packet.all(kind::USER_NAME).next());
+                    // An unsigned request is under whichever secret its password fits.
+                    let tried = client.secrets().enumerate();
+                    let tried = tried.filter(|(secret, _)| !answer.signed || *secret == answer.secret);
+                    let proven = tried
+                        .filter_map(|(secret, text)| {
+                            Some((secret, authenticated(&site.users, name?, packet, text.as_bytes())?))
+                        })
+                        .next();
+                    if let Some((secret, user)) = proven {
+                        (answer.secret, answer.user) = (secret, Some(user));
+                    }
+                    proven.is_some()
                 }
-                None => false,
             };
-            answer.user = authenticated(&topology.users, packet, secret);
-            answer.code = if answer.user.is_some() { code::ACCESS_ACCEPT } else { code::ACCESS_REJECT };
+            answer.code = if accepted { code::ACCESS_ACCEPT } else { code::ACCESS_REJECT };
         }
         (code::STATUS_SERVER, _) => {
-            match packet.signature_holds(&packet.authenticator(), secret) {
-                Some(true) => answer.signed = true,
-                Some(false) => return Err("wrong Message-Authenticator"),
-                None => return Err("unsigned Status-Server"),
+            if !is_signed {
+                return Err("unsigned Status-Server");
             }
+            answer.signed = true;
+            answer.secret = signing().ok_or("wrong Message-Authenticator")?;
             // RFC 5997 §3: by the port that it came to.
             answer.code = match listener {
                 ListenerKind::Access => code::ACCESS_ACCEPT,
@@ -112,13 +151,13 @@ fn weigh(
             };
         }
         (code::ACCOUNTING_REQUEST, ListenerKind::Accounting) => {
-            if !packet.authenticator_holds(&[0; 16], secret) {
-                return Err("wrong Request Authenticator");
-            }
-            if packet.signature_holds(&[0; 16], secret) == Some(false) {
+            let holds = |secret: &str| packet.authenticator_holds(&[0; 16], secret.as_bytes());
+            answer.signed = true;
+            answer.secret = client.secrets().position(holds).ok_or("wrong Request Authenticator")?;
+            if packet.signature_holds(&[0; 16], client.secret(answer.secret)) == Some(false) {
                 return Err("wrong Message-Authenticator");
             }
-            if !topology.answers_accounting {
+            if !site.answers_accounting {
                 return Err("no accounting rule");
             }
             answer.code = code::ACCOUNTING_RESPONSE;
@@ -128,9 +167,8 @@ fn weigh(
     Ok(answer)
 }
 
-/// The user whose password the request proves. The first attribute of a type counts.
-fn authenticated(users: &[User], packet: Packet<'_>, secret: &[u8]) -> Option<usize> {
-    let name = packet.all(kind::USER_NAME).next()?;
+/// The user of this name whose password the request proves. The first attribute of a type counts.
+fn authenticated(users: &[User], name: &[u8], packet: Packet<'_>, secret: &[u8]) -> Option<usize> {
     let place = users.iter().position(|user| user.name.as_bytes() == name)?;
     let password = users[place].password.as_bytes();
     let authenticator = packet.authenticator();
@@ -153,9 +191,10 @@ fn authenticated(users: &[User], packet: Packet<'_>, secret: &[u8]) -> Option<us
 mod tests {
     use super::super::codec::Writer;
     use super::*;
-    use crate::plan::{Client, Topology, User};
+    use crate::plan::{Client, User};
+    use crate::site::Rules;
 
-    fn topology() -> Topology {
+    fn site() -> Site {
         let client = |network: &str, prefix, secret: &str| Client {
             name: network.into(),
             network: network.parse().expect("an address"),
@@ -163,12 +202,13 @@ mod tests {
             secret: secret.into(),
             require_message_authenticator: false,
             limit_proxy_state: true,
+            old_secret: None,
         };
-        Topology {
+        Site {
             clients: vec![client("10.0.0.0", 8, "wide"), client("10.1.2.3", 32, "narrow")],
             users: vec![User { name: "bob".into(), password: "hello".into(), hashed: false, reply: vec![] }],
+            rules: Rules::default(),
             answers_accounting: true,
-            ..Topology::empty()
         }
     }
 
@@ -183,7 +223,17 @@ mod tests {
         listener: ListenerKind,
         octets: &[u8],
     ) -> Result<(u8, usize, bool), &'static str> {
-        match judge(&topology(), listener, source.parse().expect("an address"), octets) {
+        verdict_of(&site(), source, listener, octets)
+    }
+
+    fn verdict_of(
+        site: &Site,
+        source: &str,
+        listener: ListenerKind,
+        octets: &[u8],
+    ) -> Result<(u8, usize, bool), &'static str> {
+        let source = source.parse().expect("an address");
+        match judge(site, &Asked { listener, source, wall: 0, datagram: octets }) {
             Verdict::Answer(answer) => Ok((answer.code, answer.client, answer.signed)),
             Verdict::Silence(reason) => Err(reason),
         }
@@ -229,6 +279,28 @@ mod tests {
         assert_eq!(
             verdict("10.0.0.1", ListenerKind::Accounting, &accounting),
             Err("wrong Request Authenticator")
+        );
+    }
+
+    #[test]
+    fn of_two_secrets_the_one_that_verifies_or_whose_password_fits_is_the_replys() {
+        let mut site = site();
+        (site.clients[0].secret, site.clients[0].old_secret) = ("new".into(), Some("wide".into()));
+        let source = "10.0.0.1".parse().expect("an address");
+        let secret = |octets: &[u8]| {
+            let asked = Asked { listener: ListenerKind::Access, source, wall: 0, datagram: octets };
+            match judge(&site, &asked) {
+                Verdict::Answer(answer) => Ok((answer.code, answer.secret)),
+                Verdict::Silence(reason) => Err(reason),
+            }
+        };
+        assert_eq!(secret(&access(b"hello", b"wide").signed().request(b"wide")), Ok((2, 1)));
+        assert_eq!(secret(&access(b"hello", b"new").signed().request(b"new")), Ok((2, 0)));
+        assert_eq!(secret(&access(b"hello", b"wide").request(b"wide")), Ok((2, 1)));
+        assert_eq!(secret(&access(b"hullo", b"wide").request(b"wide")), Ok((3, 0)));
+        assert_eq!(
+            secret(&access(b"hello", b"narrow").signed().request(b"narrow")),
+            Err("wrong Message-Authenticator")
         );
     }
 }

@@ -4,7 +4,7 @@
 use super::{Event, World};
 use crate::checks::Violation;
 use crate::fault::effect::{Course, course};
-use crate::node::digest_of;
+use crate::operator::digest_of;
 use crate::trace::Kind;
 use ulna_core::Instant;
 use ulna_core::effect::{Effect, EffectDone, Ticket};
@@ -18,9 +18,16 @@ pub(super) struct Asked {
     inbox: Vec<(Ticket, EffectDone)>,
 }
 
+impl Asked {
+    /// Nobody is there to take answers.
+    pub fn forget_process(&mut self) {
+        self.inbox.clear();
+    }
+}
+
 impl World<'_> {
     /// Takes what a thread asks for.
-    pub(super) fn take_effects(&mut self, place: usize, now: Instant) {
+    pub(super) fn take_effects(&mut self, place: usize, now: Instant) -> Result<(), Violation> {
         while let Some((ticket, effect)) = self.node.thread(place).poll_effect() {
             let asked = &mut self.asked[place];
             asked.count += 1;
@@ -28,16 +35,24 @@ impl World<'_> {
             let words = [u64::from(ticket.place), if let Course::Done(after) = course { after } else { 0 }];
             self.trace.add(self.now, place as u32, Kind::Asks, words, &[]);
             match course {
+                Course::Done(_) if matches!(effect, Effect::Store(_)) => {
+                    // How long it takes is the disk's.
+                    let Effect::Store(batch) = effect else { unreachable!("it was just seen") };
+                    self.records.store.take((place, ticket), batch);
+                    self.store()?;
+                }
                 Course::Shed => {
                     self.node.thread(place).handle_effect_done(ticket, EffectDone::Shed(effect), now);
                 }
                 Course::Lost => {}
                 Course::Done(after) => {
-                    let event = Event::EffectDone { thread: place, ticket, done: done(effect) };
+                    let (life, done) = (self.life, done(effect));
+                    let event = Event::EffectDone { life, thread: place, ticket, done };
                     self.schedule.add(self.now + after, place, event);
                 }
             }
         }
+        Ok(())
     }
 
     /// An effect is done: its answer comes into the inbox, and the bell of the thread is rung.

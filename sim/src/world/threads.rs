@@ -1,11 +1,14 @@
 //! What the world does with the server's threads: their phases, bells, sleeps and wake-ups.
 
 use super::{Event, SECOND, World};
+use crate::checks::ledger::{Case, Handed};
+use crate::checks::wire::{Leaving, answered_at_once, transmitted};
 use crate::checks::{Violation, channels, execution};
 use crate::draw::Class;
 use crate::fault::link::Carried;
 use crate::fault::thread;
 use crate::net::Way;
+use crate::oracle::codec::code;
 use crate::phases::GateCheck;
 use crate::trace::Kind;
 use crate::turn::{Cause, Phase};
@@ -26,6 +29,13 @@ impl World<'_> {
             self.schedule.add(self.now + stop, place, Event::Phase(place));
             return Ok(());
         }
+        if self.threads[place].phase == Phase::Begin
+            && let Some((crash, boot)) = thread::crash(place as u64, ordinal, self.now, &mut self.faults)
+        {
+            self.crash(crash, boot)?;
+            self.schedule.add(self.now + boot, place, Event::Phase(place));
+            return Ok(());
+        }
         self.turn_max = self.turn_max.max(self.now.saturating_sub(self.threads[place].now));
         let next = match self.threads[place].phase {
             Phase::Return => {
@@ -38,14 +48,13 @@ impl World<'_> {
                 self.node.thread(place).unpark(Instant::from_nanoseconds(self.now));
                 Phase::Begin
             }
-            Phase::Begin => self.begin(place),
+            Phase::Begin => self.begin(place)?,
             Phase::Sweep => {
                 let now = self.instant(place);
                 let taken = self.node.thread(place).sweep(now);
                 if taken > 0 {
                     self.trace.add(self.now, place as u32, Kind::Sweeps, [taken as u64, 0], &[]);
                 }
-                self.hand_answers_in(place, now);
                 self.take_decisions(place)?;
                 Phase::Read
             }
@@ -56,7 +65,8 @@ impl World<'_> {
             Phase::Timeouts => {
                 let now = self.instant(place);
                 self.node.thread(place).handle_timeouts(now);
-                self.take_effects(place, now);
+                self.hand_answers_in(place, now);
+                self.take_effects(place, now)?;
                 self.take_decisions(place)?;
                 Phase::Transmit
             }
@@ -99,21 +109,46 @@ impl World<'_> {
         if self.now < slow_until {
             length *= times;
         }
+        length += self.worked_for(place);
         self.schedule.add(self.now + length, place, Event::Phase(place));
         Ok(())
     }
 
-    fn begin(&mut self, place: usize) -> Phase {
+    /// How long a worker took for the requests that it has taken up since it was asked last.
+    fn worked_for(&mut self, place: usize) -> u64 {
+        let cost = self.plan.limits.request_us * 1_000;
+        if cost == 0 || self.now >= self.plan.faulty_until() {
+            return 0;
+        }
+        let requests = self.node.thread(place).requests() as u64;
+        let turn = &mut self.threads[place];
+        let more = requests.saturating_sub(turn.requests);
+        turn.requests = requests;
+        more * cost
+    }
+
+    fn begin(&mut self, place: usize) -> Result<Phase, Violation> {
         let turn = &mut self.threads[place];
         turn.now = self.now;
+        turn.requests = 0;
         turn.turns += 1;
         if let Some(slow) = thread::slow(place as u64, turn.turns, self.now, &mut self.faults) {
             turn.slow = slow;
         }
-        let words = [turn.turns, turn.parks];
+        let turns = turn.turns;
+        let words = [turns, turn.parks];
         self.trace.add(self.now, place as u32, Kind::Turn, words, &[]);
-        self.node.thread(place).begin_turn(Instant::from_nanoseconds(self.now));
-        Phase::Sweep
+        if let Some(ahead) = thread::jump(place as u64, turns, self.now, self.clock.ahead(), &mut self.faults)
+        {
+            self.clock.jump(self.now, ahead);
+            self.trace.add(self.now, place as u32, Kind::ClockJumps, [ahead as u64, 0], &[]);
+        }
+        let thread = self.node.thread(place);
+        thread.begin_turn(Instant::from_nanoseconds(self.now));
+        let before = thread.poll_timeout();
+        thread.handle_wall_time(self.clock.shows(self.now));
+        channels::told_of_the_wall(place, before, thread.poll_timeout(), self.now)?;
+        Ok(Phase::Sweep)
     }
 
     fn read(&mut self, place: usize) -> Result<(), Violation> {
@@ -133,7 +168,12 @@ impl World<'_> {
                 let words = [u64::from(socket.0), u64::from(remote.port())];
                 self.trace.add(self.now, place as u32, Kind::Reads, words, &octets);
                 let stray = self.node.steer(listener, remote) != network;
-                self.ledger.received(self.plan, &path, &octets, stray, self.now);
+                let owner = self.node.owner(remote);
+                let passed_on = (owner != network).then_some(owner);
+                let site = self.reloads.in_force(owner);
+                let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+                let handed = Handed { thread: place, path: &path, octets: &octets, stray, passed_on, site };
+                self.ledger.received(&case, &handed, self.now);
                 self.handed += 1;
                 self.node.thread(place).handle_datagram(path, &octets, now);
             }
@@ -150,7 +190,9 @@ impl World<'_> {
             self.trace.add(self.now, place as u32, Kind::Decides, words, &[]);
             let node = &self.node;
             let forgotten = || node.snapshot().forgotten;
-            execution::decided(&mut self.ledger, self.plan, &decision, self.now, self.turn_max, forgotten)?;
+            let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+            let of = (&decision, self.reloads.site(decision.generation));
+            execution::decided(&mut self.ledger, &case, of, self.now, self.turn_max, forgotten)?;
         }
         self.decisions = decisions;
         Ok(())
@@ -163,9 +205,17 @@ impl World<'_> {
             let Some(transmit) = self.node.thread(place).poll_transmit(&mut octets) else { break };
             let words = [u64::from(transmit.via.0), u64::from(transmit.destination.port())];
             self.trace.add(self.now, place as u32, Kind::Transmits, words, &octets);
-            let node = &self.node;
-            let told = || node.snapshot().notices_dropped == 0;
-            self.ledger.transmitted(self.plan, &transmit, &octets, self.now, self.turn_max, told)?;
+            let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+            let leaving = Leaving {
+                now: self.now,
+                turn_max: self.turn_max,
+                notices: &|| self.node.snapshot().notices_dropped,
+            };
+            let answered = transmitted(&mut self.ledger, &case, &transmit, &octets, &leaving)?;
+            if octets[0] == code::ACCOUNTING_RESPONSE {
+                let request = answered.to_vec();
+                self.acknowledge(&request)?;
+            }
             let (listener, _) = self.plan.topology.listener_and_network(transmit.via);
             if let Some(way) = self.net.way_to(transmit.destination, listener) {
                 let mut carried = self.carry(way, &octets);
@@ -178,7 +228,7 @@ impl World<'_> {
             }
         }
         self.buffer = octets;
-        Ok(())
+        answered_at_once(&mut self.ledger, place, self.now, || self.node.snapshot().unsent)
     }
 
     fn look_at_gate(&mut self, place: usize) -> Result<Phase, Violation> {
@@ -190,6 +240,7 @@ impl World<'_> {
             }
             GateCheck::Done => {
                 self.check_rest()?;
+                self.follow(place);
                 // As the runtime decides it, after a turn that had something to do as after any other.
                 let has_unread = self.sockets.next_unread(place, SocketId(0)).is_some();
                 let parks = !has_unread && self.node.thread(place).may_park();

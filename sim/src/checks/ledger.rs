@@ -1,0 +1,357 @@
+//! What was handed to the server, by where it came from and its Identifier, and what is owed for it.
+//!
+//! Copies of a request are told apart as a server must: by authenticator and by the client and secret that they are
+//! verified under. A reload may change both, and then the same octets are another request.
+
+use crate::clock::Clock;
+use crate::oracle::codec::{Packet, code};
+use crate::oracle::judge::{Answer, Asked, Verdict, judge};
+use crate::plan::Plan;
+use crate::site::Site;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use ulna_core::{ListenerId, Path};
+
+/// By what everything is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The scenario.
+    pub plan: &'a Plan,
+    /// Its configurations.
+    pub sites: &'a [Site],
+    /// What the wall shows.
+    pub clock: &'a Clock,
+}
+
+impl Case<'_> {
+    /// What the server owes for this datagram under a configuration, when the wall shows this.
+    pub fn judge(&self, site: usize, path: (SocketAddr, ListenerId), octets: &[u8], wall: u64) -> Verdict {
+        let (remote, listener) = path;
+        let listener = self.plan.topology.listeners[usize::from(listener.0)].kind;
+        judge(&self.sites[site], &Asked { listener, source: remote.ip(), wall, datagram: octets })
+    }
+}
+
+/// What was handed in under one authenticator, and verified under one client and secret.
+#[derive(Debug)]
+pub struct Record {
+    pub(super) authenticator: [u8; 16],
+    /// Its name in its slot.
+    number: u64,
+    /// By configuration under which a copy was read that deserves an answer: what is owed.
+    pub(super) owed: Vec<(usize, Answer)>,
+    /// Where nothing is: why.
+    pub(super) silence: &'static str,
+    /// Copies that deserve an answer.
+    pub(super) copies: u64,
+    pub(super) replies: u64,
+    /// Replies that were sent, each once.
+    pub(super) different: Vec<Vec<u8>>,
+    pub(super) first_at: u64,
+    /// Two different packets with this authenticator deserve an answer: only what holds for both is checked.
+    pub(super) ambiguous: bool,
+    pub(super) octets: Vec<u8>,
+    /// How often a copy came when another authenticator, or none, had come last under this Identifier: each time it
+    /// supersedes that one and may be decided anew.
+    pub(super) runs: u32,
+    /// How often policy decided it.
+    pub(super) decisions: u32,
+    /// When policy decided it last.
+    pub(super) decided_at: u64,
+    /// By which record it was displaced, and when, if none of its copies has come since.
+    pub(super) displaced: Option<(u64, u64)>,
+}
+
+impl Record {
+    /// Whether any copy deserves an answer.
+    pub fn is_answerable(&self) -> bool {
+        self.copies > 0
+    }
+
+    /// Whether different packets with its authenticator do.
+    pub fn is_ambiguous(&self) -> bool {
+        self.ambiguous
+    }
+
+    /// Whether a copy that deserves an answer was read under this configuration.
+    fn is_owed_under(&self, site: usize) -> bool {
+        self.owed.iter().any(|(other, _)| *other == site)
+    }
+
+    /// Whether the first copy that deserves an answer was signed.
+    fn signed(&self) -> Option<bool> {
+        self.owed.first().map(|(_, answer)| answer.signed)
+    }
+
+    /// Whether a copy that is owed this is one of the same request: nothing tells the secret of an unsigned one, so all that
+    /// its client has count.
+    fn is_under_the_same(&self, sites: &[Site], site: usize, answer: &Answer) -> bool {
+        self.owed.first().is_none_or(|(first, other)| {
+            let (one, two) = (&sites[*first].clients[other.client], &sites[site].clients[answer.client]);
+            one.name == two.name
+                && other.signed == answer.signed
+                && if answer.signed {
+                    one.secret(other.secret) == two.secret(answer.secret)
+                } else {
+                    one.secrets().eq(two.secrets())
+                }
+        })
+    }
+}
+
+/// What was handed in under one Identifier of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// The record of the last packet that deserved an answer.
+    current: Option<u64>,
+    /// Strays: each may reach its owner after what was handed in later.
+    pub(super) strays: u32,
+    pub(super) records: Vec<Record>,
+    numbers: u64,
+}
+
+/// Everything that was handed in, by where it came from and its Identifier.
+#[derive(Default)]
+pub struct Ledger {
+    pub(super) slots: BTreeMap<Key, Slot>,
+    pub(super) replies: u64,
+    /// Decisions made again because the server had to forget the first.
+    pub excused: u64,
+    /// What was given to another thread, and may be verified there under a configuration to come.
+    passed_on: VecDeque<PassedOn>,
+    /// By thread: Status-Servers that it has read and verified in this turn, and how many replies there will be to that.
+    pub(super) status_read: Vec<Vec<(Key, [u8; 16], u64)>>,
+}
+
+/// Where requests displace each other: a connection, the listener, an Identifier.
+pub(super) type Key = (SocketAddr, ListenerId, u8);
+
+struct PassedOn {
+    at: u64,
+    owner: usize,
+    path: Path,
+    octets: Vec<u8>,
+}
+
+/// A datagram as one thread reads it.
+#[derive(Debug, Clone, Copy)]
+pub struct Handed<'a> {
+    /// Who reads it.
+    pub thread: usize,
+    /// Where it came from, and to.
+    pub path: &'a Path,
+    /// Its octets.
+    pub octets: &'a [u8],
+    /// To another network core than the one that the kernel gives its flow to, so that what was handed in after it may
+    /// overtake it.
+    pub stray: bool,
+    /// The network core that it belongs to, if another reads it: it is verified there, when it has come there.
+    pub passed_on: Option<usize>,
+    /// The configuration in force where it is verified.
+    pub site: usize,
+}
+
+/// Records kept per Identifier; older ones have long left every cache.
+const RECORDS_MAX: usize = 48;
+/// So long a datagram is on its way from thread to thread at most, generously.
+const PASSED_ON_MAX: u64 = 60_000_000_000;
+/// The latest bell and a wake-up, generously; what threads need in between is told by their longest turn.
+const LET_GO_AFTER: u64 = 1_000_000_000;
+
+impl Ledger {
+    /// An empty one, for a server of so many threads.
+    pub fn new(threads: usize) -> Self {
+        Ledger { status_read: vec![Vec::new(); threads], ..Ledger::default() }
+    }
+
+    /// How many replies were checked.
+    pub fn replies(&self) -> u64 {
+        self.replies
+    }
+
+    /// A datagram is handed to the server.
+    pub fn received(&mut self, case: &Case<'_>, handed: &Handed<'_>, now: u64) {
+        let Ok(packet) = Packet::read(handed.octets) else { return };
+        let key = (handed.path.remote, handed.path.listener, packet.identifier());
+        let slot = self.slots.entry(key).or_default();
+        if handed.stray {
+            // Where it comes to its owner it may part two copies of any one, and stand apart from its own.
+            slot.strays += 1;
+            slot.records.iter_mut().for_each(|record| record.runs += 1);
+        }
+        let is_owed = slot.take(case, (key.0, key.1), packet, handed.site, true, now);
+        if is_owed && handed.passed_on.is_none() && packet.code() == code::STATUS_SERVER {
+            let authenticator = packet.authenticator();
+            let read = &mut self.status_read[handed.thread];
+            let before =
+                read.iter().filter(|(other, same, _)| (*other, *same) == (key, authenticator)).count();
+            let sent = slot.replies_to(&authenticator);
+            read.push((key, authenticator, sent + before as u64 + 1));
+        }
+        if let Some(owner) = handed.passed_on
+            && case.sites.len() > 1
+        {
+            let (path, octets) = (*handed.path, handed.octets.to_vec());
+            self.passed_on.push_back(PassedOn { at: now, owner, path, octets });
+        }
+    }
+
+    /// From now on a network core verifies under this configuration: also what was given to it and has not come yet.
+    pub fn came_into_force(&mut self, case: &Case<'_>, owner: usize, site: usize, now: u64) {
+        while self.passed_on.front().is_some_and(|first| first.at + PASSED_ON_MAX < now) {
+            self.passed_on.pop_front();
+        }
+        for PassedOn { path, octets, .. } in self.passed_on.iter().filter(|passed| passed.owner == owner) {
+            let Ok(packet) = Packet::read(octets) else { continue };
+            let slot = self.slots.entry((path.remote, path.listener, packet.identifier())).or_default();
+            slot.strays += 1;
+            slot.records.iter_mut().for_each(|record| record.runs += 1);
+            slot.take(case, (path.remote, path.listener), packet, site, false, now);
+        }
+    }
+
+    /// The server's process has ended, and another knows nothing of what it had: each request may be decided again.
+    pub fn forget_process(&mut self) {
+        for slot in self.slots.values_mut() {
+            slot.current = None;
+            for record in &mut slot.records {
+                record.runs = record.runs.max(record.decisions);
+                record.displaced = None;
+            }
+        }
+        self.excused = 0;
+        self.passed_on.clear();
+        self.status_read.iter_mut().for_each(Vec::clear);
+    }
+
+    /// The record of a request that was verified under this configuration and has just been decided, newest first; or else
+    /// one for which nothing is owed under it. A decision does not say of which of two with one authenticator it is, a signed
+    /// and an unsigned one for instance: of the one that may be decided.
+    pub(super) fn record(&mut self, key: Key, authenticator: &[u8; 16], site: usize) -> Option<&mut Record> {
+        let records = &mut self.slots.get_mut(&key)?.records;
+        let is_it = |record: &Record| record.authenticator == *authenticator;
+        let is_owed = |record: &Record| is_it(record) && record.is_owed_under(site);
+        let place = records
+            .iter()
+            .rposition(|record| is_owed(record) && record.decisions < record.runs)
+            .or_else(|| records.iter().rposition(is_owed))
+            .or_else(|| records.iter().rposition(|record| is_it(record) && !record.is_answerable()))?;
+        Some(&mut records[place])
+    }
+}
+
+impl Slot {
+    /// How many replies there were to requests with this authenticator.
+    pub(super) fn replies_to(&self, authenticator: &[u8; 16]) -> u64 {
+        let of_it = self.records.iter().filter(|record| record.authenticator == *authenticator);
+        of_it.map(|record| record.replies).sum()
+    }
+
+    /// A packet is verified under this configuration: whether it deserves an answer. `is_another`: it was not counted before.
+    fn take(
+        &mut self,
+        case: &Case<'_>,
+        path: (SocketAddr, ListenerId),
+        packet: Packet<'_>,
+        site: usize,
+        is_another: bool,
+        now: u64,
+    ) -> bool {
+        let Slot { current, strays, records, numbers } = self;
+        let authenticator = packet.authenticator();
+        let known = records.iter().rposition(|record| {
+            record.authenticator == authenticator
+                && record.is_owed_under(site)
+                && record.octets == packet.octets()
+        });
+        if let Some(place) = known {
+            records[place].copies += u64::from(is_another);
+            supersede(current, records, place, now);
+            return true;
+        }
+        let wall = case.clock.shows(now).0;
+        let (owed, silence) = match case.judge(site, path, packet.octets(), wall) {
+            Verdict::Answer(answer) => (Some(answer), ""),
+            Verdict::Silence(reason) => (None, reason),
+        };
+        let is_same = |record: &Record| {
+            let answer = owed.as_ref();
+            record.authenticator == authenticator
+                && answer.is_none_or(|answer| record.is_under_the_same(case.sites, site, answer))
+        };
+        let place = records.iter().rposition(is_same);
+        let is_answerable = owed.is_some();
+        let place = match place {
+            Some(place) => {
+                let record = &mut records[place];
+                if let Some(answer) = owed {
+                    let is_first = record.owed.is_empty();
+                    if is_first {
+                        record.first_at = now;
+                        record.octets = packet.octets().to_vec();
+                    } else if record.octets != packet.octets() {
+                        record.ambiguous = true;
+                    }
+                    if !record.is_owed_under(site) {
+                        record.owed.push((site, answer));
+                    }
+                    record.copies += u64::from(is_another || is_first);
+                }
+                place
+            }
+            None => {
+                if records.len() == RECORDS_MAX {
+                    records.remove(0);
+                }
+                *numbers += 1;
+                records.push(Record {
+                    authenticator,
+                    number: *numbers,
+                    owed: owed.map(|answer| (site, answer)).into_iter().collect(),
+                    silence,
+                    copies: u64::from(is_answerable),
+                    replies: 0,
+                    different: Vec::new(),
+                    first_at: now,
+                    ambiguous: false,
+                    octets: packet.octets().to_vec(),
+                    runs: *strays,
+                    decisions: 0,
+                    decided_at: 0,
+                    displaced: None,
+                });
+                records.len() - 1
+            }
+        };
+        if is_answerable {
+            supersede(current, records, place, now);
+        }
+        is_answerable
+    }
+}
+
+/// A copy of the record at this place came and deserves an answer, perhaps after one with another authenticator.
+fn supersede(current: &mut Option<u64>, records: &mut [Record], place: usize, now: u64) {
+    let number = records[place].number;
+    if *current != Some(number) {
+        for record in records.iter_mut().filter(|record| Some(record.number) == *current) {
+            record.displaced = Some((number, now));
+        }
+        *current = Some(number);
+        records[place].runs += 1;
+    }
+    records[place].displaced = None;
+}
+
+/// Whether what has displaced this record was decided long ago: then its worker had been told to let go of it.
+pub(super) fn is_let_go(records: &[Record], record: &Record, now: u64, turn_max: u64) -> bool {
+    let Some((by, at)) = record.displaced else { return false };
+    // Signed and unsigned requests do not displace each other.
+    let by = records.iter().find(|other| other.number == by && other.signed() == record.signed());
+    // What was decided after the displacement may have been an earlier copy, and the one that displaced shed: only where
+    // each has been decided that is told apart.
+    by.is_some_and(|by| {
+        let all_decided = by.decisions >= by.runs;
+        all_decided && by.decided_at > at && now > by.decided_at + LET_GO_AFTER + 4 * turn_max
+    })
+}

@@ -1,0 +1,48 @@
+//! The end of the server's process, or of its machine, at any moment; and the process that begins after it, over the disk
+//! that is left, with the configuration that its operator has written last. NASes and links go on.
+
+use super::reloads::Reloads;
+use super::{Event, World, effects};
+use crate::checks::Violation;
+use crate::draw::Class;
+use crate::fault::disk::Crash;
+use crate::trace::Kind;
+use crate::turn::Phase;
+
+impl World<'_> {
+    /// Everything stops but what is around.
+    ///
+    /// # Errors
+    /// What is broken where the next process begins.
+    pub(super) fn crash(&mut self, crash: Crash, boot: u64) -> Result<(), Violation> {
+        let site = self.reloads.newest();
+        let life = self.life + 1;
+        self.life = life;
+        self.trace.add(self.now, 0, Kind::Crashes, [crash as u64, boot], &[]);
+        self.node.restart(&self.sites[site], life);
+        self.reloads = Reloads::new(self.threads.len(), site);
+        self.sockets.lose_all();
+        self.asked.iter_mut().for_each(effects::Asked::forget_process);
+        self.ledger.forget_process();
+        self.handed = 0;
+        let time = self.clock.shows(self.now);
+        self.records.store.crash(crash, time, self.draws.at(Class::Disk, 3, life));
+        self.records.forget_process();
+        for thread in 0..self.threads.len() {
+            let turn = &mut self.threads[thread];
+            // Bells that were rung for the old process may still be heard. Of all threads that are not asleep the next
+            // phase is scheduled, and is the first of the new one.
+            let was_asleep = turn.is_asleep();
+            turn.phase = Phase::Begin;
+            (turn.now, turn.requests, turn.slow, turn.overdue, turn.bell_pending) =
+                (self.now, 0, (0, 1), 0, false);
+            if was_asleep {
+                self.schedule.add(self.now + boot, thread, Event::Phase(thread));
+            }
+        }
+        if self.plan.topology.answers_accounting {
+            self.store()?;
+        }
+        Ok(())
+    }
+}

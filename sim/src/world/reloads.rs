@@ -1,0 +1,144 @@
+//! What the world does when an operator asks for a new configuration: the steps of docs/reload.md, each ordered of all
+//! threads by their bells, and taken by each at the end of a turn of its own.
+
+use super::{Event, SECOND, World};
+use crate::actor::owed::Configured;
+use crate::checks::ledger::Case;
+use crate::draw::Class;
+use crate::plan::Plan;
+use crate::site::Site;
+use crate::trace::Kind;
+
+/// How far the reload under way is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+enum Step {
+    Know = 1,
+    PutInForce = 2,
+    /// Taken once nothing of the thread needs the older configuration.
+    Outlive = 3,
+    Forget = 4,
+}
+
+/// Which configuration is where.
+pub(super) struct Reloads {
+    /// The site of each generation since the server began.
+    generations: Vec<usize>,
+    /// The site in force, by thread.
+    in_force: Vec<usize>,
+    /// The newest that was asked for while another was under way: one does for all.
+    asked: Option<usize>,
+    step: Option<Step>,
+    /// Threads that have taken the step.
+    taken: Vec<bool>,
+    /// Steps so far: the ordinal of their bells' draws.
+    steps: u64,
+}
+
+/// A NAS waits so long for an answer at most (RFC 5080 §2.2.1), and a step takes a moment.
+const PATIENCE: u64 = 32 * SECOND;
+
+impl Reloads {
+    /// A server that begins with this site.
+    pub fn new(threads: usize, site: usize) -> Self {
+        Reloads {
+            generations: vec![site],
+            in_force: vec![site; threads],
+            asked: None,
+            step: None,
+            taken: vec![false; threads],
+            steps: 0,
+        }
+    }
+
+    /// The site in force in a thread.
+    pub fn in_force(&self, thread: usize) -> usize {
+        self.in_force[thread]
+    }
+
+    /// The site of a generation.
+    pub fn site(&self, generation: u8) -> usize {
+        self.generations[usize::from(generation)]
+    }
+
+    /// The newest that was asked for: what a process reads that begins now.
+    pub fn newest(&self) -> usize {
+        self.asked.unwrap_or(self.generations[self.generations.len() - 1])
+    }
+
+    /// Whether none is under way, and nothing of an older configuration is left.
+    pub fn are_over(&self) -> bool {
+        self.step.is_none()
+    }
+
+    /// What NASes have to do with at this virtual nanosecond.
+    pub fn configured<'s>(&self, plan: &Plan, sites: &'s [Site], now: u64) -> Configured<'s> {
+        let asked = plan.reloads.iter().take_while(|reload| reload.at_ms * 1_000_000 <= now + PATIENCE);
+        let oldest = self.in_force.iter().copied().min().unwrap_or(0);
+        let newest = self.in_force.iter().copied().max().unwrap_or(0);
+        Configured { sites, ahead: oldest..asked.count().max(newest) + 1, newest }
+    }
+}
+
+impl World<'_> {
+    /// An operator asks for the configuration of this number.
+    pub(super) fn ask_for_reload(&mut self, site: usize) {
+        self.reloads.asked = Some(site);
+        if self.reloads.step.is_none() {
+            self.begin_reload();
+        }
+    }
+
+    fn begin_reload(&mut self) {
+        let Some(site) = self.reloads.asked.take() else { return };
+        self.reloads.generations.push(site);
+        let generation = u8::try_from(self.reloads.generations.len() - 1).expect("plans have a few reloads");
+        self.node.prepare(&self.sites[site], generation);
+        self.order(Step::Know);
+    }
+
+    /// All threads are to take a step; each is woken for it.
+    fn order(&mut self, step: Step) {
+        self.reloads.step = Some(step);
+        self.reloads.taken.fill(false);
+        self.reloads.steps += 1;
+        for thread in 0..self.threads.len() {
+            let draw = self.draws.at(Class::ReloadBell, thread as u64, self.life << 32 | self.reloads.steps);
+            let event = Event::Bell { thread, real: false };
+            self.schedule.add(self.now + draw.magnitude(500..=5_000_000), thread, event);
+        }
+    }
+
+    /// A thread at the end of its turn takes the step that is ordered, if it has not.
+    pub(super) fn follow(&mut self, place: usize) {
+        let Some(step) = self.reloads.step.filter(|_| !self.reloads.taken[place]) else { return };
+        let thread = self.node.thread(place);
+        let newest = self.reloads.generations[self.reloads.generations.len() - 1];
+        match step {
+            Step::Know => thread.know_newest(),
+            Step::PutInForce => {
+                thread.put_in_force();
+                self.reloads.in_force[place] = newest;
+                let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+                self.ledger.came_into_force(&case, place, newest, self.now);
+            }
+            // The answers that it waits for come with turns of their own.
+            Step::Outlive if thread.needs_older() => return,
+            Step::Outlive => {}
+            Step::Forget => thread.forget_older(),
+        }
+        self.trace.add(self.now, place as u32, Kind::Reloads, [step as u64, newest as u64], &[]);
+        self.reloads.taken[place] = true;
+        if self.reloads.taken.iter().all(|taken| *taken) {
+            match step {
+                Step::Know => self.order(Step::PutInForce),
+                Step::PutInForce => self.order(Step::Outlive),
+                Step::Outlive => self.order(Step::Forget),
+                Step::Forget => {
+                    self.reloads.step = None;
+                    self.begin_reload();
+                }
+            }
+        }
+    }
+}
