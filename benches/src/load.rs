@@ -187,10 +187,11 @@ impl<'r> Load<'r> {
         let origin = self.start.elapsed();
         let due = |n: u64| origin + Duration::from_secs_f64(n as f64 / rate);
         let mut next = 0;
+        let mut sent_until = origin;
         loop {
             // Each request that is outstanding is answered or given up in the end.
             if next == total && self.ports.iter().all(|port| port.outstanding_count == 0) {
-                outcome.span = span;
+                outcome.span = span.max(sent_until - origin);
                 return Ok(outcome);
             }
             let now = self.start.elapsed();
@@ -201,6 +202,7 @@ impl<'r> Load<'r> {
                 let port = (next / self.group) as usize % self.ports.len();
                 self.put(port, due(next), &mut outcome);
                 next += 1;
+                sent_until = now;
                 if next.is_multiple_of(self.group) || next == total {
                     self.flush(port, &mut outcome);
                 }

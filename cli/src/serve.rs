@@ -86,7 +86,8 @@ fn until_signalled(
     }
     if let Some(error) = server.steering_refused() {
         tracing::warn!(
-            "the kernel cannot be told which thread a datagram is for; some cross threads: {error}"
+            "the kernel cannot be told which thread a datagram is for: some cross threads, and Status-Server shares \
+             buffers with requests: {error}"
         );
     }
     if file.is_none() {

@@ -210,7 +210,7 @@ impl Network {
         }
     }
 
-    /// Does what is due. The driver sweeps all rings before it calls this.
+    /// Does what is due. The driver sweeps all rings to this core before it calls this.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.release_delayed(now);
         self.dedup.expire(now, EXPIRIES_EACH_TURN);

@@ -180,7 +180,7 @@ impl Worker {
         }
     }
 
-    /// Does what is due. The driver sweeps all rings before it calls this.
+    /// Does what is due. What lies in a ring to this core makes no deadline void.
     pub fn handle_timeout(&mut self, now: Instant) {
         for _ in 0..OVERDUE_EACH_TURN {
             let Some(held) = self.held.take_overdue(now) else { break };

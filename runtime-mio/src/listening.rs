@@ -1,7 +1,7 @@
 //! All sockets that the server listens on, of all threads, and what each is for.
 //!
-//! Every network thread has a socket on every address, and a second one for Status-Server where that is taken; the kernel
-//! is told which datagram is for which ([`crate::steering`]). The table is made before the threads start and never
+//! Every network thread has two sockets on every address, the second one for Status-Server (a reload may have a listener
+//! take it that did not at start); the kernel is told which datagram is for which ([`crate::steering`]). The table is made before the threads start and never
 //! changes: a [`SocketId`] is a place in it, so that a descriptor's number need not cross threads.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use mio::net::UdpSocket;
 use mio::{Interest, Poll, Token};
-use ulna_core::configuration::{Configuration, Listener, Packets};
+use ulna_core::configuration::{Configuration, Listener};
 use ulna_core::network::owner::Mixing;
 use ulna_core::path::{ListenerId, SocketId};
 
@@ -33,7 +33,7 @@ pub struct Bound {
     pub socket: UdpSocket,
     /// The address of the configuration that it belongs to.
     pub listener: ListenerId,
-    /// Whether it is for Status-Server alone.
+    /// Whether it is for Status-Server alone, if the kernel takes the program that tells it so.
     pub is_for_status: bool,
     /// Where it is bound; the address may be a wildcard.
     pub local: SocketAddr,
@@ -119,12 +119,10 @@ impl Listening {
         polls: &[Poll],
     ) -> Result<(), ListenError> {
         let mut address = listener.address;
-        let halves = if listener.packets.contains(Packets::STATUS) { 2 } else { 1 };
-        let count = halves * self.network_cores;
+        let count = 2 * self.network_cores;
         for place in 0..count {
             let failed = |source| ListenError { address, source };
-            let bound =
-                if place == 0 { bind_udp(address, count > 1, octets) } else { join_udp(address, octets) };
+            let bound = if place == 0 { bind_udp(address, true, octets) } else { join_udp(address, octets) };
             let BoundUdp { mut socket, local, granted_receive_octets, inode } = bound.map_err(failed)?;
             let via = SocketId(self.sockets.len() as u16);
             let registry = polls[place % self.network_cores].registry();
@@ -142,12 +140,10 @@ impl Listening {
                 inode,
             });
         }
-        if count > 1 {
-            let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
-            let group = &self.sockets[self.sockets.len() - 1].socket;
-            // All works without it: what a thread reads that is not its own crosses a ring.
-            self.steering_refused = steer(group, family, mixing).err().or(self.steering_refused.take());
-        }
+        let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+        let group = &self.sockets[self.sockets.len() - 1].socket;
+        // All works without it: what a thread reads that is not its own crosses a ring.
+        self.steering_refused = steer(group, family, mixing).err().or(self.steering_refused.take());
         Ok(())
     }
 
@@ -184,6 +180,57 @@ impl Listening {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ulna_config::Cores;
+    use ulna_core::Seed;
+    use ulna_core::network::owner::Owners;
+
+    /// All that a socket has to read.
+    fn drain(bound: &Bound) -> Vec<Vec<u8>> {
+        let mut octets = [0; 64];
+        std::iter::from_fn(|| bound.socket.recv(&mut octets).ok().map(|length| octets[..length].to_vec()))
+            .collect()
+    }
+
+    #[test]
+    fn requests_that_overflow_their_buffer_leave_status_server_its_own_which_is_read_first() {
+        let text = "[runtime]\nnetwork_threads = 2\nreceive_buffer_octets = 4096\n\
+                    [[listen]]\nname = \"a\"\ntransport = \"udp\"\naddress = [\"127.0.0.1:0\", \"[::1]:0\"]\n\
+                    packets = [\"access\", \"status\"]\nserver = \"s\"\n\
+                    [[client]]\nname = \"c\"\nnetwork = \"127.0.0.0/8\"\nsecret = \"0123456789abcdef\"\n\
+                    [[server]]\nname = \"s\"\n[[server.new]]\nreject = true\n";
+        let (configuration, _) = ulna_config::parse(text, "x", Cores(2)).expect("it is right");
+        let polls = [Poll::new().expect("a poll"), Poll::new().expect("a poll")];
+        let owners = Owners::new(2, &Seed::new([9; 32]));
+        let listening = Listening::bind(&configuration, owners.mixing(), &polls).expect("free ports");
+        assert!(listening.steering_refused.is_none());
+        assert_eq!((listening.sockets().len(), listening.addresses().count()), (8, 2));
+        let address = listening.addresses().next().expect("there are two");
+        for thread in 0..2 {
+            let own = listening.of_thread(thread);
+            let is_for_status: Vec<_> = own.iter().map(|via| listening.socket(*via).is_for_status).collect();
+            assert_eq!(is_for_status, [true, true, false, false], "thread {thread}");
+            let of_thread = |socket: &std::net::UdpSocket| {
+                usize::from(owners.owner(socket.local_addr().expect("it is bound")).0) == thread
+            };
+            let sender =
+                std::iter::repeat_with(|| std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port"));
+            let sender = sender.take(100).find(of_thread).expect("half of all ports");
+            for _ in 0..100 {
+                sender.send_to(&[1, 0, 0, 20], address).expect("loopback takes it");
+            }
+            sender.send_to(&[12, 0, 0, 38], address).expect("loopback takes it");
+            let read: Vec<_> = own.iter().map(|via| drain(listening.socket(*via))).collect();
+            let read: Vec<_> = read.iter().filter(|datagrams| !datagrams.is_empty()).collect();
+            assert_eq!(read.len(), 2, "no other socket of this thread has any");
+            assert_eq!(*read[0], [[12, 0, 0, 38]]);
+            assert!(read[1].len() < 100 && read[1].iter().all(|octets| octets[0] == 1), "{}", read[1].len());
+        }
+        let inodes: Vec<_> = listening.sockets().iter().map(|bound| bound.inode).collect();
+        let drops: Vec<_> = crate::kernel_drops::drops(&inodes).expect("Linux has the tables");
+        let of_status = listening.sockets().iter().zip(&drops).filter(|(bound, _)| bound.is_for_status);
+        assert!(of_status.map(|(_, drops)| *drops).all(|drops| drops == Some(0)), "{drops:?}");
+        assert!(drops.iter().flatten().sum::<u32>() > 0, "what overflows is counted");
+    }
 
     #[test]
     fn errors_about_addresses_that_the_host_lacks_name_the_remedy() {

@@ -327,8 +327,14 @@ impl Nas {
     /// The next datagram that comes.
     pub fn receive(&self) -> Vec<u8> {
         let mut octets = [0; 4096];
-        let length = self.socket.recv(&mut octets).expect("a reply comes");
-        octets[..length].to_vec()
+        loop {
+            match self.socket.recv(&mut octets) {
+                Ok(length) => return octets[..length].to_vec(),
+                // Some signal to this process, which says nothing about replies.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("a reply comes: {error}"),
+            }
+        }
     }
 
     /// Sends a request again and again until a reply comes, as a NAS does. One sent in the moment between a reply

@@ -9,17 +9,20 @@ pub enum Class {
     New,
     /// Accounting: its NAS will try again, too, but what is lost in the end is money.
     Accounting,
-    /// A request with State: others before it were in vain if it is lost. An eighth is kept for these.
+    /// A request with State: others before it were in vain if it is lost. An eighth is kept for these. Whether the State is
+    /// one of ours is known only later.
     Ongoing,
 }
 
 impl Class {
     /// The class of an Access-Request or Accounting-Request.
     pub fn of(framed: &Framed<'_>) -> Class {
-        match framed.code() {
-            Some(Code::AccessRequest) if framed.layout().has(Landmark::State) => Class::Ongoing,
-            Some(Code::AccessRequest) => Class::New,
-            _ => Class::Accounting,
+        if framed.code() != Some(Code::AccessRequest) {
+            Class::Accounting
+        } else if framed.layout().has(Landmark::State) {
+            Class::Ongoing
+        } else {
+            Class::New
         }
     }
 }
