@@ -100,7 +100,7 @@ fault_classes! {
     /// The disk takes long.
     DiskSlow = 26, "disk-slow", "an operation on the disk of accounting takes 100 ms to 8 s", 1500;
     /// All stops.
-    ProcessCrash = 27, "process-crash", "the server's process ends, or its machine, with what was not synced", 12;
+    ProcessCrash = 27, "process-crash", "the server's process ends, or its machine, with what was not synced", 1;
 }
 
 /// One time that a fault struck: data, so that it can be replayed, edited or removed.

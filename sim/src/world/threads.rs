@@ -29,9 +29,7 @@ impl World<'_> {
             self.schedule.add(self.now + stop, place, Event::Phase(place));
             return Ok(());
         }
-        if self.threads[place].phase == Phase::Begin
-            && let Some((crash, boot)) = thread::crash(place as u64, ordinal, self.now, &mut self.faults)
-        {
+        if let Some((crash, boot)) = thread::crash(place as u64, ordinal, self.now, &mut self.faults) {
             self.crash(crash, boot)?;
             self.schedule.add(self.now + boot, place, Event::Phase(place));
             return Ok(());
