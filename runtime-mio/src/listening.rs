@@ -1,8 +1,8 @@
 //! All sockets that the server listens on, of all threads, and what each is for.
 //!
 //! Every network thread has two sockets on every address, the second one for Status-Server (a reload may have a listener
-//! take it that did not at start); the kernel is told which datagram is for which (`steering`). The table is made before the threads start and never
-//! changes: a [`SocketId`] is a place in it, so that a descriptor's number need not cross threads.
+//! take it that did not at start); the kernel is told which datagram is for which (`steering`). The table is made before the
+//! threads start and never changes: a [`SocketId`] is a place in it, so that a descriptor's number need not cross threads.
 
 use std::fmt;
 use std::io;
