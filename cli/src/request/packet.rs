@@ -228,12 +228,9 @@ impl Request {
         let codes: &[Code] = match self.code() {
             Some(Code::AccessRequest) => &[Code::AccessAccept, Code::AccessReject, Code::AccessChallenge],
             Some(Code::AccountingRequest) => &[Code::AccountingResponse],
-            // RFC 5997 §3: as the port's requests are answered; RFC 3576's ports with an ACK.
-            Some(Code::StatusServer) => {
-                &[Code::AccessAccept, Code::AccountingResponse, Code::CoaAck, Code::DisconnectAck]
-            }
             Some(Code::CoaRequest) => &[Code::CoaAck, Code::CoaNak],
             Some(Code::DisconnectRequest) => &[Code::DisconnectAck, Code::DisconnectNak],
+            // RFC 5997 §3: whatever verifies as the answer to a Status-Server is a sign of life.
             _ => return true,
         };
         code == Code::ProtocolError || codes.contains(&code)
