@@ -22,7 +22,7 @@ pub fn reserved_octets(runtime: &RuntimeSettings, protocol: &Protocol) -> u64 {
         + workers * for_each_worker
         + networks * 32 * slots
         + 2 * MEBIBYTE;
-    let worker = networks * (160 * requests_max + 32 * slots + 48 * 1024) + 2 * MEBIBYTE;
+    let worker = networks * (160 * requests_max + 32 * slots + 48 * 1024) + 4 * MEBIBYTE;
     let rings = (networks * (networks - 1) / 2 + networks * workers) * 96 * slots;
     networks * network + workers * worker + rings
 }

@@ -230,7 +230,7 @@ impl Request {
             Some(Code::AccountingRequest) => &[Code::AccountingResponse],
             Some(Code::CoaRequest) => &[Code::CoaAck, Code::CoaNak],
             Some(Code::DisconnectRequest) => &[Code::DisconnectAck, Code::DisconnectNak],
-            // RFC 5997 §3: whatever verifies as the answer to a Status-Server is a sign of life.
+            // RFC 5997 §4.1: whatever verifies as the answer to a Status-Server is a sign of life.
             _ => return true,
         };
         code == Code::ProtocolError || codes.contains(&code)

@@ -12,9 +12,9 @@ const BATCH_OCTETS_MAX: usize = 256 * 1024;
 const BUFFER_OCTETS: usize = 64 * 1024;
 /// Buffers kept for the next batches, at most.
 const SPARE_MAX: usize = 64;
-/// Buffers made at start where records are stored: as many turns pass during a sync of a disk that is quick. Memory that
-/// no record has filled yet is not taken from the system.
-const SPARE_NOW: usize = 16;
+/// Buffers made at start where records are stored: more turns than that pass during a sync only where the disk is slow.
+/// Memory that no record has filled yet is not taken from the system.
+const SPARE_NOW: usize = 40;
 
 /// The batch that is being filled, and buffers that came home.
 pub struct Records {
