@@ -15,7 +15,12 @@
 //! The caller numbers threads ([`BellId`]) and learns links ([`LinkId`]); which core of the thread a link belongs to,
 //! and which core is at its other end, it keeps beside.
 
+// The paths are written out because `tests/search_channels` compiles this file as a module of its own.
+#[path = "crossing/exchange.rs"]
 mod exchange;
+#[cfg(all(test, not(loom)))]
+#[path = "crossing/snapshot.rs"]
+mod snapshot;
 
 pub use exchange::Exchange;
 
@@ -407,4 +412,5 @@ fn touch<M>(touched: &mut Vec<usize>, link: &mut Link<M>, at: usize) {
 }
 
 #[cfg(all(test, not(loom)))]
+#[path = "crossing/tests.rs"]
 mod tests;

@@ -7,6 +7,11 @@
 //! Knows nothing of sleep: who has to be woken is for the [`gate`](super::gate), and when for the
 //! [`Crossing`](super::Crossing), whose SeqCst fences the comments here name.
 
+// The path is written out because `tests/search_channels` compiles this file as a module of its own.
+#[cfg(all(test, not(loom)))]
+#[path = "ring/snapshot.rs"]
+mod snapshot;
+
 use super::sync::{Arc, AtomicU64, Ordering, UnsafeCell};
 use crate::seeded::{self, Bug};
 use alloc::boxed::Box;
