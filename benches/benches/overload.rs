@@ -50,9 +50,10 @@ const CASES: [Case; 2] = [
         name: "policy of 200 µs",
         policy: 200,
         rates: &[0.5, 0.8, 1.0, 1.5, 3.0, 10.0],
-        ports: 64,
+        ports: 192,
         group: 1,
-        lost_after: Duration::from_millis(250),
+        // Well below the second after which a NAS asks again (RFC 5080 §2.2.1).
+        lost_after: Duration::from_millis(750),
     },
     Case {
         name: "decided by rule",
@@ -60,7 +61,7 @@ const CASES: [Case; 2] = [
         rates: &[0.5, 0.8, 1.0, 1.2, 1.5],
         ports: 192,
         group: 16,
-        lost_after: Duration::from_millis(80),
+        lost_after: Duration::from_millis(100),
     },
 ];
 

@@ -187,11 +187,12 @@ impl<'r> Load<'r> {
         let origin = self.start.elapsed();
         let due = |n: u64| origin + Duration::from_secs_f64(n as f64 / rate);
         let mut next = 0;
-        let mut sent_until = origin;
+        let mut until = origin;
         loop {
             // Each request that is outstanding is answered or given up in the end.
             if next == total && self.ports.iter().all(|port| port.outstanding_count == 0) {
-                outcome.span = span.max(sent_until - origin);
+                // A line that was filled is emptied after the last request.
+                outcome.span = span.max(until - origin);
                 return Ok(outcome);
             }
             let now = self.start.elapsed();
@@ -202,7 +203,7 @@ impl<'r> Load<'r> {
                 let port = (next / self.group) as usize % self.ports.len();
                 self.put(port, due(next), &mut outcome);
                 next += 1;
-                sent_until = now;
+                until = now;
                 if next.is_multiple_of(self.group) || next == total {
                     self.flush(port, &mut outcome);
                 }
@@ -210,7 +211,11 @@ impl<'r> Load<'r> {
             for port in 0..self.ports.len() {
                 if self.ports[port].outstanding_count > 0 {
                     let now = self.start.elapsed();
+                    let before = outcome.answered;
                     self.take_replies(port, now, &mut outcome, true)?;
+                    if outcome.answered > before {
+                        until = now;
+                    }
                     self.give_up(port, now, &mut outcome);
                 }
             }
