@@ -18,6 +18,7 @@ use ulna_benches::load::{Load, Outcome};
 use ulna_benches::machine::{cores, cpu_time, pin_to};
 use ulna_benches::measured::{Measured, Role, act};
 use ulna_benches::median;
+use ulna_benches::options::Options;
 use ulna_benches::radiusd::{DETAIL, Radiusd};
 use ulna_benches::workload::{RECORDS, Requests, Setup};
 
@@ -63,29 +64,20 @@ fn main() -> ExitCode {
     if let Some(code) = act() {
         return code;
     }
-    // `cargo test --benches` runs this, too, without the argument that `cargo bench` gives.
-    let mut quick = !std::env::args().any(|argument| argument == "--bench");
-    let (mut rounds, mut span) = (3, Duration::from_secs(1));
     let mut folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let number =
-            |value: Option<String>| value.and_then(|value| value.parse::<u64>().ok()).filter(|n| *n > 0);
-        match argument.as_str() {
-            "--bench" => {}
-            "--quick" => quick = true,
-            "--rounds" => rounds = number(arguments.next()).unwrap_or(rounds),
-            "--seconds" => span = number(arguments.next()).map_or(span, Duration::from_secs),
-            "--folder" => folder = arguments.next().map_or(folder, PathBuf::from),
-            other => {
-                eprintln!("accounting: {other} is no option of this benchmark");
-                return ExitCode::from(2);
-            }
+    let options = Options::read(3, Duration::from_secs(1), Duration::from_millis(200), |argument, rest| {
+        if argument == "--folder" {
+            folder = rest.next().map_or_else(|| folder.clone(), PathBuf::from);
         }
-    }
-    if quick {
-        (rounds, span) = (1, Duration::from_millis(200));
-    }
+        argument == "--folder"
+    });
+    let Options { rounds, span, .. } = match options {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("accounting: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let folder = folder.join(format!("accounting-{}", std::process::id()));
     let ran = fs::create_dir_all(&folder).and_then(|()| run(&folder, rounds, span));
     let removed = fs::remove_dir_all(&folder);

@@ -17,6 +17,7 @@ use ulna_benches::load::Load;
 use ulna_benches::machine::{cores, pin_to};
 use ulna_benches::measured::{Measured, Role, act};
 use ulna_benches::median;
+use ulna_benches::options::Options;
 use ulna_benches::workload::{HASHED_USER, Requests, Setup, guess};
 
 /// Requests a second of the others.
@@ -41,27 +42,14 @@ fn main() -> ExitCode {
     if let Some(code) = act() {
         return code;
     }
-    // `cargo test --benches` runs this, too, without the argument that `cargo bench` gives.
-    let mut quick = !std::env::args().any(|argument| argument == "--bench");
-    let (mut rounds, mut span) = (5, Duration::from_secs(4));
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let number =
-            |value: Option<String>| value.and_then(|value| value.parse::<u64>().ok()).filter(|n| *n > 0);
-        match argument.as_str() {
-            "--bench" => {}
-            "--quick" => quick = true,
-            "--rounds" => rounds = number(arguments.next()).unwrap_or(rounds),
-            "--seconds" => span = number(arguments.next()).map_or(span, Duration::from_secs),
-            other => {
-                eprintln!("hashing: {other} is no option of this benchmark");
-                return ExitCode::from(2);
-            }
+    let options = Options::read(5, Duration::from_secs(4), Duration::from_secs(1), |_, _| false);
+    let Options { rounds, span, quick } = match options {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("hashing: {error}");
+            return ExitCode::from(2);
         }
-    }
-    if quick {
-        (rounds, span) = (1, Duration::from_secs(1));
-    }
+    };
     match run(rounds, span, quick) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

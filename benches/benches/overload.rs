@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use ulna_benches::load::Load;
 use ulna_benches::machine::{cores, pin_to};
 use ulna_benches::measured::{Measured, Reading, Role, act};
+use ulna_benches::options::Options;
 use ulna_benches::workload::{Requests, Setup, status};
 
 /// What is promised: goodput under overload, as a part of the most that there is.
@@ -93,27 +94,14 @@ fn main() -> ExitCode {
     if let Some(code) = act() {
         return code;
     }
-    // `cargo test --benches` runs this, too, without the argument that `cargo bench` gives.
-    let mut quick = !std::env::args().any(|argument| argument == "--bench");
-    let (mut rounds, mut span) = (3, Duration::from_secs(2));
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let number =
-            |value: Option<String>| value.and_then(|value| value.parse::<u64>().ok()).filter(|n| *n > 0);
-        match argument.as_str() {
-            "--bench" => {}
-            "--quick" => quick = true,
-            "--rounds" => rounds = number(arguments.next()).unwrap_or(rounds),
-            "--seconds" => span = number(arguments.next()).map_or(span, Duration::from_secs),
-            other => {
-                eprintln!("overload: {other} is no option of this benchmark");
-                return ExitCode::from(2);
-            }
+    let options = Options::read(3, Duration::from_secs(2), Duration::from_millis(300), |_, _| false);
+    let Options { rounds, span, quick } = match options {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("overload: {error}");
+            return ExitCode::from(2);
         }
-    }
-    if quick {
-        (rounds, span) = (1, Duration::from_millis(300));
-    }
+    };
     match run(rounds, span, quick) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

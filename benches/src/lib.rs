@@ -18,6 +18,7 @@ pub mod exchange;
 pub mod load;
 pub mod machine;
 pub mod measured;
+pub mod options;
 pub mod radiusd;
 pub mod responder;
 pub mod workload;
