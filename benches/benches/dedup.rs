@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ulna_core::dedup::{Authenticator, Dedup, Kept, Key, Seen};
+use ulna_core::life::Life;
 use ulna_core::path::{ListenerId, Path, SocketId, WorkerId};
 use ulna_core::{Instant, Seed};
 
@@ -48,7 +49,8 @@ fn live(dedup: &mut Dedup, key: &Key, authenticator: &Authenticator) -> Seen {
 fn full(entries: usize) -> Dedup {
     // A chunk of 64 octets and its owner.
     let octets = entries * 68 + (1 << 20);
-    let mut dedup = Dedup::new(entries, octets, Duration::from_secs(10), &Seed::new([7; 32]));
+    let mut dedup =
+        Dedup::new(Life::default(), entries, octets, Duration::from_secs(10), &Seed::new([7; 32]));
     for n in 0..entries {
         let key = key(&dedup, n);
         live(&mut dedup, &key, &authenticator(n, 0));

@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ulna_core::policy::{ConfiguredRules, Policy};
+use ulna_core::policy::{PolicyFactory, configured_rules};
 use ulna_core::{Configuration, Seed};
 use ulna_runtime_mio::{RecordStore, Server, SystemCalls, kernel_drops};
 use ulna_stores::file::FileDisk;
@@ -142,12 +142,10 @@ fn record_store(path: &Path) -> io::Result<RecordStore> {
 /// A server whose policy takes so long for each request.
 fn act_as_server(configuration: Configuration, each: Duration, store: Option<RecordStore>) -> io::Result<()> {
     let configuration = Arc::new(configuration);
-    let policy = |_| -> Box<dyn Policy + Send> {
-        if each.is_zero() {
-            Box::new(ConfiguredRules::new(Arc::clone(&configuration)))
-        } else {
-            Box::new(Slow::new(each, &configuration))
-        }
+    let policy: Arc<PolicyFactory> = if each.is_zero() {
+        configured_rules()
+    } else {
+        Arc::new(move |_, _, configuration| Box::new(Slow::new(each, configuration)))
     };
     // A log that is written, but to nowhere: what a disk costs it is not the question.
     let (seed, log) = (Seed::new([7; 32]), Box::new(io::sink()));

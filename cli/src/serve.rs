@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 use ulna_config::{Configuration, Warnings};
 use ulna_core::Seed;
 use ulna_core::configuration::{AccountingFile, Listener};
-use ulna_core::policy::{ConfiguredRules, Policy};
+use ulna_core::policy::configured_rules;
 use ulna_runtime_mio::{RecordStore, Server, StoreNews, is_on_this_host};
 use ulna_stores::file::FileDisk;
 
@@ -70,10 +70,14 @@ fn until_signalled(
     }
     let configuration = Arc::new(configuration);
     let store = configuration.accounting.file.as_ref().map(record_store).transpose()?;
-    let rules = |_| -> Box<dyn Policy + Send> { Box::new(ConfiguredRules::new(Arc::clone(&configuration))) };
-    let server =
-        Server::start_storing(&configuration, &Seed::new(octets), &rules, store, Box::new(io::stderr()))
-            .map_err(|error| error.to_string())?;
+    let server = Server::start_storing(
+        &configuration,
+        &Seed::new(octets),
+        &configured_rules(),
+        store,
+        Box::new(io::stderr()),
+    )
+    .map_err(|error| error.to_string())?;
     let (asked, granted) = (configuration.runtime.receive_buffer_octets, server.granted_receive_octets());
     if granted < asked {
         tracing::warn!(

@@ -19,10 +19,17 @@
 //! 8. [`finish`](Cores::finish), [`publish`](Cores::publish), [`check_gate`](Cores::check_gate) until `None`.
 //! 9. If [`may_park`](Cores::may_park): [`announce`](Cores::announce), [`look_again`](Cores::look_again), and unless
 //!    that found something, sleep until bell, socket or [`poll_timeout`](Cores::poll_timeout).
+//!
+//! A core that panics in any of them is replaced by [`recover`](Cores::recover), and the thread goes on with the next turn.
 
+mod account;
 mod assembly;
+mod succession;
 
+pub use self::account::{Bereavement, Outstanding};
 pub use self::assembly::{assemble, assemble_with};
+
+use self::account::Account;
 
 use crate::configuration::Configuration;
 use crate::discard::Discard;
@@ -31,8 +38,10 @@ use crate::event::Event;
 use crate::generation::Generation;
 use crate::network::Network;
 use crate::path::{Path, Peer, Transmit};
+use crate::policy::PolicyFactory;
 use crate::queue::message::Message;
 use crate::queue::{Announcement, BellId, Crossing, LinkId, QueueCounters, Urgency};
+use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::{Cause, Instant, UnixTime};
 use crate::worker::Worker;
@@ -49,14 +58,46 @@ pub struct Cores {
     network: Option<Network>,
     worker: Option<Worker>,
     crossing: Crossing<Message>,
-    /// By link: which of this thread's cores it belongs to, and which core is at its other end.
-    links: Vec<(Peer, Peer)>,
+    links: Vec<Ends>,
+    /// By link, too.
+    accounts: Vec<Account>,
     between: Between,
+    /// Which core is running: whose the panic is if there is one.
+    running: Running,
+    /// What cores are made of.
+    seed: Seed,
+    policies: Arc<PolicyFactory>,
     sweep_budget: usize,
     /// The worker's lines: its rings, and where threads are joined the line from its own network core.
     lines: Vec<Line>,
     /// The one that is looked at next.
     next_line: usize,
+}
+
+/// Of a link, by its number.
+#[derive(Clone, Copy)]
+struct Ends {
+    /// Which of this thread's cores it belongs to.
+    own: Peer,
+    /// Which core is at its other end.
+    other: Peer,
+    /// Slots of the ring from here to there.
+    slots: usize,
+}
+
+impl Ends {
+    fn is_between(&self, own: Peer, other: Peer) -> bool {
+        (self.own, self.other) == (own, other)
+    }
+}
+
+/// Whose code runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Running {
+    /// That of the queues, or of none: no panic here can be recovered from.
+    Queues,
+    Network,
+    Worker,
 }
 
 /// Where requests wait for a worker.
@@ -72,6 +113,8 @@ struct Between {
     to_worker: VecDeque<Message>,
     to_network: VecDeque<Message>,
     slots: usize,
+    of_network: Account,
+    of_worker: Account,
 }
 
 impl Between {
@@ -80,6 +123,7 @@ impl Between {
             to_worker: VecDeque::with_capacity(slots),
             to_network: VecDeque::with_capacity(slots),
             slots,
+            ..Between::default()
         }
     }
 }
@@ -160,17 +204,19 @@ impl Cores {
 
     /// A turn begins: each core learns how much room its rings have.
     pub fn begin(&mut self) {
-        for (link, (own, other)) in self.links.iter().enumerate() {
-            let room = self.crossing.room(LinkId(link));
+        for link in 0..self.links.len() {
+            let mut room = self.crossing.room(LinkId(link));
+            room = self.tell_of_deaths(link, room);
+            let Ends { own, other, .. } = self.links[link];
             match own {
-                Peer::Network(_) => self.network.as_mut().expect(OWN_CORE).handle_room(*other, room),
-                Peer::Worker(_) => self.worker.as_mut().expect(OWN_CORE).handle_room(*other, room),
+                Peer::Network(_) => self.network.as_mut().expect(OWN_CORE).handle_room(other, room),
+                Peer::Worker(_) => self.worker.as_mut().expect(OWN_CORE).handle_room(other, room),
             }
         }
         if let (Some(network), Some(worker)) = (&mut self.network, &mut self.worker) {
-            network.handle_room(Peer::Worker(worker.id()), self.between.slots - self.between.to_worker.len());
-            worker
-                .handle_room(Peer::Network(network.id()), self.between.slots - self.between.to_network.len());
+            let Between { to_worker, to_network, slots, .. } = &self.between;
+            network.handle_room(Peer::Worker(worker.id()), slots.saturating_sub(to_worker.len()));
+            worker.handle_room(Peer::Network(network.id()), slots.saturating_sub(to_network.len()));
         }
     }
 
@@ -181,10 +227,12 @@ impl Cores {
 
     /// One datagram from this thread's sockets. Only for threads with a network core.
     pub fn handle_datagram(&mut self, path: Path, octets: &[u8], now: Instant) {
+        self.running = Running::Network;
         self.network
             .as_mut()
             .expect("sockets belong to threads with a network core")
             .handle_datagram(path, octets, now);
+        self.running = Running::Queues;
         self.decide_aside(now);
     }
 
@@ -196,11 +244,14 @@ impl Cores {
         }
         self.sweep_up_to(usize::MAX, now);
         if let Some(network) = &mut self.network {
+            self.running = Running::Network;
             network.handle_timeout(now);
         }
         if let Some(worker) = &mut self.worker {
+            self.running = Running::Worker;
             worker.handle_timeout(now);
         }
+        self.running = Running::Queues;
     }
 
     /// Hands to the worker what waits for it, from each of its lines in turn, until it has taken up so many requests. Says
@@ -224,19 +275,26 @@ impl Cores {
 
     /// At most so many messages of one of the worker's lines: how many there were, and how many of them requests.
     fn take_from(&mut self, line: Line, budget: usize, now: Instant) -> (usize, usize) {
-        let Cores { network, worker, crossing, links, between, .. } = self;
+        let Cores { network, worker, crossing, links, accounts, between, running, .. } = self;
         let worker = worker.as_mut().expect("lines are a worker's");
         let mut requests = 0;
-        let mut hand = |from: Peer, message: Message| {
+        let mut hand = |from: Peer, account: &mut Account, message: Message| {
             requests += usize::from(matches!(message, Message::Request(_)));
-            worker.handle_message(from, message, now);
+            account.hand_to_worker(worker, from, message, running, now);
         };
         let taken = match line {
-            Line::Ring(link) => crossing.sweep_link(link, budget, |message| hand(links[link.0].1, message)),
+            Line::Ring(link) => {
+                let (from, account) = (links[link.0].other, &mut accounts[link.0]);
+                crossing.sweep_link(link, budget, |message| hand(from, account, message))
+            }
             Line::Own => {
                 let from = Peer::Network(network.as_ref().expect(OWN_CORE).id());
                 let taken = budget.min(between.to_worker.len());
-                between.to_worker.drain(..taken).for_each(|message| hand(from, message));
+                for _ in 0..taken {
+                    // One by one: what a panic leaves is for the successor.
+                    let message = between.to_worker.pop_front().expect("as many are there");
+                    hand(from, &mut between.of_worker, message);
+                }
                 taken
             }
         };
@@ -245,18 +303,28 @@ impl Cores {
 
     /// What a core needs to have done elsewhere. Only workers ask.
     pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
-        self.worker.as_mut().and_then(Worker::poll_effect)
+        self.running = Running::Worker;
+        let effect = self.worker.as_mut().and_then(Worker::poll_effect);
+        self.running = Running::Queues;
+        effect
     }
 
     /// The answer to an effect that this thread asked for.
     pub fn handle_effect_done(&mut self, ticket: Ticket, answer: EffectDone, now: Instant) {
+        self.running = Running::Worker;
         self.worker.as_mut().expect("only workers ask for effects").handle_effect_done(ticket, answer, now);
+        self.running = Running::Queues;
     }
 
     /// One packet to be sent, into the caller's empty buffer.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        self.running = Running::Network;
         let from_network = self.network.as_mut().and_then(|network| network.poll_transmit(out));
-        from_network.or_else(|| self.worker.as_mut().and_then(|worker| worker.poll_transmit(out)))
+        self.running = Running::Worker;
+        let transmit =
+            from_network.or_else(|| self.worker.as_mut().and_then(|worker| worker.poll_transmit(out)));
+        self.running = Running::Queues;
+        transmit
     }
 
     /// The next event for the log.
@@ -272,8 +340,9 @@ impl Cores {
         while !self.between.to_network.is_empty() {
             let (Some(network), Some(worker)) = (&mut self.network, &mut self.worker) else { return };
             let from = Peer::Worker(worker.id());
-            for message in self.between.to_network.drain(..) {
-                network.handle_message(from, message, now);
+            let Between { to_network, of_network, .. } = &mut self.between;
+            while let Some(message) = to_network.pop_front() {
+                of_network.hand_to_network(network, from, message, &mut self.running, now);
             }
             // One effect may have ended more requests than there was room for.
             worker.handle_room(Peer::Network(network.id()), self.between.slots);
@@ -282,19 +351,22 @@ impl Cores {
     }
 
     fn stage(&mut self) {
-        let Cores { network, worker, crossing, links, between, .. } = self;
+        let Cores { network, worker, crossing, links, accounts, between, running, .. } = self;
         let own_network = network.as_ref().map(|network| Peer::Network(network.id()));
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
         let mut stage = |own: Option<Peer>, other: Peer, message: Message| {
             let own = own.expect(OWN_CORE);
-            let link =
-                links.iter().position(|ends| *ends == (own, other)).expect("every two cores are linked");
+            let link = links.iter().position(|ends| ends.is_between(own, other));
+            let link = link.expect("every two cores are linked");
+            accounts[link].staged(&message);
             let urgency = message.urgency();
             crossing.stage(LinkId(link), message, urgency);
         };
         if let Some(network) = network {
+            *running = Running::Network;
             while let Some((to, message)) = network.poll_message() {
                 if Some(to) == own_worker {
+                    between.of_network.staged(&message);
                     between.to_worker.push_back(message);
                 } else {
                     stage(own_network, to, message);
@@ -302,14 +374,17 @@ impl Cores {
             }
         }
         if let Some(worker) = worker {
+            *running = Running::Worker;
             while let Some((to, message)) = worker.poll_message() {
                 if Some(to) == own_network {
+                    between.of_worker.staged(&message);
                     between.to_network.push_back(message);
                 } else {
                     stage(own_worker, to, message);
                 }
             }
         }
+        *running = Running::Queues;
     }
 
     /// Shows the other threads what was staged.
@@ -337,9 +412,9 @@ impl Cores {
 
     /// Says that this thread is about to sleep. What waits for room in a ring asks for it first.
     pub fn announce(&mut self) {
-        let Cores { network, worker, crossing, links, .. } = self;
+        let Cores { network, worker, crossing, links, accounts, .. } = self;
         let mut ask = |other: Peer, own: Peer| {
-            if let Some(link) = links.iter().position(|ends| *ends == (own, other)) {
+            if let Some(link) = links.iter().position(|ends| ends.is_between(own, other)) {
                 crossing.ask_for_space(LinkId(link));
             }
         };
@@ -349,6 +424,8 @@ impl Cores {
         if let Some(worker) = worker {
             worker.waits_for_room().for_each(|other| ask(Peer::Network(other), Peer::Worker(worker.id())));
         }
+        let owing = links.iter().zip(accounts).filter(|(_, account)| account.owed().is_some());
+        owing.for_each(|(ends, _)| ask(ends.other, ends.own));
         let wants_completions = network.as_ref().is_some_and(Network::wants_completions);
         crossing.announce(if wants_completions { Announcement::Want } else { Announcement::Park });
     }
@@ -415,14 +492,15 @@ impl Cores {
 
     /// At most so many messages off each ring to the network core.
     fn sweep_up_to(&mut self, budget: usize, now: Instant) -> bool {
-        let Cores { network, crossing, links, .. } = self;
-        let budget = |link: LinkId| match links[link.0].0 {
+        let Cores { network, crossing, links, accounts, running, .. } = self;
+        let budget = |link: LinkId| match links[link.0].own {
             Peer::Network(_) => budget,
             Peer::Worker(_) => 0,
         };
         let taken = crossing.sweep_each(budget, |link, message| {
+            let from = links[link.0].other;
             let network = network.as_mut().expect(OWN_CORE);
-            network.handle_message(links[link.0].1, message, now);
+            accounts[link.0].hand_to_network(network, from, message, running, now);
         });
         self.decide_aside(now);
         taken > 0
@@ -433,13 +511,16 @@ impl Cores {
     fn decide_aside(&mut self, now: Instant) {
         let Some(network) = &mut self.network else { return };
         while let Some(holder) = network.poll_sweep() {
-            let ends = (Peer::Network(network.id()), Peer::Worker(holder));
-            if let Some(link) = self.links.iter().position(|link| *link == ends) {
+            let (own, other) = (Peer::Network(network.id()), Peer::Worker(holder));
+            if let Some(link) = self.links.iter().position(|ends| ends.is_between(own, other)) {
+                let account = &mut self.accounts[link];
                 self.crossing.sweep_link(LinkId(link), usize::MAX, |message| {
-                    network.handle_message(ends.1, message, now);
+                    account.hand_to_network(network, other, message, &mut self.running, now);
                 });
             }
+            self.running = Running::Network;
             network.handle_swept(now);
+            self.running = Running::Queues;
         }
     }
 }

@@ -5,7 +5,9 @@
 //!
 //! - per packet: `received` = `strays_sent` + `status_answered` + `duplicates_resent` + `duplicates_in_progress`
 //!   + discards of packets + `accepted`, where an owner counts a stray that it takes as received;
-//! - per request: `accepted` = `answered` + `superseded` + discards of requests + in progress.
+//! - per request: `accepted` = `answered` + `superseded` + discards of requests + `orphaned` + in progress.
+//!
+//! Of a network core that panics, also the packets about which it had not decided are counted as `orphaned`.
 
 use crate::discard::Discard;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -95,6 +97,8 @@ counters! {
         answered,
         /// Requests that a newer one with the same Identifier displaced.
         superseded,
+        /// Requests whose worker, or this core's predecessor, panicked before they had any other end.
+        orphaned,
         /// Gauge: requests that a worker has.
         in_progress,
         /// Gauge: rejects that wait for their time, each in a buffer.
@@ -109,6 +113,8 @@ counters! {
         buffers_made,
         /// Gauge: packet buffers that are in use.
         buffers_lent,
+        /// How often this core panicked and was replaced.
+        deaths,
         /// Notices of duplicates or superseded requests that found their ring full.
         notices_dropped,
         /// Events that found this core's line to the log full.
@@ -141,6 +147,8 @@ counters! {
         requests_held,
         /// Notices about requests that had been finished before.
         late_notices,
+        /// How often this core panicked and was replaced.
+        deaths,
         /// Buffers made for replies that did not fit into their request's buffer.
         reply_buffers_made,
         /// Gauge: of these, how many are with a network thread.
@@ -153,6 +161,22 @@ counters! {
 }
 
 impl NetworkCounters {
+    /// All that was received and is accounted for: with one fate each, or in progress.
+    pub fn fates(&self) -> u64 {
+        let fates = [
+            &self.strays_sent,
+            &self.status_answered,
+            &self.duplicates_resent,
+            &self.duplicates_in_progress,
+            &self.answered,
+            &self.superseded,
+            &self.orphaned,
+            &self.in_progress,
+            &self.delayed_rejects,
+        ];
+        fates.into_iter().chain(&self.discarded).map(Counter::value).sum()
+    }
+
     /// Counts one discard.
     pub fn discard(&self, reason: Discard) {
         self.discarded[reason as usize].up();

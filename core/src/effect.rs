@@ -8,6 +8,7 @@
 //! full gives the effect back at once, as [`EffectDone::Shed`]: core discards by name, it never queues.
 
 use crate::authenticate::{Argon2, Password};
+use crate::life::Life;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,6 +21,8 @@ pub struct Ticket {
     pub place: u32,
     /// How many effects had this place before. Wraps: no answer is 2³² effects late.
     pub generation: u32,
+    /// Of the worker that asks.
+    pub life: Life,
 }
 
 /// What is to be done.

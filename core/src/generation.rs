@@ -25,6 +25,7 @@ impl Generation {
 }
 
 /// The configurations that are alive in one core.
+#[derive(Clone)]
 pub struct Generations {
     first: (Generation, Arc<Configuration>),
     second: Option<(Generation, Arc<Configuration>)>,
@@ -33,7 +34,22 @@ pub struct Generations {
 impl Generations {
     /// One, from the start.
     pub fn new(configuration: Arc<Configuration>) -> Self {
-        Generations { first: (Generation::default(), configuration), second: None }
+        Generations::from(Generation::default(), configuration)
+    }
+
+    /// One, in a core that begins when there were others before.
+    pub fn from(generation: Generation, configuration: Arc<Configuration>) -> Self {
+        Generations { first: (generation, configuration), second: None }
+    }
+
+    /// The older of two, or the only one.
+    pub fn first(&self) -> (Generation, &Arc<Configuration>) {
+        (self.first.0, &self.first.1)
+    }
+
+    /// The newer of two.
+    pub fn second(&self) -> Option<(Generation, &Arc<Configuration>)> {
+        self.second.as_ref().map(|(generation, configuration)| (*generation, configuration))
     }
 
     /// Takes the next.

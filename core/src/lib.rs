@@ -45,6 +45,7 @@ pub mod effect;
 pub mod event;
 pub mod generation;
 pub mod json;
+pub mod life;
 pub mod network;
 pub mod packet;
 pub mod path;

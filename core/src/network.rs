@@ -12,16 +12,19 @@ pub mod owner;
 mod route;
 mod shed;
 mod status;
+mod succession;
 
 use self::lane::Lane;
 use self::owner::Owners;
 use crate::configuration::Configuration;
 use crate::conversation::slot::Slots;
+use crate::cores::Outstanding;
 use crate::counters::NetworkCounters;
 use crate::dedup::{Authenticator, Dedup};
 use crate::discard::Discard;
 use crate::event::Event;
 use crate::generation::{Generation, Generations};
+use crate::life::Life;
 use crate::packet::Framed;
 use crate::path::{NetworkId, Path, Peer, Transmit, WorkerId};
 use crate::queue::message::Message;
@@ -105,6 +108,25 @@ impl Network {
         own_worker: Option<WorkerId>,
         seed: &Seed,
     ) -> Self {
+        let generations = Generations::new(configuration);
+        let in_force = Generation::default();
+        Network::begin(Life::default(), id, generations, in_force, own_worker, seed, Arc::default(), &|_| {
+            Outstanding::default()
+        })
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what a core is made of")]
+    fn begin(
+        life: Life,
+        id: NetworkId,
+        generations: Generations,
+        generation: Generation,
+        own_worker: Option<WorkerId>,
+        seed: &Seed,
+        counters: Arc<NetworkCounters>,
+        outstanding: &dyn Fn(Peer) -> Outstanding,
+    ) -> Self {
+        let configuration = Arc::clone(generations.of(generation));
         let runtime = &configuration.runtime;
         let networks = configuration.network_cores();
         let workers = configuration.worker_cores();
@@ -112,6 +134,18 @@ impl Network {
         let delayed_max = configuration.protocol.delayed_rejects_max;
         // Rejects that wait, and those in line to be sent, come on top: they take no buffer from requests and strays.
         let rejects_max = delayed_max + ANSWERS_MAX;
+        let with_workers = (0..workers as u16).map(|worker| outstanding(Peer::Worker(WorkerId(worker))));
+        let mut under_way = [0; 2];
+        let lanes: Vec<_> = with_workers
+            .map(|with_worker| {
+                under_way.iter_mut().zip(with_worker.away).for_each(|(sum, away)| *sum += away as usize);
+                Lane::new(runtime.ring_slots, requests_max, with_worker)
+            })
+            .collect();
+        let with_networks =
+            (0..networks as u16).map(|network| outstanding(Peer::Network(NetworkId(network))));
+        let strays_out =
+            with_networks.map(|with_network| with_network.away.iter().sum::<u64>() as usize).collect();
         let buffers_max = requests_max * workers + runtime.ring_slots * networks + rejects_max;
         Network {
             id,
@@ -119,14 +153,15 @@ impl Network {
             slots: Slots::new(workers as u16, seed),
             own_worker,
             dedup: Dedup::new(
+                life,
                 runtime.dedup_entries_max,
                 runtime.replies_octets_max,
                 configuration.protocol.dedup_lifetime,
                 &seed.fork("dedup"),
             ),
-            buffers: BufferPool::new(buffers_max, SMALL_BUFFERS_NOW, LARGE_BUFFERS_NOW),
-            lanes: (0..workers).map(|_| Lane::new(runtime.ring_slots, requests_max)).collect(),
-            strays_out: (0..networks).map(|_| 0).collect(),
+            buffers: BufferPool::new(life, buffers_max, SMALL_BUFFERS_NOW, LARGE_BUFFERS_NOW),
+            lanes,
+            strays_out,
             aside: VecDeque::with_capacity(ASIDE_MAX),
             answers: VecDeque::with_capacity(ANSWERS_MAX),
             delayed: VecDeque::with_capacity(delayed_max),
@@ -134,10 +169,10 @@ impl Network {
             outgoing: VecDeque::with_capacity(OUTGOING_NOW),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
-            counters: Arc::default(),
-            generation: Generation::default(),
-            generations: Generations::new(Arc::clone(&configuration)),
-            under_way: [0; 2],
+            counters,
+            generation,
+            generations,
+            under_way,
             configuration,
         }
     }
@@ -181,16 +216,24 @@ impl Network {
     pub fn handle_message(&mut self, from: Peer, message: Message, now: Instant) {
         match (from, message) {
             (Peer::Worker(worker), Message::Replied(completion)) => {
-                self.finish_replied(worker, completion, now);
+                if let Some(completion) = self.ours(worker, completion) {
+                    self.finish_replied(worker, completion, now);
+                }
             }
             (Peer::Worker(worker), Message::Reply { completion, not_before }) => {
-                self.finish_delayed(worker, completion, not_before, now);
+                if let Some(completion) = self.ours(worker, completion) {
+                    self.finish_delayed(worker, completion, not_before, now);
+                }
             }
             (Peer::Worker(worker), Message::Discarded { completion, reason }) => {
-                self.finish_discarded(worker, completion, reason);
+                if let Some(completion) = self.ours(worker, completion) {
+                    self.finish_discarded(worker, completion, reason);
+                }
             }
             (Peer::Worker(worker), Message::Superseded(completion)) => {
-                self.finish_superseded(worker, completion);
+                if let Some(completion) = self.ours(worker, completion) {
+                    self.finish_superseded(worker, completion);
+                }
             }
             (Peer::Network(network), Message::Stray(stray)) => self.take_stray(network, stray, now),
             (Peer::Network(network), Message::StrayBuffer(buffer)) => {
@@ -217,7 +260,8 @@ impl Network {
         self.counters.dedup_entries.set(self.dedup.len() as u64);
         if self.lazy_sweep.is_some_and(|due| due <= now) {
             // As long as a buffer is away, a lazy message will bring it home; but not one that waits here.
-            self.lazy_sweep = (self.buffers.lent() > self.rejects()).then(|| now + LAZY_SWEEP);
+            let is_any_away = self.buffers.lent() > self.rejects() || self.under_way != [0; 2];
+            self.lazy_sweep = is_any_away.then(|| now + LAZY_SWEEP);
         }
     }
 

@@ -72,6 +72,10 @@ bugs! {
     StatusServerShed = "status-server-shed",
     /// A worker looks a request up in the newest configuration instead of its own.
     ReloadSwapsASecretInFlight = "reload-swaps-a-secret-in-flight",
+    /// A network core that has replaced one takes completions of that one's requests for its own.
+    OlderCompletionBelieved = "older-completion-believed",
+    /// A core that has replaced one does not tell its peers.
+    DeathTellsNobody = "death-tells-nobody",
     /// A worker keeps the time of its next sweep as one on the wall.
     WallClockInATimer = "wall-clock-in-a-timer",
 }

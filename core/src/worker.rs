@@ -7,6 +7,7 @@ mod in_progress;
 mod mschap_answer;
 mod records;
 mod request;
+mod succession;
 
 use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
@@ -16,6 +17,7 @@ use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, NotStored, Ticket};
 use crate::event::{Event, Outcome, ShortName};
 use crate::generation::{Generation, Generations};
+use crate::life::Life;
 use crate::network::LAZY_SWEEP;
 use crate::packet::Landmark;
 use crate::path::{NetworkId, Peer, Transmit, WorkerId};
@@ -86,12 +88,23 @@ impl Worker {
         policy: Box<dyn Policy + Send>,
         seed: &Seed,
     ) -> Self {
+        Worker::begin(Life::default(), id, Generations::new(configuration), policy, seed, Arc::default())
+    }
+
+    fn begin(
+        life: Life,
+        id: WorkerId,
+        generations: Generations,
+        policy: Box<dyn Policy + Send>,
+        seed: &Seed,
+        counters: Arc<WorkerCounters>,
+    ) -> Self {
+        let (_, configuration) = generations.first();
         let networks = configuration.network_cores();
         let runtime = &configuration.runtime;
         // Each long reply belongs to a request in progress, or its buffer is in the ring on its way back.
         let reply_buffers_max = networks * (runtime.requests_max + runtime.ring_slots);
-        let reply_buffers = BufferPool::new(reply_buffers_max, 0, REPLY_BUFFERS_NOW);
-        let counters = Arc::<WorkerCounters>::default();
+        let reply_buffers = BufferPool::new(life, reply_buffers_max, 0, REPLY_BUFFERS_NOW);
         counters.reply_buffers_made.set(reply_buffers.made() as u64);
         let Protocol { failures_max, failure_window, .. } = configuration.protocol;
         Worker {
@@ -99,7 +112,7 @@ impl Worker {
             policy,
             time: UnixTime::default(),
             reply_buffers,
-            held: InProgress::new(networks * runtime.requests_max, seed),
+            held: InProgress::new(life, networks * runtime.requests_max, seed),
             effects: VecDeque::with_capacity(LINE_NOW),
             memory: Memory {
                 failures: Failures::new(failures_max, failure_window, seed),
@@ -115,7 +128,7 @@ impl Worker {
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
             counters,
-            generations: Generations::new(configuration),
+            generations,
         }
     }
 

@@ -173,11 +173,11 @@ impl Policy for Counting {
 fn policy_is_asked_once_and_its_verdict_is_kept() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let policy = move |configuration| {
+    let policy = move |configuration: Arc<Configuration>| {
         Box::new(Counting(Arc::clone(&count), ConfiguredRules::new(configuration))) as Box<dyn Policy + Send>
     };
     let rules = HASHED.replacen("\"users\"", "\"users\"\nset_reply = { Class = \"0x78\" }", 1);
-    let mut server = Server::with(&configuration(SEPARATE, &rules), &policy);
+    let mut server = Server::with(&configuration(SEPARATE, &rules), policy);
     let request = alice().octets();
     server.ask(nas(1000), &request);
     let sent = server.answer_effect("wonderland");

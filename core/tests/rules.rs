@@ -306,7 +306,7 @@ impl Policy for Counting {
 #[test]
 fn code_decides_like_rules() {
     let text = configuration(JOINED, USERS);
-    let mut server = Server::with(&text, &|configuration| {
+    let mut server = Server::with(&text, |configuration| {
         Box::new(Counting { edits: Arc::default(), greeting: Edit::default(), configuration, let_in: 0 })
     });
     for (port, name, expected) in [(1, "1", "1"), (2, "bob", ""), (3, "22", "2")] {

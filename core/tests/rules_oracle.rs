@@ -342,7 +342,7 @@ proptest! {
         let settings = "[runtime]\nnetwork_threads = 0\nworkers = 1\nrequests_max = 64\ndedup_entries_max = 64\n\
                         [protocol]\nreject_delay = \"0s\"\n";
         let text = configuration(settings, &written(&new, &reply));
-        let mut server = Server::with(&text, &|configuration| Box::new(Explaining::new(configuration)));
+        let mut server = Server::with(&text, |configuration| Box::new(Explaining::new(configuration)));
         for (place, request) in requests.iter().enumerate() {
             let assignments = text::parse(&server.configuration.dictionary, &attributes(request))
                 .map_err(|error| TestCaseError::fail(error.to_string()))?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ulna_config::Cores;
 use ulna_core::attributes::{Preset, text};
 use ulna_core::packet::number;
-use ulna_core::policy::{Asked, Decision, Edit, Edits, Policy, Verdict};
+use ulna_core::policy::{Asked, Decision, Edit, Edits, Policy, PolicyFactory, Verdict};
 use ulna_core::{Configuration, Seed};
 use ulna_runtime_mio::Server;
 
@@ -72,7 +72,7 @@ fn start() -> Result<Server, Box<dyn Error>> {
     let configuration = Arc::new(configuration);
     let mut seed = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
-    let policies = |_| Box::new(Doors::new(&configuration)) as Box<dyn Policy + Send>;
+    let policies: Arc<PolicyFactory> = Arc::new(|_, _, configuration| Box::new(Doors::new(configuration)));
     Ok(Server::start_with(&configuration, &Seed::new(seed), &policies, Box::new(std::io::stderr()))?)
 }
 

@@ -293,6 +293,7 @@ mod tests {
     use std::time::Duration;
     use ulna_config::{Cores, default_text, parse};
     use ulna_core::authenticate::users::Credential;
+    use ulna_core::life::Life;
 
     const USER: &str = "[[user]]\nname = \"alice\"\npassword = { argon2 = \"$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$\
                         nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4\" }\n";
@@ -323,7 +324,7 @@ mod tests {
     }
 
     fn ticket(place: u32) -> Ticket {
-        Ticket { place, generation: 0 }
+        Ticket { place, generation: 0, life: Life::default() }
     }
 
     /// The answers of a fixture with so many of them asked for, by place.

@@ -16,7 +16,7 @@ use ulna_core::Seed;
 use ulna_core::configuration::Configuration;
 use ulna_core::cores::assemble_with;
 use ulna_core::network::owner::Owners;
-use ulna_core::policy::{ConfiguredRules, PolicyFactory};
+use ulna_core::policy::{PolicyFactory, configured_rules};
 
 use crate::bell::Bell;
 use crate::clock::Clock;
@@ -97,8 +97,7 @@ impl Server {
         seed: &Seed,
         log_out: Box<dyn Write + Send>,
     ) -> Result<Server, StartError> {
-        let rules: &PolicyFactory<'_> = &|_| Box::new(ConfiguredRules::new(Arc::clone(configuration)));
-        Server::start_with(configuration, seed, rules, log_out)
+        Server::start_with(configuration, seed, &configured_rules(), log_out)
     }
 
     /// The same with a policy for each worker that `policies` makes, in place of the configuration's rules; all else is as
@@ -109,7 +108,7 @@ impl Server {
     pub fn start_with(
         configuration: &Arc<Configuration>,
         seed: &Seed,
-        policies: &PolicyFactory<'_>,
+        policies: &Arc<PolicyFactory>,
         log_out: Box<dyn Write + Send>,
     ) -> Result<Server, StartError> {
         Server::start_storing(configuration, seed, policies, None, log_out)
@@ -123,7 +122,7 @@ impl Server {
     pub fn start_storing(
         configuration: &Arc<Configuration>,
         seed: &Seed,
-        policies: &PolicyFactory<'_>,
+        policies: &Arc<PolicyFactory>,
         store: Option<RecordStore>,
         log_out: Box<dyn Write + Send>,
     ) -> Result<Server, StartError> {

@@ -255,6 +255,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
     use std::thread::JoinHandle;
     use ulna_core::accounting::Rotation;
+    use ulna_core::life::Life;
     use ulna_core::time::UnixTime;
 
     /// Long enough that a test which needs it has failed.
@@ -317,7 +318,11 @@ mod tests {
 
         fn ask(&self, place: u32, octets: usize) -> Result<(), StoreJob> {
             let batch = RecordBatch { octets: vec![b'x'; octets], records: 1 };
-            self.line.ask(StoreJob { thread: 0, ticket: Ticket { place, generation: 0 }, batch })
+            self.line.ask(StoreJob {
+                thread: 0,
+                ticket: Ticket { place, generation: 0, life: Life::default() },
+                batch,
+            })
         }
 
         fn answer(&self) -> (u32, bool) {

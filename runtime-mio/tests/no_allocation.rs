@@ -17,7 +17,7 @@ use ulna_config::Cores;
 use ulna_core::Seed;
 use ulna_core::packet::chap::chap_password;
 use ulna_core::packet::{Code, Encoder, Framed, MessageAuthenticator, Secret, number};
-use ulna_core::policy::{ConfiguredRules, PolicyFactory};
+use ulna_core::policy::configured_rules;
 use ulna_runtime_mio::{RecordStore, Server};
 use ulna_stores::file::FileDisk;
 
@@ -400,9 +400,9 @@ fn measure(threads: &str, format: &str, extent: &Extent) {
         perform: Box::new(move |operation| disk.perform(operation).map_err(|error| error.to_string())),
         tell: Box::new(|news| panic!("{news:?}")),
     };
-    let rules: &PolicyFactory<'_> = &|_| Box::new(ConfiguredRules::new(Arc::clone(&configuration)));
     let seed = Seed::new([3; 32]);
-    let server = Server::start_storing(&configuration, &seed, rules, Some(store), Box::new(io::sink()));
+    let server =
+        Server::start_storing(&configuration, &seed, &configured_rules(), Some(store), Box::new(io::sink()));
     let server = server.expect("ports are free");
     let addresses: Vec<_> = server.addresses().collect();
     let mut nases: Vec<_> =

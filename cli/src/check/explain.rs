@@ -12,7 +12,7 @@ use ulna_core::authenticate::users::Credential;
 use ulna_core::client::Prefix;
 use ulna_core::configuration::{Configuration, Packets};
 use ulna_core::packet::{Attributes, Code, Framed, Landmark, Oid};
-use ulna_core::policy::{Accounting, Decision, Edit, Edits, Selector};
+use ulna_core::policy::{Accounting, Decision, Edit, Edits, PolicyFactory, Selector};
 use ulna_core::{Discard, Seed, ServerId};
 
 use super::rehearsal::{Arrival, Rehearsed, rehearse, small};
@@ -32,7 +32,10 @@ impl<'a> Explained<'a> {
     pub fn new(configuration: Configuration, source: Source, seed: &Seed, arrival: &'a Arrival<'a>) -> Self {
         let configuration = Arc::new(small(configuration));
         let notes = Arc::new(Mutex::new(Notes::default()));
-        let policies = |_| Box::new(Watched::new(&configuration, &notes)) as _;
+        let policies: Arc<PolicyFactory> = {
+            let notes = Arc::clone(&notes);
+            Arc::new(move |_, _, configuration| Box::new(Watched::new(configuration, &notes)))
+        };
         let rehearsed = rehearse(&configuration, &policies, seed, arrival);
         let notes = std::mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner));
         Explained { configuration, source, arrival, notes, rehearsed }

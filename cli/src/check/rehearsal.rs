@@ -50,7 +50,7 @@ pub fn small(configuration: Configuration) -> Configuration {
 /// Hands the packet to a server of one thread that decides by this policy, and waits for what comes.
 pub fn rehearse(
     configuration: &Arc<Configuration>,
-    policies: &PolicyFactory<'_>,
+    policies: &Arc<PolicyFactory>,
     seed: &Seed,
     arrival: &Arrival<'_>,
 ) -> Rehearsed {

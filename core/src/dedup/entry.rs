@@ -72,6 +72,8 @@ pub(super) enum Progress {
         worker: WorkerId,
         /// The number of the message that told the worker of it last: of itself, or of a duplicate.
         last_message: u64,
+        /// How many requests had been given to the worker before this one, modulo 2³².
+        before: u32,
     },
     /// Its reject waits, elsewhere.
     Delayed,

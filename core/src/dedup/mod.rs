@@ -15,6 +15,7 @@ pub mod reply_store;
 pub use self::entry::{Authenticator, Key};
 use self::entry::{Entry, List, Lists, Progress};
 use self::reply_store::{CHUNKS_MAX, ReplyStore, StoredReply};
+use crate::life::Life;
 use crate::path::{Path, WorkerId};
 use crate::request::RequestHandle;
 use crate::seed::Seed;
@@ -26,6 +27,7 @@ use core::time::Duration;
 
 /// The requests of one network thread's connections, by key.
 pub struct Dedup {
+    life: Life,
     index: Index,
     entries: Vec<Entry>,
     free: Vec<u32>,
@@ -67,8 +69,15 @@ pub enum Kept {
 
 impl Dedup {
     /// A table for `entries_max` live requests and `replies_octets_max` octets of replies, kept for `lifetime`.
-    pub fn new(entries_max: usize, replies_octets_max: usize, lifetime: Duration, seed: &Seed) -> Self {
+    pub fn new(
+        life: Life,
+        entries_max: usize,
+        replies_octets_max: usize,
+        lifetime: Duration,
+        seed: &Seed,
+    ) -> Self {
         Dedup {
+            life,
             index: Index::new(entries_max, seed),
             entries: Vec::with_capacity(entries_max),
             free: Vec::with_capacity(entries_max),
@@ -89,7 +98,7 @@ impl Dedup {
     pub fn look_up(&self, key: &Key, request_authenticator: &Authenticator) -> Seen {
         let Some(place) = self.find(key) else { return Seen::Fresh };
         let entry = &self.entries[place as usize];
-        let handle = RequestHandle { entry: place, generation: entry.generation };
+        let handle = RequestHandle { entry: place, generation: entry.generation, life: self.life };
         let same = entry.request_authenticator == *request_authenticator
             || seeded::is(Bug::DedupKeyWithoutAuthenticator);
         match entry.progress {
@@ -122,7 +131,7 @@ impl Dedup {
         // Not looked up again: in a large table each look-up waits for memory several times.
         debug_assert_eq!(self.find(key), superseded.map(|handle| handle.entry), "look_up has just said so");
         let place = match superseded {
-            Some(RequestHandle { entry, generation }) => {
+            Some(RequestHandle { entry, generation, .. }) => {
                 assert!(
                     self.entries[entry as usize].generation == generation,
                     "what a request supersedes has just been looked up"
@@ -141,8 +150,8 @@ impl Dedup {
         let entry = &mut self.entries[place as usize];
         entry.generation = entry.generation.wrapping_add(1);
         entry.request_authenticator = *request_authenticator;
-        entry.progress = Progress::WithWorker { worker, last_message: 0 };
-        Ok(RequestHandle { entry: place, generation: entry.generation })
+        entry.progress = Progress::WithWorker { worker, last_message: 0, before: 0 };
+        Ok(RequestHandle { entry: place, generation: entry.generation, life: self.life })
     }
 
     /// Notes the reply to a request; it stands for the dedup lifetime from `now`.
@@ -200,6 +209,38 @@ impl Dedup {
             Progress::WithWorker { last_message, .. } => Some(last_message),
             Progress::Free | Progress::Delayed | Progress::Answered { .. } => None,
         }
+    }
+
+    /// Notes that the request is in the message of this number to its worker, and how many requests went there before it.
+    pub fn sent(&mut self, handle: RequestHandle, number: u64, requests_before: u64) {
+        if let Progress::WithWorker { last_message, before, .. } =
+            &mut self.entries[handle.entry as usize].progress
+        {
+            (*last_message, *before) = (number, requests_before as u32);
+        }
+    }
+
+    /// Forgets the requests that died with a worker which had taken up the first `taken` of all that were given to it, and says
+    /// how many there were. Looks at all entries: a worker hardly ever dies.
+    pub fn forget_lost(&mut self, dead: WorkerId, taken: u64) -> u64 {
+        let mut lost = 0;
+        for place in 0..self.entries.len() as u32 {
+            if let Progress::WithWorker { worker, before, .. } = self.entries[place as usize].progress
+                && worker == dead
+                // Modulo 2³²: far fewer are with a worker at once.
+                && (taken as u32).wrapping_sub(before).wrapping_sub(1) < 1 << 31
+            {
+                self.free_entry(place);
+                lost += 1;
+            }
+        }
+        lost
+    }
+
+    /// How many replies are kept. Walks over them.
+    pub fn answered(&self) -> usize {
+        let of = |list| self.lists.walk(&self.entries, list).count();
+        of(List::AnsweredSigned) + of(List::AnsweredUnsigned)
     }
 
     /// Forgets up to `budget` replies whose lifetime is over.
@@ -334,6 +375,11 @@ impl Dedup {
         self.evicted += 1;
     }
 
+    /// Counts on from what was given up before.
+    pub fn count_evicted(&mut self, before: u64) {
+        self.evicted += before;
+    }
+
     /// How many answered requests were given up before their time, for want of entries or of memory for replies.
     pub fn evicted(&self) -> u64 {
         self.evicted
@@ -351,7 +397,7 @@ mod tests {
     const WORKER: WorkerId = WorkerId(3);
 
     fn table(entries_max: usize) -> Dedup {
-        Dedup::new(entries_max, 1 << 20, LIFETIME, &Seed::new([5; 32]))
+        Dedup::new(Life(0), entries_max, 1 << 20, LIFETIME, &Seed::new([5; 32]))
     }
 
     fn key(port: u16, identifier: u8, signed: bool) -> Key {
@@ -450,6 +496,28 @@ mod tests {
     }
 
     #[test]
+    fn what_died_with_a_worker_is_forgotten_and_what_it_had_not_taken_up_is_not() {
+        let mut dedup = table(8);
+        // Numbers of requests pass 2³² sooner or later.
+        let first = (1 << 32) - 2;
+        let handles: Vec<_> = (0..4)
+            .map(|n| {
+                let handle = dedup.begin(&key(1, n, true), None, &[1; 16], WORKER).unwrap();
+                dedup.sent(handle, 1, first + u64::from(n));
+                handle
+            })
+            .collect();
+        let elsewhere = dedup.begin(&key(1, 4, true), None, &[1; 16], WorkerId(1)).unwrap();
+        assert_eq!(dedup.answer(handles[0], Some(b"reply"), seconds(1)), Kept::Reply);
+        assert_eq!(dedup.forget_lost(WORKER, first + 3), 2);
+        assert_eq!(dedup.look_up(&key(1, 1, true), &[1; 16]), Seen::Fresh);
+        assert_eq!(dedup.look_up(&key(1, 2, true), &[1; 16]), Seen::Fresh);
+        assert_eq!(dedup.look_up(&key(1, 3, true), &[1; 16]), Seen::InProgress(handles[3], WORKER));
+        assert_eq!(dedup.look_up(&key(1, 4, true), &[1; 16]), Seen::InProgress(elsewhere, WorkerId(1)));
+        assert_eq!(dedup.answered(), 1);
+    }
+
+    #[test]
     fn a_request_that_ends_without_reply_is_forgotten() {
         let mut dedup = table(2);
         let handle = dedup.begin(&key(1, 1, true), None, &[1; 16], WORKER).unwrap();
@@ -461,7 +529,7 @@ mod tests {
     #[test]
     fn an_older_reply_makes_room_for_a_new_one_and_only_where_it_helps() {
         // One page: sixteen replies of the longest class.
-        let mut dedup = Dedup::new(64, 1, LIFETIME, &Seed::new([5; 32]));
+        let mut dedup = Dedup::new(Life(0), 64, 1, LIFETIME, &Seed::new([5; 32]));
         let mut answer = |identifier, signed, octets: usize| {
             let key = key(1, identifier, signed);
             let handle = dedup.begin(&key, None, &[1; 16], WORKER).unwrap();
@@ -484,7 +552,7 @@ mod tests {
             answers in proptest::collection::vec((any::<bool>(), 0usize..7, 1usize..=64), 1..400),
         ) {
             // One page for all seven classes.
-            let mut dedup = Dedup::new(1024, 1, LIFETIME, &Seed::new([5; 32]));
+            let mut dedup = Dedup::new(Life(0), 1024, 1, LIFETIME, &Seed::new([5; 32]));
             let mut kept: Vec<(Key, RequestHandle, Vec<u8>)> = Vec::new();
             let mut gone = 0;
             for (n, (signed, class, length)) in answers.into_iter().enumerate() {

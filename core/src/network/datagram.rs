@@ -217,11 +217,11 @@ impl Network {
             return Err(Discard::DedupFull);
         };
         let number = self.send(worker, Message::Request(request.with_handle(handle)));
-        *self.dedup.last_message(handle).expect("its worker has it from now on") = number;
+        let before = self.lanes[usize::from(worker.0)].begin_request();
+        self.dedup.sent(handle, number, before);
         if let Some((old, Some(old_worker))) = superseded {
             self.notify(old_worker, Message::Cancel(old));
         }
-        self.lanes[usize::from(worker.0)].begin_request();
         self.counters.accepted.up();
         self.counters.in_progress.up();
         self.under_way[facts.stamp.generation.parity()] += 1;

@@ -2,6 +2,7 @@
 //!
 //! The core counts room down itself and sheds before it accepts, so that a push can never fail.
 
+use crate::cores::Outstanding;
 use crate::discard::Discard;
 use crate::request::buffer::Packet;
 use crate::request::class::Class;
@@ -18,7 +19,8 @@ pub struct Lane {
     /// Messages ever sent, and of these ever taken off.
     sent: u64,
     taken: u64,
-    /// Requests that the worker has.
+    /// Requests ever given to the worker, and those that it has.
+    requests: u64,
     in_progress: usize,
     requests_max: usize,
     /// Buffers of long replies that wait for room on their way home.
@@ -26,14 +28,16 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// An empty lane over a ring of `slots`, for at most `requests_max` requests.
-    pub fn new(slots: usize, requests_max: usize) -> Self {
+    /// A lane over a ring of `slots`, for at most `requests_max` requests; what is outstanding is of a core that had it before.
+    pub fn new(slots: usize, requests_max: usize, outstanding: Outstanding) -> Self {
         Lane {
             room: slots,
             slots,
-            sent: 0,
+            // As if so many had gone through it before: that core's messages may fill it still.
+            sent: slots as u64,
             taken: 0,
-            in_progress: 0,
+            requests: outstanding.lent,
+            in_progress: outstanding.away.iter().sum::<u64>() as usize,
             requests_max,
             // One turn's completions from one ring.
             homeward: VecDeque::with_capacity(slots.min(requests_max)),
@@ -71,9 +75,16 @@ impl Lane {
         number > self.taken
     }
 
-    /// Counts a request that goes.
-    pub fn begin_request(&mut self) {
+    /// Counts a request that goes, and says how many went before it.
+    pub fn begin_request(&mut self) -> u64 {
         self.in_progress += 1;
+        self.requests += 1;
+        self.requests - 1
+    }
+
+    /// Requests died with the worker.
+    pub fn lose(&mut self, requests: u64) {
+        self.in_progress -= requests as usize;
     }
 
     /// Counts a request that is completed.
@@ -127,7 +138,7 @@ mod tests {
 
     #[test]
     fn sheds_new_requests_first_and_ongoing_ones_last() {
-        let mut lane = Lane::new(64, 1000);
+        let mut lane = Lane::new(64, 1000, Outstanding::default());
         let allowed = |lane: &Lane| {
             [Class::New, Class::Accounting, Class::Ongoing].map(|class| lane.check(class).is_ok())
         };
@@ -148,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_limit_of_requests_sheds_too() {
-        let mut lane = Lane::new(64, 2);
+        let mut lane = Lane::new(64, 2, Outstanding::default());
         lane.begin_request();
         assert!(lane.check(Class::New).is_ok());
         lane.begin_request();
@@ -160,7 +171,7 @@ mod tests {
 
     #[test]
     fn knows_which_messages_were_read() {
-        let mut lane = Lane::new(4, 4);
+        let mut lane = Lane::new(4, 4, Outstanding::default());
         let first = lane.send().unwrap();
         let second = lane.send().unwrap();
         assert!(lane.is_unread(first) && lane.is_unread(second));

@@ -58,9 +58,14 @@ impl VirtualServer {
 impl ConfiguredRules {
     /// One worker's, with all the memory that they will ever need.
     pub fn new(configuration: Arc<Configuration>) -> ConfiguredRules {
+        ConfiguredRules::from(Generation::default(), configuration)
+    }
+
+    /// The same in a worker that begins when the server has had other configurations before this one.
+    pub fn from(generation: Generation, configuration: Arc<Configuration>) -> ConfiguredRules {
         let questions = questions(&configuration);
         ConfiguredRules {
-            generations: Generations::new(configuration),
+            generations: Generations::from(generation, configuration),
             sheet: Sheet::new(questions),
             questions,
         }

@@ -3,9 +3,12 @@
 //! Network → worker: [`Request`](Message::Request) opens; each is completed by exactly one [`Replied`](Message::Replied),
 //! [`Reply`](Message::Reply), [`Discarded`](Message::Discarded) or [`Superseded`](Message::Superseded), which brings its
 //! buffer home. The rest are notices, which complete nothing.
+//!
+//! Either way: [`Died`](Message::Died), when the core at the other end has panicked and been replaced.
 
 use super::gate::Urgency;
 use crate::discard::Discard;
+use crate::life::Life;
 use crate::request::buffer::Packet;
 use crate::request::{Completion, Request, RequestHandle, Stray};
 use crate::time::Instant;
@@ -44,6 +47,17 @@ pub enum Message {
     Stray(Stray),
     /// Network → network, lazy: the buffer of a stray, back home.
     StrayBuffer(Box<Packet>),
+    /// To every peer of a core that has died, before anything that its successor says: what died with it.
+    Died(Loss),
+}
+
+/// What died with a core of what one peer had given to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// It had taken the peer's first so many buffers off the ring. What came later its successor takes.
+    pub taken: u64,
+    /// Of these, the buffers that will never come home, by the parity of their request's configuration.
+    pub lost: [u32; 2],
 }
 
 impl Message {
@@ -54,7 +68,8 @@ impl Message {
             | Message::Duplicate(_)
             | Message::Cancel(_)
             | Message::Reply { .. }
-            | Message::Stray(_) => Urgency::Urgent,
+            | Message::Stray(_)
+            | Message::Died(_) => Urgency::Urgent,
             Message::Replied(_)
             | Message::Discarded { .. }
             | Message::Superseded(_)
@@ -71,7 +86,42 @@ impl Message {
             | Message::Superseded(completion)
             | Message::Reply { completion, .. }
             | Message::Discarded { completion, .. } => completion.buffers(),
-            Message::Duplicate(_) | Message::Cancel(_) => 0,
+            Message::Duplicate(_) | Message::Cancel(_) | Message::Died(_) => 0,
+        }
+    }
+
+    /// Whether a buffer of the sender's travels in it that has to come home: the parity of its request's configuration.
+    pub fn lends(&self) -> Option<usize> {
+        match self {
+            Message::Request(request) => Some(request.stamp().generation.parity()),
+            Message::Stray(_) => Some(0),
+            Message::Replied(completion)
+            | Message::Superseded(completion)
+            | Message::Reply { completion, .. }
+            | Message::Discarded { completion, .. } => completion.longer_reply().map(|_| 0),
+            Message::Duplicate(_)
+            | Message::Cancel(_)
+            | Message::ReplyBuffer(_)
+            | Message::StrayBuffer(_)
+            | Message::Died(_) => None,
+        }
+    }
+
+    /// Whether a buffer of the recipient's comes home in it: its parity, and whose it is.
+    pub fn gives_back(&self) -> Option<(usize, Life)> {
+        match self {
+            Message::Replied(completion)
+            | Message::Superseded(completion)
+            | Message::Reply { completion, .. }
+            | Message::Discarded { completion, .. } => {
+                Some((completion.stamp().generation.parity(), completion.life()))
+            }
+            Message::ReplyBuffer(buffer) | Message::StrayBuffer(buffer) => Some((0, buffer.owner())),
+            Message::Request(_)
+            | Message::Duplicate(_)
+            | Message::Cancel(_)
+            | Message::Stray(_)
+            | Message::Died(_) => None,
         }
     }
 }

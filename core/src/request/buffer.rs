@@ -1,9 +1,11 @@
 //! The boxes that packets travel in between threads, and the bounded free list that each owner keeps of them.
 //!
-//! A box always goes home to the list that it was taken from. In steady state nothing is allocated: the list is filled
-//! at start and grows, counted, only when more boxes are away at once than ever before.
+//! A box always goes home to the list that it was taken from; if that core has died meanwhile, to its successor, which
+//! frees it. In steady state nothing is allocated: the list is filled at start and grows, counted, only when more boxes are
+//! away at once than ever before.
 
 use super::Stamp;
+use crate::life::Life;
 use crate::packet::{Framed, Layout};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,6 +18,8 @@ pub const LARGE_OCTETS: usize = 4096;
 
 /// A buffer for one packet, of either class, and what is known of the packet in it.
 pub struct Packet<Octets: ?Sized = [u8]> {
+    /// Whose it is.
+    owner: Life,
     pub(super) stamp: Stamp,
     layout: Layout,
     length: u16,
@@ -23,8 +27,9 @@ pub struct Packet<Octets: ?Sized = [u8]> {
 }
 
 impl Packet {
-    fn small() -> Box<Packet> {
+    fn small(owner: Life) -> Box<Packet> {
         Box::new(Packet {
+            owner,
             stamp: Stamp::BLANK,
             layout: Layout::default(),
             length: 0,
@@ -32,13 +37,19 @@ impl Packet {
         })
     }
 
-    fn large() -> Box<Packet> {
+    fn large(owner: Life) -> Box<Packet> {
         Box::new(Packet {
+            owner,
             stamp: Stamp::BLANK,
             layout: Layout::default(),
             length: 0,
             octets: [0; LARGE_OCTETS],
         })
+    }
+
+    /// The life of the core that lent it.
+    pub fn owner(&self) -> Life {
+        self.owner
     }
 
     /// How many octets fit.
@@ -80,6 +91,7 @@ impl fmt::Debug for Packet {
 /// The buffers of one owner.
 #[derive(Debug)]
 pub struct BufferPool {
+    life: Life,
     small: Vec<Box<Packet>>,
     large: Vec<Box<Packet>>,
     made: usize,
@@ -89,14 +101,14 @@ pub struct BufferPool {
 
 impl BufferPool {
     /// A pool of at most `buffers_max` buffers, of which some of either class are made now.
-    pub fn new(buffers_max: usize, small_now: usize, large_now: usize) -> Self {
+    pub fn new(life: Life, buffers_max: usize, small_now: usize, large_now: usize) -> Self {
         let small_now = small_now.min(buffers_max);
         let large_now = large_now.min(buffers_max - small_now);
         let mut small = Vec::with_capacity(buffers_max);
-        small.extend((0..small_now).map(|_| Packet::small()));
+        small.extend((0..small_now).map(|_| Packet::small(life)));
         let mut large = Vec::with_capacity(buffers_max);
-        large.extend((0..large_now).map(|_| Packet::large()));
-        BufferPool { small, large, made: small_now + large_now, lent: 0, buffers_max }
+        large.extend((0..large_now).map(|_| Packet::large(life)));
+        BufferPool { life, small, large, made: small_now + large_now, lent: 0, buffers_max }
     }
 
     /// A buffer for `octets` octets (at most [`LARGE_OCTETS`]); `None` when as many as may be are away.
@@ -106,21 +118,24 @@ impl BufferPool {
         if self.lent == self.buffers_max {
             return None;
         }
-        let (class, make): (_, fn() -> Box<Packet>) = if octets <= SMALL_OCTETS {
+        let (class, make): (_, fn(Life) -> Box<Packet>) = if octets <= SMALL_OCTETS {
             (&mut self.small, Packet::small)
         } else {
             (&mut self.large, Packet::large)
         };
         let buffer = class.pop().unwrap_or_else(|| {
             self.made += 1;
-            make()
+            make(self.life)
         });
         self.lent += 1;
         Some(buffer)
     }
 
-    /// Takes a buffer back that [`take`](BufferPool::take) lent.
+    /// Takes a buffer back that [`take`](BufferPool::take) lent. One that the core's predecessor has lent is freed.
     pub fn give_back(&mut self, buffer: Box<Packet>) {
+        if buffer.owner != self.life {
+            return;
+        }
         assert!(self.lent > 0, "a buffer goes home to the pool that lent it");
         self.lent -= 1;
         let class = if buffer.capacity() <= SMALL_OCTETS { &mut self.small } else { &mut self.large };
@@ -131,6 +146,18 @@ impl BufferPool {
         } else {
             self.made -= 1;
         }
+    }
+
+    /// Buffers that died with the core to which they were lent.
+    pub fn write_off(&mut self, buffers: usize) {
+        assert!(buffers <= self.lent, "only what is away is lost");
+        self.lent -= buffers;
+        self.made -= buffers;
+    }
+
+    /// Whose buffers these are.
+    pub fn life(&self) -> Life {
+        self.life
     }
 
     /// Whether none can be lent.
@@ -160,7 +187,7 @@ mod tests {
 
     #[test]
     fn lends_no_more_than_its_bound_and_counts() {
-        let mut pool = BufferPool::new(3, 1, 1);
+        let mut pool = BufferPool::new(Life(0), 3, 1, 1);
         let taken: Vec<_> = [100, 513, 4096].into_iter().map(|octets| pool.take(octets).unwrap()).collect();
         assert_eq!(taken.iter().map(|b| b.capacity()).collect::<Vec<_>>(), [512, 4096, 4096]);
         assert!(pool.take(1).is_none());
@@ -170,8 +197,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_predecessor_lent_is_freed_and_what_is_lost_made_anew() {
+        let mut before = BufferPool::new(Life(6), 2, 0, 0);
+        let mut pool = BufferPool::new(Life(7), 2, 0, 0);
+        let foreign = before.take(1).unwrap();
+        let (_lost, own) = (pool.take(1).unwrap(), pool.take(1).unwrap());
+        pool.give_back(foreign);
+        assert_eq!((pool.made(), pool.lent(), pool.free()), (2, 2, 0));
+        pool.write_off(1);
+        pool.give_back(own);
+        assert_eq!((pool.made(), pool.lent(), pool.free()), (1, 0, 1));
+        assert!(pool.take(1).is_some() && pool.take(1).is_some() && pool.take(1).is_none());
+    }
+
+    #[test]
     fn the_last_given_back_is_lent_first() {
-        let mut pool = BufferPool::new(8, 2, 0);
+        let mut pool = BufferPool::new(Life(0), 8, 2, 0);
         let mut one = pool.take(10).unwrap();
         one.set_octets(b"abc");
         pool.give_back(one);

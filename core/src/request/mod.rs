@@ -9,6 +9,7 @@ pub mod class;
 use self::buffer::{BufferPool, Packet};
 use crate::client::ClientId;
 use crate::generation::Generation;
+use crate::life::Life;
 use crate::packet::{Framed, SecretIndex, Verified};
 use crate::path::{ListenerId, Path, SocketId};
 use crate::time::Instant;
@@ -16,13 +17,16 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Names one request in its network core's dedup table. The generation tells it from those that had the entry before.
+/// Names one request in its network core's dedup table. The generation tells it from those that had the entry before, the
+/// life from those of the core's predecessors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestHandle {
     /// Place in the table.
     pub entry: u32,
     /// How many requests had this place before. Wraps: no completion is 2³² requests late.
     pub generation: u32,
+    /// Of the network core.
+    pub life: Life,
 }
 
 /// What is known of a request beside its octets.
@@ -62,7 +66,7 @@ impl Stamp {
 
 impl RequestHandle {
     /// The handle of what has not been accepted yet.
-    pub const NONE: RequestHandle = RequestHandle { entry: u32::MAX, generation: 0 };
+    pub const NONE: RequestHandle = RequestHandle { entry: u32::MAX, generation: 0, life: Life(0) };
 }
 
 /// A request that verified under its client's secret, or an Access-Request that carries nothing to verify.
@@ -147,6 +151,16 @@ impl Completion {
     pub fn reply_octets(&self) -> Option<&[u8]> {
         let octets = self.longer_reply.as_ref().unwrap_or(&self.buffer).octets();
         (!octets.is_empty()).then_some(octets)
+    }
+
+    /// The life of the network core that gave the request.
+    pub fn life(&self) -> Life {
+        self.buffer.owner()
+    }
+
+    /// The worker's buffer, if the reply is in one.
+    pub fn longer_reply(&self) -> Option<&Packet> {
+        self.longer_reply.as_deref()
     }
 
     /// How many buffers it has: one, or two.

@@ -2,9 +2,11 @@
 //!
 //! Bounded by what the network cores may have with this worker at once, its memory taken at start. An effect is under way
 //! for one request or for many; each request waits for one effect, until its deadline or until nobody wants it any more.
-//! Names of effects and of requests outlive them, so both have generations: a late answer or notice finds nothing.
+//! Names of effects and of requests outlive them and the cores that gave them, so both have generations and lives: a late
+//! answer or notice finds nothing.
 
 use crate::effect::Ticket;
+use crate::life::Life;
 use crate::path::NetworkId;
 use crate::request::{Request, RequestHandle};
 use crate::seed::Seed;
@@ -27,6 +29,7 @@ pub struct Held<Waiting> {
 
 /// The requests of one worker that wait.
 pub struct InProgress<Waiting> {
+    life: Life,
     index: Index,
     places: Vec<Place<Waiting>>,
     effects: Vec<Under>,
@@ -72,8 +75,9 @@ struct Neighbours {
 
 impl<Waiting> InProgress<Waiting> {
     /// For at most `bound` requests.
-    pub fn new(bound: usize, seed: &Seed) -> Self {
+    pub fn new(life: Life, bound: usize, seed: &Seed) -> Self {
         InProgress {
+            life,
             index: Index::new(bound, &seed.fork("requests that wait")),
             places: Vec::with_capacity(bound),
             effects: Vec::with_capacity(bound),
@@ -101,7 +105,7 @@ impl<Waiting> InProgress<Waiting> {
             self.free_effect = self.effects[place as usize].next_free;
             place
         };
-        Ticket { place, generation: self.effects[place as usize].generation }
+        Ticket { place, generation: self.effects[place as usize].generation, life: self.life }
     }
 
     /// Keeps a request until the effect of this ticket is done, at longest until `deadline`; or a little longer, if one
@@ -142,7 +146,11 @@ impl<Waiting> InProgress<Waiting> {
 
     /// Whether a request waits for the effect of this ticket.
     pub fn is_current(&self, ticket: Ticket) -> bool {
-        self.effects.get(ticket.place as usize).is_some_and(|effect| effect.generation == ticket.generation)
+        ticket.life == self.life
+            && self
+                .effects
+                .get(ticket.place as usize)
+                .is_some_and(|effect| effect.generation == ticket.generation)
     }
 
     /// The next request that waits for the effect of this ticket, in the order in which they came; `None` when there is
@@ -245,11 +253,12 @@ impl Neighbours {
 }
 
 /// Handles are names within one network core.
-fn key(network: NetworkId, handle: RequestHandle) -> [u8; 10] {
-    let mut octets = [0; 10];
+fn key(network: NetworkId, handle: RequestHandle) -> [u8; 12] {
+    let mut octets = [0; 12];
     octets[..2].copy_from_slice(&network.0.to_le_bytes());
     octets[2..6].copy_from_slice(&handle.entry.to_le_bytes());
-    octets[6..].copy_from_slice(&handle.generation.to_le_bytes());
+    octets[6..10].copy_from_slice(&handle.generation.to_le_bytes());
+    octets[10..].copy_from_slice(&handle.life.0.to_le_bytes());
     octets
 }
 

@@ -13,6 +13,7 @@ pub use packets::{Ask, OTHER_SECRET, Reply, SECRET, secret};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ use ulna_core::effect::{Effect, EffectDone, NotStored, RecordBatch, Ticket};
 use ulna_core::event::Event;
 use ulna_core::generation::Generation;
 use ulna_core::network::owner::Owners;
-use ulna_core::policy::{ConfiguredRules, Policy};
+use ulna_core::path::Peer;
+use ulna_core::policy::{ConfiguredRules, Policy, PolicyFactory};
 use ulna_core::reload::Waits;
 use ulna_core::time::UnixTime;
 use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId, Transmit};
@@ -124,17 +126,22 @@ impl Server {
 
     /// The same of a whole file.
     pub fn of(text: &str) -> Server {
-        Server::with(text, &|configuration| Box::new(ConfiguredRules::new(configuration)))
+        Server::with(text, |configuration| Box::new(ConfiguredRules::new(configuration)))
     }
 
     /// The same with a policy of the test's own for each worker.
-    pub fn with(text: &str, policy: &dyn Fn(Arc<Configuration>) -> Box<dyn Policy + Send>) -> Server {
+    pub fn with(
+        text: &str,
+        policy: impl Fn(Arc<Configuration>) -> Box<dyn Policy + Send> + Send + Sync + 'static,
+    ) -> Server {
         let parsed = ulna_config::parse(text, "situation.toml", MachineCores(2));
         let (configuration, _) = parsed.unwrap_or_else(|errors| panic!("{errors}"));
         let configuration = Arc::new(configuration);
         let seed = Seed::new([7; 32]);
+        let policies: Arc<PolicyFactory> =
+            Arc::new(move |_, _, configuration| policy(Arc::clone(configuration)));
         Server {
-            threads: assemble_with(&configuration, &seed, &|_| policy(Arc::clone(&configuration))),
+            threads: assemble_with(&configuration, &seed, &policies),
             owners: Owners::new(configuration.network_cores() as u16, &seed),
             now: Instant::from_nanoseconds(1_000_000_000),
             sent: Vec::new(),
@@ -233,6 +240,20 @@ impl Server {
         while let Some(event) = cores.poll_event() {
             self.events.push(event);
         }
+    }
+
+    /// A core of a thread panics between two turns, and another takes its place.
+    pub fn die(&mut self, thread: usize, peer: Peer) {
+        let cores = &mut self.threads[thread];
+        let died = catch_unwind(AssertUnwindSafe(|| cores.panic_in(peer)));
+        died.expect_err("it has panicked");
+        assert_eq!(cores.recover(self.now), Some(peer));
+    }
+
+    /// A turn of a thread in which a core may panic. If one does, another takes its place: which one it was.
+    pub fn risky_turn(&mut self, thread: usize) -> Option<Peer> {
+        let died = catch_unwind(AssertUnwindSafe(|| self.turn(thread))).is_err();
+        died.then(|| self.threads[thread].recover(self.now).expect("a core was running"))
     }
 
     /// Answers the effect that was asked for first: whether the password is this one. Gives what left.
@@ -388,7 +409,7 @@ impl Server {
             ["strays_sent", "status_answered", "duplicates_resent", "duplicates_in_progress", "accepted"];
         let packets = packets.map(|name| self.count(name)).iter().sum::<u64>() + discarded(false);
         assert_eq!(self.count("received"), packets, "each packet has one fate; {}", self.table());
-        let requests = ["answered", "superseded", "in_progress", "delayed_rejects"];
+        let requests = ["answered", "superseded", "orphaned", "in_progress", "delayed_rejects"];
         let requests = requests.map(|name| self.count(name)).iter().sum::<u64>() + discarded(true);
         assert_eq!(self.count("accepted"), requests, "each request has one fate; {}", self.table());
     }

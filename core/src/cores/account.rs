@@ -1,0 +1,158 @@
+//! What a core of this thread and a core elsewhere have of each other's: packet buffers, each of which goes home in a later
+//! message. When one of the two dies, this tells what died with it.
+//!
+//! Counted where messages enter and leave the rings, outside of both cores, so that no panic in one of them makes it
+//! wrong. A request is known by how many were lent before it.
+
+use super::Running;
+use crate::life::Life;
+use crate::network::Network;
+use crate::path::Peer;
+use crate::queue::message::{Loss, Message};
+use crate::time::Instant;
+use crate::worker::Worker;
+
+/// Counts of both directions of one link, each by the parity of the configuration under which a request came (0 for what is
+/// no request), since the link was made.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// Ours that went there, and those that came back or are lost.
+    lent: [u64; 2],
+    back: [u64; 2],
+    /// Theirs that this core has taken, and those that it has sent back or lost.
+    taken: [u64; 2],
+    returned: [u64; 2],
+    /// Of ours that are there, those that a predecessor of this core lent.
+    older: u64,
+    /// How many our predecessors ever lent.
+    lent_before: u64,
+    /// What the other core has still to be told of our death.
+    owed: Option<Loss>,
+}
+
+/// What a core lost when its peer died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bereavement {
+    /// The peer had taken up the first so many that were ever lent to it.
+    pub taken: u64,
+    /// Those that are lost, by parity.
+    pub lost: [u64; 2],
+    /// How many of the lost ones the core itself had lent, and not its predecessors.
+    pub own: u64,
+}
+
+/// What is with a peer when a core begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outstanding {
+    /// How many were ever lent.
+    pub lent: u64,
+    /// How many are there, by parity.
+    pub away: [u64; 2],
+}
+
+impl Account {
+    /// A message of this core goes to the other.
+    #[inline]
+    pub fn staged(&mut self, message: &Message) {
+        if let Some(parity) = message.lends() {
+            self.lent[parity] += 1;
+        }
+        if let Some((parity, _)) = message.gives_back() {
+            self.returned[parity] += 1;
+        }
+    }
+
+    /// A message of the other core is about to be handed to this one, which lives this life.
+    #[inline]
+    fn taken(&mut self, message: &Message, life: Life) {
+        if let Some(parity) = message.lends() {
+            self.taken[parity] += 1;
+        }
+        if let Some((parity, lender)) = message.gives_back() {
+            self.back[parity] += 1;
+            self.older -= u64::from(lender != life);
+        }
+    }
+
+    /// Hands a message of the other core to a network core.
+    #[inline]
+    pub fn hand_to_network(
+        &mut self,
+        network: &mut Network,
+        from: Peer,
+        message: Message,
+        running: &mut Running,
+        now: Instant,
+    ) {
+        if let Message::Died(loss) = message {
+            return network.handle_died(from, &self.bereave(loss));
+        }
+        self.taken(&message, network.life());
+        *running = Running::Network;
+        network.handle_message(from, message, now);
+        *running = Running::Queues;
+    }
+
+    /// Hands a message of the other core to a worker core.
+    #[inline]
+    pub fn hand_to_worker(
+        &mut self,
+        worker: &mut Worker,
+        from: Peer,
+        message: Message,
+        running: &mut Running,
+        now: Instant,
+    ) {
+        if let Message::Died(loss) = message {
+            return worker.handle_died(&self.bereave(loss));
+        }
+        self.taken(&message, worker.life());
+        *running = Running::Worker;
+        worker.handle_message(from, message, now);
+        *running = Running::Queues;
+    }
+
+    /// This core has died with what it had of the other's.
+    pub fn die(&mut self) {
+        let mut loss = self.owed.take().unwrap_or_default();
+        loss.taken = sum(self.taken);
+        for parity in 0..2 {
+            loss.lost[parity] += (self.taken[parity] - self.returned[parity]) as u32;
+        }
+        self.returned = self.taken;
+        self.older = sum(self.outstanding().away);
+        self.lent_before = sum(self.lent);
+        self.owed = Some(loss);
+    }
+
+    /// What the other core has to be told, if anything.
+    pub fn owed(&self) -> Option<Loss> {
+        self.owed
+    }
+
+    /// The same; it is told now.
+    pub fn tell(&mut self) -> Option<Loss> {
+        self.owed.take()
+    }
+
+    /// The other core has died.
+    fn bereave(&mut self, loss: Loss) -> Bereavement {
+        let lost = loss.lost.map(u64::from);
+        for (back, lost) in self.back.iter_mut().zip(lost) {
+            *back += lost;
+        }
+        // The oldest are taken first: if it had come to ours, it had taken all older ones.
+        let older = if loss.taken >= self.lent_before { self.older } else { sum(lost) };
+        self.older -= older;
+        Bereavement { taken: loss.taken, lost, own: sum(lost) - older }
+    }
+
+    /// What is there now.
+    pub fn outstanding(&self) -> Outstanding {
+        Outstanding { lent: sum(self.lent), away: [self.lent[0] - self.back[0], self.lent[1] - self.back[1]] }
+    }
+}
+
+fn sum(by_parity: [u64; 2]) -> u64 {
+    by_parity[0] + by_parity[1]
+}

@@ -1,0 +1,68 @@
+//! The death of a core, of this one or of a peer: what was with the dead is orphaned, and its retransmission starts anew.
+
+use super::{LAZY_SWEEP, Network};
+use crate::cores::{Bereavement, Outstanding};
+use crate::life::Life;
+use crate::path::Peer;
+use crate::seed::Seed;
+use crate::time::Instant;
+use alloc::format;
+use alloc::sync::Arc;
+
+impl Network {
+    /// The core that takes the place of this one, which has panicked. It knows the configurations, counts on, and has room for
+    /// as much less as is still with others; whatever this one had not given a fate is orphaned, and what it remembered is
+    /// forgotten. Connections are computed, so that they stay.
+    pub fn successor(&self, seed: &Seed, outstanding: &dyn Fn(Peer) -> Outstanding, now: Instant) -> Network {
+        let life = self.life().next();
+        let seed = seed.fork(&format!("network {} in life {}", self.id.0, life.0));
+        let mut network = Network::begin(
+            life,
+            self.id,
+            self.generations.clone(),
+            self.generation,
+            self.own_worker,
+            &seed,
+            Arc::clone(&self.counters),
+            outstanding,
+        );
+        // All threads compute owners by the same secret.
+        network.owners = self.owners.clone();
+        network.slots = self.slots.clone();
+        network.dedup.count_evicted(self.dedup.evicted() + self.dedup.answered() as u64);
+        network.lazy_sweep = Some(now + LAZY_SWEEP);
+        let counters = &network.counters;
+        counters.in_progress.set(0);
+        counters.delayed_rejects.set(0);
+        counters.dedup_entries.set(0);
+        let missing = counters.received.value() - counters.fates();
+        counters.orphaned.add(missing);
+        network.note();
+        network
+    }
+
+    /// Which of the cores that had this place it is.
+    pub fn life(&self) -> Life {
+        self.buffers.life()
+    }
+
+    /// A peer has panicked and been replaced. It had some of ours, which nobody else has.
+    pub fn handle_died(&mut self, peer: Peer, bereavement: &Bereavement) {
+        let Bereavement { taken, lost, own } = *bereavement;
+        let all = lost.iter().sum::<u64>();
+        self.buffers.write_off(own as usize);
+        match peer {
+            Peer::Network(network) => self.strays_out[usize::from(network.0)] -= all as usize,
+            Peer::Worker(worker) => {
+                self.lanes[usize::from(worker.0)].lose(all);
+                self.under_way.iter_mut().zip(lost).for_each(|(sum, lost)| *sum -= lost as usize);
+                let orphaned = self.dedup.forget_lost(worker, taken);
+                self.counters.orphaned.add(orphaned);
+                // The others have been superseded while the worker had them.
+                self.counters.superseded.add(own - orphaned);
+                self.counters.in_progress.set(self.counters.in_progress.value() - own);
+            }
+        }
+        self.note();
+    }
+}

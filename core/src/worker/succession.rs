@@ -1,0 +1,43 @@
+//! The death of a core, of this one or of a network core.
+
+use super::Worker;
+use crate::cores::Bereavement;
+use crate::life::Life;
+use crate::policy::PolicyFactory;
+use crate::seed::Seed;
+use alloc::format;
+use alloc::sync::Arc;
+
+impl Worker {
+    /// The core that takes the place of this one, which has panicked, with a policy of its own. It knows the configurations
+    /// and counts on. What this one had taken up is lost; answers to what it asked for find nobody.
+    pub fn successor(&self, seed: &Seed, policies: &PolicyFactory) -> Worker {
+        let life = self.life().next();
+        let seed = seed.fork(&format!("worker {} in life {}", self.id.0, life.0));
+        let (generation, configuration) = self.generations.first();
+        let mut policy = policies(self.id, generation, configuration);
+        if let Some((generation, configuration)) = self.generations.second() {
+            policy.handle_configuration(generation, configuration);
+        }
+        let counters = Arc::clone(&self.counters);
+        for gauge in [&counters.requests_held, &counters.reply_buffers_lent, &counters.completions_waiting] {
+            gauge.set(0);
+        }
+        let mut worker = Worker::begin(life, self.id, self.generations.clone(), policy, &seed, counters);
+        worker.time = self.time;
+        worker
+    }
+
+    /// Which of the cores that had this place it is.
+    pub fn life(&self) -> Life {
+        self.reply_buffers.life()
+    }
+
+    /// A network core has panicked and been replaced. Replies of ours that it had are lost; its requests are answered all the
+    /// same, for their clients wait.
+    pub fn handle_died(&mut self, bereavement: &Bereavement) {
+        self.reply_buffers.write_off(bereavement.own as usize);
+        self.counters.reply_buffers_lent.set(self.reply_buffers.lent() as u64);
+        self.counters.reply_buffers_made.set(self.reply_buffers.made() as u64);
+    }
+}
