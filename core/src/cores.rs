@@ -474,11 +474,13 @@ impl Cores {
             inspection.buffers_made += network.buffers().made();
             inspection.buffers_free += network.buffers().free();
             inspection.buffers_owned += network.buffers_owned();
+            inspection.buffers_settled += network.buffers().settled();
         }
         if let Some(worker) = &self.worker {
             inspection.buffers_made += worker.buffers().made();
             inspection.buffers_free += worker.buffers().free();
             inspection.buffers_owned += worker.buffers_owned();
+            inspection.buffers_settled += worker.buffers().settled();
         }
         inspection
     }
@@ -540,6 +542,9 @@ pub struct Inspection {
     pub buffers_in_rings: usize,
     /// Buffers of any owner that this thread holds.
     pub buffers_owned: usize,
+    /// Of the buffers that died with a core, or whose owner died, those that this thread's cores have learnt of: lost ones that
+    /// are no longer counted as made, less those that were freed because nobody counts them.
+    pub buffers_settled: isize,
 }
 
 const OWN_CORE: &str = "a link belongs to a core of this thread";

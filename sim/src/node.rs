@@ -1,17 +1,24 @@
 //! The production cores behind the simulator's door: the same `Network`, `Worker` and `Crossing` that the runtime
 //! drives, assembled by the same function from a configuration in the same language.
 
+use crate::fault::thread::Panic;
 use crate::operator::configuration;
 use crate::phases::{Buffers, Decision, GateCheck, Node, NodeThread, Snapshot};
 use crate::plan::Plan;
 use crate::site::Site;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use ulna_core::cores::{Cores, assemble};
+use std::sync::atomic::{AtomicU64, Ordering};
+use ulna_core::cores::{Cores, assemble_with};
 use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::event::{Event, Outcome};
 use ulna_core::generation::Generation;
 use ulna_core::network::owner::Owners;
+use ulna_core::path::Peer;
+use ulna_core::policy::{
+    AccountingVerdict, Asked, ConfiguredRules, Edit, Policy, PolicyFactory, ReplyKind, Verdict,
+};
 use ulna_core::time::UnixTime;
 use ulna_core::{Configuration, Discard, Instant, ListenerId, Path, Seed, Transmit};
 
@@ -27,6 +34,8 @@ struct Server {
     owners: Owners,
     plan: Plan,
     running: Arc<Configuration>,
+    /// What the deaths of cores so far did to the count of buffers: seen at the last one.
+    buffers_lost: isize,
 }
 
 struct Thread {
@@ -37,6 +46,53 @@ struct Thread {
     requests_before: u64,
     /// What a reload brings.
     newest: Option<(Generation, Arc<Configuration>)>,
+    /// After how many decisions its worker's policy panics; 0: it does not.
+    fuse: Arc<AtomicU64>,
+    died: bool,
+}
+
+/// The configuration's rules, and a fuse.
+struct Mortal {
+    rules: ConfiguredRules,
+    fuse: Arc<AtomicU64>,
+}
+
+impl Mortal {
+    fn burn(&self) {
+        let left = self.fuse.load(Ordering::Relaxed);
+        if left > 0 {
+            self.fuse.store(left - 1, Ordering::Relaxed);
+            if left == 1 {
+                // A panic without the hook, which would write to standard error.
+                resume_unwind(Box::new("a policy panics"));
+            }
+        }
+    }
+}
+
+impl Policy for Mortal {
+    fn decide<'p>(&'p mut self, asked: &Asked<'_>) -> Verdict<'p> {
+        self.burn();
+        self.rules.decide(asked)
+    }
+
+    fn edit_reply<'p>(&'p mut self, asked: &Asked<'_>, reply: ReplyKind) -> Option<&'p Edit> {
+        self.burn();
+        self.rules.edit_reply(asked, reply)
+    }
+
+    fn account<'p>(&'p mut self, asked: &Asked<'_>) -> Option<AccountingVerdict<'p>> {
+        self.burn();
+        self.rules.account(asked)
+    }
+
+    fn handle_configuration(&mut self, generation: Generation, configuration: &Arc<Configuration>) {
+        self.rules.handle_configuration(generation, configuration);
+    }
+
+    fn forget_older(&mut self) {
+        self.rules.forget_older();
+    }
 }
 
 impl Server {
@@ -46,13 +102,23 @@ impl Server {
         octets[8..16].copy_from_slice(&life.to_le_bytes());
         let seed = Seed::new(octets);
         let running = Arc::new(configuration(&plan, site));
-        let threads = assemble(&running, &seed).into_iter().map(|cores| {
+        let fuses: Arc<[Arc<AtomicU64>]> = (0..plan.topology.workers).map(|_| Arc::default()).collect();
+        let policies: Arc<PolicyFactory> = {
+            let fuses = Arc::clone(&fuses);
+            Arc::new(move |worker, generation, configuration| {
+                let rules = ConfiguredRules::from(generation, Arc::clone(configuration));
+                Box::new(Mortal { rules, fuse: Arc::clone(&fuses[usize::from(worker.0)]) })
+            })
+        };
+        let threads = assemble_with(&running, &seed, &policies).into_iter().map(|cores| {
             let turn_requests = plan.limits.turn_requests as usize;
-            Thread { cores, turn_requests, requests_before: 0, newest: None }
+            let fuse = cores.worker().map(|worker| Arc::clone(&fuses[usize::from(worker.id().0)]));
+            let fuse = fuse.unwrap_or_default();
+            Thread { cores, turn_requests, requests_before: 0, newest: None, fuse, died: false }
         });
         let networks = plan.topology.networks();
         let owners = Owners::new(networks as u16, &seed);
-        Server { threads: threads.collect(), networks, owners, plan, running }
+        Server { threads: threads.collect(), networks, owners, plan, running, buffers_lost: 0 }
     }
 }
 
@@ -97,15 +163,24 @@ impl Node for Server {
         }
     }
 
+    fn core_died(&mut self) {
+        let buffers = self.snapshot().buffers.expect("this server counts them");
+        let found = buffers.free + buffers.in_rings + buffers.owned;
+        // What it took with it is seen now; from here on each buffer has to be accounted for again.
+        self.buffers_lost += buffers.allocated as isize - found as isize;
+    }
+
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
         let mut buffers = Buffers::default();
+        let mut settled = 0;
         for Thread { cores, .. } in &self.threads {
             let inside = cores.inspect();
             buffers.allocated += inside.buffers_made as u64;
             buffers.free += inside.buffers_free as u64;
             buffers.in_rings += inside.buffers_in_rings as u64;
             buffers.owned += inside.buffers_owned as u64;
+            settled += inside.buffers_settled;
             snapshot.held += cores.worker().map_or(0, |worker| worker.counters().requests_held.value());
             let Some(network) = cores.network() else { continue };
             let counters = network.counters();
@@ -119,19 +194,38 @@ impl Node for Server {
             snapshot.resent += counters.duplicates_resent.value();
             snapshot.in_progress_duplicates += counters.duplicates_in_progress.value();
             snapshot.superseded += counters.superseded.value();
+            snapshot.orphaned += counters.orphaned.value();
+            snapshot.deaths += counters.deaths.value();
             snapshot.notices_dropped += counters.notices_dropped.value();
             snapshot.forgotten += counters.replies_evicted.value()
+                + counters.orphaned.value()
                 + counters.discarded[Discard::DelayedRejectsFull as usize].value();
             snapshot.discarded += counters.discarded.iter().map(|counter| counter.value()).sum::<u64>();
         }
         let networks = self.threads.iter().filter_map(|thread| thread.cores.network());
         snapshot.in_progress -= networks.map(|network| network.counters().strays_taken.value()).sum::<u64>();
+        buffers.allocated = buffers.allocated.saturating_add_signed((settled - self.buffers_lost) as i64);
         snapshot.buffers = Some(buffers);
         snapshot
     }
 }
 
 impl Thread {
+    /// Does what policy may take part in.
+    fn risk(&mut self, now: Instant, f: impl FnOnce(&mut Cores)) {
+        if self.fuse.load(Ordering::Relaxed) == 0 {
+            f(&mut self.cores);
+        } else if catch_unwind(AssertUnwindSafe(|| f(&mut self.cores))).is_err() {
+            self.recover(now);
+        }
+    }
+
+    fn recover(&mut self, now: Instant) {
+        self.fuse.store(0, Ordering::Relaxed);
+        self.cores.recover(now).expect("a core was running");
+        self.died = true;
+    }
+
     /// How many requests its worker has taken up since it was built.
     fn taken_up(&self) -> u64 {
         self.cores.worker().map_or(0, |worker| worker.counters().requests.value())
@@ -161,8 +255,33 @@ impl NodeThread for Thread {
     }
 
     fn handle_timeouts(&mut self, now: Instant) {
-        self.cores.handle_timeout(now);
-        self.cores.work(self.turn_requests, now);
+        let requests = self.turn_requests;
+        self.risk(now, |cores| {
+            cores.handle_timeout(now);
+            cores.work(requests, now);
+        });
+    }
+
+    fn panic(&mut self, panic: Panic, now: Instant) -> bool {
+        let network = self.cores.network().map(|network| Peer::Network(network.id()));
+        let worker = self.cores.worker().map(|worker| Peer::Worker(worker.id()));
+        let core = match panic {
+            Panic::Network => network,
+            Panic::Worker => worker,
+            Panic::AtDecision(decision) => {
+                self.fuse.store(decision, Ordering::Relaxed);
+                None
+            }
+        };
+        if let Some(core) = core {
+            self.cores.die(core);
+            self.recover(now);
+        }
+        std::mem::take(&mut self.died)
+    }
+
+    fn has_panicked(&mut self) -> bool {
+        std::mem::take(&mut self.died)
     }
 
     fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
@@ -170,7 +289,7 @@ impl NodeThread for Thread {
     }
 
     fn handle_effect_done(&mut self, ticket: Ticket, done: EffectDone, now: Instant) {
-        self.cores.handle_effect_done(ticket, done, now);
+        self.risk(now, |cores| cores.handle_effect_done(ticket, done, now));
     }
 
     fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {

@@ -16,6 +16,7 @@
 //! 11. then [`NodeThread::look_again`]: `false` leads into the kernel, until bell, datagram or the deadline of
 //!     [`NodeThread::poll_timeout`]; all else only to a look at bell and sockets, and on to 1
 
+use crate::fault::thread::Panic;
 use crate::site::Site;
 use std::net::SocketAddr;
 use ulna_core::effect::{Effect, EffectDone, Ticket};
@@ -39,6 +40,9 @@ pub trait Node {
     /// A new configuration as the operator has written it: site number `site` of the plan. The threads take it step by
     /// step, under this generation.
     fn prepare(&mut self, site: &Site, generation: u8);
+
+    /// A core of it has just panicked and been replaced.
+    fn core_died(&mut self) {}
 
     /// Counts over all its threads, now.
     fn snapshot(&self) -> Snapshot;
@@ -131,6 +135,17 @@ pub trait NodeThread {
     /// The third: it forgets the configuration before.
     fn forget_older(&mut self);
 
+    /// A core of this thread panics, now or when it has decided so many times: whether one has, now. Another takes its place,
+    /// and the thread goes on with a turn that begins. Nothing, unless it is said.
+    fn panic(&mut self, _panic: Panic, _now: Instant) -> bool {
+        false
+    }
+
+    /// Whether a core that was to panic later has done so since this was asked last.
+    fn has_panicked(&mut self) -> bool {
+        false
+    }
+
     /// Moves the decisions of policy since the last call into `sink`.
     fn drain_decisions(&mut self, sink: &mut Vec<Decision>);
 }
@@ -177,8 +192,10 @@ pub struct Snapshot {
     pub discarded: u64,
     /// Requests that another one took the Identifier from.
     pub superseded: u64,
-    /// Requests whose worker died.
+    /// Requests whose worker, or network core, died.
     pub orphaned: u64,
+    /// Network cores that panicked.
+    pub deaths: u64,
     /// Requests without fate as yet, a delayed reject among them or not.
     pub in_progress: u64,
     /// Requests and replies that are remembered for duplicates.

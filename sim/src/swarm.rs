@@ -53,6 +53,7 @@ impl Profile {
                 | FaultClass::BellSpurious
                 | FaultClass::BellMerged
                 | FaultClass::ThreadSlow
+                | FaultClass::CorePanic
         );
         match self {
             Profile::Swarm => heads,
@@ -424,7 +425,7 @@ mod tests {
     fn profiles_admit_what_they_name() {
         assert!(Plan::drawn(3, Profile::Calm).faults.is_empty());
         assert_eq!(Plan::drawn(3, Profile::Everything).faults.len(), FaultClass::COUNT);
-        assert_eq!(Plan::drawn(3, Profile::Threads).faults.len(), 5);
+        assert_eq!(Plan::drawn(3, Profile::Threads).faults.len(), 6);
         assert!(Plan::drawn(3, Profile::Threads).topology.network_threads > 0);
     }
 }

@@ -60,6 +60,8 @@ pub enum Kind {
     ClockJumps = 23,
     /// The server's process ends; words: alone (0) or with its machine (1), until the next begins.
     Crashes = 24,
+    /// A core panics and is replaced; words: 0, 0.
+    Panics = 25,
 }
 
 /// One event as it is kept for printing.

@@ -23,16 +23,13 @@ impl Cores {
         }
     }
 
-    /// Panics as a core of this thread would in the middle of a turn. For drills.
-    ///
-    /// # Panics
-    /// Always.
-    pub fn panic_in(&mut self, peer: Peer) -> ! {
-        self.running = match peer {
+    /// As if a core of this thread had panicked just now, in the middle of a turn: [`recover`](Cores::recover) has to follow.
+    /// For drills.
+    pub fn die(&mut self, core: Peer) {
+        self.running = match core {
             Peer::Network(_) => Running::Network,
             Peer::Worker(_) => Running::Worker,
         };
-        panic!("{peer:?} was told to panic")
     }
 
     fn replace_network(&mut self, now: Instant) -> Option<Peer> {

@@ -13,7 +13,12 @@ impl Network {
     /// The core that takes the place of this one, which has panicked. It knows the configurations, counts on, and has room for
     /// as much less as is still with others; whatever this one had not given a fate is orphaned, and what it remembered is
     /// forgotten. Connections are computed, so that they stay.
-    pub fn successor(&self, seed: &Seed, outstanding: &dyn Fn(Peer) -> Outstanding, now: Instant) -> Network {
+    pub fn successor(
+        &mut self,
+        seed: &Seed,
+        outstanding: &dyn Fn(Peer) -> Outstanding,
+        now: Instant,
+    ) -> Network {
         let life = self.life().next();
         let seed = seed.fork(&format!("network {} in life {}", self.id.0, life.0));
         let mut network = Network::begin(
@@ -30,6 +35,7 @@ impl Network {
         network.owners = self.owners.clone();
         network.slots = self.slots.clone();
         network.dedup.count_evicted(self.dedup.evicted() + self.dedup.answered() as u64);
+        network.events = core::mem::take(&mut self.events);
         network.lazy_sweep = Some(now + LAZY_SWEEP);
         let counters = &network.counters;
         counters.in_progress.set(0);

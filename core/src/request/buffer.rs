@@ -97,6 +97,9 @@ pub struct BufferPool {
     made: usize,
     lent: usize,
     buffers_max: usize,
+    /// Ever written off, and ever freed because a predecessor had lent them.
+    written_off: usize,
+    freed: usize,
 }
 
 impl BufferPool {
@@ -108,7 +111,16 @@ impl BufferPool {
         small.extend((0..small_now).map(|_| Packet::small(life)));
         let mut large = Vec::with_capacity(buffers_max);
         large.extend((0..large_now).map(|_| Packet::large(life)));
-        BufferPool { life, small, large, made: small_now + large_now, lent: 0, buffers_max }
+        BufferPool {
+            life,
+            small,
+            large,
+            made: small_now + large_now,
+            lent: 0,
+            buffers_max,
+            written_off: 0,
+            freed: 0,
+        }
     }
 
     /// A buffer for `octets` octets (at most [`LARGE_OCTETS`]); `None` when as many as may be are away.
@@ -134,6 +146,7 @@ impl BufferPool {
     /// Takes a buffer back that [`take`](BufferPool::take) lent. One that the core's predecessor has lent is freed.
     pub fn give_back(&mut self, buffer: Box<Packet>) {
         if buffer.owner != self.life {
+            self.freed += 1;
             return;
         }
         assert!(self.lent > 0, "a buffer goes home to the pool that lent it");
@@ -153,6 +166,7 @@ impl BufferPool {
         assert!(buffers <= self.lent, "only what is away is lost");
         self.lent -= buffers;
         self.made -= buffers;
+        self.written_off += buffers;
     }
 
     /// Whose buffers these are.
@@ -163,6 +177,11 @@ impl BufferPool {
     /// Whether none can be lent.
     pub fn is_exhausted(&self) -> bool {
         self.lent == self.buffers_max
+    }
+
+    /// Of those that once died somewhere, how many this pool knows of; less those that were not its own and came here.
+    pub fn settled(&self) -> isize {
+        self.written_off as isize - self.freed as isize
     }
 
     /// How many exist.

@@ -10,8 +10,9 @@ use alloc::sync::Arc;
 
 impl Worker {
     /// The core that takes the place of this one, which has panicked, with a policy of its own. It knows the configurations
-    /// and counts on. What this one had taken up is lost; answers to what it asked for find nobody.
-    pub fn successor(&self, seed: &Seed, policies: &PolicyFactory) -> Worker {
+    /// and counts on, and hands out what this one had noted. What this one had taken up is lost; answers to what it asked for
+    /// find nobody.
+    pub fn successor(&mut self, seed: &Seed, policies: &PolicyFactory) -> Worker {
         let life = self.life().next();
         let seed = seed.fork(&format!("worker {} in life {}", self.id.0, life.0));
         let (generation, configuration) = self.generations.first();
@@ -25,6 +26,7 @@ impl Worker {
         }
         let mut worker = Worker::begin(life, self.id, self.generations.clone(), policy, &seed, counters);
         worker.time = self.time;
+        worker.events = core::mem::take(&mut self.events);
         worker
     }
 

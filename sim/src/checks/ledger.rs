@@ -210,6 +210,11 @@ impl Ledger {
         }
     }
 
+    /// A core of this thread has died. A Status-Server that it had read and not answered is answered when it comes again.
+    pub fn forget_turn(&mut self, thread: usize) {
+        self.status_read[thread].clear();
+    }
+
     /// The server's process has ended, and another knows nothing of what it had: each request may be decided again.
     pub fn forget_process(&mut self) {
         for slot in self.slots.values_mut() {

@@ -101,6 +101,8 @@ fault_classes! {
     DiskSlow = 26, "disk-slow", "an operation on the disk of accounting takes 100 ms to 8 s", 1500;
     /// All stops.
     ProcessCrash = 27, "process-crash", "the server's process ends, or its machine, with what was not synced", 1;
+    /// A core panics.
+    CorePanic = 28, "core-panic", "a core panics in the middle of a turn and is replaced", 2;
 }
 
 /// One time that a fault struck: data, so that it can be replayed, edited or removed.

@@ -52,6 +52,29 @@ pub fn crash(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> Opti
     Some((if kind == 0 { Crash::Process } else { Crash::Machine }, boot))
 }
 
+/// Before the phase number `ordinal` of `thread`, if a core of it panics then: in that phase as it begins, and which of the
+/// thread's two cores if it has two; or its worker at the decision of that number in its next turn.
+pub fn panic(thread: u64, ordinal: u64, now: u64, faults: &mut Injector) -> Option<Panic> {
+    let how = |draw: crate::draw::Draw| [draw.fork(1).below(3), draw.magnitude(1..=40)];
+    let [kind, decision] = faults.strike(FaultClass::CorePanic, thread, ordinal, now, how)?;
+    Some(match kind {
+        0 => Panic::Network,
+        1 => Panic::Worker,
+        _ => Panic::AtDecision(decision),
+    })
+}
+
+/// Where a core panics. A thread without such a core goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Panic {
+    /// Its network core, between two phases.
+    Network,
+    /// Its worker.
+    Worker,
+    /// Its worker, while policy decides for the so-manyth time from here.
+    AtDecision(u64),
+}
+
 /// How many seconds the clock on the wall is ahead from the turn number `ordinal` of `thread` on, if it jumps then.
 pub fn jump(thread: u64, ordinal: u64, now: u64, ahead: i64, faults: &mut Injector) -> Option<i64> {
     let jump = |draw: crate::draw::Draw| [draw.magnitude(1..=10 * YEAR_SECONDS), draw.fork(1).below(2)];

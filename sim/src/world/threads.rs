@@ -35,6 +35,10 @@ impl World<'_> {
             return Ok(());
         }
         self.turn_max = self.turn_max.max(self.now.saturating_sub(self.threads[place].now));
+        if self.panics(place, ordinal) {
+            self.schedule.add(self.now + PANIC, place, Event::Phase(place));
+            return Ok(());
+        }
         let next = match self.threads[place].phase {
             Phase::Return => {
                 // What it learns from the kernel: its bell, which it takes so that the next one is news, and sockets.
@@ -63,10 +67,15 @@ impl World<'_> {
             Phase::Timeouts => {
                 let now = self.instant(place);
                 self.node.thread(place).handle_timeouts(now);
-                self.hand_answers_in(place, now);
-                self.take_effects(place, now)?;
-                self.take_decisions(place)?;
-                Phase::Transmit
+                if self.has_panicked(place) {
+                    self.take_decisions(place)?;
+                    Phase::Begin
+                } else {
+                    self.hand_answers_in(place, now);
+                    self.take_effects(place, now)?;
+                    self.take_decisions(place)?;
+                    if self.has_panicked(place) { Phase::Begin } else { Phase::Transmit }
+                }
             }
             Phase::Transmit => {
                 self.transmit(place)?;
@@ -110,6 +119,51 @@ impl World<'_> {
         length += self.worked_for(place);
         self.schedule.add(self.now + length, place, Event::Phase(place));
         Ok(())
+    }
+
+    /// Whether a core of this thread panics before this phase, if that is one in which cores run. The next is a new turn's
+    /// first.
+    fn panics(&mut self, place: usize, ordinal: u64) -> bool {
+        let runs_cores = match self.threads[place].phase {
+            Phase::Sweep | Phase::Read | Phase::Timeouts | Phase::Transmit | Phase::Stage => true,
+            Phase::Return
+            | Phase::Unpark
+            | Phase::Begin
+            | Phase::Publish
+            | Phase::Gate
+            | Phase::Announce
+            | Phase::LookAgain
+            | Phase::Park
+            | Phase::Asleep => false,
+        };
+        if !runs_cores {
+            return false;
+        }
+        let Some(panic) = thread::panic(place as u64, ordinal, self.now, &mut self.faults) else {
+            return false;
+        };
+        let now = self.instant(place);
+        let died = self.node.thread(place).panic(panic, now);
+        if died {
+            self.note_panic(place);
+            self.threads[place].phase = Phase::Begin;
+        }
+        died
+    }
+
+    /// Whether a core of this thread has panicked since this was asked last.
+    fn has_panicked(&mut self, place: usize) -> bool {
+        let died = self.node.thread(place).has_panicked();
+        if died {
+            self.note_panic(place);
+        }
+        died
+    }
+
+    fn note_panic(&mut self, place: usize) {
+        self.trace.add(self.now, place as u32, Kind::Panics, [0, 0], &[]);
+        self.node.core_died();
+        self.ledger.forget_turn(place);
     }
 
     /// How long a worker took for the requests that it has taken up since it was asked last.
@@ -361,6 +415,8 @@ impl World<'_> {
     }
 }
 
+/// Until a thread goes on after a panic.
+const PANIC: u64 = 100_000;
 /// After the last NAS has gone home, the latest copy may come this much later, and be answered.
 const QUIET_AFTER: u64 = 70 * SECOND;
 /// So long after that, the last deadline has passed.
