@@ -11,6 +11,7 @@
 pub mod bell;
 pub mod clock;
 pub mod counters;
+mod deaths;
 mod effects;
 mod hashing;
 pub mod kernel_drops;

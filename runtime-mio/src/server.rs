@@ -1,7 +1,8 @@
 //! Starts the threads of a server, drains them, and tells what they count.
 //!
-//! The set of threads is fixed from start to exit. A thread that panics, or that the kernel refuses its wait, takes the
-//! process with it: its requests would hang for ever, and a server that is gone is replaced sooner than one half there.
+//! The set of threads is fixed from start to exit. A core that panics is replaced on its thread. A panic elsewhere, the third
+//! within ten seconds, or a kernel that refuses a thread its wait, takes the process with it: requests would hang for ever,
+//! and a server that is gone is replaced sooner than one half there.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -12,14 +13,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mio::Poll;
-use ulna_core::Seed;
 use ulna_core::configuration::Configuration;
 use ulna_core::cores::assemble_with;
 use ulna_core::network::owner::Owners;
 use ulna_core::policy::{PolicyFactory, configured_rules};
+use ulna_core::{Seed, SocketId};
 
 use crate::bell::Bell;
 use crate::clock::Clock;
+use crate::deaths::Deaths;
 use crate::effects::EffectThreads;
 use crate::listening::{ListenError, Listening};
 use crate::log::{Log, Names};
@@ -166,6 +168,7 @@ impl Server {
             reloader,
             effects,
         };
+        let deaths = Arc::<Deaths>::default();
         let threads = cores.into_iter().zip(polls).zip(writers).zip(reports);
         for (thread, (((cores, poll), log), report)) in threads.enumerate() {
             let name = report.name.clone();
@@ -184,6 +187,8 @@ impl Server {
                 log,
                 reload: Follower::new(&server.steps),
                 turn: Duration::ZERO,
+                read_from: SocketId(0),
+                deaths: Arc::clone(&deaths),
             };
             let handle = thread::Builder::new().name(name.clone()).spawn(move || {
                 let _end_with_the_process = EndsProcessOnPanic;

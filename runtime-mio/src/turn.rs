@@ -2,8 +2,10 @@
 //!
 //! Decides nothing: each phase is one of [`Cores`], in its order, between system calls.
 
+use std::any::Any;
 use std::io;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use ulna_core::path::{Path, SocketId};
 use crate::bell::{BELL, Bell};
 use crate::clock::{Clock, wall_time};
 use crate::counters::ThreadCounters;
+use crate::deaths::Deaths;
 use crate::effects::Desk;
 use crate::listening::Listening;
 use crate::log::EventWriter;
@@ -83,16 +86,30 @@ pub(crate) struct Turn {
     pub reload: Follower,
     /// How long the last turn was, until its packets were ready to be sent.
     pub turn: Duration,
+    /// The socket that was read last.
+    pub read_from: SocketId,
+    pub deaths: Arc<Deaths>,
+}
+
+/// What a thread's system calls fill and empty.
+struct Batches {
+    receive: ReceiveBatch,
+    send: SendBatch,
 }
 
 impl Turn {
     /// Runs until the order to exit.
     ///
+    /// A core that panics is replaced, and the next turn begins.
+    ///
     /// # Errors
     /// When the kernel refuses to wait, or knows no such socket: it does so only where the process itself is broken.
+    ///
+    /// # Panics
+    /// When a panic cannot be recovered from: it was not in a core, or it was one too many.
     pub fn run(mut self) -> io::Result<()> {
-        let mut receive = ReceiveBatch::new(BATCH, PACKET_OCTETS_MAX);
-        let mut send = SendBatch::new(BATCH);
+        let mut batches =
+            Batches { receive: ReceiveBatch::new(BATCH, PACKET_OCTETS_MAX), send: SendBatch::new(BATCH) };
         let mut events = Events::with_capacity(EVENTS);
         let mut calls = SystemCalls::default();
         let mut shed_before = 0;
@@ -101,40 +118,63 @@ impl Turn {
             if stage == Stage::Exit {
                 return Ok(());
             }
-            let now = self.clock.now();
-            self.cores.begin();
-            self.cores.handle_wall_time(wall_time());
-            self.cores.sweep(now);
-            if stage == Stage::Serving {
-                self.read(&mut receive, now, &mut calls)?;
-            }
-            self.cores.handle_timeout(now);
-            self.work(now);
-            self.effects.take_answers(|ticket, done| self.cores.handle_effect_done(ticket, done, now));
-            while let Some((ticket, effect)) = self.cores.poll_effect() {
-                if let Err(shed) = self.effects.ask(ticket, effect) {
-                    self.cores.handle_effect_done(ticket, shed, now);
+            // Whatever a core that has panicked leaves half done is dropped with it; all else stays whole, as the crossing
+            // counts outside of cores, and both batches go on where they were.
+            match catch_unwind(AssertUnwindSafe(|| self.turn(stage, &mut batches, &mut calls))) {
+                Ok(done) => done?,
+                Err(panic) => {
+                    self.recover(panic);
+                    continue;
                 }
             }
-            self.transmit(&mut send, &mut calls);
-            self.cores.finish(now);
-            self.cores.publish();
-            while let Some(bell) = self.cores.check_gate() {
-                self.bells[usize::from(bell.0)].ring(&mut calls);
-            }
-            self.pass_events_on();
-            self.reload.follow(&mut self.cores);
-            if stage == Stage::Draining {
-                // Relaxed: the main thread only wants to know it soon.
-                self.drained.store(self.cores.is_drained(), Ordering::Relaxed);
-            }
-            self.counters.note(&calls, self.cores.queue_counters());
             let shed = self.cores.shed_for_others();
             if shed > shed_before {
                 shed_before = shed;
                 std::thread::yield_now();
             }
             self.wait(&mut events, stage, &mut calls)?;
+        }
+    }
+
+    /// All of a turn but the wait at its end.
+    fn turn(&mut self, stage: Stage, batches: &mut Batches, calls: &mut SystemCalls) -> io::Result<()> {
+        let Batches { receive, send } = batches;
+        let now = self.clock.now();
+        self.cores.begin();
+        self.cores.handle_wall_time(wall_time());
+        self.cores.sweep(now);
+        if stage == Stage::Serving {
+            self.read(receive, now, calls)?;
+        }
+        self.cores.handle_timeout(now);
+        self.work(now);
+        self.effects.take_answers(|ticket, done| self.cores.handle_effect_done(ticket, done, now));
+        while let Some((ticket, effect)) = self.cores.poll_effect() {
+            if let Err(shed) = self.effects.ask(ticket, effect) {
+                self.cores.handle_effect_done(ticket, shed, now);
+            }
+        }
+        self.transmit(send, calls);
+        self.cores.finish(now);
+        self.cores.publish();
+        while let Some(bell) = self.cores.check_gate() {
+            self.bells[usize::from(bell.0)].ring(calls);
+        }
+        self.pass_events_on();
+        self.reload.follow(&mut self.cores);
+        if stage == Stage::Draining {
+            // Relaxed: the main thread only wants to know it soon.
+            self.drained.store(self.cores.is_drained(), Ordering::Relaxed);
+        }
+        self.counters.note(calls, self.cores.queue_counters());
+        Ok(())
+    }
+
+    /// Another core in the place of the one that has panicked.
+    fn recover(&mut self, panic: Box<dyn Any + Send>) {
+        let is_bearable = self.deaths.is_bearable(std::time::Instant::now());
+        if !is_bearable || self.cores.recover(self.clock.now()).is_none() {
+            resume_unwind(panic);
         }
     }
 
@@ -147,11 +187,16 @@ impl Turn {
         now: ulna_core::Instant,
         calls: &mut SystemCalls,
     ) -> io::Result<()> {
+        // What a turn that ended in a panic has not handed in.
+        self.hand_in(receive, now);
         let batches = (self.turn.as_millis() as u32).clamp(1, BATCHES_MAX);
-        for (via, may_read) in self.sockets.iter_mut().filter(|(_, may_read)| *may_read) {
-            let bound = self.listening.socket(*via);
+        for socket in 0..self.sockets.len() {
+            let (via, may_read) = self.sockets[socket];
+            if !may_read {
+                continue;
+            }
             for _ in 0..batches {
-                let received = match receive.receive(&bound.socket, calls) {
+                let received = match receive.receive(&self.listening.socket(via).socket, calls) {
                     Ok(received) => received,
                     Err(error) if is_dead(&error) => return Err(error),
                     // Want of memory, or what nobody has thought of: it may be over in the next turn, which reads again, as
@@ -161,22 +206,30 @@ impl Turn {
                         break;
                     }
                 };
-                for datagram in receive.datagrams() {
-                    let mut local = bound.local;
-                    if let Some(address) = datagram.local_address {
-                        local.set_ip(address);
-                    }
-                    let path = Path { via: *via, listener: bound.listener, local, remote: datagram.remote };
-                    self.cores.handle_datagram(path, datagram.octets, now);
-                }
                 // A short batch has emptied the socket: mio reports it again when something comes.
-                *may_read = received == receive.capacity();
-                if !*may_read {
+                let is_empty = received < receive.capacity();
+                self.sockets[socket].1 = !is_empty;
+                self.read_from = via;
+                self.hand_in(receive, now);
+                if is_empty {
                     break;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Hands in what was read and has not been handed in.
+    fn hand_in(&mut self, receive: &mut ReceiveBatch, now: ulna_core::Instant) {
+        let bound = self.listening.socket(self.read_from);
+        while let Some(datagram) = receive.next_datagram() {
+            let mut local = bound.local;
+            if let Some(address) = datagram.local_address {
+                local.set_ip(address);
+            }
+            let path = Path { via: self.read_from, listener: bound.listener, local, remote: datagram.remote };
+            self.cores.handle_datagram(path, datagram.octets, now);
+        }
     }
 
     /// Has the worker take up requests until none waits or the turn has been long enough. Most decisions take

@@ -45,6 +45,8 @@ pub struct ReceiveBatch {
     octets_each: usize,
     /// How many datagrams the last read gave; so many headers the kernel has written to.
     received: usize,
+    /// Of these, how many `next_datagram` has given.
+    given: usize,
     unreachable_reports: u64,
 }
 
@@ -83,6 +85,7 @@ impl ReceiveBatch {
             octets,
             octets_each,
             received: 0,
+            given: 0,
             unreachable_reports: 0,
         }
     }
@@ -105,7 +108,7 @@ impl ReceiveBatch {
             // SAFETY: `message` is within the batch, and we hold it alone.
             offer_room(unsafe { &mut (*self.headers.at(message)).msg_hdr });
         }
-        self.received = 0;
+        (self.received, self.given) = (0, 0);
         let socket = socket.as_fd().as_raw_fd();
         let mut reports = 0;
         loop {
@@ -164,6 +167,15 @@ impl ReceiveBatch {
     /// The datagrams of the last read, in order.
     pub fn datagrams(&self) -> impl ExactSizeIterator<Item = Received<'_>> {
         (0..self.received).map(|message| self.datagram(message))
+    }
+
+    /// The first datagram of the last read that this has not given yet.
+    pub fn next_datagram(&mut self) -> Option<Received<'_>> {
+        let next = self.given;
+        (next < self.received).then(|| {
+            self.given += 1;
+            self.datagram(next)
+        })
     }
 
     /// How many reports of unreachable peers were read over so far.
