@@ -173,7 +173,7 @@ impl Policy for Counting {
 fn policy_is_asked_once_and_its_verdict_is_kept() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let policy = move |configuration: Arc<Configuration>| {
+    let policy = move |configuration: Arc<ulna_core::Configuration>| {
         Box::new(Counting(Arc::clone(&count), ConfiguredRules::new(configuration))) as Box<dyn Policy + Send>
     };
     let rules = HASHED.replacen("\"users\"", "\"users\"\nset_reply = { Class = \"0x78\" }", 1);
