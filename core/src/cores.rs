@@ -349,7 +349,8 @@ impl Cores {
         if let Some(worker) = worker {
             worker.waits_for_room().for_each(|other| ask(Peer::Network(other), Peer::Worker(worker.id())));
         }
-        let wants_completions = network.as_ref().is_some_and(Network::wants_completions);
+        let wants_completions =
+            network.as_ref().is_some_and(Network::wants_completions) && !seeded::is(Bug::LimitParkedWithPark);
         crossing.announce(if wants_completions { Announcement::Want } else { Announcement::Park });
     }
 

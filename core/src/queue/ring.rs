@@ -104,7 +104,8 @@ impl<M: Send> Producer<M> {
         }
         self.published = self.tail;
         // Release pairs with the Acquire load in `Consumer::available`: who sees the tail sees the slots below it.
-        self.shared.tail.0.store(self.tail, Ordering::Release);
+        let order = if seeded::is(Bug::TailPublishedRelaxed) { Ordering::Relaxed } else { Ordering::Release };
+        self.shared.tail.0.store(self.tail, order);
         true
     }
 
@@ -133,8 +134,32 @@ impl<M: Send> Producer<M> {
         self.look_at_head();
         // Not beyond the tail: the reader would never get there.
         self.want = (self.head + (self.bound / 2).max(1)).min(self.tail);
+        self.set_mark();
+    }
+
+    /// Asks the reader to say when all that has been staged so far has been read. Otherwise as
+    /// [`ask_for_space`](Self::ask_for_space).
+    pub fn ask_for_drain(&mut self) {
+        self.want = self.tail;
+        self.set_mark();
+    }
+
+    fn set_mark(&mut self) {
+        if !seeded::is(Bug::WantSpaceWrittenAfterSecondLook) {
+            self.store_mark();
+        }
+    }
+
+    /// Shows the reader what was asked for. Called from elsewhere only by a seeded bug.
+    pub(super) fn store_mark(&mut self) {
         // Relaxed: ordered before the second look by the fence in `Gate::announce`. Read in `Consumer::space_wanted`.
         self.shared.want_space.0.store(self.want, Ordering::Relaxed);
+    }
+
+    /// Whether the reader has taken all that was staged, and given the slots back.
+    pub fn is_drained(&mut self) -> bool {
+        self.look_at_head();
+        self.head == self.tail
     }
 
     /// Whether the reader has come as far as was asked.
@@ -240,6 +265,10 @@ impl<M: Send> Consumer<M> {
             return false;
         }
         self.published = self.head;
+        if seeded::is(Bug::WantSpaceReadBeforeHead) && !self.is_mark_passed(self.tested, self.head) {
+            // Decided now, and not again after the fence.
+            self.tested = self.head;
+        }
         // Release pairs with the Acquire load in `Producer::look_at_head`: what was moved out is out.
         self.shared.head.0.store(self.head, Ordering::Release);
         true
@@ -254,8 +283,13 @@ impl<M: Send> Consumer<M> {
             return false;
         }
         self.tested = new;
+        self.is_mark_passed(old, new)
+    }
+
+    #[inline]
+    fn is_mark_passed(&self, old: u64, new: u64) -> bool {
         // Relaxed: the caller's fence orders it after the store of head. It pairs with the fence in `Gate::announce`,
-        // which follows the store in `Producer::ask_for_space`: either we see the mark or the writer sees our head.
+        // which follows the store in `Producer::store_mark`: either we see the mark or the writer sees our head.
         let want = self.shared.want_space.0.load(Ordering::Relaxed);
         if seeded::is(Bug::SpaceCrossingOffByOne) {
             return old < want && want < new;
