@@ -58,7 +58,7 @@ bugs! {
     BellTakenAfterAnnouncement = "bell-taken-after-announcement",
     /// A tail is stored without Release.
     TailPublishedRelaxed = "tail-published-relaxed",
-    /// A thread at a limit, which waits for completions, says that it does not.
+    /// A thread at a limit, which waits for completions, says that it does not. Made by whoever drives the phases.
     LimitParkedWithPark = "limit-reached-parked-with-park",
     /// The mark for space is read before the head is published.
     WantSpaceReadBeforeHead = "want-space-read-before-head-is-published",
@@ -105,7 +105,7 @@ bugs! {
 impl Bug {
     /// Whether the simulator can notice it. Its memory has one order and its threads are stopped between phases only,
     /// with the phases in their right places; so fences, orders within a phase, and what only a driver of phases can do
-    /// are for loom and the search of all states. Its threads do not come and go, so letters are, too.
+    /// are for loom and the search of all states. So are letters and the ends of links: its threads do not come and go.
     pub const fn is_for_simulator(self) -> bool {
         !matches!(
             self,
@@ -118,6 +118,7 @@ impl Bug {
                 | Bug::SecondLookBeforeAnnouncement
                 | Bug::BellTakenAfterAnnouncement
                 | Bug::TailPublishedRelaxed
+                | Bug::LimitParkedWithPark
                 | Bug::WantSpaceReadBeforeHead
                 | Bug::WantSpaceWrittenAfterSecondLook
         )
