@@ -426,7 +426,8 @@ impl Cores {
         }
         let owing = links.iter().zip(accounts).filter(|(_, account)| account.owed().is_some());
         owing.for_each(|(ends, _)| ask(ends.other, ends.own));
-        let wants_completions = network.as_ref().is_some_and(Network::wants_completions);
+        let wants_completions =
+            network.as_ref().is_some_and(Network::wants_completions) && !seeded::is(Bug::LimitParkedWithPark);
         crossing.announce(if wants_completions { Announcement::Want } else { Announcement::Park });
     }
 

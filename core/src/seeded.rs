@@ -38,6 +38,32 @@ bugs! {
     BlockedRingNotInSecondLook = "blocked-ring-not-in-second-look",
     /// The test whether the reader freed enough room is off by one.
     SpaceCrossingOffByOne = "space-crossing-off-by-one",
+    /// A thread parks without a look at its mailbox.
+    MailboxNotInSecondLook = "mailbox-not-in-second-look",
+    /// Whoever posts a letter looks at the gate without a fence.
+    PostWithoutFence = "post-without-fence",
+    /// A link is given up before its gate is checked: nobody tells the other end that all is read.
+    RetireWithoutWakingThePeer = "retire-without-waking-the-peer",
+    /// Nothing keeps a publish before the look at the gate.
+    WritersFenceMissing = "writers-fence-missing",
+    /// Nothing keeps an announcement before the second look.
+    ReadersFenceMissing = "readers-fence-missing",
+    /// The fence is left out where nothing urgent is published.
+    LazyPublishWithoutFence = "lazy-publish-without-fence",
+    /// The second look is at the first ring alone.
+    SecondLookAtOneRing = "second-look-at-one-ring",
+    /// The second look comes before the announcement. Made by whoever drives the phases.
+    SecondLookBeforeAnnouncement = "second-look-before-announcement",
+    /// A bell is taken between second look and sleep. Made by whoever drives the phases.
+    BellTakenAfterAnnouncement = "bell-taken-after-announcement",
+    /// A tail is stored without Release.
+    TailPublishedRelaxed = "tail-published-relaxed",
+    /// A thread at a limit, which waits for completions, says that it does not. Made by whoever drives the phases.
+    LimitParkedWithPark = "limit-reached-parked-with-park",
+    /// The mark for space is read before the head is published.
+    WantSpaceReadBeforeHead = "want-space-read-before-head-is-published",
+    /// The mark for space is written after the second look.
+    WantSpaceWrittenAfterSecondLook = "want-space-written-after-second-look",
     /// Duplicates are told by Identifier alone, whatever the Request Authenticator.
     DedupKeyWithoutAuthenticator = "dedup-key-without-authenticator",
     /// Duplicates are told by source address without its port.
@@ -78,6 +104,29 @@ bugs! {
     DeathTellsNobody = "death-tells-nobody",
     /// A worker keeps the time of its next sweep as one on the wall.
     WallClockInATimer = "wall-clock-in-a-timer",
+}
+
+impl Bug {
+    /// Whether the simulator can notice it. Its memory has one order and its threads are stopped between phases only,
+    /// with the phases in their right places; so fences, orders within a phase, and what only a driver of phases can do
+    /// are for loom and the search of all states. So are letters and the ends of links: its threads do not come and go.
+    pub const fn is_for_simulator(self) -> bool {
+        !matches!(
+            self,
+            Bug::MailboxNotInSecondLook
+                | Bug::PostWithoutFence
+                | Bug::RetireWithoutWakingThePeer
+                | Bug::WritersFenceMissing
+                | Bug::ReadersFenceMissing
+                | Bug::LazyPublishWithoutFence
+                | Bug::SecondLookBeforeAnnouncement
+                | Bug::BellTakenAfterAnnouncement
+                | Bug::TailPublishedRelaxed
+                | Bug::LimitParkedWithPark
+                | Bug::WantSpaceReadBeforeHead
+                | Bug::WantSpaceWrittenAfterSecondLook
+        )
+    }
 }
 
 #[cfg(feature = "seeded-bugs")]

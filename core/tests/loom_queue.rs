@@ -1,13 +1,17 @@
 //! Every interleaving of the queue's phases, and every value that the memory orders allow a load to see, in small.
 //!
-//! A bell is a mutex and a condition variable without a time-out, so a lost wake-up is a deadlock, which loom reports.
-//! Nothing here spins. `RUSTFLAGS="--cfg loom" cargo test -p ulna-core --test loom_queue --release`; with
-//! `--features seeded-bugs` each seeded bug has to be found by a model, too.
+//! Here the set of threads is fixed; links that come and go are in `loom_links.rs`.
+//! `RUSTFLAGS="--cfg loom" cargo test -p ulna-core --test loom_queue --release`; with `--features seeded-bugs` each seeded
+//! bug has to be found by a model, too.
 #![cfg(loom)]
 
+#[path = "support/models.rs"]
+mod models;
+
 use Urgency::{Lazy, Urgent};
-use loom::sync::{Arc, Condvar, Mutex};
+use loom::sync::Arc;
 use loom::thread;
+use models::{Bells, check, park, publish_and_ring};
 use ulna_core::queue::{Announcement, BellId, Crossing, Exchange, LinkId, Urgency};
 
 #[test]
@@ -46,7 +50,7 @@ fn lazy_messages_past_half_a_ring_wake_anyone() {
         let mut exchange = Exchange::new(2);
         let (_, link) = exchange.link(BellId(0), BellId(1), 2);
         let mut crossings = exchange.build();
-        let bells = bells(2);
+        let bells = Bells::new(2);
         let mut writer = crossings.pop().expect("the writer's");
         let writers_bells = bells.clone();
         let thread = thread::spawn(move || {
@@ -77,34 +81,36 @@ fn blocked_lazy_writer_and_waiting_reader_do_not_sleep_on_each_other() {
 /// both directions.
 #[test]
 fn request_and_lazy_completion() {
-    check(None, || {
-        let mut exchange = Exchange::new(2);
-        let (to_worker, to_network) = exchange.link(BellId(0), BellId(1), 2);
-        let mut crossings = exchange.build();
-        let bells = bells(2);
-        let mut worker = crossings.pop().expect("the worker's");
-        let workers_bells = bells.clone();
-        let thread = thread::spawn(move || {
-            let mut request = None;
-            loop {
-                worker.sweep(64, |_, message| request = Some(message));
-                if let Some(request) = request {
-                    worker.stage(to_network, request, Lazy);
-                }
-                publish_and_ring(&mut worker, &workers_bells);
-                if request.is_some() {
-                    return (worker, workers_bells);
-                }
-                park(&mut worker, Announcement::Park, &workers_bells);
+    check(None, request_and_completion);
+}
+
+fn request_and_completion() {
+    let mut exchange = Exchange::new(2);
+    let (to_worker, to_network) = exchange.link(BellId(0), BellId(1), 2);
+    let mut crossings = exchange.build();
+    let bells = Bells::new(2);
+    let mut worker = crossings.pop().expect("the worker's");
+    let workers_bells = bells.clone();
+    let thread = thread::spawn(move || {
+        let mut request = None;
+        loop {
+            worker.sweep(64, |_, message| request = Some(message));
+            if let Some(request) = request {
+                worker.stage(to_network, request, Lazy);
             }
-        });
-        let mut network = crossings.pop().expect("the network thread's");
-        network.stage(to_worker, 1, Urgent);
-        publish_and_ring(&mut network, &bells);
-        let (got, _network) = read(network, 1, 64, Announcement::Want, &bells);
-        assert_eq!(got, [(to_worker, 1)]);
-        let _worker = thread.join().expect("the worker ends");
+            publish_and_ring(&mut worker, &workers_bells);
+            if request.is_some() {
+                return (worker, workers_bells);
+            }
+            park(&mut worker, Announcement::Park, &workers_bells);
+        }
     });
+    let mut network = crossings.pop().expect("the network thread's");
+    network.stage(to_worker, 1, Urgent);
+    publish_and_ring(&mut network, &bells);
+    let (got, _network) = read(network, 1, 64, Announcement::Want, &bells);
+    assert_eq!(got, [(to_worker, 1)]);
+    let _worker = thread.join().expect("the worker ends");
 }
 
 #[test]
@@ -126,74 +132,36 @@ fn what_is_left_in_a_ring_is_dropped_once() {
 }
 
 #[cfg(feature = "seeded-bugs")]
-mod seeded_bugs {
-    use super::*;
-    use std::process::Command;
-    use ulna_core::seeded::{Bug, choose};
+#[test]
+fn each_seeded_bug_dies() {
+    use models::seeded_bugs::{End, each_dies};
+    use ulna_core::seeded::Bug;
 
-    #[test]
-    fn second_look_missing() {
-        finds(
-            Bug::SecondLookMissing,
-            "second_look_missing",
-            one_reader(2, 64, Announcement::Park, ONE_URGENT),
-        );
-    }
-
-    #[test]
-    fn not_empty_so_dont_ring() {
-        finds(
-            Bug::NotEmptySoDontRing,
-            "not_empty_so_dont_ring",
-            one_reader(2, 64, Announcement::Park, TWO_URGENT),
-        );
-    }
-
-    #[test]
-    fn gate_read_before_publish() {
-        finds(
-            Bug::GateReadBeforePublish,
-            "gate_read_before_publish",
-            one_reader(2, 64, Announcement::Park, ONE_URGENT),
-        );
-    }
-
-    #[test]
-    fn blocked_ring_not_in_second_look() {
-        finds(
-            Bug::BlockedRingNotInSecondLook,
-            "blocked_ring_not_in_second_look",
-            one_reader(2, 1, Announcement::Park, THREE_URGENT),
-        );
-    }
-
-    #[test]
-    fn space_crossing_off_by_one() {
-        finds(
-            Bug::SpaceCrossingOffByOne,
-            "space_crossing_off_by_one",
-            one_reader(2, 1, Announcement::Park, THREE_URGENT),
-        );
-    }
-
-    /// With the bug the model has to end in a deadlock. It does so in a process of its own: the bug is chosen for a
-    /// whole process, and loom, tearing down what is blocked, may abort.
-    fn finds(bug: Bug, test: &str, model: impl Fn() + Sync + Send + 'static) {
-        const CHOSEN: &str = "ULNA_LOOM_BUG";
-        if std::env::var_os(CHOSEN).is_some() {
-            choose(Some(bug));
-            return check(Some(3), model);
-        }
-        let run = Command::new(std::env::current_exe().expect("a test knows its own file"))
-            .args([&format!("seeded_bugs::{test}"), "--exact", "--nocapture"])
-            .env(CHOSEN, bug.name())
-            .env("RUST_BACKTRACE", "0")
-            .output()
-            .expect("it runs once more");
-        let said = String::from_utf8_lossy(&run.stderr);
-        assert!(!run.status.success(), "no model found {}", bug.name());
-        assert!(said.contains("deadlock; threads ="), "{} failed in another way: {said}", bug.name());
-    }
+    let one = || one_reader(2, 64, Announcement::Park, ONE_URGENT)();
+    let two = || one_reader(2, 64, Announcement::Park, TWO_URGENT)();
+    let two_writers = || one_reader(2, 64, Announcement::Park, TWO_WRITERS)();
+    let wanted = || one_reader(4, 64, Announcement::Want, LAZY)();
+    let blocked = || one_reader(2, 1, Announcement::Park, THREE_URGENT)();
+    each_dies(
+        "each_seeded_bug_dies",
+        &[
+            (Bug::SecondLookMissing, End::Deadlock, "one message", one),
+            (Bug::NotEmptySoDontRing, End::Deadlock, "two messages", two),
+            (Bug::GateReadBeforePublish, End::Deadlock, "one message", one),
+            (Bug::BlockedRingNotInSecondLook, End::Deadlock, "blocked writer", blocked),
+            (Bug::SpaceCrossingOffByOne, End::Deadlock, "blocked writer", blocked),
+            (Bug::WritersFenceMissing, End::Deadlock, "one message", one),
+            (Bug::ReadersFenceMissing, End::Deadlock, "one message", one),
+            (Bug::LazyPublishWithoutFence, End::Deadlock, "lazy and wanted", wanted),
+            (Bug::SecondLookAtOneRing, End::Deadlock, "two writers", two_writers),
+            (Bug::SecondLookBeforeAnnouncement, End::Deadlock, "one message", one),
+            (Bug::BellTakenAfterAnnouncement, End::Deadlock, "one message", one),
+            (Bug::TailPublishedRelaxed, End::Race, "one message", one),
+            (Bug::LimitParkedWithPark, End::Deadlock, "request and completion", request_and_completion),
+            (Bug::WantSpaceReadBeforeHead, End::Deadlock, "blocked writer", blocked),
+            (Bug::WantSpaceWrittenAfterSecondLook, End::Deadlock, "blocked writer", blocked),
+        ],
+    );
 }
 
 /// What one writer writes, a message at a time.
@@ -206,14 +174,6 @@ const THREE_LAZY: &[Messages] = &[&[(1, Lazy), (2, Lazy), (3, Lazy)]];
 const LAZY_THEN_URGENT: &[Messages] = &[&[(1, Lazy), (2, Urgent)]];
 const TWO_WRITERS_TWICE: &[Messages] = &[&[(1, Urgent), (2, Urgent)], &[(3, Urgent), (4, Urgent)]];
 const TWO_WRITERS: &[Messages] = &[&[(1, Urgent)], &[(2, Urgent)]];
-
-/// Runs a model without bugs. `preemption_bound`: how often a thread may be stopped where it need not be; `None` is
-/// every interleaving there is.
-fn check(preemption_bound: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemption_bound;
-    builder.check(model);
-}
 
 /// One reader, and a writer for each list of messages, joined to the reader by a ring of `slots`.
 fn one_reader(
@@ -228,7 +188,7 @@ fn one_reader(
             exchange.link(BellId(0), BellId(writer), slots);
         }
         let mut crossings = exchange.build();
-        let bells = bells(crossings.len());
+        let bells = Bells::new(crossings.len());
         let threads: Vec<_> = crossings
             .drain(1..)
             .zip(writers)
@@ -282,50 +242,4 @@ fn write(mut crossing: Crossing<u8>, messages: Messages, bells: &Bells) -> Cross
         publish_and_ring(&mut crossing, bells);
     }
     crossing
-}
-
-/// The end of a turn in which something was staged or taken.
-fn publish_and_ring(crossing: &mut Crossing<u8>, bells: &Bells) {
-    crossing.publish();
-    while let Some(BellId(thread)) = crossing.check_gate() {
-        bells[usize::from(thread)].ring();
-    }
-}
-
-/// The end of a turn after which there is nothing to do.
-fn park(crossing: &mut Crossing<u8>, announcement: Announcement, bells: &Bells) {
-    crossing.announce(announcement);
-    if !crossing.look_again() {
-        bells[usize::from(crossing.bell().0)].sleep();
-    }
-    crossing.unpark();
-}
-
-type Bells = Arc<Vec<Bell>>;
-
-fn bells(threads: usize) -> Bells {
-    Arc::new((0..threads).map(|_| Bell::default()).collect())
-}
-
-/// Sticky, carries no data, belongs to a thread.
-#[derive(Default)]
-struct Bell {
-    rung: Mutex<bool>,
-    wake: Condvar,
-}
-
-impl Bell {
-    fn ring(&self) {
-        *self.rung.lock().expect("nobody panics with it") = true;
-        self.wake.notify_one();
-    }
-
-    /// Sleeps until it rings, and takes the ring.
-    fn sleep(&self) {
-        let mut rung = self.rung.lock().expect("nobody panics with it");
-        while !*rung {
-            rung = self.wake.wait(rung).expect("nobody panics with it");
-        }
-        *rung = false;
-    }
 }

@@ -312,7 +312,7 @@ fn hunt(only: Option<&str>, limit: Duration, json: bool) -> ExitCode {
         );
     }
     let bugs: Vec<Bug> = match only.map(Bug::named) {
-        None => Bug::ALL.to_vec(),
+        None => Bug::ALL.iter().copied().filter(|bug| bug.is_for_simulator()).collect(),
         Some(Some(bug)) => vec![bug],
         Some(None) => return usage("no seeded bug of that name; see: ulna-sim list"),
     };

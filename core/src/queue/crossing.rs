@@ -1,50 +1,76 @@
-//! All that one thread shares with the others: its gate and every one of its rings, so that no second look can miss
-//! one. The phases of a turn are methods, in the order of a turn; production calls them back to back, the simulator
+//! All that one thread shares with the others: its gate, its mailbox and every one of its rings, so that no second look
+//! can miss one. The phases of a turn are methods, in the order of a turn; production calls them back to back, the simulator
 //! stops threads between any two, loom between any two accesses.
 //!
 //! | phase | does |
 //! |---|---|
 //! | [`unpark`](Crossing::unpark) | after a sleep: back to `RUN` |
+//! | [`poll_letter`](Crossing::poll_letter), [`attach`](Crossing::attach) | new links, brought by letters |
 //! | [`sweep`](Crossing::sweep) | takes messages, gives their slots back |
 //! | [`room`](Crossing::room), [`stage`](Crossing::stage), [`ask_for_space`](Crossing::ask_for_space) | writes messages that nobody sees yet |
 //! | [`publish`](Crossing::publish) | shows them, one store per ring, and one fence for these and for the slots given back |
 //! | [`check_gate`](Crossing::check_gate) | until `None`: whose bell this thread has to ring |
+//! | [`is_drained`](Crossing::is_drained), [`detach`](Crossing::detach), [`ask_for_drain`](Crossing::ask_for_drain) | links on which all has been said |
 //! | [`announce`](Crossing::announce) | about to sleep, and a fence |
 //! | [`look_again`](Crossing::look_again) | may it? |
 //!
-//! The caller numbers threads ([`BellId`]) and learns links ([`LinkId`]); which core of the thread a link belongs to,
-//! and which core is at its other end, it keeps beside.
+//! Threads are numbered by their [`Directory`](super::Directory) ([`BellId`]), links by the crossing ([`LinkId`]); which
+//! core of the thread a link belongs to, and which core is at its other end, the caller keeps beside.
+//!
+//! # The life of a link
+//!
+//! | state | from | to |
+//! |---|---|---|
+//! | unattached | [`link`](link()): the end travels as a letter; what the other end publishes waits in it | `attach` |
+//! | open | `attach`: swept, and part of each second look | the last message of either side |
+//! | closing | one side has said its last: an ordinary message, which the layer above knows; the other reads on until it has it, and says its own last | both have staged and read a last message |
+//! | drained | `is_drained`: all that was published here is read there, nothing is unread here, nothing staged, unpublished or unchecked | `detach` |
+//! | retired | `detach`: the ring is freed with the second end, the number is the next link's | |
+//!
+//! Nothing out of band can overtake a last message, since there is nothing out of band. Who has said and read its last
+//! and is not drained yet asks for it ([`ask_for_drain`](Crossing::ask_for_drain)) and may sleep: the other side's sweep of
+//! the last message passes that mark, and its gate check wakes whoever waits. That is why a side with an unchecked gate is
+//! not drained: detached, it would leave the other asleep.
 
 // The paths are written out because `tests/search_channels` compiles this file as a module of its own.
 #[path = "crossing/exchange.rs"]
 mod exchange;
+#[path = "crossing/link.rs"]
+mod link;
 #[cfg(all(test, not(loom)))]
 #[path = "crossing/snapshot.rs"]
 mod snapshot;
 
 pub use exchange::Exchange;
+pub use link::{LinkEnd, link};
 
+use super::directory::ThreadHandle;
 use super::gate::{Announcement, Gate, Urgency, Woken};
-use super::ring::{Consumer, Producer};
+use super::mailbox::{Letters, Mailbox};
 use super::sync::{Arc, Ordering, fence};
 use crate::seeded::{self, Bug};
 use alloc::vec::Vec;
+use link::Link;
 
 /// The number of a thread, by which the driver finds its bell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BellId(pub u16);
 
 /// A link of this thread's [`Crossing`]: a ring to another thread and the one back. The other end has a number of its
-/// own for it.
+/// own for it. Given again, the lowest first, once the link is detached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub usize);
 
-/// One thread's gate and all of its rings. It moves to its thread once and stays there; after the exchange is built
-/// nothing here allocates, locks or calls the system.
-pub struct Crossing<M> {
+/// One thread's gate, its mailbox and all of its rings; messages are `M`, letters `L`. It moves to its thread once and
+/// stays there; but for [`attach`](Self::attach) nothing here allocates, locks or calls the system.
+pub struct Crossing<M, L = ()> {
     bell: BellId,
     gate: Arc<Gate>,
-    links: Vec<Link<M>>,
+    mailbox: Arc<Mailbox<L>>,
+    /// Taken out of the mailbox and not asked for yet.
+    letters: Letters<L>,
+    /// By number; `None` where one was detached. The last is not `None`.
+    links: Vec<Option<Link<M>>>,
     /// Links with messages staged or slots given back since the last publish, each once.
     touched: Vec<usize>,
     /// Links that were published and whose gates are still to be checked, each once.
@@ -73,25 +99,120 @@ pub struct QueueCounters {
     pub lazy_backlog_max: u64,
 }
 
-impl<M: Send> Crossing<M> {
+impl<M: Send, L: Send> Crossing<M, L> {
+    /// The crossing of the thread that this handle leads to, without links so far.
+    pub(super) fn of(handle: &ThreadHandle<L>) -> Self {
+        Crossing {
+            bell: handle.bell(),
+            gate: handle.gate().clone(),
+            mailbox: handle.mailbox().clone(),
+            letters: Letters::none(),
+            links: Vec::new(),
+            touched: Vec::new(),
+            unchecked: Vec::new(),
+            park: Park::Running,
+            counters: QueueCounters::default(),
+        }
+    }
+
     /// The number of this thread.
     pub fn bell(&self) -> BellId {
         self.bell
     }
 
-    /// How many links this thread has: they are numbered below this.
+    /// The links of this thread are numbered below this. Where some have been detached, not every number is a link's.
     pub fn links(&self) -> usize {
         self.links.len()
     }
 
+    /// Whether this is the number of a link.
+    pub fn is_attached(&self, link: LinkId) -> bool {
+        self.links.get(link.0).is_some_and(Option::is_some)
+    }
+
     /// The thread at the other end.
     pub fn peer(&self, link: LinkId) -> BellId {
-        self.links[link.0].bell
+        self.links[link.0].as_ref().expect(ATTACHED).bell
     }
 
     /// What was counted so far.
     pub fn counters(&self) -> QueueCounters {
         self.counters
+    }
+
+    /// The next letter that was posted to this thread.
+    #[inline]
+    pub fn poll_letter(&mut self) -> Option<L> {
+        debug_assert!(!self.park.is_announced(), "an announced thread unparks before it reads letters");
+        if self.letters.is_empty() {
+            // A load before the swap: the line stays shared as long as nobody writes.
+            if self.mailbox.is_empty() {
+                return None;
+            }
+            self.letters = self.mailbox.take();
+        }
+        self.park = Park::Running;
+        self.letters.next()
+    }
+
+    /// Adds a link to those of this thread, under the lowest free number. Part of each sweep and second look from here on;
+    /// what the other end has published meanwhile is in it. Allocates, so that nothing does later.
+    ///
+    /// # Panics
+    /// If the end was made for another thread, or if this thread has announced its sleep.
+    pub fn attach(&mut self, end: LinkEnd<M>) -> LinkId {
+        assert!(end.own() == self.bell, "a link's end belongs to the thread that it was made for");
+        assert!(!self.park.is_announced(), "an announced thread unparks before it attaches");
+        let free = self.links.iter().position(Option::is_none);
+        let at = free.unwrap_or(self.links.len());
+        let link = Some(end.into_link());
+        match free {
+            Some(at) => self.links[at] = link,
+            None => self.links.push(link),
+        }
+        for line in [&mut self.touched, &mut self.unchecked] {
+            line.reserve(self.links.len() - line.len());
+        }
+        LinkId(at)
+    }
+
+    /// Whether all has been said: what was published on this link the other end has read, as far as can be seen; there is
+    /// nothing to read; and nothing is staged, unpublished or unchecked. Looks at the other end's cache lines.
+    pub fn is_drained(&mut self, link: LinkId) -> bool {
+        let link = self.links[link.0].as_mut().expect(ATTACHED);
+        let is_checked = !link.touched && !link.unchecked;
+        (is_checked || seeded::is(Bug::RetireWithoutWakingThePeer))
+            && link.incoming.available() == 0
+            && link.outgoing.is_drained()
+    }
+
+    /// This thread has said its last on the link and has nothing else to do than wait until it is read: the other end is
+    /// to ring when it has read all that was staged so far, and the second look includes this link until then. The wait
+    /// ends as that for space does.
+    ///
+    /// # Panics
+    /// If the thread has announced its sleep: the mark has to stand before that fence.
+    pub fn ask_for_drain(&mut self, link: LinkId) {
+        assert!(!self.park.is_announced(), "a drain is asked for before the announcement");
+        let link = self.links[link.0].as_mut().expect(ATTACHED);
+        link.outgoing.ask_for_drain();
+        link.waits_for_space = true;
+    }
+
+    /// Gives the link up; its number is free. The other end may keep its own for as long as it likes, and publish nothing
+    /// in it: that nobody would read.
+    ///
+    /// # Panics
+    /// Unless it [is drained](Self::is_drained): a message would be lost, or a sleeper not woken.
+    pub fn detach(&mut self, link: LinkId) {
+        assert!(self.is_drained(link), "a link is detached once it is drained");
+        // Both are drained, so it is in neither; a seeded bug thinks otherwise.
+        self.touched.retain(|at| *at != link.0);
+        self.unchecked.retain(|at| *at != link.0);
+        self.links[link.0] = None;
+        while self.links.last().is_some_and(Option::is_none) {
+            self.links.pop();
+        }
     }
 
     /// Takes at most `budget_per_link` messages off each ring in turn, gives each to `f`, and says how many there
@@ -109,7 +230,9 @@ impl<M: Send> Crossing<M> {
     pub fn sweep_each(&mut self, budget: impl Fn(LinkId) -> usize, mut f: impl FnMut(LinkId, M)) -> usize {
         let mut taken = 0;
         for at in 0..self.links.len() {
-            taken += self.take(at, budget(LinkId(at)), |message| f(LinkId(at), message));
+            if self.links[at].is_some() {
+                taken += self.take(at, budget(LinkId(at)), |message| f(LinkId(at), message));
+            }
         }
         if let Park::Left(_) = self.park {
             // Every ring has been seen once since the park: what comes now is no longer what a sleep left behind.
@@ -137,7 +260,7 @@ impl<M: Send> Crossing<M> {
     #[inline]
     fn take(&mut self, at: usize, budget: usize, mut f: impl FnMut(M)) -> usize {
         debug_assert!(!self.park.is_announced(), "an announced thread unparks before it sweeps");
-        let link = &mut self.links[at];
+        let link = self.links[at].as_mut().expect(ATTACHED);
         let available = link.incoming.available();
         if self.park == Park::Left(Woken::Itself) {
             self.counters.lazy_backlog_max = self.counters.lazy_backlog_max.max(available as u64);
@@ -156,7 +279,7 @@ impl<M: Send> Crossing<M> {
     /// Messages that can be staged on this link now. Looks at the reader's cache line; the caller counts down from it.
     #[inline]
     pub fn room(&mut self, link: LinkId) -> usize {
-        let link = &mut self.links[link.0];
+        let link = self.links[link.0].as_mut().expect(ATTACHED);
         let room = link.outgoing.room();
         if link.waits_for_space && link.outgoing.space_came() {
             link.waits_for_space = false;
@@ -174,7 +297,7 @@ impl<M: Send> Crossing<M> {
     pub fn stage(&mut self, link: LinkId, message: M, urgency: Urgency) {
         debug_assert!(!self.park.is_announced(), "an announced thread unparks before it stages");
         let at = link.0;
-        let link = &mut self.links[at];
+        let link = self.links[at].as_mut().expect(ATTACHED);
         link.outgoing.stage(message);
         link.silenced = seeded::is(Bug::GateReadBeforePublish) && link.gate.is_running();
         // `None` is below `Some`.
@@ -190,7 +313,7 @@ impl<M: Send> Crossing<M> {
     /// If the thread has announced its sleep: the mark has to stand before that fence.
     pub fn ask_for_space(&mut self, link: LinkId) {
         assert!(!self.park.is_announced(), "space is asked for before the announcement");
-        let link = &mut self.links[link.0];
+        let link = self.links[link.0].as_mut().expect(ATTACHED);
         link.outgoing.ask_for_space();
         link.waits_for_space = true;
         self.counters.full += 1;
@@ -210,17 +333,24 @@ impl<M: Send> Crossing<M> {
         if self.touched.is_empty() {
             return;
         }
+        let mut is_lazy = true;
         for &at in &self.touched {
-            let link = &mut self.links[at];
+            let link = self.links[at].as_mut().expect(ATTACHED);
             link.touched = false;
+            link.unchecked = true;
             link.published = link.staged.take();
+            is_lazy &= link.published != Some(Urgency::Urgent);
             link.silenced = (seeded::is(Bug::NotEmptySoDontRing) && !link.outgoing.was_empty())
                 || (seeded::is(Bug::GateReadBeforePublish) && link.silenced);
             link.outgoing.publish();
         }
         // One for all links, and for the heads that sweeps have published, too. Pairs with the fence in
         // `Gate::announce`.
-        fence(Ordering::SeqCst);
+        let is_left_out =
+            seeded::is(Bug::WritersFenceMissing) || (seeded::is(Bug::LazyPublishWithoutFence) && is_lazy);
+        if !is_left_out {
+            fence(Ordering::SeqCst);
+        }
         core::mem::swap(&mut self.touched, &mut self.unchecked);
     }
 
@@ -228,7 +358,8 @@ impl<M: Send> Crossing<M> {
     #[inline]
     pub fn check_gate(&mut self) -> Option<BellId> {
         while let Some(at) = self.unchecked.pop() {
-            let link = &mut self.links[at];
+            let link = self.links[at].as_mut().expect(ATTACHED);
+            link.unchecked = false;
             let space_wanted = link.incoming.space_wanted();
             let urgency = match link.published.take() {
                 _ if space_wanted => Urgency::Urgent,
@@ -265,7 +396,7 @@ impl<M: Send> Crossing<M> {
         self.gate.announce(announcement);
     }
 
-    /// The second look, at every ring: `true` if there is anything to read, or the room that was asked for. Then the
+    /// The second look, at every ring and the mailbox: `true` if there is anything to read, or the room that was asked for. Then the
     /// thread must not sleep, and unparks.
     ///
     /// # Panics
@@ -275,6 +406,10 @@ impl<M: Send> Crossing<M> {
         assert!(self.park == Park::Announced, "the second look comes after the announcement");
         let found =
             !seeded::is(Bug::SecondLookMissing) && (self.is_anything_unread() || self.has_space_come());
+        if seeded::is(Bug::WantSpaceWrittenAfterSecondLook) {
+            let waiting = self.links.iter_mut().flatten().filter(|link| link.waits_for_space);
+            waiting.for_each(|link| link.outgoing.store_mark());
+        }
         if found {
             self.park = Park::Cancelled;
             self.counters.park_cancels += 1;
@@ -285,16 +420,29 @@ impl<M: Send> Crossing<M> {
         found
     }
 
-    /// Whether there is anything to read, on any link: also for a thread that lingers before it announces.
+    /// Whether there is anything to read, a letter or a message on any link: also for a thread that lingers before it
+    /// announces.
     #[inline]
     pub fn is_anything_unread(&mut self) -> bool {
-        self.links.iter_mut().any(|link| link.incoming.available() > 0)
+        if seeded::is(Bug::SecondLookAtOneRing) {
+            return self.links.iter_mut().flatten().next().is_some_and(|link| link.incoming.available() > 0);
+        }
+        self.links.iter_mut().flatten().any(|link| link.incoming.available() > 0)
+            || (self.is_letter_unread() && !seeded::is(Bug::MailboxNotInSecondLook))
+    }
+
+    /// Whether there is a letter that this thread has not read.
+    #[inline]
+    pub fn is_letter_unread(&self) -> bool {
+        !self.letters.is_empty() || !self.mailbox.is_empty()
     }
 
     /// Shows each message that this thread has not read. For inspection.
     pub fn for_each_unread(&self, mut f: impl FnMut(LinkId, &M)) {
         for (at, link) in self.links.iter().enumerate() {
-            link.incoming.for_each_unread(|message| f(LinkId(at), message));
+            if let Some(link) = link {
+                link.incoming.for_each_unread(|message| f(LinkId(at), message));
+            }
         }
     }
 
@@ -305,12 +453,12 @@ impl<M: Send> Crossing<M> {
 
     /// Shows each message that this thread has staged and not published. For inspection.
     pub fn for_each_staged(&self, mut f: impl FnMut(&M)) {
-        self.links.iter().for_each(|link| link.outgoing.for_each_staged(&mut f));
+        self.links.iter().flatten().for_each(|link| link.outgoing.for_each_staged(&mut f));
     }
 
     /// Whether room that this thread waits for has come. For inspection.
     pub fn is_space_there(&self) -> bool {
-        self.links.iter().any(|link| link.waits_for_space && link.outgoing.has_space_come())
+        self.links.iter().flatten().any(|link| link.waits_for_space && link.outgoing.has_space_come())
     }
 
     #[inline]
@@ -319,7 +467,7 @@ impl<M: Send> Crossing<M> {
             return false;
         }
         let mut came = false;
-        for link in self.links.iter_mut().filter(|link| link.waits_for_space) {
+        for link in self.links.iter_mut().flatten().filter(|link| link.waits_for_space) {
             if link.outgoing.space_came() {
                 link.waits_for_space = false;
                 came = true;
@@ -367,41 +515,7 @@ impl Park {
     }
 }
 
-/// One thread's end of two rings, and the thread at the other end.
-struct Link<M> {
-    outgoing: Producer<M>,
-    incoming: Consumer<M>,
-    /// The other thread's gate.
-    gate: Arc<Gate>,
-    /// The other thread.
-    bell: BellId,
-    /// The most urgent message since the last publish.
-    staged: Option<Urgency>,
-    /// The most urgent message of the last publish, until its gate is checked.
-    published: Option<Urgency>,
-    /// Whether it is in `Crossing::touched`.
-    touched: bool,
-    /// Whether room has been asked for and has not come yet.
-    waits_for_space: bool,
-    /// Only ever set by seeded bugs, which decide before the publish what has to be decided after it.
-    silenced: bool,
-}
-
-impl<M: Send> Link<M> {
-    fn new(outgoing: Producer<M>, incoming: Consumer<M>, bell: BellId, gates: &[Arc<Gate>]) -> Self {
-        Link {
-            outgoing,
-            incoming,
-            gate: gates.get(usize::from(bell.0)).expect("the thread is of this exchange").clone(),
-            bell,
-            staged: None,
-            published: None,
-            touched: false,
-            waits_for_space: false,
-            silenced: false,
-        }
-    }
-}
+const ATTACHED: &str = "the number is that of an attached link";
 
 #[inline]
 fn touch<M>(touched: &mut Vec<usize>, link: &mut Link<M>, at: usize) {
@@ -411,6 +525,9 @@ fn touch<M>(touched: &mut Vec<usize>, link: &mut Link<M>, at: usize) {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+#[path = "crossing/life_tests.rs"]
+mod life_tests;
 #[cfg(all(test, not(loom)))]
 #[path = "crossing/tests.rs"]
 mod tests;

@@ -14,6 +14,7 @@
 //! a later word: then the thread has left this park, and looks again before the next.
 
 use super::sync::{AtomicU32, Ordering, fence};
+use crate::seeded::{self, Bug};
 
 /// The sleep state of one thread, on a cache line of its own.
 #[repr(align(128))]
@@ -64,7 +65,9 @@ impl Gate {
         // Relaxed: the fence below orders it before the second look. Read by the load in `ring_if`.
         self.word.store(word, Ordering::Relaxed);
         // Pairs with the fence between a writer's publish and its `ring_if`.
-        fence(Ordering::SeqCst);
+        if !seeded::is(Bug::ReadersFenceMissing) {
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// By the gate's own thread: it runs again, whatever ended its sleep.

@@ -1,8 +1,10 @@
 //! How threads talk without a system call per message, and why no wake-up is lost.
 //!
 //! Here live the [`ring`] (bounded, one writer, one reader), the [`gate`] (one word per thread that says whether it
-//! sleeps) and the [`Crossing`], which owns all that one thread shares with the others and has the phases of a turn.
-//! The bell itself is the driver's: a [`BellId`] says whose to ring. Nothing here knows what a message means.
+//! sleeps), the [`mailbox`] (letters to one thread, seldom), and the [`Crossing`], which owns all that one thread shares
+//! with the others and has the phases of a turn. The [`directory`] knows the threads that there are; they and the links
+//! between them come and go while the others run. The bell itself is the driver's: a [`BellId`] says whose to ring.
+//! Nothing here knows what a message or a letter means.
 //!
 //! Two rules decide everything. What a writer knows of the reader's progress is stale: good enough to reuse slots,
 //! never to decide whether to ring. And who wants to sleep announces it, fences and looks again, while who writes
@@ -36,12 +38,17 @@
 //! ```
 
 pub mod crossing;
+pub mod directory;
 pub mod gate;
+// With the ring the only unsafe code of core: letters that one thread hands to another.
+#[allow(unsafe_code)]
+pub mod mailbox;
 pub mod message;
-// The only unsafe code of core: slots that two threads hand to each other.
+// With the mailbox the only unsafe code of core: slots that two threads hand to each other.
 #[allow(unsafe_code)]
 pub mod ring;
 mod sync;
 
-pub use crossing::{BellId, Crossing, Exchange, LinkId, QueueCounters};
+pub use crossing::{BellId, Crossing, Exchange, LinkEnd, LinkId, QueueCounters, link};
+pub use directory::{Directory, ThreadHandle};
 pub use gate::{Announcement, Gate, Urgency, Woken};

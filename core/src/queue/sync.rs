@@ -1,18 +1,18 @@
 //! Atomics, fences, shared ownership and cells: the language's own, or under `cfg(loom)` those of the model checker,
 //! which runs every interleaving and every value that the memory orders allow a load to see. `tests/search_channels`
-//! compiles ring, gate and crossing over a third set, its own.
+//! compiles these rooms over a third set, its own.
 
 #[cfg(not(loom))]
 pub(super) use alloc::sync::Arc;
 #[cfg(not(loom))]
-pub(super) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+pub(super) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 
 #[cfg(loom)]
 pub(super) use loom::{
     cell::UnsafeCell,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering, fence},
+        atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence},
     },
 };
 

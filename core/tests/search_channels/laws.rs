@@ -16,6 +16,8 @@ pub enum Law {
     HalfARingEndsASleep,
     /// Nobody sleeps so with the room that it asked for.
     RoomEndsASleep,
+    /// Nobody sleeps so with a letter unread.
+    LetterEndsASleep,
     /// Bells are rung at most once per park.
     OneRingPerPark,
     /// Messages come once, in order, as they were sent.
@@ -33,6 +35,7 @@ impl Law {
         Law::AnyEndsASleepWithWant,
         Law::HalfARingEndsASleep,
         Law::RoomEndsASleep,
+        Law::LetterEndsASleep,
         Law::OneRingPerPark,
         Law::OnceAndInOrder,
         Law::NoDeadlock,
@@ -47,21 +50,27 @@ pub fn broken(scenario: &Scenario, state: &State) -> Option<(Law, String)> {
         if thread.phase != Phase::Asleep || bell.rung || bell.on_its_way {
             return None;
         }
-        let somebody_will_ring = scenario.links.iter().any(|(one, other)| {
-            let (one, other) = (usize::from(*one), usize::from(*other));
-            (one == at && state.threads[other].is_before_gate())
-                || (other == at && state.threads[one].is_before_gate())
+        let has_link_with = |other: usize| {
+            let joins = |(one, two): &(u16, u16)| {
+                [(at, other), (other, at)].contains(&(usize::from(*one), usize::from(*two)))
+            };
+            scenario.links.iter().chain(scenario.later).any(joins)
+        };
+        let is_posted_to_by =
+            |other: usize| scenario.roles[other].posts.iter().any(|(to, _)| usize::from(*to) == at);
+        let somebody_will_ring = (0..state.threads.len()).any(|other| {
+            (has_link_with(other) || is_posted_to_by(other)) && state.threads[other].is_before_gate()
         });
         if somebody_will_ring {
             return None;
         }
         let mut unread = vec![(0, 0); thread.crossing.links()];
-        let has_room = memory::look(&state.memory, || {
+        let (has_room, has_letter) = memory::look(&state.memory, || {
             thread.crossing.for_each_unread(|link, message| {
                 unread[link.0].0 += 1;
                 unread[link.0].1 += usize::from(is_urgent(*message));
             });
-            thread.crossing.is_space_there()
+            (thread.crossing.is_space_there(), thread.crossing.is_letter_unread())
         });
         let wants = thread.announced == Announcement::Want;
         let law = if unread.iter().any(|(_, urgent)| *urgent > 0) {
@@ -70,6 +79,8 @@ pub fn broken(scenario: &Scenario, state: &State) -> Option<(Law, String)> {
             Law::AnyEndsASleepWithWant
         } else if unread.iter().any(|(all, _)| *all > scenario.slots / 2) {
             Law::HalfARingEndsASleep
+        } else if has_letter {
+            Law::LetterEndsASleep
         } else if has_room {
             Law::RoomEndsASleep
         } else {
@@ -81,6 +92,16 @@ pub fn broken(scenario: &Scenario, state: &State) -> Option<(Law, String)> {
 
 /// The same where nothing can happen any more but by chance.
 pub fn broken_at_the_end(scenario: &Scenario, state: &State) -> Option<(Law, String)> {
+    if scenario.roles.iter().any(|role| role.closes) {
+        // All that was said before a last message, and it, and nothing after it.
+        let said: usize =
+            state.threads.iter().zip(scenario.roles).map(|(thread, role)| thread.said(role)).sum();
+        let heard: usize =
+            state.threads.iter().flat_map(|thread| &thread.received).map(|count| usize::from(*count)).sum();
+        if said != heard {
+            return Some((Law::OnceAndInOrder, format!("{said} messages were sent, {heard} came")));
+        }
+    }
     state.threads.iter().zip(scenario.roles).find_map(|(thread, role)| {
         if thread.phase != Phase::Asleep {
             return Some((Law::NoDeadlock, format!("{} is stuck in {:?}", role.name, thread.phase)));

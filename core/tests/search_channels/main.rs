@@ -1,12 +1,12 @@
 //! Every state that the channels of small threads can come to: the second of their three checkers, between loom
 //! (`loom_queue.rs`: every memory order, smallest cases) and the simulator (whole servers, phases as units).
 //!
-//! **What runs is the source itself.** `queue/mod.rs` here compiles `core/src/queue/{ring,gate,crossing}.rs` once more, as
-//! modules of this test, over atomics, fences and slots of its own (`queue/sync.rs`) whose content is a modelled memory.
+//! **What runs is the source itself.** `queue/mod.rs` here compiles `core/src/queue/{ring,gate,crossing,mailbox,directory}.rs`
+//! once more, as modules of this test, over atomics, fences and slots of its own (`queue/sync.rs`) whose content is a modelled memory.
 //! So no model can drift from the protocol, and no test has to compare the two. `cfg` and features would have done the
-//! same with a build of their own; this way `cargo test` needs no flags, and nothing of it is in the server. Two small
-//! files that are compiled for tests only, `ring/snapshot.rs` and `crossing/snapshot.rs`, copy a thread's own state and
-//! tell two of them apart; they name every field, so that a new one does not compile before it is considered. What is
+//! same with a build of their own; this way `cargo test` needs no flags, and nothing of it is in the server. Three
+//! small files that are compiled for tests only, `ring/snapshot.rs`, `crossing/snapshot.rs` and `crossing/link_snapshot.rs`,
+//! copy a thread's own state and tell two of them apart; they name every field, so that a new one does not compile before it is considered. What is
 //! *not* the source: the order of the phases, which is the driver's (`thread.rs`, after `core/src/cores.rs` and
 //! `runtime-mio/src/turn.rs`), and the bell (`search.rs`).
 //!
@@ -23,8 +23,12 @@
 //! far it has come in it. Between two states one thread accesses memory once, or a store leaves its buffer, or a bell
 //! is rung, comes, or ends a wait; bells come late, together, and, a given number of times, for nothing. What a thread
 //! does by itself (stores into its own buffer, the passing of a fence with nothing to wait for) belongs to the step before
-//! it. Threads never end: who has nothing to do parks, so that a wake-up that gets lost is a state in which nothing
+//! it. Links come by letters that a supervisor posts, and go when both ends have said their last: the rings of all of them
+//! are there from the start, attached or not, since nobody can tell when memory was made. Threads never end: who has nothing to do parks, so that a wake-up that gets lost is a state in which nothing
 //! happens any more. Compiler and processor may do more than TSO to a `Relaxed` access; that is loom's, but for one seeded bug.
+//!
+//! The one bug that no search here can find is a post without its fence: putting a letter in is a read-modify-write, which
+//! empties the store buffer. Loom finds it; `scripts/seeded-bugs` prints bug × checker.
 //!
 //! `cargo test --profile ci -p ulna-core --test search_channels -- --nocapture` prints sizes, and bug × law with the
 //! length of the shortest trace and the traces themselves. `--ignored` searches the larger scenarios. The sources' unit
@@ -60,18 +64,23 @@ fn the_protocol_as_it_stands_in_large() {
 
 #[test]
 fn each_seeded_bug_dies_by_its_law() {
-    println!("{:42} {:22} {:>5} {:>7}  scenario", "bug", "law", "steps", "states");
+    println!("{:42} fate  {:22} {:>5} {:>7}  scenario", "bug", "law", "steps", "states");
     let (mut broken, mut traces) = (Vec::new(), Vec::new());
     for bug in Bug::ALL {
         let (scenario, law) = where_it_dies(*bug);
         seeded::choose(Some(*bug));
         let report = search(&scenario);
         seeded::choose(None);
+        let Some(law) = law else {
+            assert!(report.violation.is_none(), "{} is not for this memory", bug.name());
+            println!("{:42} alive {:22} {:>5} {:7}  {}", bug.name(), "-", "-", report.states, scenario.name);
+            continue;
+        };
         let Some(violation) = report.violation else {
             panic!("{} lives: {} states of {:?}", bug.name(), report.states, scenario.name)
         };
         println!(
-            "{:42} {:22} {:5} {:7}  {}",
+            "{:42} dead  {:22} {:5} {:7}  {}",
             bug.name(),
             format!("{:?}", violation.law),
             violation.trace.len(),
@@ -121,9 +130,13 @@ fn a_trace_can_be_followed() {
     }
 }
 
-/// The smallest scenario in which a bug shows, and the law that it breaks first.
-fn where_it_dies(bug: Bug) -> (Scenario, Law) {
-    match bug {
+/// The smallest scenario in which a bug shows, and the law that it breaks first. None where this memory cannot show it:
+/// there a read-modify-write, such as that which puts a letter in, is a fence by itself, as on x86.
+fn where_it_dies(bug: Bug) -> (Scenario, Option<Law>) {
+    let (scenario, law) = match bug {
+        Bug::PostWithoutFence => return (NEW_LINK, None),
+        Bug::MailboxNotInSecondLook => (NEW_LINK, Law::LetterEndsASleep),
+        Bug::RetireWithoutWakingThePeer => (CLOSE, Law::RoomEndsASleep),
         Bug::SecondLookMissing
         | Bug::GateReadBeforePublish
         | Bug::WritersFenceMissing
@@ -143,7 +156,8 @@ fn where_it_dies(bug: Bug) -> (Scenario, Law) {
         Bug::LimitParkedWithPark => (LIMIT, Law::NoDeadlock),
         Bug::SpaceNeverAskedFor => (ONE_WRITER, Law::NoDeadlock),
         Bug::AnnouncedBeforePublish => (ONE_WRITER, Law::Assertions),
-    }
+    };
+    (scenario, Some(law))
 }
 
 fn hold_in(scenarios: &[Scenario]) {

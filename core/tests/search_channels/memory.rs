@@ -25,11 +25,13 @@ pub enum Access {
     CompareExchange(CellId, u64, u64),
 }
 
-/// What a cell is, by the order in which `Exchange` makes them: one gate per thread; then ring by ring a tail, a head and
-/// a mark for space, and the slots.
+/// What a cell is, by the order in which they are made: per thread a gate, and a mailbox where letters are posted; then
+/// ring by ring a tail, a head and a mark for space, and the slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Gate(u16),
+    /// Its word holds the letters themselves, octets, the newest lowest.
+    Mailbox(u16),
     Tail(u16),
     Head(u16),
     WantSpace(u16),
@@ -40,9 +42,6 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Within {
     CheckGate,
-    LookAgain,
-    /// With nothing urgent in it.
-    LazyPublish,
     Other,
 }
 
@@ -56,8 +55,6 @@ pub struct Port {
     pub buffer: Vec<(CellId, u64)>,
     /// What the accesses of the phase have returned so far.
     pub log: Vec<u64>,
-    /// Values that a seeded bug reads too early or writes too late.
-    pub aside: Vec<(CellId, u64)>,
 }
 
 /// What one step has to work with, and what it leaves.
@@ -79,6 +76,8 @@ enum Mode {
     Building {
         memory: Vec<u64>,
         kinds: Vec<Kind>,
+        /// Whether mailboxes are of the model; else they are empty for ever.
+        has_letters: bool,
     },
     Stepping(Step),
     /// Loads see what is in memory; for laws.
@@ -93,11 +92,11 @@ thread_local! {
 
 /// Makes what `build` makes out of cells of a new memory, with rings of these names. What its cells are stays with this
 /// thread until the next.
-pub fn build<T>(rings: Vec<String>, build: impl FnOnce() -> T) -> (T, Vec<u64>) {
-    set(Mode::Building { memory: Vec::new(), kinds: Vec::new() });
+pub fn build<T>(rings: Vec<String>, has_letters: bool, build: impl FnOnce() -> T) -> (T, Vec<u64>) {
+    set(Mode::Building { memory: Vec::new(), kinds: Vec::new(), has_letters });
     let built = build();
     match set(Mode::Off) {
-        Mode::Building { memory, kinds } => {
+        Mode::Building { memory, kinds, has_letters: _ } => {
             let marks = count(&kinds, |kind| matches!(kind, Kind::WantSpace(_)));
             assert_eq!(
                 usize::from(marks),
@@ -116,13 +115,22 @@ pub fn new_gate(value: u64) -> Option<CellId> {
     new(value, |kinds| Kind::Gate(count(kinds, |kind| matches!(kind, Kind::Gate(_)))))
 }
 
+/// The mailbox of the thread whose gate was made last.
+pub fn new_mailbox() -> Option<CellId> {
+    let has_letters = MODE.with_borrow(|mode| matches!(mode, Mode::Building { has_letters: true, .. }));
+    let of_gate = |kinds: &[Kind]| Kind::Mailbox(count(kinds, |kind| matches!(kind, Kind::Gate(_))) - 1);
+    if has_letters { new(0, of_gate) } else { None }
+}
+
 pub fn new_index(value: u64) -> Option<CellId> {
     new(value, |kinds| {
         let rings = count(kinds, |kind| matches!(kind, Kind::WantSpace(_)));
         match kinds.last() {
             Some(Kind::Tail(_)) => Kind::Head(rings),
             Some(Kind::Head(_)) => Kind::WantSpace(rings),
-            None | Some(Kind::Gate(_) | Kind::WantSpace(_) | Kind::Slot(_)) => Kind::Tail(rings),
+            None | Some(Kind::Gate(_) | Kind::Mailbox(_) | Kind::WantSpace(_) | Kind::Slot(_)) => {
+                Kind::Tail(rings)
+            }
         }
     })
 }
@@ -133,7 +141,7 @@ pub fn new_slot() -> Option<CellId> {
 
 fn new(value: u64, kind: impl FnOnce(&[Kind]) -> Kind) -> Option<CellId> {
     MODE.with_borrow_mut(|mode| match mode {
-        Mode::Building { memory, kinds } => {
+        Mode::Building { memory, kinds, has_letters: _ } => {
             kinds.push(kind(kinds));
             memory.push(value);
             Some((memory.len() - 1) as CellId)
@@ -198,16 +206,10 @@ pub fn access(access: Access) -> u64 {
     answer.unwrap_or_else(|| resume_unwind(Box::new(Stopped)))
 }
 
-/// A SeqCst fence in this source file.
-pub fn fence(file: &str) {
-    let missing = (seeded::is(Bug::WritersFenceMissing) && file.ends_with("crossing.rs"))
-        || (seeded::is(Bug::ReadersFenceMissing) && file.ends_with("gate.rs"));
+/// A SeqCst fence.
+pub fn fence() {
     let passed = MODE.with_borrow_mut(|mode| match mode {
-        Mode::Stepping(step) => {
-            missing
-                || (seeded::is(Bug::LazyPublishWithoutFence) && step.within == Some(Within::LazyPublish))
-                || step.fence()
-        }
+        Mode::Stepping(step) => step.fence(),
         Mode::Off | Mode::Building { .. } | Mode::Looking(_) => true,
     });
     if !passed {
@@ -223,7 +225,10 @@ impl Step {
         }
         let answer = match access {
             Access::Load(cell) => self.load(cell)?,
-            Access::Store(cell, value) => self.store(cell, value)?,
+            Access::Store(cell, value) => {
+                self.push(cell, value);
+                0
+            }
             Access::Swap(cell, new) => self.read_modify_write(cell, |_| Some(new))?,
             Access::CompareExchange(cell, current, new) if seeded::is(Bug::RungWithoutASwap) => {
                 self.push(cell, new);
@@ -249,46 +254,16 @@ impl Step {
     }
 
     fn load(&mut self, cell: CellId) -> Option<u64> {
-        match kind(cell) {
-            Kind::Tail(ring) if self.is(Bug::SecondLookAtOneRing, Within::LookAgain) && ring != 1 => {
-                // As if it were empty: all that was taken has been given back.
-                return Some(self.newest(sibling(Kind::Head(ring))));
-            }
-            Kind::Head(ring) if self.is(Bug::HalfARingRingsNobody, Within::CheckGate) => {
-                return Some(self.newest(sibling(Kind::Tail(ring))));
-            }
-            Kind::WantSpace(_) if seeded::is(Bug::WantSpaceReadBeforeHead) => {
-                let early = self.port.aside.iter().position(|(aside, _)| *aside == cell);
-                let value = self.port.aside.remove(early.expect("a head was published before")).1;
-                self.tell(|| format!("goes by the mark {value} of {}, as read before", name(cell)));
-                return Some(value);
-            }
-            Kind::Gate(_) | Kind::Tail(_) | Kind::Head(_) | Kind::WantSpace(_) | Kind::Slot(_) => {}
+        if let Kind::Head(ring) = kind(cell)
+            && seeded::is(Bug::HalfARingRingsNobody)
+            && self.within == Some(Within::CheckGate)
+        {
+            return Some(self.newest(sibling(Kind::Tail(ring))));
         }
         self.take_turn()?;
         let value = self.newest(cell);
         self.tell(|| format!("loads {}: {}", name(cell), word(cell, value)));
         Some(value)
-    }
-
-    fn store(&mut self, cell: CellId, value: u64) -> Option<u64> {
-        match kind(cell) {
-            Kind::Head(ring) if seeded::is(Bug::WantSpaceReadBeforeHead) => {
-                self.take_turn()?;
-                let mark = sibling(Kind::WantSpace(ring));
-                let early = self.newest(mark);
-                self.tell(|| format!("loads {} before its head: {early}", name(mark)));
-                self.port.aside.retain(|(aside, _)| *aside != mark);
-                self.port.aside.push((mark, early));
-            }
-            Kind::WantSpace(_) if seeded::is(Bug::WantSpaceWrittenAfterSecondLook) => {
-                self.port.aside.push((cell, value));
-                return Some(0);
-            }
-            Kind::Gate(_) | Kind::Tail(_) | Kind::Head(_) | Kind::WantSpace(_) | Kind::Slot(_) => {}
-        }
-        self.push(cell, value);
-        Some(0)
     }
 
     fn push(&mut self, cell: CellId, value: u64) {
@@ -345,10 +320,6 @@ impl Step {
         own.map_or(self.memory[usize::from(cell)], |(_, value)| *value)
     }
 
-    fn is(&self, bug: Bug, within: Within) -> bool {
-        seeded::is(bug) && self.within == Some(within)
-    }
-
     fn tell(&mut self, what: impl FnOnce() -> String) {
         if let Some(told) = &mut self.told {
             told.push(what());
@@ -364,6 +335,7 @@ fn sibling(of: Kind) -> CellId {
 pub fn name(cell: CellId) -> String {
     let (what, ring) = match kind(cell) {
         Kind::Gate(thread) => return format!("gate of {thread}"),
+        Kind::Mailbox(thread) => return format!("mailbox of {thread}"),
         Kind::Tail(ring) => ("tail", ring),
         Kind::Head(ring) => ("head", ring),
         Kind::WantSpace(ring) => ("want_space", ring),
@@ -379,6 +351,8 @@ pub fn word(cell: CellId, value: u64) -> String {
         (Kind::Gate(_), 1) => String::from("PARK"),
         (Kind::Gate(_), 2) => String::from("WANT"),
         (Kind::Gate(_), 3) => String::from("RUNG"),
+        (Kind::Mailbox(_), 0) => String::from("empty"),
+        (Kind::Mailbox(_), _) => format!("letters {value:x}"),
         (Kind::Gate(_) | Kind::Tail(_) | Kind::Head(_) | Kind::WantSpace(_) | Kind::Slot(_), _) => {
             value.to_string()
         }

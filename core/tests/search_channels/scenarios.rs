@@ -4,8 +4,18 @@ use crate::queue::gate::Urgency::{self, Lazy, Urgent};
 use crate::search::Scenario;
 use crate::thread::Role;
 
-const READER: Role =
-    Role { name: "reader", sends: &[], answers: None, limit: None, wants: false, batch: 0, budget: 64 };
+const READER: Role = Role {
+    name: "reader",
+    sends: &[],
+    answers: None,
+    limit: None,
+    wants: false,
+    batch: 0,
+    budget: 64,
+    closes: false,
+    reads_letters: false,
+    posts: &[],
+};
 
 const fn writer(sends: &'static [Urgency]) -> Role {
     Role { name: "writer", sends, batch: 1, ..READER }
@@ -16,6 +26,7 @@ pub const ONE_WRITER: Scenario = Scenario {
     name: "one writer, 3 urgent",
     roles: &[READER, writer(&[Urgent, Urgent, Urgent])],
     links: &[(0, 1)],
+    later: &[],
     slots: 2,
     unrest: 1,
 };
@@ -32,6 +43,7 @@ pub const TWO_WRITERS: Scenario = Scenario {
     name: "two writers, 2 urgent each",
     roles: &[READER, writer(&[Urgent, Urgent]), writer(&[Urgent, Urgent])],
     links: &[(0, 1), (0, 2)],
+    later: &[],
     slots: 2,
     unrest: 0,
 };
@@ -78,6 +90,7 @@ pub const LIMIT: Scenario = Scenario {
     name: "network and worker, limit 1, lazy answers",
     roles: &[network(1), worker(Lazy)],
     links: &[(0, 1)],
+    later: &[],
     slots: 2,
     unrest: 1,
 };
@@ -113,6 +126,63 @@ pub const THREE_THREADS: Scenario = Scenario {
         Role { name: "network", ..writer(&[Lazy, Urgent]) },
     ],
     links: &[(0, 1), (0, 2)],
+    later: &[],
+    slots: 2,
+    unrest: 0,
+};
+
+const SUPERVISOR: Role = Role { name: "supervisor", posts: &[(0, 1), (1, 1)], ..READER };
+
+/// A supervisor brings a link to two threads that sleep and wake; one of them has it first, and writes at once.
+pub const NEW_LINK: Scenario = Scenario {
+    name: "a new link, 2 urgent on it",
+    roles: &[
+        Role { name: "worker", reads_letters: true, ..READER },
+        Role { name: "network", reads_letters: true, ..writer(&[Urgent, Urgent]) },
+        SUPERVISOR,
+    ],
+    links: &[],
+    later: &[(0, 1)],
+    slots: 2,
+    unrest: 0,
+};
+
+/// The same link closed after one message: it comes, is used, and goes.
+pub const NEW_LINK_CLOSED: Scenario = Scenario {
+    name: "a new link, closed after 1 urgent",
+    roles: &[
+        Role { name: "worker", reads_letters: true, ..READER },
+        Role { name: "network", reads_letters: true, closes: true, batch: 2, ..writer(&[Urgent]) },
+        SUPERVISOR,
+    ],
+    ..NEW_LINK
+};
+
+/// A link on which all is said, and both give it up; who has answered last waits until that is read.
+pub const CLOSE: Scenario = Scenario {
+    name: "a link closed after 2 urgent",
+    roles: &[READER, Role { closes: true, ..writer(&[Urgent, Urgent]) }],
+    ..ONE_WRITER
+};
+
+/// The same with answers, of which the last is the worker's own last message.
+pub const CLOSE_WITH_ANSWERS: Scenario = Scenario {
+    name: "a link closed after 2 answered lazily",
+    roles: &[worker(Lazy), Role { closes: true, wants: true, batch: 2, ..writer(&[Urgent, Urgent]) }],
+    ..ONE_WRITER
+};
+
+/// A link comes, is used, closed and given up, while another is in use.
+pub const COME_AND_GO: Scenario = Scenario {
+    name: "a link comes and goes beside another",
+    roles: &[
+        Role { name: "worker", reads_letters: true, ..READER },
+        Role { name: "network", reads_letters: true, closes: true, batch: 2, ..writer(&[Urgent]) },
+        SUPERVISOR,
+        writer(&[Urgent]),
+    ],
+    links: &[(0, 3)],
+    later: &[(0, 1)],
     slots: 2,
     unrest: 0,
 };
@@ -129,7 +199,11 @@ pub const ALL: &[Scenario] = &[
     LIMIT_OF_A_RING,
     BOTH_BLOCKED,
     THREE_THREADS,
+    NEW_LINK,
+    CLOSE,
+    CLOSE_WITH_ANSWERS,
+    NEW_LINK_CLOSED,
 ];
 
 /// Those that take minutes.
-pub const LARGE: &[Scenario] = &[BOTH_BLOCKED_UNREST, TWO_WRITERS_THREE];
+pub const LARGE: &[Scenario] = &[BOTH_BLOCKED_UNREST, TWO_WRITERS_THREE, COME_AND_GO];

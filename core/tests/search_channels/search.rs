@@ -3,6 +3,7 @@
 use crate::laws::{self, Law};
 use crate::memory::{self, Kind};
 use crate::queue::crossing::{BellId, Exchange};
+use crate::queue::link;
 use crate::thread::{Phase, Role, Stepped, Thread, digest};
 use std::collections::{HashSet, VecDeque};
 use std::panic;
@@ -15,6 +16,8 @@ pub struct Scenario {
     pub roles: &'static [Role],
     /// The first of each pair has a link to the second.
     pub links: &'static [(u16, u16)],
+    /// The same for links that letters bring: the first is letter 1. Nobody has them at first.
+    pub later: &'static [(u16, u16)],
     pub slots: usize,
     /// Times, all threads together, that a bell rings for nothing or a sleep ends by itself (a socket, a deadline).
     pub unrest: u8,
@@ -144,20 +147,32 @@ pub fn search(scenario: &Scenario) -> Report {
 }
 
 fn start(scenario: &Scenario) -> State {
-    let rings = scenario.links.iter().flat_map(|(one, other)| {
-        // As `Exchange::link` makes them.
-        [format!("ring {one}→{other}"), format!("ring {other}→{one}")]
-    });
-    let (crossings, memory) = memory::build(rings.collect(), || {
-        let mut exchange = Exchange::new(scenario.roles.len() as u16);
+    let links = scenario.links.iter().chain(scenario.later);
+    // As `link` makes them.
+    let rings = links.flat_map(|(one, other)| [format!("ring {one}→{other}"), format!("ring {other}→{one}")]);
+    let has_letters = !scenario.later.is_empty();
+    let ((crossings, handles, mut ends), memory) = memory::build(rings.collect(), has_letters, || {
+        let mut exchange = Exchange::with_letters(scenario.roles.len() as u16);
         for (one, other) in scenario.links {
             exchange.link(BellId(*one), BellId(*other), scenario.slots);
         }
-        exchange.build()
+        let (directory, crossings) = exchange.build_with_directory();
+        let handles: Vec<_> = directory.handles().cloned().collect();
+        let mut ends = Vec::new();
+        for ((one, other), letter) in scenario.later.iter().zip(1..) {
+            let (ones, others) =
+                link(&handles[usize::from(*one)], &handles[usize::from(*other)], scenario.slots);
+            ends.extend([(letter, ones), (letter, others)]);
+        }
+        (crossings, Rc::new(handles), ends)
+    });
+    let threads = crossings.into_iter().zip(scenario.roles).map(|(crossing, role)| {
+        let own = ends.extract_if(.., |(_, end)| end.own() == crossing.bell()).collect();
+        Rc::new(Thread::new(role, crossing, handles.clone(), own))
     });
     State {
         memory: Rc::new(memory),
-        threads: crossings.into_iter().map(|crossing| Rc::new(Thread::new(crossing))).collect(),
+        threads: threads.collect(),
         bells: vec![Bell::default(); scenario.roles.len()],
         unrest: scenario.unrest,
     }
@@ -216,16 +231,21 @@ fn happen(scenario: &Scenario, state: &State, happening: Happening, of: u16, tel
                 told.push(format!("rings the bell of {whose}"));
             }
             Phase::TakeBell | Phase::TakeBellTooLate => {
-                let then = if thread.phase == Phase::TakeBell { Phase::Sweep } else { Phase::Asleep };
+                let then = if thread.phase == Phase::TakeBell { role.first_phase() } else { Phase::Asleep };
                 state.bells[at].rung = false;
                 state.change(at, |thread| thread.phase = then);
                 told.push(String::from("takes its bell, rung or not"));
             }
             Phase::Unpark
             | Phase::UnparkCancelled
+            | Phase::Post
+            | Phase::Letters
             | Phase::Sweep
             | Phase::Room
             | Phase::Publish(_)
+            | Phase::RetireBeforeGate(_)
+            | Phase::Retire(_)
+            | Phase::AskForDrain(_)
             | Phase::CheckGate
             | Phase::AskForSpace
             | Phase::LookTooEarly

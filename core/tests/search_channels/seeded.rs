@@ -1,4 +1,4 @@
-//! The bugs that the search has to find. Those of the first five that the sources carry themselves have the names that
+//! The bugs that the search has to find. Those that the sources carry themselves have the names that
 //! `core/src/seeded.rs` gives them; the others are made here, by the modelled memory or by the order of the phases.
 
 use std::cell::Cell;
@@ -25,14 +25,18 @@ bugs! {
     GateReadBeforePublish = "gate-read-before-publish",
     BlockedRingNotInSecondLook = "blocked-ring-not-in-second-look",
     SpaceCrossingOffByOne = "space-crossing-off-by-one",
-    // In the memory.
+    MailboxNotInSecondLook = "mailbox-not-in-second-look",
+    PostWithoutFence = "post-without-fence",
+    RetireWithoutWakingThePeer = "retire-without-waking-the-peer",
     WritersFenceMissing = "writers-fence-missing",
     ReadersFenceMissing = "readers-fence-missing",
     LazyPublishWithoutFence = "lazy-publish-without-fence",
     SecondLookAtOneRing = "second-look-at-one-ring",
     WantSpaceReadBeforeHead = "want-space-read-before-head-is-published",
     WantSpaceWrittenAfterSecondLook = "want-space-written-after-second-look",
+    // In the sources, and in the memory, which does not know the orders of accesses.
     TailPublishedRelaxed = "tail-published-relaxed",
+    // In the memory.
     RungWithoutASwap = "rung-without-a-swap",
     HalfARingRingsNobody = "half-a-ring-rings-nobody",
     // In the order of the phases.

@@ -2,15 +2,17 @@
 //! real call on the real crossing.
 
 use crate::memory::{self, CellId, Port, Stopped, Within};
-use crate::queue::crossing::{BellId, Crossing, LinkId};
+use crate::queue::crossing::{BellId, Crossing, LinkEnd, LinkId};
+use crate::queue::directory::ThreadHandle;
 use crate::queue::gate::{Announcement, Urgency};
 use crate::seeded::{self, Bug};
 use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
 use std::cell::OnceCell;
 use std::hash::Hasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
-/// What a thread is to do. Who sends has one link.
+/// What a thread is to do. Who sends does so on its first link, once it has one.
 #[derive(Debug, Clone, Copy)]
 pub struct Role {
     pub name: &'static str,
@@ -26,6 +28,12 @@ pub struct Role {
     pub batch: u8,
     /// At most as many are taken off a ring in one sweep.
     pub budget: usize,
+    /// After all that it sends it says its last. Whoever hears one says its own; both give the link up.
+    pub closes: bool,
+    /// It reads letters: each brings a link.
+    pub reads_letters: bool,
+    /// The letters that it posts, before anything else: to which thread, which of the later links.
+    pub posts: &'static [(u16, u8)],
 }
 
 /// The phases of a turn, each named after what it calls.
@@ -34,12 +42,21 @@ pub enum Phase {
     Unpark,
     /// After a second look that found something.
     UnparkCancelled,
+    /// Posts its next letter.
+    Post,
+    /// Reads its letters, and attaches what they bring.
+    Letters,
     Sweep,
     Room,
     /// Stages as many messages, and publishes.
     Publish(u8),
+    /// Gives this link up, if it is drained. Before the gates are checked it never is, if anything was done on it.
+    RetireBeforeGate(usize),
     CheckGate,
     RingBell(u16),
+    /// The same afterwards.
+    Retire(usize),
+    AskForDrain(usize),
     AskForSpace,
     /// Only with a seeded bug.
     LookTooEarly,
@@ -55,12 +72,19 @@ pub enum Phase {
 /// One thread in one state.
 pub struct Thread {
     /// As it was when the phase began.
-    pub crossing: Crossing<u8>,
+    pub crossing: Crossing<u8, u8>,
     pub phase: Phase,
     pub port: Port,
     pub sent: u8,
     /// By link.
     pub received: Vec<u8>,
+    /// By link.
+    pub lasts: Vec<Lasts>,
+    /// How to reach every thread.
+    handles: Rc<Vec<ThreadHandle<u8>>>,
+    /// The links that letters may bring, by the letter.
+    pub ends: Vec<(u8, LinkEnd<u8>)>,
+    pub posted: u8,
     /// Messages to be sent found no room.
     pub blocked: bool,
     pub announced: Announcement,
@@ -72,9 +96,17 @@ pub struct Thread {
     digest: OnceCell<[u64; 2]>,
 }
 
+/// Which last messages of a link have been said and heard here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lasts {
+    pub said: bool,
+    pub heard: bool,
+}
+
 /// What a phase found.
 enum Outcome {
     Done,
+    Retired(bool),
     Swept(Vec<(LinkId, u8)>),
     Room(usize),
     Rings(Option<BellId>),
@@ -104,10 +136,13 @@ pub enum Broken {
     Message(String),
 }
 
-/// Sequence and urgency of a message in one octet. None is 0, which is what an unwritten slot holds.
-pub fn message(sequence: u8, urgency: Urgency) -> u8 {
-    (sequence + 1) << 1 | u8::from(urgency == Urgency::Urgent)
+/// Sequence and urgency of a message in one octet, and whether it is the last. None is 0, which is what an unwritten slot
+/// holds.
+pub fn message(sequence: u8, urgency: Urgency, is_last: bool) -> u8 {
+    (sequence + 1) << 1 | u8::from(urgency == Urgency::Urgent) | if is_last { LAST } else { 0 }
 }
+
+const LAST: u8 = 0x80;
 
 pub fn is_urgent(message: u8) -> bool {
     message & 1 == 1
@@ -120,14 +155,36 @@ pub fn digest(words: &[u64]) -> Hash128 {
     hasher.finish128()
 }
 
+impl Role {
+    /// Whether the last message on its first link is one of those that it sends or answers.
+    fn sends_on_first(&self) -> bool {
+        self.answers.is_some() || self.closes
+    }
+
+    /// With which phase a turn begins.
+    pub fn first_phase(&self) -> Phase {
+        if self.reads_letters { Phase::Letters } else { Phase::Sweep }
+    }
+}
+
 impl Thread {
-    pub fn new(crossing: Crossing<u8>) -> Self {
+    pub fn new(
+        role: &Role,
+        crossing: Crossing<u8, u8>,
+        handles: Rc<Vec<ThreadHandle<u8>>>,
+        ends: Vec<(u8, LinkEnd<u8>)>,
+    ) -> Self {
+        let links = crossing.links() + ends.len();
         Thread {
-            received: vec![0; crossing.links()],
+            received: vec![0; links],
+            lasts: vec![Lasts::default(); links],
             crossing,
-            phase: Phase::Sweep,
+            handles,
+            ends,
+            phase: if role.posts.is_empty() { role.first_phase() } else { Phase::Post },
             port: Port::default(),
             sent: 0,
+            posted: 0,
             blocked: false,
             announced: Announcement::Park,
             rung_for: false,
@@ -143,6 +200,10 @@ impl Thread {
             crossing: unsafe { self.crossing.snapshot() },
             port: self.port.clone(),
             received: self.received.clone(),
+            lasts: self.lasts.clone(),
+            handles: self.handles.clone(),
+            // SAFETY: as above.
+            ends: self.ends.iter().map(|(letter, end)| (*letter, unsafe { end.snapshot() })).collect(),
             digest: OnceCell::new(),
             ..*self
         }
@@ -175,17 +236,25 @@ impl Thread {
             Phase::Asleep => (11, 0),
             Phase::UnparkCancelled => (12, 0),
             Phase::TakeBellTooLate => (13, 0),
+            Phase::Post => (14, 0),
+            Phase::Letters => (15, 0),
+            Phase::RetireBeforeGate(link) => (16, link as u64),
+            Phase::Retire(link) => (17, link as u64),
+            Phase::AskForDrain(link) => (18, link as u64),
         };
         let wants = self.announced == Announcement::Want;
         by.extend([phase, detail, u64::from(self.sent), u64::from(self.blocked)]);
         by.extend([u64::from(wants), u64::from(self.rung_for)]);
         by.extend(self.received.iter().map(|count| u64::from(*count)));
+        by.extend(self.lasts.iter().map(|lasts| u64::from(lasts.said) * 2 + u64::from(lasts.heard)));
+        // An end that is not attached is as it was made, so that it is told by its letter.
+        by.push(u64::from(self.posted));
+        by.extend(self.ends.iter().map(|(letter, _)| u64::from(*letter)));
         let stores = |stores: &[(CellId, u64)], by: &mut Vec<u64>| {
             by.push(stores.len() as u64);
             by.extend(stores.iter().flat_map(|(cell, value)| [u64::from(*cell), *value]));
         };
         stores(&self.port.buffer, by);
-        stores(&self.port.aside, by);
         by.push(self.port.log.len() as u64);
         by.extend(&self.port.log);
     }
@@ -195,8 +264,34 @@ impl Thread {
         let at = usize::from(self.sent);
         match role.answers {
             Some(urgency) => (self.sent < self.received[0]).then_some(urgency),
+            // The last message is one more.
+            None if role.closes && at == role.sends.len() => Some(Urgency::Urgent),
             None => role.sends.get(at).copied(),
         }
+    }
+
+    /// Whether its message of this number is the last on its first link.
+    fn is_last(&self, role: &Role, sent: u8) -> bool {
+        match role.answers {
+            Some(_) => self.lasts[0].heard && sent + 1 == self.received[0],
+            None => role.closes && usize::from(sent) == role.sends.len(),
+        }
+    }
+
+    /// Links on which it has heard the last and has to say its own, apart from what it sends and answers.
+    fn to_be_answered(&self, role: &Role) -> Vec<usize> {
+        let is_answered_otherwise = |link| link == 0 && role.sends_on_first();
+        let waits = |link: &usize| self.lasts[*link].heard && !self.lasts[*link].said;
+        (0..self.lasts.len()).filter(waits).filter(|link| !is_answered_otherwise(*link)).collect()
+    }
+
+    /// A link to be given up: all has been said on it.
+    fn to_be_retired(&self) -> Option<usize> {
+        let is_over = |link: &usize| {
+            let lasts = self.lasts[*link];
+            lasts.said && lasts.heard && self.crossing.is_attached(LinkId(*link))
+        };
+        (0..self.lasts.len()).find(is_over)
     }
 
     fn is_at_limit(&self, role: &Role) -> bool {
@@ -205,21 +300,40 @@ impl Thread {
 
     /// Whether everything is sent that is to be.
     pub fn is_done(&self, role: &Role) -> bool {
+        let is_retired = |(at, lasts): (usize, &Lasts)| {
+            let is_over = lasts.said || lasts.heard;
+            !is_over || !self.crossing.is_attached(LinkId(at))
+        };
         self.next(role).is_none()
+            && self.ends.is_empty()
+            && usize::from(self.posted) == role.posts.len()
+            && self.lasts.iter().enumerate().all(is_retired)
+    }
+
+    /// How many messages it has sent on all its links, last ones too.
+    pub fn said(&self, role: &Role) -> usize {
+        let apart = |(link, lasts): (usize, &Lasts)| lasts.said && !(link == 0 && role.sends_on_first());
+        usize::from(self.sent) + self.lasts.iter().enumerate().filter(|lasts| apart(*lasts)).count()
     }
 
     fn may_send(&self, role: &Role) -> bool {
-        self.next(role).is_some() && !self.is_at_limit(role)
+        self.crossing.is_attached(LinkId(0)) && self.next(role).is_some() && !self.is_at_limit(role)
     }
 
     /// Whether it is between something that others wait for and its look at their gates.
     pub fn is_before_gate(&self) -> bool {
         match self.phase {
-            Phase::Sweep | Phase::Room | Phase::Publish(_) | Phase::CheckGate => {
-                self.crossing.is_before_gate() || !self.port.log.is_empty()
-            }
+            Phase::Sweep
+            | Phase::Room
+            | Phase::Publish(_)
+            | Phase::RetireBeforeGate(_)
+            | Phase::CheckGate
+            | Phase::Post => self.crossing.is_before_gate() || !self.port.log.is_empty(),
             Phase::RingBell(_) => true,
             Phase::Unpark
+            | Phase::Letters
+            | Phase::Retire(_)
+            | Phase::AskForDrain(_)
             | Phase::UnparkCancelled
             | Phase::AskForSpace
             | Phase::LookTooEarly
@@ -240,7 +354,11 @@ impl Thread {
         let at = usize::from(self.sent);
         match role.answers {
             Some(urgency) => vec![urgency; usize::from(count)],
-            None => role.sends[at..at + usize::from(count)].to_vec(),
+            None => {
+                let last = role.closes.then_some(Urgency::Urgent);
+                let sends: Vec<_> = role.sends.iter().copied().chain(last).collect();
+                sends[at..at + usize::from(count)].to_vec()
+            }
         }
     }
 
@@ -263,9 +381,16 @@ impl Thread {
     /// time.
     fn is_at_hand(&self) -> bool {
         match self.phase {
-            Phase::Publish(_) | Phase::CheckGate | Phase::Announce => true,
+            Phase::Publish(_)
+            | Phase::RetireBeforeGate(_)
+            | Phase::CheckGate
+            | Phase::AskForDrain(_)
+            | Phase::Announce => true,
             Phase::Unpark
             | Phase::UnparkCancelled
+            | Phase::Post
+            | Phase::Letters
+            | Phase::Retire(_)
             | Phase::Sweep
             | Phase::Room
             | Phase::AskForSpace
@@ -280,19 +405,21 @@ impl Thread {
         let mut next = self.copy();
         let within = match self.phase {
             Phase::CheckGate => Within::CheckGate,
-            Phase::LookAgain => Within::LookAgain,
-            Phase::Publish(count) if !self.urgencies(role, count).contains(&Urgency::Urgent) => {
-                Within::LazyPublish
-            }
             Phase::Publish(_)
             | Phase::Unpark
             | Phase::UnparkCancelled
+            | Phase::Post
+            | Phase::Letters
             | Phase::Sweep
             | Phase::Room
+            | Phase::RetireBeforeGate(_)
+            | Phase::Retire(_)
+            | Phase::AskForDrain(_)
             | Phase::RingBell(_)
             | Phase::AskForSpace
             | Phase::LookTooEarly
             | Phase::Announce
+            | Phase::LookAgain
             | Phase::TakeBell
             | Phase::TakeBellTooLate
             | Phase::Asleep => Within::Other,
@@ -334,6 +461,17 @@ impl Thread {
                 crossing.unpark();
                 Outcome::Done
             }
+            Phase::Post => {
+                let (to, letter) = role.posts[usize::from(self.posted)];
+                Outcome::Rings(self.handles[usize::from(to)].post(letter))
+            }
+            Phase::Letters => {
+                while let Some(letter) = crossing.poll_letter() {
+                    let at = self.ends.iter().position(|(brings, _)| *brings == letter);
+                    crossing.attach(self.ends.remove(at.expect("each letter comes once")).1);
+                }
+                Outcome::Done
+            }
             Phase::Sweep => {
                 let mut messages = Vec::new();
                 crossing.sweep(role.budget, |from, message| messages.push((from, message)));
@@ -342,8 +480,15 @@ impl Thread {
             Phase::Room => Outcome::Room(crossing.room(LinkId(0))),
             Phase::Publish(count) => {
                 for urgency in self.urgencies(role, count) {
-                    self.crossing.stage(LinkId(0), message(self.sent, urgency), urgency);
+                    let is_last = self.is_last(role, self.sent);
+                    self.crossing.stage(LinkId(0), message(self.sent, urgency, is_last), urgency);
+                    self.lasts[0].said |= is_last;
                     self.sent += 1;
+                }
+                for link in self.to_be_answered(role) {
+                    // There is room: it is the first message that way.
+                    self.crossing.stage(LinkId(link), message(0, Urgency::Urgent, true), Urgency::Urgent);
+                    self.lasts[link].said = true;
                 }
                 if !seeded::is(Bug::AnnouncedBeforePublish) {
                     self.crossing.publish();
@@ -351,6 +496,17 @@ impl Thread {
                 Outcome::Done
             }
             Phase::CheckGate => Outcome::Rings(crossing.check_gate()),
+            Phase::RetireBeforeGate(link) | Phase::Retire(link) => {
+                let is_drained = crossing.is_drained(LinkId(link));
+                if is_drained {
+                    crossing.detach(LinkId(link));
+                }
+                Outcome::Retired(is_drained)
+            }
+            Phase::AskForDrain(link) => {
+                crossing.ask_for_drain(LinkId(link));
+                Outcome::Done
+            }
             Phase::AskForSpace => {
                 crossing.ask_for_space(LinkId(0));
                 Outcome::Done
@@ -372,16 +528,23 @@ impl Thread {
         self.phase = match (self.phase, outcome) {
             (Phase::Unpark | Phase::UnparkCancelled, _) => {
                 self.rung_for = false;
-                if self.phase == Phase::Unpark { Phase::Sweep } else { Phase::TakeBell }
+                if self.phase == Phase::Unpark { role.first_phase() } else { Phase::TakeBell }
             }
+            (Phase::Post, Outcome::Rings(bell)) => {
+                self.posted += 1;
+                *rings = bell.map(|bell| bell.0);
+                bell.map_or_else(|| self.next_post(role), |bell| Phase::RingBell(bell.0))
+            }
+            (Phase::Letters, _) => Phase::Sweep,
             (Phase::Sweep, Outcome::Swept(messages)) => {
                 for (from, message) in messages {
                     let received = &mut self.received[from.0];
-                    if message >> 1 != *received + 1 {
-                        let was = message >> 1;
+                    let was = (message & !LAST) >> 1;
+                    if was != *received + 1 || self.lasts[from.0].heard {
                         return Err(Broken::Message(format!("{was} came after {received} on {from:?}")));
                     }
                     *received += 1;
+                    self.lasts[from.0].heard = message & LAST != 0;
                 }
                 if self.may_send(role) { Phase::Room } else { Phase::Publish(0) }
             }
@@ -396,27 +559,28 @@ impl Thread {
                 Phase::Publish(count)
             }
             (Phase::Publish(_), _) if seeded::is(Bug::AnnouncedBeforePublish) => Phase::Announce,
-            (Phase::Publish(_), _) => Phase::CheckGate,
+            (Phase::Publish(_), _) => self.to_be_retired().map_or(Phase::CheckGate, Phase::RetireBeforeGate),
+            (Phase::RetireBeforeGate(_), _) => Phase::CheckGate,
             (Phase::CheckGate, Outcome::Rings(Some(bell))) => {
                 *rings = Some(bell.0);
                 Phase::RingBell(bell.0)
             }
-            (Phase::CheckGate, _) => match self.may_send(role) {
-                true if !self.blocked => Phase::Sweep,
-                true if !seeded::is(Bug::SpaceNeverAskedFor) => Phase::AskForSpace,
-                true | false => self.about_to_sleep(),
+            (Phase::CheckGate, _) if usize::from(self.posted) < role.posts.len() => Phase::Post,
+            (Phase::CheckGate, _) => match self.to_be_retired() {
+                Some(link) => Phase::Retire(link),
+                None => self.what_else(role),
             },
+            (Phase::Retire(_), Outcome::Retired(true)) => self.what_else(role),
+            (Phase::Retire(link), _) => Phase::AskForDrain(link),
+            (Phase::AskForDrain(_), _) => self.what_else(role),
             (Phase::AskForSpace, _) => self.about_to_sleep(),
-            (Phase::LookTooEarly, Outcome::Found(true)) => Phase::Sweep,
+            (Phase::LookTooEarly, Outcome::Found(true)) => role.first_phase(),
             (Phase::LookTooEarly, _) => Phase::Announce,
             (Phase::Announce, _) => {
                 self.announced = self.announcement(role);
                 Phase::LookAgain
             }
             (Phase::LookAgain, Outcome::Found(found)) => {
-                if seeded::is(Bug::WantSpaceWrittenAfterSecondLook) {
-                    self.port.buffer.append(&mut self.port.aside);
-                }
                 self.parks += u64::from(!found);
                 match found {
                     true => Phase::UnparkCancelled,
@@ -427,6 +591,19 @@ impl Thread {
             (phase, _) => unreachable!("{phase:?} has another outcome"),
         };
         Ok(())
+    }
+
+    fn next_post(&self, role: &Role) -> Phase {
+        if usize::from(self.posted) < role.posts.len() { Phase::Post } else { role.first_phase() }
+    }
+
+    /// With the gates checked.
+    fn what_else(&self, role: &Role) -> Phase {
+        match self.may_send(role) {
+            true if !self.blocked => role.first_phase(),
+            true if !seeded::is(Bug::SpaceNeverAskedFor) => Phase::AskForSpace,
+            true | false => self.about_to_sleep(),
+        }
     }
 
     fn about_to_sleep(&self) -> Phase {
