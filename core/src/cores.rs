@@ -24,12 +24,17 @@
 
 mod account;
 mod assembly;
+mod links;
+mod staff;
 mod succession;
+mod tie;
 
 pub use self::account::{Bereavement, Outstanding};
 pub use self::assembly::{assemble, assemble_with};
+pub use self::staff::{Change, Letter, Staff};
 
-use self::account::Account;
+use self::links::{Ends, ends, find};
+use self::tie::Tie;
 
 use crate::configuration::Configuration;
 use crate::discard::Discard;
@@ -57,10 +62,10 @@ const SWEEP_BUDGET: usize = 64;
 pub struct Cores {
     network: Option<Network>,
     worker: Option<Worker>,
-    crossing: Crossing<Message>,
-    links: Vec<Ends>,
-    /// By link, too.
-    accounts: Vec<Account>,
+    crossing: Crossing<Message, Letter>,
+    /// By link: which cores it joins, and what they have with each other.
+    links: Vec<Option<Ends>>,
+    ties: Vec<Tie>,
     between: Between,
     /// Which core is running: whose the panic is if there is one.
     running: Running,
@@ -72,23 +77,8 @@ pub struct Cores {
     lines: Vec<Line>,
     /// The one that is looked at next.
     next_line: usize,
-}
-
-/// Of a link, by its number.
-#[derive(Clone, Copy)]
-struct Ends {
-    /// Which of this thread's cores it belongs to.
-    own: Peer,
-    /// Which core is at its other end.
-    other: Peer,
-    /// Slots of the ring from here to there.
-    slots: usize,
-}
-
-impl Ends {
-    fn is_between(&self, own: Peer, other: Peer) -> bool {
-        (self.own, self.other) == (own, other)
-    }
+    /// A core that was told to panic.
+    drill: Option<Peer>,
 }
 
 /// Whose code runs.
@@ -113,8 +103,9 @@ struct Between {
     to_worker: VecDeque<Message>,
     to_network: VecDeque<Message>,
     slots: usize,
-    of_network: Account,
-    of_worker: Account,
+    /// The network core's side of what it has with the worker, and the worker's.
+    of_network: Tie,
+    of_worker: Tie,
 }
 
 impl Between {
@@ -204,15 +195,17 @@ impl Cores {
 
     /// A turn begins: each core learns how much room its rings have.
     pub fn begin(&mut self) {
+        self.read_letters();
         for link in 0..self.links.len() {
-            let mut room = self.crossing.room(LinkId(link));
-            room = self.tell_of_deaths(link, room);
-            let Ends { own, other, .. } = self.links[link];
+            let Some(Ends { own, other, .. }) = self.links[link] else { continue };
+            let room = self.crossing.room(LinkId(link));
+            let room = if self.ties[link].is_busy() { self.tell(link, room) } else { room };
             match own {
                 Peer::Network(_) => self.network.as_mut().expect(OWN_CORE).handle_room(other, room),
                 Peer::Worker(_) => self.worker.as_mut().expect(OWN_CORE).handle_room(other, room),
             }
         }
+        self.detach_what_is_over();
         if let (Some(network), Some(worker)) = (&mut self.network, &mut self.worker) {
             let Between { to_worker, to_network, slots, .. } = &self.between;
             network.handle_room(Peer::Worker(worker.id()), slots.saturating_sub(to_worker.len()));
@@ -275,17 +268,17 @@ impl Cores {
 
     /// At most so many messages of one of the worker's lines: how many there were, and how many of them requests.
     fn take_from(&mut self, line: Line, budget: usize, now: Instant) -> (usize, usize) {
-        let Cores { network, worker, crossing, links, accounts, between, running, .. } = self;
+        let Cores { network, worker, crossing, links, ties, between, running, .. } = self;
         let worker = worker.as_mut().expect("lines are a worker's");
         let mut requests = 0;
-        let mut hand = |from: Peer, account: &mut Account, message: Message| {
+        let mut hand = |from: Peer, tie: &mut Tie, message: Message| {
             requests += usize::from(matches!(message, Message::Request(_)));
-            account.hand_to_worker(worker, from, message, running, now);
+            tie.hand_to_worker(worker, from, message, running, now);
         };
         let taken = match line {
             Line::Ring(link) => {
-                let (from, account) = (links[link.0].other, &mut accounts[link.0]);
-                crossing.sweep_link(link, budget, |message| hand(from, account, message))
+                let (from, tie) = (ends(links, link).other, &mut ties[link.0]);
+                crossing.sweep_link(link, budget, |message| hand(from, tie, message))
             }
             Line::Own => {
                 let from = Peer::Network(network.as_ref().expect(OWN_CORE).id());
@@ -338,7 +331,7 @@ impl Cores {
     pub fn finish(&mut self, now: Instant) {
         self.stage();
         while !self.between.to_network.is_empty() {
-            let (Some(network), Some(worker)) = (&mut self.network, &mut self.worker) else { return };
+            let (Some(network), Some(worker)) = (&mut self.network, &mut self.worker) else { break };
             let from = Peer::Worker(worker.id());
             let Between { to_network, of_network, .. } = &mut self.between;
             while let Some(message) = to_network.pop_front() {
@@ -348,25 +341,30 @@ impl Cores {
             worker.handle_room(Peer::Network(network.id()), self.between.slots);
             self.stage();
         }
+        for link in 0..self.links.len() {
+            if self.links[link].is_some() && self.ties[link].is_busy() {
+                let room = self.crossing.room(LinkId(link));
+                self.tell(link, room);
+            }
+        }
     }
 
     fn stage(&mut self) {
-        let Cores { network, worker, crossing, links, accounts, between, running, .. } = self;
+        let Cores { network, worker, crossing, links, ties, between, running, .. } = self;
         let own_network = network.as_ref().map(|network| Peer::Network(network.id()));
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
         let mut stage = |own: Option<Peer>, other: Peer, message: Message| {
             let own = own.expect(OWN_CORE);
-            let link = links.iter().position(|ends| ends.is_between(own, other));
-            let link = link.expect("every two cores are linked");
-            accounts[link].staged(&message);
+            let link = find(links, own, other).expect("every two cores are linked");
+            ties[link.0].account.staged(&message);
             let urgency = message.urgency();
-            crossing.stage(LinkId(link), message, urgency);
+            crossing.stage(link, message, urgency);
         };
         if let Some(network) = network {
             *running = Running::Network;
             while let Some((to, message)) = network.poll_message() {
                 if Some(to) == own_worker {
-                    between.of_network.staged(&message);
+                    between.of_network.account.staged(&message);
                     between.to_worker.push_back(message);
                 } else {
                     stage(own_network, to, message);
@@ -377,7 +375,7 @@ impl Cores {
             *running = Running::Worker;
             while let Some((to, message)) = worker.poll_message() {
                 if Some(to) == own_network {
-                    between.of_worker.staged(&message);
+                    between.of_worker.account.staged(&message);
                     between.to_network.push_back(message);
                 } else {
                     stage(own_worker, to, message);
@@ -412,10 +410,11 @@ impl Cores {
 
     /// Says that this thread is about to sleep. What waits for room in a ring asks for it first.
     pub fn announce(&mut self) {
-        let Cores { network, worker, crossing, links, accounts, .. } = self;
+        self.ask_for_what_is_waited_for();
+        let Cores { network, worker, crossing, links, .. } = self;
         let mut ask = |other: Peer, own: Peer| {
-            if let Some(link) = links.iter().position(|ends| ends.is_between(own, other)) {
-                crossing.ask_for_space(LinkId(link));
+            if let Some(link) = find(links, own, other) {
+                crossing.ask_for_space(link);
             }
         };
         if let Some(network) = network {
@@ -424,8 +423,6 @@ impl Cores {
         if let Some(worker) = worker {
             worker.waits_for_room().for_each(|other| ask(Peer::Network(other), Peer::Worker(worker.id())));
         }
-        let owing = links.iter().zip(accounts).filter(|(_, account)| account.owed().is_some());
-        owing.for_each(|(ends, _)| ask(ends.other, ends.own));
         let wants_completions =
             network.as_ref().is_some_and(Network::wants_completions) && !seeded::is(Bug::LimitParkedWithPark);
         crossing.announce(if wants_completions { Announcement::Want } else { Announcement::Park });
@@ -495,15 +492,15 @@ impl Cores {
 
     /// At most so many messages off each ring to the network core.
     fn sweep_up_to(&mut self, budget: usize, now: Instant) -> bool {
-        let Cores { network, crossing, links, accounts, running, .. } = self;
-        let budget = |link: LinkId| match links[link.0].own {
+        let Cores { network, crossing, links, ties, running, .. } = self;
+        let budget = |link: LinkId| match ends(links, link).own {
             Peer::Network(_) => budget,
             Peer::Worker(_) => 0,
         };
         let taken = crossing.sweep_each(budget, |link, message| {
-            let from = links[link.0].other;
+            let from = ends(links, link).other;
             let network = network.as_mut().expect(OWN_CORE);
-            accounts[link.0].hand_to_network(network, from, message, running, now);
+            ties[link.0].hand_to_network(network, from, message, running, now);
         });
         self.decide_aside(now);
         taken > 0
@@ -515,10 +512,10 @@ impl Cores {
         let Some(network) = &mut self.network else { return };
         while let Some(holder) = network.poll_sweep() {
             let (own, other) = (Peer::Network(network.id()), Peer::Worker(holder));
-            if let Some(link) = self.links.iter().position(|ends| ends.is_between(own, other)) {
-                let account = &mut self.accounts[link];
-                self.crossing.sweep_link(LinkId(link), usize::MAX, |message| {
-                    account.hand_to_network(network, other, message, &mut self.running, now);
+            if let Some(link) = find(&self.links, own, other) {
+                let tie = &mut self.ties[link.0];
+                self.crossing.sweep_link(link, usize::MAX, |message| {
+                    tie.hand_to_network(network, other, message, &mut self.running, now);
                 });
             }
             self.running = Running::Network;

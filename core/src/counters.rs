@@ -93,6 +93,8 @@ counters! {
         accepted_unsigned,
         /// Requests verified under the old one of two secrets.
         verified_by_old_secret,
+        /// Requests passed on to another worker, as the first did not know their State.
+        sent_elsewhere,
         /// Requests that got their reply.
         answered,
         /// Requests that a newer one with the same Identifier displaced.

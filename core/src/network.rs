@@ -13,11 +13,12 @@ mod route;
 mod shed;
 mod status;
 mod succession;
+mod workers;
 
-use self::lane::Lane;
+use self::lane::Lanes;
 use self::owner::Owners;
 use crate::configuration::Configuration;
-use crate::conversation::slot::Slots;
+use crate::conversation::slot::{SlotOwners, Slots};
 use crate::cores::Outstanding;
 use crate::counters::NetworkCounters;
 use crate::dedup::{Authenticator, Dedup};
@@ -63,7 +64,7 @@ pub struct Network {
     own_worker: Option<WorkerId>,
     dedup: Dedup,
     buffers: BufferPool,
-    lanes: Vec<Lane>,
+    lanes: Lanes,
     /// Strays that each other network thread has of ours.
     strays_out: Vec<usize>,
     /// Duplicates of requests in progress, put aside until their worker's ring has been swept.
@@ -100,67 +101,75 @@ struct DelayedReject {
     due: Instant,
 }
 
+/// What a network core has from its server, or from its predecessor.
+struct Origin {
+    life: Life,
+    id: NetworkId,
+    generations: Generations,
+    generation: Generation,
+    owners: Owners,
+    slots: Slots,
+    own_worker: Option<WorkerId>,
+    counters: Arc<NetworkCounters>,
+}
+
 impl Network {
-    /// The network core `id` of a server with this configuration. All cores of a server get the same `seed`.
+    /// The network core `id` of a server with this configuration, whose workers own these slots. All cores of a server get
+    /// the same `seed`.
     pub fn new(
         id: NetworkId,
         configuration: Arc<Configuration>,
+        slots: Arc<SlotOwners>,
         own_worker: Option<WorkerId>,
         seed: &Seed,
     ) -> Self {
-        let generations = Generations::new(configuration);
-        let in_force = Generation::default();
-        Network::begin(Life::default(), id, generations, in_force, own_worker, seed, Arc::default(), &|_| {
-            Outstanding::default()
-        })
+        let networks = configuration.network_cores() as u16;
+        let workers = slots.workers().to_vec();
+        let origin = Origin {
+            life: Life::default(),
+            id,
+            generations: Generations::new(configuration),
+            generation: Generation::default(),
+            owners: Owners::new(networks, seed),
+            slots: Slots::new(slots, seed),
+            own_worker,
+            counters: Arc::default(),
+        };
+        Network::begin(origin, &workers, &seed.fork("dedup"), &|_| Outstanding::default())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "what a core is made of")]
     fn begin(
-        life: Life,
-        id: NetworkId,
-        generations: Generations,
-        generation: Generation,
-        own_worker: Option<WorkerId>,
-        seed: &Seed,
-        counters: Arc<NetworkCounters>,
+        origin: Origin,
+        workers: &[WorkerId],
+        dedup_seed: &Seed,
         outstanding: &dyn Fn(Peer) -> Outstanding,
     ) -> Self {
+        let Origin { life, id, generations, generation, owners, slots, own_worker, counters } = origin;
         let configuration = Arc::clone(generations.of(generation));
         let runtime = &configuration.runtime;
         let networks = configuration.network_cores();
-        let workers = configuration.worker_cores();
-        let requests_max = runtime.requests_max;
         let delayed_max = configuration.protocol.delayed_rejects_max;
         // Rejects that wait, and those in line to be sent, come on top: they take no buffer from requests and strays.
         let rejects_max = delayed_max + ANSWERS_MAX;
-        let with_workers = (0..workers as u16).map(|worker| outstanding(Peer::Worker(WorkerId(worker))));
-        let mut under_way = [0; 2];
-        let lanes: Vec<_> = with_workers
-            .map(|with_worker| {
-                under_way.iter_mut().zip(with_worker.away).for_each(|(sum, away)| *sum += away as usize);
-                Lane::new(runtime.ring_slots, requests_max, with_worker)
-            })
-            .collect();
         let with_networks =
             (0..networks as u16).map(|network| outstanding(Peer::Network(NetworkId(network))));
         let strays_out =
             with_networks.map(|with_network| with_network.away.iter().sum::<u64>() as usize).collect();
-        let buffers_max = requests_max * workers + runtime.ring_slots * networks + rejects_max;
-        Network {
+        let buffers_max = runtime.ring_slots * networks + rejects_max;
+        let mut network = Network {
             id,
-            owners: Owners::new(networks as u16, seed),
-            slots: Slots::new(workers as u16, seed),
+            owners,
+            slots,
             own_worker,
             dedup: Dedup::new(
                 life,
                 runtime.dedup_entries_max,
                 runtime.replies_octets_max,
                 configuration.protocol.dedup_lifetime,
-                &seed.fork("dedup"),
+                dedup_seed,
             ),
             buffers: BufferPool::new(life, buffers_max, SMALL_BUFFERS_NOW, LARGE_BUFFERS_NOW),
-            lanes,
+            lanes: Lanes::default(),
             strays_out,
             aside: VecDeque::with_capacity(ASIDE_MAX),
             answers: VecDeque::with_capacity(ANSWERS_MAX),
@@ -172,9 +181,13 @@ impl Network {
             counters,
             generation,
             generations,
-            under_way,
+            under_way: [0; 2],
             configuration,
+        };
+        for worker in workers {
+            network.add_worker(*worker, outstanding(Peer::Worker(*worker)));
         }
+        network
     }
 
     /// Takes the configuration that is to be in force next. Nothing changes yet: workers must know it before requests
@@ -235,6 +248,7 @@ impl Network {
                     self.finish_superseded(worker, completion);
                 }
             }
+            (Peer::Worker(worker), Message::Elsewhere(request)) => self.send_elsewhere(worker, request, now),
             (Peer::Network(network), Message::Stray(stray)) => self.take_stray(network, stray, now),
             (Peer::Network(network), Message::StrayBuffer(buffer)) => {
                 self.strays_out[usize::from(network.0)] -= 1;
@@ -249,7 +263,7 @@ impl Network {
     pub fn handle_room(&mut self, peer: Peer, slots: usize) {
         // Rings between network threads need no count: each side has at most half a ring of strays out.
         if let Peer::Worker(worker) = peer {
-            self.lanes[usize::from(worker.0)].set_room(slots);
+            self.lanes[worker].set_room(slots);
         }
     }
 
@@ -297,7 +311,7 @@ impl Network {
         self.aside.len()
             + self.rejects()
             + self.outgoing.iter().map(|(_, message)| message.buffers()).sum::<usize>()
-            + self.lanes.iter().map(Lane::buffers).sum::<usize>()
+            + self.lanes.iter().map(|(_, lane)| lane.buffers()).sum::<usize>()
     }
 
     /// The next message to another core; there is room for it.
@@ -305,9 +319,9 @@ impl Network {
         if let Some(message) = self.outgoing.pop_front() {
             return Some(message);
         }
-        self.lanes.iter_mut().enumerate().find_map(|(worker, lane)| {
+        self.lanes.iter_mut().find_map(|(worker, lane)| {
             let buffer = lane.next_homeward()?;
-            Some((Peer::Worker(WorkerId(worker as u16)), Message::ReplyBuffer(buffer)))
+            Some((Peer::Worker(worker), Message::ReplyBuffer(buffer)))
         })
     }
 
@@ -355,19 +369,19 @@ impl Network {
         !self.outgoing.is_empty()
             || !self.answers.is_empty()
             || !self.aside.is_empty()
-            || self.lanes.iter().any(Lane::has_homeward)
+            || self.lanes.iter().any(|(_, lane)| lane.has_homeward())
     }
 
     /// Whether this core waits for completions, lazy ones too: a worker has as many requests as it may, or all
     /// buffers are away.
     pub fn wants_completions(&self) -> bool {
-        self.lanes.iter().any(Lane::is_at_limit) || self.buffers.is_exhausted()
+        self.lanes.iter().any(|(_, lane)| lane.is_at_limit()) || self.buffers.is_exhausted()
     }
 
     /// Workers to whom something waits for room in the ring.
     pub fn waits_for_room(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        let waiting = self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_waiting_for_room());
-        waiting.map(|(worker, _)| WorkerId(worker as u16))
+        let waiting = self.lanes.iter().filter(|(_, lane)| lane.is_waiting_for_room());
+        waiting.map(|(worker, _)| worker)
     }
 
     /// Whether no request is under way and no reject waits: what a draining server waits for.

@@ -32,6 +32,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use self::in_progress::{Held, InProgress};
@@ -60,6 +61,8 @@ pub struct Worker {
     /// Replies to be sent, in the order in which they were made.
     transmits: VecDeque<(NetworkId, Completion)>,
     outboxes: Vec<Outbox>,
+    /// By network core: the epoch by whose owners of slots it routes.
+    epochs: Vec<u32>,
     /// Requests that wait for an effect.
     held: InProgress<Waiting>,
     /// Effects that the driver has not polled yet.
@@ -88,7 +91,7 @@ impl Worker {
         policy: Box<dyn Policy + Send>,
         seed: &Seed,
     ) -> Self {
-        Worker::begin(Life::default(), id, Generations::new(configuration), policy, seed, Arc::default())
+        Worker::begin(Life::default(), id, Generations::new(configuration), policy, seed, 0, Arc::default())
     }
 
     fn begin(
@@ -97,6 +100,7 @@ impl Worker {
         generations: Generations,
         policy: Box<dyn Policy + Send>,
         seed: &Seed,
+        epoch: u32,
         counters: Arc<WorkerCounters>,
     ) -> Self {
         let (_, configuration) = generations.first();
@@ -124,6 +128,7 @@ impl Worker {
             outboxes: (0..networks)
                 .map(|_| Outbox { room: runtime.ring_slots, waiting: VecDeque::with_capacity(LINE_NOW) })
                 .collect(),
+            epochs: vec![epoch; networks],
             desk: Desk::new(&seed.fork(&format!("salts of worker {}", id.0))),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
@@ -162,6 +167,12 @@ impl Worker {
                 // Of one that waits for an effect, too, there is nothing to be sent again.
                 if !self.held.contains(network, handle) {
                     self.counters.late_notices.up();
+                }
+            }
+            (Peer::Network(network), Message::Epoch(epoch)) => {
+                self.epochs[usize::from(network.0)] = epoch;
+                if self.epochs.iter().all(|at| *at == epoch) {
+                    self.held.mark();
                 }
             }
             (Peer::Network(network), Message::Cancel(handle)) => self.let_go(network, handle, now),
@@ -309,6 +320,12 @@ impl Worker {
         self.held.next_deadline()
     }
 
+    /// Whether every network core routes by the owners of this epoch and nothing is held from before that: slots that have
+    /// gone to others need not be remembered as this worker's.
+    pub fn has_settled(&self, epoch: u32) -> bool {
+        self.epochs.iter().all(|at| *at == epoch) && !self.held.has_marked()
+    }
+
     /// Whether nothing is under way: what a draining server waits for.
     pub fn is_drained(&self) -> bool {
         self.held.len() == 0 && self.waits_for_room().next().is_none()
@@ -321,6 +338,14 @@ impl Worker {
     }
 
     fn handle_request(&mut self, network: NetworkId, request: Request, now: Instant) {
+        let stamp = request.stamp();
+        if stamp.may_be_elsewhere
+            && let Some(state) = request.framed().value(Landmark::State)
+            && !self.policy.knows_state(state)
+        {
+            self.complete(network, Message::Elsewhere(request));
+            return;
+        }
         self.counters.requests.up();
         self.decide(network, request, Known::Nothing, now, now);
     }

@@ -2,28 +2,34 @@
 //!
 //! An Access-Request goes to the owner of one of 1 024 slots: the keyed hash of its User-Name and Calling-Station-Id,
 //! octet for octet; without the latter, of its client, too. All else goes to the less loaded of two workers.
+//!
+//! When workers come or go slots change hands. A slot remembers who owned it before until that worker has heard from every
+//! network core that it has nothing more to come, and holds nothing of the slot; till then the slot moves no further.
 
 use crate::client::ClientId;
 use crate::packet::{Framed, Landmark};
 use crate::path::WorkerId;
 use crate::seed::{KeyedHash, Seed};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hasher};
 
 /// How many slots there are.
 pub const SLOTS: usize = 1024;
 
-/// The slots and their owners, the same in every network thread.
+/// The slots as a network core has them.
 #[derive(Debug, Clone)]
 pub struct Slots {
     hash: KeyedHash,
-    workers: u16,
+    owners: Arc<SlotOwners>,
 }
 
 impl Slots {
-    /// Deals the slots out evenly among `workers` workers.
-    pub fn new(workers: u16, seed: &Seed) -> Self {
-        assert!(workers > 0, "a server has a worker");
-        Slots { hash: seed.fork("conversation slots").hasher(), workers }
+    /// With these owners. Equal seeds agree.
+    pub fn new(owners: Arc<SlotOwners>, seed: &Seed) -> Self {
+        Slots { hash: seed.fork("conversation slots").hasher(), owners }
     }
 
     /// The slot of an Access-Request.
@@ -40,8 +46,145 @@ impl Slots {
         hasher.finish() as usize % SLOTS
     }
 
+    /// Who owns them now.
+    pub fn owners(&self) -> &SlotOwners {
+        &self.owners
+    }
+
+    /// They have changed hands.
+    pub fn set_owners(&mut self, owners: Arc<SlotOwners>) {
+        self.owners = owners;
+    }
+}
+
+/// Who owns each slot, and who did before. Never changed: a change of workers makes another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotOwners {
+    /// Counts the changes.
+    epoch: u32,
+    workers: Vec<WorkerId>,
+    owners: Box<[WorkerId]>,
+    /// Where it is another worker.
+    previous: Box<[Option<WorkerId>]>,
+}
+
+impl SlotOwners {
+    /// Dealt out evenly among these workers.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn new(workers: Vec<WorkerId>) -> Self {
+        assert!(!workers.is_empty(), "a server has a worker");
+        let owners = (0..SLOTS).map(|slot| workers[slot % workers.len()]).collect();
+        SlotOwners { epoch: 0, workers, owners, previous: vec![None; SLOTS].into() }
+    }
+
+    /// The next: dealt out evenly among these workers, with as few changes of hands as that takes.
+    ///
+    /// # Panics
+    /// If there is none, or a slot still remembers somebody.
+    #[must_use]
+    pub fn dealt_to(&self, workers: Vec<WorkerId>) -> SlotOwners {
+        assert!(!workers.is_empty(), "a server has a worker");
+        assert!(self.previous.iter().all(Option::is_none), "a slot moves no further before it is settled");
+        let (each, over) = (SLOTS / workers.len(), SLOTS % workers.len());
+        let mut shares: Vec<usize> =
+            (0..workers.len()).map(|place| each + usize::from(place < over)).collect();
+        // Whoever stays keeps what is within its share.
+        let mut keeps = |owner: &WorkerId| {
+            let place = workers.iter().position(|worker| worker == owner)?;
+            shares[place] = shares[place].checked_sub(1)?;
+            Some(*owner)
+        };
+        let kept: Vec<Option<WorkerId>> = self.owners.iter().map(&mut keeps).collect();
+        let mut left =
+            workers.iter().zip(&shares).flat_map(|(worker, share)| core::iter::repeat_n(*worker, *share));
+        let owners: Box<[WorkerId]> = kept
+            .into_iter()
+            .map(|kept| kept.unwrap_or_else(|| left.next().expect("the shares are all slots")))
+            .collect();
+        let moved = |(before, now): (&WorkerId, &WorkerId)| (before != now).then_some(*before);
+        let previous = self.owners.iter().zip(&owners).map(moved).collect();
+        SlotOwners { epoch: self.epoch.wrapping_add(1), workers, owners, previous }
+    }
+
+    /// The same when nobody has anything of what was theirs before.
+    #[must_use]
+    pub fn settled(&self) -> SlotOwners {
+        SlotOwners { previous: vec![None; SLOTS].into(), ..self.clone() }
+    }
+
+    /// How many changes there were. Wraps: no two that are alive are 2³² apart.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The workers that own any, each once.
+    pub fn workers(&self) -> &[WorkerId] {
+        &self.workers
+    }
+
     /// The worker that owns a slot.
     pub fn owner(&self, slot: usize) -> WorkerId {
-        WorkerId((slot % usize::from(self.workers)) as u16)
+        self.owners[slot]
+    }
+
+    /// The worker that owned it before, as long as that may have something of it.
+    pub fn previous(&self, slot: usize) -> Option<WorkerId> {
+        self.previous[slot]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn workers(of: &[u16]) -> Vec<WorkerId> {
+        of.iter().map(|worker| WorkerId(*worker)).collect()
+    }
+
+    fn owned(owners: &SlotOwners, worker: WorkerId) -> usize {
+        (0..SLOTS).filter(|slot| owners.owner(*slot) == worker).count()
+    }
+
+    #[test]
+    fn a_removed_ones_slots_go_to_the_others_and_remember_it() {
+        let before = SlotOwners::new(workers(&[0, 1, 2]));
+        let after = before.dealt_to(workers(&[0, 2]));
+        for slot in 0..SLOTS {
+            let was_removed = before.owner(slot) == WorkerId(1);
+            assert_eq!(after.previous(slot), was_removed.then_some(WorkerId(1)));
+            assert!(was_removed || after.owner(slot) == before.owner(slot));
+        }
+        assert_eq!((owned(&after, WorkerId(0)), owned(&after, WorkerId(2))), (512, 512));
+        assert!((0..SLOTS).all(|slot| after.settled().previous(slot).is_none()));
+        assert_eq!((before.epoch(), after.epoch(), after.settled().epoch()), (0, 1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_even_and_no_slot_moves_for_nothing(
+            changes in proptest::collection::vec(proptest::collection::btree_set(0u16..12, 1..9), 1..12),
+        ) {
+            let mut owners = SlotOwners::new(workers(&[0]));
+            for change in changes {
+                let now: Vec<u16> = change.into_iter().collect();
+                let next = owners.dealt_to(workers(&now));
+                let mut moved = 0;
+                for slot in 0..SLOTS {
+                    prop_assert_eq!(next.previous(slot), (owners.owner(slot) != next.owner(slot)).then_some(owners.owner(slot)));
+                    moved += usize::from(next.previous(slot).is_some());
+                }
+                let mut lacked = 0;
+                for worker in workers(&now) {
+                    let share = owned(&next, worker);
+                    prop_assert!((SLOTS / now.len()..=SLOTS.div_ceil(now.len())).contains(&share));
+                    lacked += share.saturating_sub(owned(&owners, worker));
+                }
+                prop_assert_eq!(moved, lacked);
+                owners = next.settled();
+            }
+        }
     }
 }

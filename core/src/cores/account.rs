@@ -4,13 +4,8 @@
 //! Counted where messages enter and leave the rings, outside of both cores, so that no panic in one of them makes it
 //! wrong. A request is known by how many were lent before it.
 
-use super::Running;
 use crate::life::Life;
-use crate::network::Network;
-use crate::path::Peer;
 use crate::queue::message::{Loss, Message};
-use crate::time::Instant;
-use crate::worker::Worker;
 
 /// Counts of both directions of one link, each by the parity of the configuration under which a request came (0 for what is
 /// no request), since the link was made.
@@ -64,7 +59,7 @@ impl Account {
 
     /// A message of the other core is about to be handed to this one, which lives this life.
     #[inline]
-    fn taken(&mut self, message: &Message, life: Life) {
+    pub fn taken(&mut self, message: &Message, life: Life) {
         if let Some(parity) = message.lends() {
             self.taken[parity] += 1;
         }
@@ -72,44 +67,6 @@ impl Account {
             self.back[parity] += 1;
             self.older -= u64::from(lender != life);
         }
-    }
-
-    /// Hands a message of the other core to a network core.
-    #[inline]
-    pub fn hand_to_network(
-        &mut self,
-        network: &mut Network,
-        from: Peer,
-        message: Message,
-        running: &mut Running,
-        now: Instant,
-    ) {
-        if let Message::Died(loss) = message {
-            return network.handle_died(from, &self.bereave(loss));
-        }
-        self.taken(&message, network.life());
-        *running = Running::Network;
-        network.handle_message(from, message, now);
-        *running = Running::Queues;
-    }
-
-    /// Hands a message of the other core to a worker core.
-    #[inline]
-    pub fn hand_to_worker(
-        &mut self,
-        worker: &mut Worker,
-        from: Peer,
-        message: Message,
-        running: &mut Running,
-        now: Instant,
-    ) {
-        if let Message::Died(loss) = message {
-            return worker.handle_died(&self.bereave(loss));
-        }
-        self.taken(&message, worker.life());
-        *running = Running::Worker;
-        worker.handle_message(from, message, now);
-        *running = Running::Queues;
     }
 
     /// This core has died with what it had of the other's.
@@ -130,13 +87,18 @@ impl Account {
         self.owed
     }
 
-    /// The same; it is told now.
-    pub fn tell(&mut self) -> Option<Loss> {
-        self.owed.take()
+    /// It is told now.
+    pub fn told(&mut self) {
+        self.owed = None;
+    }
+
+    /// Whether neither has anything of the other's.
+    pub fn is_settled(&self) -> bool {
+        self.lent == self.back && self.taken == self.returned
     }
 
     /// The other core has died.
-    fn bereave(&mut self, loss: Loss) -> Bereavement {
+    pub fn bereave(&mut self, loss: Loss) -> Bereavement {
         let lost = loss.lost.map(u64::from);
         for (back, lost) in self.back.iter_mut().zip(lost) {
             *back += lost;

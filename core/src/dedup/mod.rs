@@ -220,6 +220,13 @@ impl Dedup {
         }
     }
 
+    /// Notes that another worker has the request from now on.
+    pub fn pass_on(&mut self, handle: RequestHandle, to: WorkerId) {
+        if let Progress::WithWorker { worker, .. } = &mut self.entries[handle.entry as usize].progress {
+            *worker = to;
+        }
+    }
+
     /// Forgets the requests that died with a worker which had taken up the first `taken` of all that were given to it, and says
     /// how many there were. Looks at all entries: a worker hardly ever dies.
     pub fn forget_lost(&mut self, dead: WorkerId, taken: u64) -> u64 {
@@ -278,7 +285,8 @@ impl Dedup {
         self.index.find(key.hash(), |place| self.entries[place as usize].key == *key)
     }
 
-    fn is_with_worker(&self, handle: RequestHandle) -> bool {
+    /// Whether a worker has the request, which was not superseded.
+    pub fn is_with_worker(&self, handle: RequestHandle) -> bool {
         let entry = &self.entries[handle.entry as usize];
         entry.generation == handle.generation && matches!(entry.progress, Progress::WithWorker { .. })
     }

@@ -21,7 +21,7 @@ impl Network {
             return Some(completion);
         }
         self.under_way[completion.stamp().generation.parity()] -= 1;
-        self.lanes[usize::from(worker.0)].end_request();
+        self.lanes[worker].end_request();
         let (buffer, longer_reply) = completion.into_buffers();
         self.buffers.give_back(buffer);
         self.send_home(worker, longer_reply);
@@ -140,13 +140,13 @@ impl Network {
     /// The worker has done with a request.
     fn leave(&mut self, worker: WorkerId, generation: Generation) {
         self.under_way[generation.parity()] -= 1;
-        self.lanes[usize::from(worker.0)].end_request();
+        self.lanes[worker].end_request();
         self.counters.in_progress.down();
     }
 
     fn send_home(&mut self, worker: WorkerId, longer_reply: Option<Box<Packet>>) {
         if let Some(longer_reply) = longer_reply {
-            self.lanes[usize::from(worker.0)].send_home(longer_reply);
+            self.lanes[worker].send_home(longer_reply);
         }
     }
 }

@@ -134,6 +134,7 @@ impl Network {
             secret_index: verified.secret_index(),
             signed: verified.signed(),
             received: now,
+            may_be_elsewhere: false,
         };
         if code == Code::StatusServer {
             // Never through dedup: the answer to the same octets is the same (RFC 5997 §4.2).
@@ -200,7 +201,7 @@ impl Network {
         now: Instant,
     ) -> Result<(), Discard> {
         let worker = self.worker_for(facts.route);
-        if let Err(reason) = self.lanes[usize::from(worker.0)].check(facts.class) {
+        if let Err(reason) = self.lanes[worker].check(facts.class) {
             if seeded::is(Bug::RequestLeakedWhenDropped) {
                 return Ok(());
             }
@@ -216,8 +217,9 @@ impl Network {
             self.buffers.give_back(request.into_buffer());
             return Err(Discard::DedupFull);
         };
-        let number = self.send(worker, Message::Request(request.with_handle(handle)));
-        let before = self.lanes[usize::from(worker.0)].begin_request();
+        let may_be_elsewhere = self.may_be_elsewhere(facts.route);
+        let number = self.send(worker, Message::Request(request.to_be_sent(handle, may_be_elsewhere)));
+        let before = self.lanes[worker].begin_request();
         self.dedup.sent(handle, number, before);
         if let Some((old, Some(old_worker))) = superseded {
             self.notify(old_worker, Message::Cancel(old));
@@ -243,7 +245,7 @@ impl Network {
 
     fn tell_of_duplicate(&mut self, handle: RequestHandle, worker: WorkerId) {
         self.counters.duplicates_in_progress.up();
-        let lane = &self.lanes[usize::from(worker.0)];
+        let lane = &self.lanes[worker];
         let unread = self.dedup.last_message(handle).is_some_and(|number| lane.is_unread(*number));
         if unread {
             return;
@@ -257,7 +259,7 @@ impl Network {
 
     /// Sends a notice if there is room; a worker does the right thing without it, only later.
     fn notify(&mut self, worker: WorkerId, notice: Message) -> Option<u64> {
-        let number = self.lanes[usize::from(worker.0)].send();
+        let number = self.lanes[worker].send();
         match number {
             Some(_) => self.outgoing.push_back((Peer::Worker(worker), notice)),
             None => self.counters.notices_dropped.up(),
@@ -265,8 +267,8 @@ impl Network {
         number
     }
 
-    fn send(&mut self, worker: WorkerId, message: Message) -> u64 {
-        let number = self.lanes[usize::from(worker.0)].send();
+    pub(super) fn send(&mut self, worker: WorkerId, message: Message) -> u64 {
+        let number = self.lanes[worker].send();
         self.outgoing.push_back((Peer::Worker(worker), message));
         number.expect("a request is accepted only where there is room for it")
     }

@@ -4,10 +4,13 @@
 
 use crate::cores::Outstanding;
 use crate::discard::Discard;
+use crate::path::WorkerId;
 use crate::request::buffer::Packet;
 use crate::request::class::Class;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::ops::{Index, IndexMut};
 
 /// The way to one worker.
 #[derive(Debug)]
@@ -131,6 +134,55 @@ impl Lane {
         !self.homeward.is_empty() && self.room == 0
     }
 }
+
+/// The ways to all workers that there are.
+#[derive(Debug, Default)]
+pub struct Lanes(Vec<Option<Lane>>);
+
+impl Lanes {
+    /// Adds the way to a worker that has come.
+    pub fn add(&mut self, worker: WorkerId, lane: Lane) {
+        let place = usize::from(worker.0);
+        if self.0.len() <= place {
+            self.0.resize_with(place + 1, || None);
+        }
+        let before = self.0[place].replace(lane);
+        assert!(before.is_none(), "there is one worker of each number");
+    }
+
+    /// Takes the way to a worker that has gone.
+    pub fn remove(&mut self, worker: WorkerId) {
+        self.0[usize::from(worker.0)] = None;
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (WorkerId, &Lane)> {
+        let numbered = (0..).zip(&self.0);
+        numbered.filter_map(|(worker, lane)| Some((WorkerId(worker), lane.as_ref()?)))
+    }
+
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (WorkerId, &mut Lane)> {
+        let numbered = (0..).zip(&mut self.0);
+        numbered.filter_map(|(worker, lane)| Some((WorkerId(worker), lane.as_mut()?)))
+    }
+}
+
+impl Index<WorkerId> for Lanes {
+    type Output = Lane;
+
+    fn index(&self, worker: WorkerId) -> &Lane {
+        self.0[usize::from(worker.0)].as_ref().expect(THERE)
+    }
+}
+
+impl IndexMut<WorkerId> for Lanes {
+    fn index_mut(&mut self, worker: WorkerId) -> &mut Lane {
+        self.0[usize::from(worker.0)].as_mut().expect(THERE)
+    }
+}
+
+const THERE: &str = "nothing is owned by a worker that has gone";
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,8 @@ pub(super) enum Route {
     Anywhere(usize),
     /// This one and no other.
     To(WorkerId),
+    /// The owner of this slot.
+    Slot(usize),
 }
 
 impl Network {
@@ -27,7 +29,7 @@ impl Network {
         // Where threads are joined, the worker of the thread that read it, if nothing would tie it to a conversation
         // elsewhere; else the owner of its slot.
         let own = self.own_worker.filter(|_| !is_tied);
-        Route::To(own.unwrap_or_else(|| self.slots.owner(self.slots.slot(framed, client))))
+        own.map_or_else(|| Route::Slot(self.slots.slot(framed, client)), Route::To)
     }
 
     /// The worker for a route.
@@ -35,12 +37,22 @@ impl Network {
         match (route, self.own_worker) {
             (Route::Anywhere(_), Some(own)) => own,
             (Route::To(worker), _) => worker,
+            (Route::Slot(slot), _) => self.slots.owners().owner(slot),
             (Route::Anywhere(draw), None) => {
-                let workers = self.lanes.len();
-                let [one, other] = [draw % workers, draw / workers % workers];
+                let workers = self.slots.owners().workers();
+                let [one, other] =
+                    [draw % workers.len(), draw / workers.len() % workers.len()].map(|place| workers[place]);
                 let fewer = self.lanes[other].in_progress() < self.lanes[one].in_progress();
-                WorkerId(if fewer { other } else { one } as u16)
+                if fewer { other } else { one }
             }
+        }
+    }
+
+    /// Whether another worker than the one of this route may know the request's State.
+    pub(super) fn may_be_elsewhere(&self, route: Route) -> bool {
+        match route {
+            Route::Slot(slot) => self.slots.owners().previous(slot).is_some(),
+            Route::Anywhere(_) | Route::To(_) => false,
         }
     }
 }

@@ -22,13 +22,13 @@ impl Network {
         framed: &Framed<'_>,
         client: ClientId,
     ) -> Result<(), Discard> {
-        if self.lanes.iter().all(|lane| lane.check(Class::New).is_ok())
+        if self.lanes.iter().all(|(_, lane)| lane.check(Class::New).is_ok())
             || seeded::is(Bug::RequestLeakedWhenDropped)
         {
             return Ok(());
         }
         let worker = self.worker_for(self.route(framed, client));
-        match self.lanes[usize::from(worker.0)].check(Class::of(framed)) {
+        match self.lanes[worker].check(Class::of(framed)) {
             Err(_) if self.may_be_duplicate(path, framed, client) => Ok(()),
             checked => checked,
         }

@@ -1,6 +1,6 @@
 //! The death of a core, of this one or of a peer: what was with the dead is orphaned, and its retransmission starts anew.
 
-use super::{LAZY_SWEEP, Network};
+use super::{LAZY_SWEEP, Network, Origin};
 use crate::cores::{Bereavement, Outstanding};
 use crate::life::Life;
 use crate::path::Peer;
@@ -8,6 +8,7 @@ use crate::seed::Seed;
 use crate::time::Instant;
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 impl Network {
     /// The core that takes the place of this one, which has panicked. It knows the configurations, counts on, and has room for
@@ -21,19 +22,19 @@ impl Network {
     ) -> Network {
         let life = self.life().next();
         let seed = seed.fork(&format!("network {} in life {}", self.id.0, life.0));
-        let mut network = Network::begin(
+        let origin = Origin {
             life,
-            self.id,
-            self.generations.clone(),
-            self.generation,
-            self.own_worker,
-            &seed,
-            Arc::clone(&self.counters),
-            outstanding,
-        );
-        // All threads compute owners by the same secret.
-        network.owners = self.owners.clone();
-        network.slots = self.slots.clone();
+            id: self.id,
+            generations: self.generations.clone(),
+            generation: self.generation,
+            // All threads compute owners by the same secrets.
+            owners: self.owners.clone(),
+            slots: self.slots.clone(),
+            own_worker: self.own_worker,
+            counters: Arc::clone(&self.counters),
+        };
+        let workers: Vec<_> = self.lanes.iter().map(|(worker, _)| worker).collect();
+        let mut network = Network::begin(origin, &workers, &seed, outstanding);
         network.dedup.count_evicted(self.dedup.evicted() + self.dedup.answered() as u64);
         network.events = core::mem::take(&mut self.events);
         network.lazy_sweep = Some(now + LAZY_SWEEP);
@@ -60,7 +61,7 @@ impl Network {
         match peer {
             Peer::Network(network) => self.strays_out[usize::from(network.0)] -= all as usize,
             Peer::Worker(worker) => {
-                self.lanes[usize::from(worker.0)].lose(all);
+                self.lanes[worker].lose(all);
                 self.under_way.iter_mut().zip(lost).for_each(|(sum, lost)| *sum -= lost as usize);
                 let orphaned = self.dedup.forget_lost(worker, taken);
                 self.counters.orphaned.add(orphaned);

@@ -70,6 +70,13 @@ pub trait Policy {
         None
     }
 
+    /// Whether this policy has given out a State and still knows what it stands for; it has given out none unless this is
+    /// written. Asked only of requests that may belong to another worker, when workers have come or gone: one whose State is
+    /// not known here goes there.
+    fn knows_state(&self, _state: &[u8]) -> bool {
+        false
+    }
+
     /// Takes the configuration under which requests may come from here on, beside the one before it. Nothing is done unless
     /// this is written: code of an embedder's own may not look at configurations.
     fn handle_configuration(&mut self, _generation: Generation, _configuration: &Arc<Configuration>) {}

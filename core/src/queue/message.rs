@@ -2,9 +2,10 @@
 //!
 //! Network → worker: [`Request`](Message::Request) opens; each is completed by exactly one [`Replied`](Message::Replied),
 //! [`Reply`](Message::Reply), [`Discarded`](Message::Discarded) or [`Superseded`](Message::Superseded), which brings its
-//! buffer home. The rest are notices, which complete nothing.
+//! buffer home. [`Elsewhere`](Message::Elsewhere) ends it with this worker only. The rest are notices, which complete nothing.
 //!
-//! Either way: [`Died`](Message::Died), when the core at the other end has panicked and been replaced.
+//! When workers come and go: [`Epoch`](Message::Epoch), and [`Close`](Message::Close), behind which nothing follows. Either
+//! way: [`Died`](Message::Died), when the core at the other end has panicked and been replaced.
 
 use super::gate::Urgency;
 use crate::discard::Discard;
@@ -47,6 +48,12 @@ pub enum Message {
     Stray(Stray),
     /// Network → network, lazy: the buffer of a stray, back home.
     StrayBuffer(Box<Packet>),
+    /// Worker → network: this request's State is not known here, and may be elsewhere.
+    Elsewhere(Request),
+    /// Network → worker: what follows is routed by the owners of this epoch.
+    Epoch(u32),
+    /// Either way: the last message of this side. The link goes when both have said it.
+    Close,
     /// To every peer of a core that has died, before anything that its successor says: what died with it.
     Died(Loss),
 }
@@ -69,6 +76,9 @@ impl Message {
             | Message::Cancel(_)
             | Message::Reply { .. }
             | Message::Stray(_)
+            | Message::Elsewhere(_)
+            | Message::Epoch(_)
+            | Message::Close
             | Message::Died(_) => Urgency::Urgent,
             Message::Replied(_)
             | Message::Discarded { .. }
@@ -81,12 +91,20 @@ impl Message {
     /// How many packet buffers travel in it.
     pub fn buffers(&self) -> usize {
         match self {
-            Message::Request(_) | Message::ReplyBuffer(_) | Message::Stray(_) | Message::StrayBuffer(_) => 1,
+            Message::Request(_)
+            | Message::Elsewhere(_)
+            | Message::ReplyBuffer(_)
+            | Message::Stray(_)
+            | Message::StrayBuffer(_) => 1,
             Message::Replied(completion)
             | Message::Superseded(completion)
             | Message::Reply { completion, .. }
             | Message::Discarded { completion, .. } => completion.buffers(),
-            Message::Duplicate(_) | Message::Cancel(_) | Message::Died(_) => 0,
+            Message::Duplicate(_)
+            | Message::Cancel(_)
+            | Message::Epoch(_)
+            | Message::Close
+            | Message::Died(_) => 0,
         }
     }
 
@@ -103,6 +121,9 @@ impl Message {
             | Message::Cancel(_)
             | Message::ReplyBuffer(_)
             | Message::StrayBuffer(_)
+            | Message::Elsewhere(_)
+            | Message::Epoch(_)
+            | Message::Close
             | Message::Died(_) => None,
         }
     }
@@ -116,11 +137,14 @@ impl Message {
             | Message::Discarded { completion, .. } => {
                 Some((completion.stamp().generation.parity(), completion.life()))
             }
+            Message::Elsewhere(request) => Some((request.stamp().generation.parity(), request.life())),
             Message::ReplyBuffer(buffer) | Message::StrayBuffer(buffer) => Some((0, buffer.owner())),
             Message::Request(_)
             | Message::Duplicate(_)
             | Message::Cancel(_)
             | Message::Stray(_)
+            | Message::Epoch(_)
+            | Message::Close
             | Message::Died(_) => None,
         }
     }

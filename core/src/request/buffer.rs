@@ -127,7 +127,7 @@ impl BufferPool {
     ///
     /// The one given back last is lent first: it is still in the cache.
     pub fn take(&mut self, octets: usize) -> Option<Box<Packet>> {
-        if self.lent == self.buffers_max {
+        if self.lent >= self.buffers_max {
             return None;
         }
         let (class, make): (_, fn(Life) -> Box<Packet>) = if octets <= SMALL_OCTETS {
@@ -169,6 +169,22 @@ impl BufferPool {
         self.written_off += buffers;
     }
 
+    /// So many more may be lent.
+    pub fn raise(&mut self, buffers: usize) {
+        self.buffers_max += buffers;
+        self.small.reserve(self.buffers_max - self.small.len());
+        self.large.reserve(self.buffers_max - self.large.len());
+    }
+
+    /// So many fewer may be lent from here on. What is away and above that comes home and is freed.
+    pub fn lower(&mut self, buffers: usize) {
+        self.buffers_max -= buffers;
+        for class in [&mut self.small, &mut self.large] {
+            self.made -= class.len().saturating_sub(self.buffers_max);
+            class.truncate(self.buffers_max);
+        }
+    }
+
     /// Whose buffers these are.
     pub fn life(&self) -> Life {
         self.life
@@ -176,7 +192,7 @@ impl BufferPool {
 
     /// Whether none can be lent.
     pub fn is_exhausted(&self) -> bool {
-        self.lent == self.buffers_max
+        self.lent >= self.buffers_max
     }
 
     /// Of those that once died somewhere, how many this pool knows of; less those that were not its own and came here.

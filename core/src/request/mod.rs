@@ -46,6 +46,8 @@ pub struct Stamp {
     pub signed: bool,
     /// When it was read.
     pub received: Instant,
+    /// Whether another worker may know its State: who does not know it gives it back.
+    pub may_be_elsewhere: bool,
 }
 
 impl Stamp {
@@ -60,6 +62,7 @@ impl Stamp {
             secret_index: SecretIndex(0),
             signed: false,
             received: Instant::ORIGIN,
+            may_be_elsewhere: false,
         }
     };
 }
@@ -91,14 +94,21 @@ impl Request {
         &self.0.stamp
     }
 
+    /// The life of the network core that gave it.
+    pub fn life(&self) -> Life {
+        self.0.owner()
+    }
+
     /// The packet as it was framed.
     pub fn framed(&self) -> Framed<'_> {
         self.0.framed()
     }
 
-    /// Names it: what was put aside gets its handle only when it is accepted.
-    pub fn with_handle(mut self, handle: RequestHandle) -> Self {
+    /// Names it: what was put aside gets its handle only when it is accepted. And says whether its State may be known to
+    /// another worker.
+    pub fn to_be_sent(mut self, handle: RequestHandle, may_be_elsewhere: bool) -> Self {
         self.0.stamp.handle = handle;
+        self.0.stamp.may_be_elsewhere = may_be_elsewhere;
         self
     }
 

@@ -41,6 +41,9 @@ pub struct InProgress<Waiting> {
     by_deadline: Ends,
     len: usize,
     bound: usize,
+    /// How often it was marked, and how many wait that were there then.
+    marks: u32,
+    marked: usize,
 }
 
 struct Place<Waiting> {
@@ -52,6 +55,8 @@ struct Place<Waiting> {
     /// Those that wait for the same effect.
     by_effect: Neighbours,
     effect: u32,
+    /// How often all were marked before it came.
+    marks: u32,
 }
 
 /// An effect under way, or a place for one.
@@ -86,6 +91,8 @@ impl<Waiting> InProgress<Waiting> {
             by_deadline: Ends::EMPTY,
             len: 0,
             bound,
+            marks: 0,
+            marked: 0,
         }
     }
 
@@ -127,6 +134,7 @@ impl<Waiting> InProgress<Waiting> {
             by_deadline: Neighbours::NONE,
             by_effect: Neighbours::NONE,
             effect: ticket.place,
+            marks: self.marks,
         };
         let place = if self.free_place == NONE {
             self.places.push(slot);
@@ -169,6 +177,17 @@ impl<Waiting> InProgress<Waiting> {
         Some(self.take(place))
     }
 
+    /// Marks all that wait now.
+    pub fn mark(&mut self) {
+        self.marks = self.marks.wrapping_add(1);
+        self.marked = self.len;
+    }
+
+    /// Whether any that was marked waits still.
+    pub fn has_marked(&self) -> bool {
+        self.marked > 0
+    }
+
     /// Whether the request of this name waits.
     pub fn contains(&self, network: NetworkId, handle: RequestHandle) -> bool {
         self.find(network, handle).is_some()
@@ -209,6 +228,7 @@ impl<Waiting> InProgress<Waiting> {
         places[place as usize].by_deadline.after = self.free_place;
         self.free_place = place;
         self.len -= 1;
+        self.marked -= usize::from(places[place as usize].marks != self.marks);
         held
     }
 }

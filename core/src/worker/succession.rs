@@ -1,14 +1,36 @@
 //! The death of a core, of this one or of a network core.
 
 use super::Worker;
+use crate::configuration::Configuration;
 use crate::cores::Bereavement;
+use crate::counters::WorkerCounters;
+use crate::generation::{Generation, Generations};
 use crate::life::Life;
-use crate::policy::PolicyFactory;
+use crate::path::WorkerId;
+use crate::policy::{Policy, PolicyFactory};
 use crate::seed::Seed;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 
 impl Worker {
+    /// A worker that comes to a server that runs, under its only configuration, when slots are owned as of this epoch. It
+    /// counts on where the one that had its number left, if there was one.
+    pub fn hired(
+        id: WorkerId,
+        (generation, configuration): (Generation, &Arc<Configuration>),
+        policy: Box<dyn Policy + Send>,
+        seed: &Seed,
+        epoch: u32,
+        former: Option<(Life, Arc<WorkerCounters>)>,
+    ) -> Worker {
+        let (life, counters) =
+            former.map_or_else(Default::default, |(life, counters)| (life.next(), counters));
+        let seed = seed.fork(&format!("worker {} in life {}", id.0, life.0));
+        let generations = Generations::from(generation, Arc::clone(configuration));
+        Worker::begin(life, id, generations, policy, &seed, epoch, counters)
+    }
+
     /// The core that takes the place of this one, which has panicked, with a policy of its own. It knows the configurations
     /// and counts on, and hands out what this one had noted. What this one had taken up is lost; answers to what it asked for
     /// find nobody.
@@ -24,7 +46,8 @@ impl Worker {
         for gauge in [&counters.requests_held, &counters.reply_buffers_lent, &counters.completions_waiting] {
             gauge.set(0);
         }
-        let mut worker = Worker::begin(life, self.id, self.generations.clone(), policy, &seed, counters);
+        let mut worker = Worker::begin(life, self.id, self.generations.clone(), policy, &seed, 0, counters);
+        worker.epochs.clone_from(&self.epochs);
         worker.time = self.time;
         worker.events = core::mem::take(&mut self.events);
         worker

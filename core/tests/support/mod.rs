@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ulna_core::configuration::Cores as MachineCores;
-use ulna_core::cores::{Cores, assemble_with};
+use ulna_core::cores::{Change, Cores, Staff};
 use ulna_core::discard::Discard;
 use ulna_core::effect::{Effect, EffectDone, NotStored, RecordBatch, Ticket};
 use ulna_core::event::Event;
@@ -28,7 +28,7 @@ use ulna_core::path::Peer;
 use ulna_core::policy::{ConfiguredRules, Policy, PolicyFactory};
 use ulna_core::reload::Waits;
 use ulna_core::time::UnixTime;
-use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId, Transmit};
+use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId, Transmit, WorkerId};
 
 /// Time enough for a turn.
 pub const TICK: Duration = Duration::from_micros(10);
@@ -116,6 +116,8 @@ pub struct Server {
     pub requests_max: usize,
     owners: Owners,
     generation: Generation,
+    staff: Staff,
+    leaving: Vec<WorkerId>,
 }
 
 impl Server {
@@ -134,14 +136,23 @@ impl Server {
         text: &str,
         policy: impl Fn(Arc<Configuration>) -> Box<dyn Policy + Send> + Send + Sync + 'static,
     ) -> Server {
+        Server::with_each(text, move |_, configuration| policy(configuration))
+    }
+
+    /// The same with a policy that knows whose it is.
+    pub fn with_each(
+        text: &str,
+        policy: impl Fn(WorkerId, Arc<Configuration>) -> Box<dyn Policy + Send> + Send + Sync + 'static,
+    ) -> Server {
         let parsed = ulna_config::parse(text, "situation.toml", MachineCores(2));
         let (configuration, _) = parsed.unwrap_or_else(|errors| panic!("{errors}"));
         let configuration = Arc::new(configuration);
         let seed = Seed::new([7; 32]);
         let policies: Arc<PolicyFactory> =
-            Arc::new(move |_, _, configuration| policy(Arc::clone(configuration)));
+            Arc::new(move |worker, _, configuration| policy(worker, Arc::clone(configuration)));
+        let (staff, threads) = Staff::assemble(&configuration, &seed, &policies);
         Server {
-            threads: assemble_with(&configuration, &seed, &policies),
+            threads,
             owners: Owners::new(configuration.network_cores() as u16, &seed),
             now: Instant::from_nanoseconds(1_000_000_000),
             sent: Vec::new(),
@@ -149,6 +160,8 @@ impl Server {
             effects: Vec::new(),
             requests_max: usize::MAX,
             generation: Generation::default(),
+            staff,
+            leaving: Vec::new(),
             configuration,
         }
     }
@@ -239,6 +252,42 @@ impl Server {
         while cores.check_gate().is_some() {}
         while let Some(event) = cores.poll_event() {
             self.events.push(event);
+        }
+    }
+
+    /// There are to be so many workers: those that are new begin, and slots change hands. Nothing else happens yet.
+    pub fn begin_change(&mut self, workers: usize) {
+        let change = self.staff.change(workers, self.generation, &self.configuration).expect("a change");
+        let Change { hired, owners, leaving, .. } = change;
+        self.threads.extend(hired);
+        self.leaving = leaving;
+        // A turn begins with letters; a step is taken at its end.
+        for cores in &mut self.threads {
+            cores.begin();
+            cores.handle_owners(&owners);
+        }
+    }
+
+    /// Whether slots may forget who had them before the change.
+    pub fn has_settled(&mut self) -> bool {
+        let epoch = self.threads[0].network().expect("the first is a network thread's").owners().epoch();
+        self.threads.iter().all(|cores| cores.has_settled(epoch))
+    }
+
+    /// The rest of the change, once all have settled.
+    pub fn end_change(&mut self) {
+        self.settle();
+        assert!(self.has_settled(), "a change ends when all have settled");
+        let owners = self.staff.settle();
+        for cores in &mut self.threads {
+            cores.handle_owners(&owners);
+            self.leaving.iter().for_each(|worker| cores.dismiss(*worker));
+        }
+        let leaving = std::mem::take(&mut self.leaving).len();
+        self.run(Duration::from_secs(2));
+        for _ in 0..leaving {
+            let gone = self.threads.iter().position(Cores::is_gone).expect("who leaves is gone");
+            self.staff.release(self.threads.remove(gone));
         }
     }
 

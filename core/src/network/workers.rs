@@ -1,0 +1,84 @@
+//! Workers that come and go, and what is not known where it was sent first.
+
+use super::lane::Lane;
+use super::{Message, Network};
+use crate::conversation::slot::SlotOwners;
+use crate::cores::Outstanding;
+use crate::discard::Discard;
+use crate::path::WorkerId;
+use crate::request::Request;
+use crate::request::class::Class;
+use crate::time::Instant;
+use alloc::sync::Arc;
+
+impl Network {
+    /// A worker has come: there is a ring to it, and buffers for as many requests as it may have; what is outstanding is of a
+    /// core that was here before. It gets requests once it owns slots.
+    pub fn add_worker(&mut self, worker: WorkerId, outstanding: Outstanding) {
+        let runtime = &self.configuration.runtime;
+        self.under_way.iter_mut().zip(outstanding.away).for_each(|(sum, away)| *sum += away as usize);
+        self.lanes.add(worker, Lane::new(runtime.ring_slots, runtime.requests_max, outstanding));
+        self.buffers.raise(runtime.requests_max);
+    }
+
+    /// A worker has gone: it has said its last, and so have we.
+    pub fn remove_worker(&mut self, worker: WorkerId) {
+        assert!(self.lanes[worker].in_progress() == 0, "a worker goes when it has given all requests back");
+        self.lanes.remove(worker);
+        self.buffers.lower(self.configuration.runtime.requests_max);
+    }
+
+    /// Whether nothing of ours or of the worker's is left on the way to it.
+    pub fn has_done_with(&self, worker: WorkerId) -> bool {
+        self.lanes[worker].in_progress() == 0 && self.lanes[worker].buffers() == 0
+    }
+
+    /// Who owns which slot, as this core has it.
+    pub fn owners(&self) -> &SlotOwners {
+        self.slots.owners()
+    }
+
+    /// Slots have changed hands, or what they remember is void.
+    pub fn handle_owners(&mut self, owners: &Arc<SlotOwners>) {
+        self.slots.set_owners(Arc::clone(owners));
+    }
+
+    /// The worker does not know the State of a request whose slot has another previous owner: that is asked next. If it does
+    /// not know it either, the owner decides, as about any new request.
+    pub(super) fn send_elsewhere(&mut self, from: WorkerId, request: Request, now: Instant) {
+        let stamp = *request.stamp();
+        self.under_way[stamp.generation.parity()] -= 1;
+        self.lanes[from].end_request();
+        if stamp.handle.life != self.life() {
+            return self.buffers.give_back(request.into_buffer());
+        }
+        self.counters.in_progress.down();
+        let slot = self.slots.slot(&request.framed(), stamp.client);
+        let (owner, previous) = (self.slots.owners().owner(slot), self.slots.owners().previous(slot));
+        let (to, may_be_elsewhere) = match previous {
+            Some(previous) if from == owner => (previous, true),
+            Some(_) | None => (owner, false),
+        };
+        if !self.dedup.is_with_worker(stamp.handle) {
+            self.counters.superseded.up();
+            return self.buffers.give_back(request.into_buffer());
+        }
+        if let Err(reason) = self.lanes[to].check(Class::of(&request.framed())) {
+            self.give_up(request, reason, now);
+            return;
+        }
+        let number = self.send(to, Message::Request(request.to_be_sent(stamp.handle, may_be_elsewhere)));
+        let before = self.lanes[to].begin_request();
+        self.dedup.pass_on(stamp.handle, to);
+        self.dedup.sent(stamp.handle, number, before);
+        self.counters.in_progress.up();
+        self.counters.sent_elsewhere.up();
+        self.under_way[stamp.generation.parity()] += 1;
+    }
+
+    fn give_up(&mut self, request: Request, reason: Discard, now: Instant) {
+        self.dedup.forget(request.stamp().handle);
+        self.discard(request.stamp().path.remote, reason, now);
+        self.buffers.give_back(request.into_buffer());
+    }
+}

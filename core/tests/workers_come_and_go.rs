@@ -1,0 +1,269 @@
+//! Workers come and go while requests are under way: nothing is lost, nothing is decided twice, and a conversation is found
+//! where it is.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use support::{Ask, HASHED, Reply, Server, USERS, configuration, nas};
+use ulna_core::WorkerId;
+use ulna_core::attributes::{Preset, text};
+use ulna_core::packet::{Code, number};
+use ulna_core::path::{NetworkId, Peer};
+use ulna_core::policy::{Asked, ConfiguredRules, Decision, Edit, Policy, ReplyKind, Verdict};
+
+const LAYOUT: &str = "[runtime]\nnetwork_threads = 2\nworkers = 2\n";
+const SMALL: &str = "[runtime]\nnetwork_threads = 2\nworkers = 2\nring_slots = 16\n";
+
+/// Asks for many users at once, and then lets all threads make their turns.
+fn crowd(server: &mut Server, round: u8) -> usize {
+    let before = server.sent.len();
+    for port in 0..40 {
+        let user = format!("user{port}");
+        server.datagram(nas(1000 + port), &Ask::user(user.as_bytes(), b"x").identifier(round).octets());
+        if port % 4 == 0 {
+            server.settle();
+        }
+    }
+    server.settle();
+    server.sent.len() - before
+}
+
+#[test]
+fn they_come_and_go_and_everything_is_answered() {
+    for layout in [LAYOUT, SMALL] {
+        let mut server = Server::new(layout, "[[server.new]]\naccept = true\n");
+        assert_eq!(crowd(&mut server, 0), 40);
+        for (round, workers) in (1..).zip([5, 1, 3, 2, 8, 1]) {
+            server.begin_change(workers);
+            assert_eq!(crowd(&mut server, round), 40);
+            server.end_change();
+            assert_eq!(server.threads.len(), 2 + workers);
+            assert_eq!(crowd(&mut server, 100 + round), 40);
+        }
+        let by_worker =
+            |server: &Server| server.threads.iter().filter(|cores| cores.worker().is_some()).count();
+        assert_eq!(by_worker(&server), 1);
+        assert_eq!(server.count("answered"), 40 * 13);
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn all_workers_have_their_share() {
+    let mut server = Server::new(LAYOUT, "[[server.new]]\naccept = true\n");
+    server.begin_change(4);
+    server.end_change();
+    crowd(&mut server, 1);
+    let shares: Vec<u64> = server
+        .threads
+        .iter()
+        .filter_map(|cores| cores.worker())
+        .map(|worker| worker.counters().requests.value())
+        .collect();
+    assert!(shares.len() == 4 && shares.iter().all(|share| *share > 2), "{shares:?}");
+}
+
+#[test]
+fn who_holds_a_request_from_before_is_remembered_until_it_has_ended() {
+    let mut server = Server::of(&configuration(LAYOUT, HASHED));
+    for port in 1000..1020 {
+        assert!(server.ask(nas(port), &Ask::user(b"alice", b"wonderland").octets()).is_empty());
+    }
+    server.begin_change(1);
+    server.settle();
+    // Alice may have hashed to the one who stays.
+    let held = server.threads[3].worker().expect("the one who leaves").counters().requests_held.value()
+        + server.threads[2].worker().expect("the one who stays").counters().requests_held.value();
+    assert_eq!(held, 20);
+    assert!(!server.has_settled(), "requests from before are held");
+    for _ in 0..20 {
+        assert!(!server.has_settled());
+        assert_eq!(server.answer_effect("wonderland").len(), 1);
+    }
+    assert!(server.has_settled());
+    server.end_change();
+    assert_eq!(server.threads.len(), 3);
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn an_epoch_comes_behind_all_that_was_routed_before_it() {
+    let mut server = Server::of(&configuration(SMALL, USERS));
+    for port in 1000..1004 {
+        server.datagram(nas(port), &Ask::bob().identifier(port as u8).octets());
+    }
+    // The network threads have handed over what there is room for; no worker has looked.
+    (0..2).for_each(|thread| server.finish_turn(thread));
+    server.begin_change(1);
+    assert!(!server.has_settled(), "nobody has heard of it");
+    (0..2).for_each(|thread| server.turn(thread));
+    assert!(!server.has_settled(), "nobody has read it");
+    server.end_change();
+    assert_eq!(server.sent.len() as u64, server.count("accepted"));
+    server.assert_nothing_is_left();
+}
+
+/// Lets all in and says in a Reply-Message who did; knows the States that name it.
+struct Named(WorkerId, Edit);
+
+impl Policy for Named {
+    fn decide<'p>(&'p mut self, _asked: &Asked<'_>) -> Verdict<'p> {
+        Verdict::plain(Decision::Accept)
+    }
+
+    fn edit_reply<'p>(&'p mut self, _asked: &Asked<'_>, _reply: ReplyKind) -> Option<&'p Edit> {
+        Some(&self.1)
+    }
+
+    fn knows_state(&self, state: &[u8]) -> bool {
+        state == self.0.0.to_string().as_bytes()
+    }
+}
+
+fn named_server() -> Server {
+    Server::with_each(&configuration(LAYOUT, USERS), |worker, configuration| {
+        let said = format!("Reply-Message = \"{}\"", worker.0);
+        let message = text::parse(&configuration.dictionary, &said).expect("well-formed");
+        let edit = Edit::set(Preset::new(&configuration.dictionary, message).expect("it fits"));
+        Box::new(Named(worker, edit)) as Box<dyn Policy + Send>
+    })
+}
+
+/// Each user has a port of its own.
+fn of(user: &str) -> SocketAddr {
+    nas(1000 + user.trim_start_matches("user").parse::<u16>().expect("they are numbered"))
+}
+
+fn decided_by(server: &mut Server, user: &str, state: Option<&str>, identifier: u8) -> String {
+    let mut ask = Ask::user(user.as_bytes(), b"x").identifier(identifier);
+    if let Some(state) = state {
+        ask = ask.with(number::STATE, state.as_bytes());
+    }
+    let request = ask.octets();
+    let sent = server.ask(of(user), &request);
+    assert_eq!(sent.len(), 1, "{user} {state:?}");
+    let reply = Reply::to(&request, &sent[0].octets);
+    assert_eq!(reply.code, Code::AccessAccept);
+    String::from_utf8(reply.values(number::REPLY_MESSAGE).concat()).expect("a number")
+}
+
+#[test]
+fn a_conversation_is_found_with_the_previous_owner_and_an_unknown_state_comes_back() {
+    let mut server = named_server();
+    let users: Vec<String> = (0..60).map(|user| format!("user{user}")).collect();
+    let before: Vec<String> = users.iter().map(|user| decided_by(&mut server, user, None, 0)).collect();
+    server.begin_change(3);
+    server.settle();
+    let after: Vec<String> = users.iter().map(|user| decided_by(&mut server, user, None, 1)).collect();
+    let mut moved = 0;
+    for ((user, before), after) in users.iter().zip(&before).zip(&after) {
+        assert_eq!(
+            decided_by(&mut server, user, Some(before), 2),
+            *before,
+            "it stays with who knows its State"
+        );
+        assert_eq!(
+            decided_by(&mut server, user, Some("nobody"), 3),
+            *after,
+            "the owner decides as about a new one"
+        );
+        moved += u64::from(before != after);
+    }
+    assert!(moved > 5, "{moved}");
+    // Once for each that has moved, and there and back for each unknown one.
+    assert_eq!(server.count("sent_elsewhere"), 3 * moved);
+    server.end_change();
+    for (user, after) in users.iter().zip(&after) {
+        assert_eq!(decided_by(&mut server, user, Some("nobody"), 4), *after);
+    }
+    assert_eq!(server.count("sent_elsewhere"), 3 * moved, "nobody is remembered any more");
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn what_is_sent_elsewhere_may_be_superseded_repeated_or_die_on_its_way() {
+    let mut server = named_server();
+    let user = (0..60)
+        .map(|user| format!("user{user}"))
+        .find(|user| decided_by(&mut server, user, None, 9) == "1")
+        .expect("some are the second's");
+    server.begin_change(1);
+    server.settle();
+    let request = |authenticator: u8| {
+        Ask::user(user.as_bytes(), b"x")
+            .identifier(7)
+            .authenticator(authenticator)
+            .with(number::STATE, b"1")
+            .octets()
+    };
+    let owner = server.owner(of(&user));
+    // To the owner, which does not know its State.
+    server.datagram(of(&user), &request(1));
+    server.finish_turn(owner);
+    server.turn(2);
+    // A duplicate, and then a request that supersedes it, before it has come back.
+    server.datagram(of(&user), &request(1));
+    server.finish_turn(owner);
+    server.datagram(of(&user), &request(2));
+    server.settle();
+    let replies: Vec<_> = server.take_sent().into_iter().filter(|sent| sent.octets[1] == 7).collect();
+    assert_eq!(
+        Reply::to(&request(2), &replies[replies.len() - 1].octets).values(number::REPLY_MESSAGE),
+        [b"1"]
+    );
+    // The previous owner dies with one; it starts anew.
+    server.datagram(of(&user), &request(3));
+    server.finish_turn(owner);
+    server.turn(2);
+    server.turn(owner);
+    server.die(3, Peer::Worker(WorkerId(1)));
+    server.die(owner, Peer::Network(NetworkId(owner as u16)));
+    server.settle();
+    server.run(Duration::from_secs(1));
+    assert!(!server.ask(of(&user), &request(3)).is_empty());
+    server.end_change();
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn cores_may_die_in_the_middle_of_a_change() {
+    for victim in [
+        Peer::Network(NetworkId(0)),
+        Peer::Network(NetworkId(1)),
+        Peer::Worker(WorkerId(0)),
+        Peer::Worker(WorkerId(1)),
+    ] {
+        for layout in [LAYOUT, SMALL] {
+            let mut server = Server::with(&configuration(layout, HASHED), |configuration: Arc<_>| {
+                Box::new(ConfiguredRules::new(configuration))
+            });
+            let thread = match victim {
+                Peer::Network(network) => usize::from(network.0),
+                Peer::Worker(worker) => 2 + usize::from(worker.0),
+            };
+            for round in 0..3 {
+                for port in 1000..1010 {
+                    server
+                        .datagram(nas(port), &Ask::user(b"alice", b"wonderland").identifier(round).octets());
+                }
+                (0..2).for_each(|thread| server.finish_turn(thread));
+                server.begin_change(if round == 1 { 2 } else { 1 });
+                if thread < server.threads.len() {
+                    server.die(thread, victim);
+                }
+                server.settle();
+                while !server.effects.is_empty() {
+                    server.answer_effect("wonderland");
+                }
+                if thread < server.threads.len() {
+                    server.die(thread, victim);
+                }
+                server.end_change();
+                server.assert_sums();
+            }
+            server.assert_nothing_is_left();
+        }
+    }
+}
