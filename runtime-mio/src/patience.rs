@@ -155,7 +155,7 @@ impl Patience {
     ) -> io::Result<()> {
         // Else those of the last wait would be found again where this one ends without the kernel.
         events.clear();
-        if !may_sleep {
+        if !may_sleep || self.tripwire.expects_bell() {
             self.look(poll, events, calls)?;
             return Ok(());
         }
@@ -169,7 +169,7 @@ impl Patience {
         } else {
             sleeper.announce();
             if sleeper.look_again() {
-                self.tripwire.note_woken(sleeper.unpark(), self.clock.now());
+                self.tripwire.note_woken(sleeper.unpark());
                 self.look(poll, events, calls)?;
             } else {
                 let longest = step.map(|_| LADDER_STEP);
@@ -196,7 +196,7 @@ impl Patience {
         if has_looked && woken == Woken::Itself {
             self.tripwire.note_slept_through();
         }
-        self.tripwire.note_woken(woken, self.clock.now());
+        self.tripwire.note_woken(woken);
     }
 
     /// Notes whether something came, where that decides how to wait next time.
@@ -285,7 +285,7 @@ impl Patience {
         span: Option<Duration>,
         calls: &mut SystemCalls,
     ) -> io::Result<()> {
-        let expects = self.tripwire.expects_bell(|| self.clock.now());
+        let expects = self.tripwire.expects_bell();
         calls.wait += 1;
         match poll.poll(events, span) {
             // A signal to the process came; it brought nothing.

@@ -7,23 +7,19 @@
 //!    look has missed the message: this sleep should never have begun, or should have been ended. A writer that *is* in
 //!    between may be about to ring, and nothing is said of it.
 //! 2. *A bell that does not come.* The gate says that a writer has rung. Its bell is owed until a wait brings it. If no
-//!    thread is between publish and bells when a later wait begins, that bell has been rung before it, so that this wait
-//!    has to bring it; where it does not, the bell was lost.
+//!    thread is between publish and bells when the next wait begins, that bell has been rung before it, and the kernel has
+//!    it: so that wait is a look that does not wait, and if it does not bring the bell, it was lost. If it does, as ever,
+//!    the look has cost nothing, as the bell would have ended a sleep at once.
 //!
 //! So what is counted was lost: nothing is counted in error, and no time-out decides. The other way round it is not
 //! exact. A loss is noticed when something else ends the sleep, which may be never; one whose writer publishes again at
-//! that moment, or whose owed bell is taken for one that was rung for another reason, goes uncounted. A sleep costs
-//! nothing for it, a turn two stores.
+//! that moment, or whose owed bell is taken for one that was rung for another reason, goes uncounted. A turn pays two
+//! stores for it, and a sleep that no bell has ended a look at what is unread, which the turn is about to read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use ulna_core::Instant;
 use ulna_core::queue::{BellId, Woken};
-
-/// So old is an owed bell before anybody looks whether it is overdue: it is nearly always there in the next turn.
-const OWED_LOOK: Duration = Duration::from_millis(100);
 
 /// Which threads are between a publish and the last of its bells. Shared by all threads of a server.
 #[derive(Debug, Clone)]
@@ -76,15 +72,15 @@ impl Rounds {
 #[derive(Debug)]
 pub struct Tripwire {
     rounds: Rounds,
-    /// Since when a bell is owed to this thread.
-    owed: Option<Instant>,
+    /// Whether a bell is owed to this thread.
+    is_owed: bool,
     lost: u64,
 }
 
 impl Tripwire {
     /// Of a thread that was never woken.
     pub fn new(rounds: &Rounds) -> Tripwire {
-        Tripwire { rounds: rounds.clone(), owed: None, lost: 0 }
+        Tripwire { rounds: rounds.clone(), is_owed: false, lost: 0 }
     }
 
     /// Wake-ups lost so far.
@@ -103,24 +99,21 @@ impl Tripwire {
     }
 
     /// What this thread found in its gate when it left it, without its bell having come.
-    pub fn note_woken(&mut self, woken: Woken, now: Instant) {
-        if woken == Woken::Rung {
-            self.owed.get_or_insert(now);
-        }
+    pub fn note_woken(&mut self, woken: Woken) {
+        self.is_owed |= woken == Woken::Rung;
     }
 
-    /// Before a wait: whether it has to bring the bell.
-    pub fn expects_bell(&self, now: impl FnOnce() -> Instant) -> bool {
-        self.owed
-            .is_some_and(|since| now().saturating_since(since) >= OWED_LOOK && self.rounds.are_all_over())
+    /// Whether a wait that begins now has to bring the bell.
+    pub fn expects_bell(&self) -> bool {
+        self.is_owed && self.rounds.are_all_over()
     }
 
-    /// After it: whether it did.
+    /// After a wait: whether it brought the bell, and had to.
     pub fn note_wait(&mut self, has_bell: bool, expected: bool) {
         if has_bell {
-            self.owed = None;
+            self.is_owed = false;
         } else if expected {
-            self.owed = None;
+            self.is_owed = false;
             self.lost += 1;
         }
     }
