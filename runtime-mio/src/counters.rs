@@ -36,6 +36,8 @@ thread_counters! {
     wait_calls,
     /// Bells rung: system calls that woke another thread.
     ring_calls,
+    /// Times that the thread let another one run, as it had shed for want of room at that one.
+    yield_calls,
     /// Packets sent.
     packets_sent,
     /// Of these, packets that left as segments of a send that they shared.
@@ -78,6 +80,7 @@ impl ThreadCounters {
         self.send_calls.set(calls.send);
         self.wait_calls.set(calls.wait);
         self.ring_calls.set(calls.ring);
+        self.yield_calls.set(calls.yields);
         self.parks.set(queue.parks);
         self.park_cancels.set(queue.park_cancels);
         self.rings_sent.set(queue.rings_sent);

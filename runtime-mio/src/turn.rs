@@ -134,6 +134,7 @@ impl Turn {
             let shed = self.cores.shed_for_others();
             if shed > shed_before {
                 shed_before = shed;
+                calls.yields += 1;
                 std::thread::yield_now();
             }
             self.wait(&mut events, stage, &mut calls)?;

@@ -7,6 +7,10 @@
 //! from before the announcement until after the wait has begun.
 //!
 //! A loss does not hang: each wait has a deadline, and the tripwire counts.
+#![cfg_attr(
+    feature = "seeded-bugs",
+    allow(dead_code, reason = "with bugs in it only what notices them runs")
+)]
 
 use std::hint::{black_box, spin_loop};
 use std::sync::Arc;
@@ -26,6 +30,8 @@ use ulna_runtime_mio::{Bell, Clock, SystemCalls};
 const DEADLINE: Duration = Duration::from_millis(200);
 /// Turns of an empty loop that a draw lies before or behind what is aimed at, at most: some hundred nanoseconds.
 const SPREAD: i64 = 400;
+/// And what is aimed at: tens of microseconds. Bounded, since while both share a processor it leads nowhere.
+const AIM_MAX: i64 = 100_000;
 /// Turns of a spinning writer before it lets others run.
 const SPINS: u32 = 2_000;
 /// The round after the last.
@@ -164,8 +170,9 @@ fn read(
         if missing == 0 {
             // Two steps against one: more rounds enter the kernel than not, and enough do not.
             let aim = if counters.parks > before.parks { -1 } else { 2 };
-            // Relaxed: any aim will do.
-            moment.aim.fetch_add(8 * aim, Ordering::Relaxed);
+            // Relaxed: the reader alone stores it, and any aim will do.
+            let aim = moment.aim.load(Ordering::Relaxed) + 8 * aim;
+            moment.aim.store(aim.clamp(-SPREAD, AIM_MAX), Ordering::Relaxed);
             before = counters;
             if counters.parks >= group.parks || lost > 0 {
                 moment.round.store(OVER, Ordering::Relaxed);
@@ -238,7 +245,7 @@ fn stress(groups: &[Group]) -> Vec<Outcome> {
 fn parks(of_each: u64) {
     let one = Group { writers: 1, parks: of_each, mute: 0 };
     let two = Group { writers: 2, ..one };
-    let mut parks = 0;
+    let (mut parks, mut cancels) = (0, 0);
     for groups in [&[one][..], &[two], &[one, two]] {
         let began = std::time::Instant::now();
         let outcomes = stress(groups);
@@ -246,12 +253,14 @@ fn parks(of_each: u64) {
         for (group, outcome) in groups.iter().zip(outcomes) {
             assert_eq!(outcome.lost, 0, "{outcome:?}");
             assert!(outcome.parks >= group.parks, "{outcome:?}");
-            // Rings are at most one a park, and the moment was met: not all rounds came too late for the second look.
+            // At most one a park.
             assert!(outcome.rung <= outcome.parks + outcome.cancels, "{outcome:?}");
-            assert!(outcome.cancels >= outcome.rounds / 100, "{outcome:?}");
             parks += outcome.parks;
+            cancels += outcome.cancels;
         }
     }
+    // The moment was met: where there are two processors, not all messages came too late for the second look.
+    assert!(cancels >= parks / 100, "{cancels} of {parks}");
     println!("{parks} parks that entered the kernel, no wake-up lost");
 }
 
