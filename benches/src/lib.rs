@@ -7,7 +7,9 @@
 //! | `hashing` | what others feel while passwords with an Argon2 digest are guessed |
 //! | `accounting` | records stored a second, and how long one waits, beside FreeRADIUS |
 //! | `overload` | what a server still does that is asked for more than it can |
-//! | `packet`, `dedup`, `channel`, `clients` | the parts, by criterion |
+//! | `signals` | what waking costs: bells, system calls, latency and CPU time against load, for each way to wait |
+//! | `packet`, `dedup`, `clients` | the parts, by criterion |
+//! | `channel` | a message between two threads, beside other queues |
 //! | `peers`, a package of its own | reading a request beside other crates for RADIUS |
 //! | the binary `count` under callgrind | instructions per operation, the same on every machine of a kind |
 
@@ -19,6 +21,7 @@ pub mod load;
 pub mod machine;
 pub mod measured;
 pub mod options;
+pub mod plot;
 pub mod radiusd;
 pub mod responder;
 pub mod workload;

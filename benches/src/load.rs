@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,8 @@ pub struct Load<'r> {
     /// Requests that leave one port in one send, and that are sent between two looks for replies.
     group: u64,
     burst: u64,
+    /// How long an open run sleeps at a time when nothing is due.
+    nap: Option<Duration>,
 }
 
 struct Port {
@@ -124,7 +127,18 @@ impl<'r> Load<'r> {
             start: Instant::now(),
             group: 1,
             burst: FEW,
+            nap: None,
         })
+    }
+
+    /// Has open runs sleep for up to so long when nothing is due, for machines on which generator and server share their
+    /// cores. Replies are then seen later by up to as much; they wake nobody, so that the server does not pay for it.
+    ///
+    /// # Errors
+    /// When the kernel does not let this thread sleep for less than its 50 µs more.
+    pub fn napping(self, nap: Duration) -> io::Result<Self> {
+        rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
+        Ok(Load { nap: Some(nap), ..self })
     }
 
     /// Has open runs send so many at once from a port, sixteen times as many between two looks for replies: for rates that
@@ -217,6 +231,13 @@ impl<'r> Load<'r> {
                         until = now;
                     }
                     self.give_up(port, now, &mut outcome);
+                }
+            }
+            if let Some(nap) = self.nap {
+                let now = self.start.elapsed();
+                let until_due = if next == total { nap } else { due(next).saturating_sub(now) };
+                if !until_due.is_zero() {
+                    std::thread::sleep(nap.min(until_due));
                 }
             }
         }

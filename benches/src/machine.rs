@@ -14,6 +14,24 @@ pub fn pin_to(core: usize) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &cores)?)
 }
 
+/// Keeps one thread of a process on one core, by the name that the thread has.
+///
+/// # Errors
+/// The kernel's, or that there is no thread of this name.
+pub fn pin_thread(process: u32, name: &str, core: usize) -> io::Result<()> {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
+        let task = task?;
+        if fs::read_to_string(task.path().join("comm"))?.trim() == name {
+            let thread = task.file_name().to_str().and_then(|number| number.parse().ok());
+            let thread = rustix::thread::Pid::from_raw(thread.ok_or(io::ErrorKind::InvalidData)?);
+            return Ok(rustix::thread::sched_setaffinity(thread, &cores)?);
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
 /// How many cores there are for us.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

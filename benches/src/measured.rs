@@ -11,6 +11,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ulna_core::configuration::Signal;
 use ulna_core::policy::{PolicyFactory, configured_rules};
 use ulna_core::{Configuration, Seed};
 use ulna_runtime_mio::{RecordStore, Server, SystemCalls, kernel_drops};
@@ -18,7 +19,10 @@ use ulna_stores::file::FileDisk;
 
 use crate::machine::{cpu_time, memory, pin_to};
 use crate::responder::{Counts, Responder};
-use crate::workload::{RECORDS, Setup, Slow, accounting_configuration, configuration, hashing_configuration};
+use crate::workload::{
+    RECORDS, Setup, Slow, Waiting, accounting_configuration, configuration, hashing_configuration,
+    waiting_configuration,
+};
 
 /// What a child is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +40,17 @@ pub enum Role {
     Deciding(Setup, u32),
     /// A server that stores accounting in the folder in which it is started.
     Accounting(Setup),
+    /// A server whose threads wait so.
+    Waiting(Setup, Waiting),
 }
 
 /// The argument that has a process take a role.
 const ACT: &str = "--act-as";
+/// In place of a core: wherever the kernel likes.
+const ANY_CORE: &str = "any";
+/// How threads wait, by their words.
+const SIGNALS: [(&str, Signal); 3] =
+    [("announce", Signal::Announce), ("always", Signal::Always), ("timer", Signal::Timer)];
 
 impl Role {
     fn arguments(self) -> Vec<String> {
@@ -53,6 +64,12 @@ impl Role {
                 arguments
             }
             Role::Accounting(setup) => Role::of_server("accounting", setup),
+            Role::Waiting(setup, Waiting { signal, linger_us }) => {
+                let mut arguments = Role::of_server("waiting", setup);
+                let (word, _) = SIGNALS.iter().find(|(_, each)| *each == signal).expect("all are listed");
+                arguments.extend([word.to_string(), linger_us.to_string()]);
+                arguments
+            }
         }
     }
 
@@ -77,6 +94,11 @@ impl Role {
                     ("hashing", []) => Some(Role::Hashing(setup)),
                     ("deciding", [each]) => Some(Role::Deciding(setup, each.parse().ok()?)),
                     ("accounting", []) => Some(Role::Accounting(setup)),
+                    ("waiting", [word, linger_us]) => {
+                        let (_, signal) = *SIGNALS.iter().find(|(each, _)| each == word)?;
+                        let waiting = Waiting { signal, linger_us: linger_us.parse().ok()? };
+                        Some(Role::Waiting(setup, waiting))
+                    }
                     _ => None,
                 }
             }
@@ -89,9 +111,10 @@ impl Role {
 /// this first.
 pub fn act() -> Option<ExitCode> {
     let mut arguments = std::env::args().skip_while(|argument| argument != ACT).skip(1);
-    let core = arguments.next()?.parse().ok()?;
+    let core = arguments.next()?;
+    let core = if core == ANY_CORE { None } else { Some(core.parse().ok()?) };
     let role = Role::parse(&arguments.collect::<Vec<_>>())?;
-    let acted = pin_to(core).and_then(|()| match role {
+    let acted = core.map_or(Ok(()), pin_to).and_then(|()| match role {
         Role::Responder { together } => act_as_responder(together),
         Role::Server(setup) => act_as_server(configuration(setup), Duration::ZERO, None),
         Role::Hashing(setup) => act_as_server(hashing_configuration(setup), Duration::ZERO, None),
@@ -100,6 +123,9 @@ pub fn act() -> Option<ExitCode> {
         }
         Role::Accounting(setup) => record_store(Path::new(RECORDS))
             .and_then(|store| act_as_server(accounting_configuration(setup), Duration::ZERO, Some(store))),
+        Role::Waiting(setup, waiting) => {
+            act_as_server(waiting_configuration(setup, waiting), Duration::ZERO, None)
+        }
     });
     Some(match acted {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,7 +146,7 @@ fn act_as_responder(together: bool) -> io::Result<()> {
     std::thread::spawn(move || responder.run(&shared));
     answer_questions(address, || {
         let Counts { calls, send_would_block, send_failed } = *counts.lock().expect("nobody panics with it");
-        let SystemCalls { receive, send, wait, ring } = calls;
+        let SystemCalls { receive, send, wait, ring, yields: _ } = calls;
         // As in the server: where the tables cannot be read nothing is known to be dropped.
         let drops = kernel_drops::drops(&[inode]).ok().and_then(|drops| drops[0]).unwrap_or_default();
         format!(
@@ -222,9 +248,21 @@ impl Measured {
     /// # Errors
     /// As [`Measured::start`].
     pub fn start_in(folder: &Path, role: Role, core: usize) -> io::Result<Measured> {
+        Measured::spawn(folder, role, core.to_string())
+    }
+
+    /// The same on all cores that there are.
+    ///
+    /// # Errors
+    /// As [`Measured::start`].
+    pub fn start_anywhere(role: Role) -> io::Result<Measured> {
+        Measured::spawn(Path::new("."), role, ANY_CORE.into())
+    }
+
+    fn spawn(folder: &Path, role: Role, core: String) -> io::Result<Measured> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(ACT)
-            .arg(core.to_string())
+            .arg(core)
             .args(role.arguments())
             .current_dir(folder)
             .stdin(Stdio::piped())
@@ -295,6 +333,7 @@ mod tests {
             Role::Server(setup),
             Role::Deciding(setup, 200),
             Role::Accounting(setup),
+            Role::Waiting(setup, Waiting { signal: Signal::Timer, linger_us: 50 }),
         ] {
             assert_eq!(Role::parse(&role.arguments()), Some(role));
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ulna_config::Configuration;
-use ulna_core::configuration::Cores;
+use ulna_core::configuration::{Cores, Signal};
 use ulna_core::packet::{Code, Encoder, Framed, MessageAuthenticator, Secret, number};
 use ulna_core::policy::{Asked, ConfiguredRules, Policy, Verdict};
 
@@ -169,6 +169,15 @@ pub struct Setup {
     pub log: bool,
 }
 
+/// How the threads of a measured server wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// How they are woken.
+    pub signal: Signal,
+    /// How long they linger at most, in microseconds.
+    pub linger_us: u32,
+}
+
 /// The file of accounting records.
 pub const RECORDS: &str = "accounting.jsonl";
 
@@ -221,6 +230,14 @@ impl Policy for Slow {
 /// The configuration of a server under load.
 pub fn configuration(setup: Setup) -> Configuration {
     configured(setup, "")
+}
+
+/// The same with threads that wait so.
+pub fn waiting_configuration(setup: Setup, waiting: Waiting) -> Configuration {
+    let mut configuration = configuration(setup);
+    configuration.runtime.signal = waiting.signal;
+    configuration.runtime.linger_max = Duration::from_micros(u64::from(waiting.linger_us));
+    configuration
 }
 
 /// The configuration of a server that stores accounting in the present folder, in [`RECORDS`].

@@ -28,7 +28,11 @@ const WRONG: &[(&str, &str, &str)] = &[
         "2:14",
         "`ring_slots` must be a power of two from 2 to 65536, found 1000",
     ),
-    ("[runtime]\nsignal = \"never\"\n", "2:10", "`signal` must be \"announce\", found \"never\""),
+    (
+        "[runtime]\nsignal = \"never\"\n",
+        "2:10",
+        "`signal` must be one of \"announce\", \"always\", \"timer\", found \"never\"",
+    ),
     ("[runtime]\nworkers = 256\n", "2:11", "the tables of all threads would take "),
     ("[runtime]\ndictionaries = \"x\"\n", "2:16", "`dictionaries` must be an array of files "),
     ("[runtime]\ndictionaries = [\"/nowhere\"]\n", "2:17", "there is no file `/nowhere`"),

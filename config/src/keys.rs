@@ -28,6 +28,8 @@ pub const RUNTIME: Keys = Keys {
         "workers",
         "dictionaries",
         "signal",
+        "linger_max",
+        "linger_cpu",
         "ring_slots",
         "requests_max",
         "receive_buffer_octets",
@@ -36,7 +38,7 @@ pub const RUNTIME: Keys = Keys {
         "hash_threads",
         "hash_line_max",
     ],
-    later: &["linger_max", "linger_cpu", "state_directory"],
+    later: &["state_directory"],
 };
 
 pub const PROTOCOL: Keys = Keys {

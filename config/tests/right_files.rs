@@ -9,7 +9,7 @@ use ulna_config::{
 use ulna_core::ServerId;
 use ulna_core::authenticate::mac::Mac;
 use ulna_core::authenticate::users::Credential;
-use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings};
+use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings, Signal};
 use ulna_core::packet::{Secret, Secrets};
 use ulna_core::policy::{Decision, NewRule};
 
@@ -71,7 +71,9 @@ fn every_key_that_is_built_does_something() {
         [runtime]
         network_threads = 2
         workers = 0x3
-        signal = "announce"
+        signal = "timer"
+        linger_max = "1ms"
+        linger_cpu = 20
         ring_slots = 64
         requests_max = 16_384
         receive_buffer_octets = 65_536
@@ -136,6 +138,9 @@ fn every_key_that_is_built_does_something() {
         RuntimeSettings {
             network_threads: 2,
             workers: 3,
+            signal: Signal::Timer,
+            linger_max: Duration::from_millis(1),
+            linger_cpu: 20,
             ring_slots: 64,
             requests_max: 16_384,
             receive_buffer_octets: 65_536,
@@ -345,8 +350,6 @@ fn no_name_of_the_contract_is_unknown() {
     assert_eq!(
         refused,
         [
-            "`linger_max`",
-            "`linger_cpu`",
             "`state_directory`",
             "`state_lifetime`",
             "`state_max`",

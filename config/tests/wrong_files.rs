@@ -131,17 +131,20 @@ fn unknown_tables_and_wrong_brackets() {
 fn runtime_ranges() {
     assert_eq!(
         added(
-            "[runtime]\nnetwork_threads = 65\nring_slots = 1000\nrequests_max = 2.5\nsignal = \"always\"\n\
-             receive_buffer_octets = -1\ndedup_entries_max = 0\nreplies_octets_max = \"64 MiB\"\n"
+            "[runtime]\nnetwork_threads = 65\nring_slots = 1000\nrequests_max = 2.5\nsignal = \"never\"\n\
+             receive_buffer_octets = -1\ndedup_entries_max = 0\nreplies_octets_max = \"64 MiB\"\n\
+             linger_max = \"1s\"\nlinger_cpu = 101\n"
         ),
         [
             "2:19: `network_threads` must be a whole number from 0 to 64, found 65",
             "3:14: `ring_slots` must be a power of two from 2 to 65536, found 1000",
             "4:16: `requests_max` must be a whole number from 1 to 1048576, found 2.5",
-            "5:10: `signal = \"always\"` is not built yet",
+            "5:10: `signal` must be one of \"announce\", \"always\", \"timer\", found \"never\"",
             "6:25: `receive_buffer_octets` must be a whole number from 4096 to 1073741824, found -1",
             "7:21: `dedup_entries_max` must be a whole number from 1 to 16777216, found 0",
             "8:22: `replies_octets_max` must be a whole number from 65536 to 17179869184, found \"64 MiB\"",
+            "9:14: `linger_max` must be from \"0s\" to \"10ms\", found \"1s\"",
+            "10:14: `linger_cpu` must be a whole number from 0 to 100, found 101",
         ]
     );
 }

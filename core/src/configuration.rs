@@ -73,6 +73,12 @@ pub struct RuntimeSettings {
     pub network_threads: usize,
     /// Worker threads, 1 to 256.
     pub workers: usize,
+    /// How a thread that has nothing to do is woken for messages.
+    pub signal: Signal,
+    /// How long it goes on looking after the last message, at most, before it sleeps; 0 to 10 ms, 0: not at all.
+    pub linger_max: Duration,
+    /// Of one processor's time, how much in a hundred it may spend so; 0 to 100.
+    pub linger_cpu: u32,
     /// Messages in a ring between two threads: a power of two, 2 to 65 536.
     pub ring_slots: usize,
     /// Requests in progress per network thread and worker, 1 to 1 048 576.
@@ -95,6 +101,9 @@ impl Default for RuntimeSettings {
         RuntimeSettings {
             network_threads: 0,
             workers: 1,
+            signal: Signal::Announce,
+            linger_max: Duration::from_micros(50),
+            linger_cpu: 5,
             ring_slots: 1024,
             requests_max: 16_384,
             receive_buffer_octets: 4_194_304,
@@ -104,6 +113,17 @@ impl Default for RuntimeSettings {
             hash_line_max: 128,
         }
     }
+}
+
+/// How a thread that has nothing to do is woken for messages of other threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// It says that it sleeps, and is rung once for what is urgent.
+    Announce,
+    /// It is rung for every batch of messages, asleep or not. For comparison.
+    Always,
+    /// It looks each millisecond, and says that it sleeps only when nothing has come several times. For comparison.
+    Timer,
 }
 
 /// Times and bounds of the protocol.

@@ -45,7 +45,7 @@ use crate::network::Network;
 use crate::path::{Path, Peer, Transmit};
 use crate::policy::PolicyFactory;
 use crate::queue::message::Message;
-use crate::queue::{Announcement, BellId, Crossing, LinkId, QueueCounters, Urgency};
+use crate::queue::{Announcement, BellId, Crossing, LinkId, QueueCounters, Urgency, Woken};
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::{Cause, Instant, UnixTime};
@@ -173,9 +173,9 @@ impl Cores {
         self.crossing.counters()
     }
 
-    /// Back to `RUN`, after a sleep or instead of one.
-    pub fn unpark(&mut self) {
-        self.crossing.unpark();
+    /// Back to `RUN`, after a sleep or instead of one; says whether anybody rang.
+    pub fn unpark(&mut self) -> Woken {
+        self.crossing.unpark()
     }
 
     /// Notes the time on the wall. Told each turn where rules ask for it; it may go back.
@@ -395,6 +395,11 @@ impl Cores {
         self.crossing.check_gate()
     }
 
+    /// In place of [`check_gate`](Cores::check_gate), where every publish rings.
+    pub fn ring_always(&mut self) -> Option<BellId> {
+        self.crossing.ring_always()
+    }
+
     /// Whether nothing is left to do that needs no bell, socket or deadline.
     pub fn may_park(&self) -> bool {
         !self.has_output() || seeded::is(Bug::OutputForgottenBeforeAPark)
@@ -423,8 +428,7 @@ impl Cores {
         if let Some(worker) = worker {
             worker.waits_for_room().for_each(|other| ask(Peer::Network(other), Peer::Worker(worker.id())));
         }
-        let wants_completions =
-            network.as_ref().is_some_and(Network::wants_completions) && !seeded::is(Bug::LimitParkedWithPark);
+        let wants_completions = network.as_ref().is_some_and(Network::wants_completions);
         crossing.announce(if wants_completions { Announcement::Want } else { Announcement::Park });
     }
 
@@ -436,6 +440,12 @@ impl Cores {
     /// Whether a ring holds a message, or room that was waited for has come. For a thread that lingers.
     pub fn is_anything_unread(&mut self) -> bool {
         self.crossing.is_anything_unread()
+    }
+
+    /// Who wrote a message that this thread has not read and has to be woken for, if there is one: what a tripwire for
+    /// lost wake-ups asks.
+    pub fn urgent_unread_from(&self) -> Option<BellId> {
+        self.crossing.unread_from(|message| message.urgency() == Urgency::Urgent)
     }
 
     /// Whether this thread will still look at a gate before it can sleep: a ring may be on its way. For the simulator.

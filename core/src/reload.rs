@@ -43,6 +43,9 @@ impl Configuration {
         let (new, old) = (&self.runtime, &running.runtime);
         keep("network_threads", new.network_threads != old.network_threads);
         keep("workers", new.workers != old.workers);
+        keep("signal", new.signal != old.signal);
+        keep("linger_max", new.linger_max != old.linger_max);
+        keep("linger_cpu", new.linger_cpu != old.linger_cpu);
         keep("ring_slots", new.ring_slots != old.ring_slots);
         keep("requests_max", new.requests_max != old.requests_max);
         keep("receive_buffer_octets", new.receive_buffer_octets != old.receive_buffer_octets);

@@ -6,6 +6,7 @@ use ulna_core::counters::Counter;
 use ulna_core::queue::QueueCounters;
 
 use crate::mmsg::SendOutcome;
+use crate::patience::PatienceCounters;
 use crate::system_calls::SystemCalls;
 
 macro_rules! thread_counters {
@@ -35,6 +36,8 @@ thread_counters! {
     wait_calls,
     /// Bells rung: system calls that woke another thread.
     ring_calls,
+    /// Times that the thread let another one run, as it had shed for want of room at that one.
+    yield_calls,
     /// Packets sent.
     packets_sent,
     /// Of these, packets that left as segments of a send that they shared.
@@ -55,6 +58,16 @@ thread_counters! {
     full,
     /// Most lazy messages found in one ring after a sleep.
     lazy_backlog_max,
+    /// Waits that returned at once, and brought nothing.
+    empty_polls,
+    /// Times that this thread looked on for a while before it slept.
+    lingers,
+    /// Of these, those in which something came.
+    lingers_found,
+    /// Microseconds that it looked on so.
+    linger_us,
+    /// Wake-ups that were lost: a defect of ulna if it is ever more than 0.
+    lost_wakeups,
     /// Events that found the log's ring full.
     events_lost,
     /// The longest turn, in microseconds, from its begin until its packets were ready to be sent.
@@ -62,17 +75,23 @@ thread_counters! {
 }
 
 impl ThreadCounters {
-    pub(crate) fn note(&self, calls: &SystemCalls, queue: QueueCounters) {
+    pub(crate) fn note(&self, calls: &SystemCalls, queue: QueueCounters, patience: PatienceCounters) {
         self.receive_calls.set(calls.receive);
         self.send_calls.set(calls.send);
         self.wait_calls.set(calls.wait);
         self.ring_calls.set(calls.ring);
+        self.yield_calls.set(calls.yields);
         self.parks.set(queue.parks);
         self.park_cancels.set(queue.park_cancels);
         self.rings_sent.set(queue.rings_sent);
         self.rings_spurious.set(queue.rings_spurious);
         self.full.set(queue.full);
         self.lazy_backlog_max.set(queue.lazy_backlog_max);
+        self.empty_polls.set(patience.empty_polls);
+        self.lingers.set(patience.lingers);
+        self.lingers_found.set(patience.lingers_found);
+        self.linger_us.set(patience.lingered.as_micros() as u64);
+        self.lost_wakeups.set(patience.lost_wakeups);
     }
 
     pub(crate) fn note_turn(&self, took: Duration) {

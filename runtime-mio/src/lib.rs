@@ -19,6 +19,7 @@ pub mod listening;
 mod log;
 #[allow(unsafe_code)]
 pub mod mmsg;
+pub mod patience;
 pub mod reload;
 pub mod report;
 mod segments;

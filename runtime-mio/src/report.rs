@@ -55,8 +55,9 @@ fn name_of(cores: &Cores) -> String {
     }
 }
 
-/// The counters of a server. `Display` prints one `name value` a line: sums over all threads (of what ends in `_max` the most), discards by reason where
-/// there were any, and what the kernel dropped.
+/// The counters of a server. `Display` prints one `name value` a line: sums over all threads (of what ends in `_max` the
+/// most), discards by reason where there were any, each thread's own beside its cores (`thread worker-0 parks 7`), and what
+/// the kernel dropped.
 #[derive(Debug)]
 pub struct Report<'a> {
     pub(crate) threads: Vec<&'a ThreadReport>,
@@ -117,6 +118,11 @@ impl fmt::Display for Report<'_> {
             let discarded = self.discarded(*reason);
             if discarded > 0 {
                 writeln!(f, "discarded {} {discarded}", reason.name())?;
+            }
+        }
+        for ThreadReport { name, thread, .. } in &self.threads {
+            for (counter, value) in thread.named() {
+                writeln!(f, "thread {name} {counter} {value}")?;
             }
         }
         match self.kernel_drops() {

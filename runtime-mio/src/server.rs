@@ -25,6 +25,8 @@ use crate::deaths::Deaths;
 use crate::effects::EffectThreads;
 use crate::listening::{ListenError, Listening};
 use crate::log::{Log, Names};
+use crate::patience::Patience;
+use crate::patience::tripwire::Rounds;
 use crate::reload::{Follower, Reloader, Steps};
 use crate::report::{Report, ThreadReport};
 use crate::storing::RecordStore;
@@ -169,6 +171,9 @@ impl Server {
             effects,
         };
         let deaths = Arc::<Deaths>::default();
+        let rounds = Rounds::new(cores.len());
+        // By the affinity of the thread that starts the server, which those that it starts inherit.
+        let processors = thread::available_parallelism().map_or(1, usize::from);
         let threads = cores.into_iter().zip(polls).zip(writers).zip(reports);
         for (thread, (((cores, poll), log), report)) in threads.enumerate() {
             let name = report.name.clone();
@@ -186,6 +191,8 @@ impl Server {
                 counters: Arc::clone(&report.thread),
                 log,
                 reload: Follower::new(&server.steps),
+                patience: Patience::new(&configuration.runtime, &rounds, processors, clock),
+                rounds: rounds.clone(),
                 turn: Duration::ZERO,
                 read_from: SocketId(0),
                 deaths: Arc::clone(&deaths),

@@ -17,12 +17,14 @@ pub struct SystemCalls {
     pub wait: u64,
     /// Rings of another thread's bell.
     pub ring: u64,
+    /// Times that the thread let another one run.
+    pub yields: u64,
 }
 
 impl SystemCalls {
     /// All of them together.
     pub const fn total(&self) -> u64 {
-        self.receive + self.send + self.wait + self.ring
+        self.receive + self.send + self.wait + self.ring + self.yields
     }
 }
 
@@ -32,6 +34,7 @@ impl AddAssign for SystemCalls {
         self.send += other.send;
         self.wait += other.wait;
         self.ring += other.ring;
+        self.yields += other.yields;
     }
 }
 
@@ -41,9 +44,9 @@ mod tests {
 
     #[test]
     fn sums_of_threads_add_field_by_field() {
-        let mut sum = SystemCalls { receive: 1, send: 2, wait: 3, ring: 4 };
-        sum += SystemCalls { receive: 10, send: 20, wait: 30, ring: 40 };
-        assert_eq!(sum, SystemCalls { receive: 11, send: 22, wait: 33, ring: 44 });
-        assert_eq!(sum.total(), 110);
+        let mut sum = SystemCalls { receive: 1, send: 2, wait: 3, ring: 4, yields: 5 };
+        sum += SystemCalls { receive: 10, send: 20, wait: 30, ring: 40, yields: 50 };
+        assert_eq!(sum, SystemCalls { receive: 11, send: 22, wait: 33, ring: 44, yields: 55 });
+        assert_eq!(sum.total(), 165);
     }
 }

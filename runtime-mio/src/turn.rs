@@ -22,6 +22,8 @@ use crate::effects::Desk;
 use crate::listening::Listening;
 use crate::log::EventWriter;
 use crate::mmsg::{Outlet, PACKET_OCTETS_MAX, ReceiveBatch, SendBatch};
+use crate::patience::Patience;
+use crate::patience::tripwire::Rounds;
 use crate::reload::Follower;
 use crate::system_calls::SystemCalls;
 
@@ -84,6 +86,9 @@ pub(crate) struct Turn {
     pub counters: Arc<ThreadCounters>,
     pub log: Option<EventWriter>,
     pub reload: Follower,
+    /// How it waits.
+    pub patience: Patience,
+    pub rounds: Rounds,
     /// How long the last turn was, until its packets were ready to be sent.
     pub turn: Duration,
     /// The socket that was read last.
@@ -130,6 +135,7 @@ impl Turn {
             let shed = self.cores.shed_for_others();
             if shed > shed_before {
                 shed_before = shed;
+                calls.yields += 1;
                 std::thread::yield_now();
             }
             self.wait(&mut events, stage, &mut calls)?;
@@ -166,7 +172,7 @@ impl Turn {
             // Relaxed: the main thread only wants to know it soon.
             self.drained.store(self.cores.is_drained(), Ordering::Relaxed);
         }
-        self.counters.note(calls, self.cores.queue_counters());
+        self.counters.note(calls, self.cores.queue_counters(), self.patience.counters());
         Ok(())
     }
 
@@ -267,6 +273,17 @@ impl Turn {
         }
     }
 
+    /// Shows the other threads what the turn has for them, and rings those that sleep.
+    fn publish(&mut self, calls: &mut SystemCalls) {
+        self.rounds.begin(self.cores.bell());
+        self.cores.publish();
+        let always = self.patience.rings_always();
+        while let Some(bell) = if always { self.cores.ring_always() } else { self.cores.check_gate() } {
+            self.bells[usize::from(bell.0)].ring(calls);
+        }
+        self.rounds.end(self.cores.bell());
+    }
+
     fn pass_events_on(&mut self) {
         let Some(log) = &mut self.log else { return };
         while let Some(event) = self.cores.poll_event() {
@@ -277,26 +294,11 @@ impl Turn {
         log.publish();
     }
 
-    /// Parks if there is nothing to do, else looks at the sockets only.
+    /// Waits if there is nothing to do, else looks at the sockets only.
     fn wait(&mut self, events: &mut Events, stage: Stage, calls: &mut SystemCalls) -> io::Result<()> {
         let has_unread = stage == Stage::Serving && self.sockets.iter().any(|(_, may_read)| *may_read);
-        let mut patience = Some(Duration::ZERO);
-        if !has_unread && self.cores.may_park() {
-            self.cores.announce();
-            if self.cores.look_again() {
-                self.cores.unpark();
-            } else {
-                let deadline = self.cores.poll_timeout().map(|(due, _)| due);
-                patience = deadline.map(|due| due.saturating_since(self.clock.now()));
-            }
-        }
-        calls.wait += 1;
-        let polled = self.poll.poll(events, patience);
-        self.cores.unpark();
-        match polled {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            polled => polled?,
-        }
+        let may_sleep = !has_unread && self.cores.may_park();
+        self.patience.wait(&mut self.cores, &mut self.poll, events, may_sleep, calls)?;
         for event in events.iter().filter(|event| event.token() != BELL) {
             if let Some((_, may_read)) =
                 self.sockets.iter_mut().find(|(via, _)| Listening::token(*via) == event.token())

@@ -7,12 +7,14 @@ use crate::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 use crate::section::Section;
 use crate::shown;
 use std::time::Duration;
-use ulna_core::configuration::{Cores, Protocol, RuntimeSettings};
+use ulna_core::configuration::{Cores, Protocol, RuntimeSettings, Signal};
 use ulna_core::dictionary::Dictionary;
 
 const WORKERS_MAX: usize = 256;
 const HASH_THREADS_MAX: usize = 64;
 const GIBIBYTE: usize = 1 << 30;
+/// Whoever looks for longer had better sleep.
+const LINGER_MAX: Duration = Duration::from_millis(10);
 
 pub fn runtime(
     file: &Section<'_>,
@@ -37,7 +39,15 @@ pub fn runtime(
     if let Some(threads) = threads(&section, "hash_threads", runtime.hash_threads, HASH_THREADS_MAX, report) {
         runtime.hash_threads = threads;
     }
-    section.word("signal", &["announce"], &["always", "timer"], report);
+    if let Some(signal) = signal(&section, report) {
+        runtime.signal = signal;
+    }
+    if let Some(span) = section.duration("linger_max", Duration::ZERO..=LINGER_MAX, report) {
+        runtime.linger_max = span;
+    }
+    if let Some(percent) = section.integer("linger_cpu", 0..=100, report) {
+        runtime.linger_cpu = percent as u32;
+    }
     if let Some(slots) = ring_slots(&section, report) {
         runtime.ring_slots = slots;
     }
@@ -140,6 +150,13 @@ fn threads(
         section.refuse(key, &format!("a whole number from 1 to {most} or \"auto\""), value, report);
     }
     threads
+}
+
+/// How threads are woken.
+fn signal(section: &Section<'_>, report: &mut Report) -> Option<Signal> {
+    let signals = [("announce", Signal::Announce), ("always", Signal::Always), ("timer", Signal::Timer)];
+    let word = section.word("signal", &signals.map(|(word, _)| word), &[], report)?;
+    signals.into_iter().find(|(each, _)| *each == word).map(|(_, signal)| signal)
 }
 
 /// A ring's place is found by masking its count, hence a power of two.

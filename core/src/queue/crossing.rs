@@ -291,6 +291,23 @@ impl<M: Send, L: Send> Crossing<M, L> {
         None
     }
 
+    /// In place of [`check_gate`](Self::check_gate): the bell of each link that messages were published on or room
+    /// was wanted of, whatever its gate says. What suppression saves can be measured against it.
+    pub fn ring_always(&mut self) -> Option<BellId> {
+        while let Some(at) = self.unchecked.pop() {
+            let link = self.links[at].as_mut().expect(ATTACHED);
+            link.unchecked = false;
+            let space_wanted = link.incoming.space_wanted();
+            if link.published.take().is_some() || space_wanted {
+                // So that a sleeper finds in its gate that it was rung.
+                link.gate.ring_if(Urgency::Urgent);
+                self.counters.rings_sent += 1;
+                return Some(link.bell);
+            }
+        }
+        None
+    }
+
     /// Says that this thread is about to sleep. [`look_again`](Self::look_again) has to follow. The thread's bell
     /// was taken before this, or a ring for this very park could be taken for an older one.
     ///
@@ -348,6 +365,16 @@ impl<M: Send, L: Send> Crossing<M, L> {
     #[inline]
     pub fn is_letter_unread(&self) -> bool {
         !self.letters.is_empty() || !self.mailbox.is_empty()
+    }
+
+    /// The other end of a link that holds an unread message for which this is true, if there is such a link.
+    pub fn unread_from(&self, is_meant: impl Fn(&M) -> bool) -> Option<BellId> {
+        let holds = |link: &&Link<M>| {
+            let mut found = false;
+            link.incoming.for_each_unread(|message| found |= is_meant(message));
+            found
+        };
+        self.links.iter().flatten().find(holds).map(|link| link.bell)
     }
 
     /// Shows each message that this thread has not read. For inspection.

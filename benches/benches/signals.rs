@@ -1,0 +1,453 @@
+//! What waking costs, for each way in which a server's threads may wait: bells and system calls counted from outside,
+//! latency and CPU time, at parts of a rate that is found out beforehand.
+//!
+//! `cargo bench -p ulna-benches --bench signals [-- --quick | --rounds N | --seconds S | --plots FOLDER]`
+//!
+//! One network thread and one worker, in two places. *One core*: both on core 0, the generator spins on core 1; nobody
+//! lingers there, as threads outnumber the server's processors. *Two cores*: the network thread on core 0, the worker on
+//! core 1, and the generator on whichever it finds; it sleeps 20 µs at a time when nothing is due, so that there is room
+//! for all three, and latencies have that on top. A joined thread stands beside for reference.
+//!
+//! The rate is the most that the server answers in an open run with `announce`; all ways are asked for the same. System
+//! calls are counted by `perf stat` on the server's threads in a run of its own, since being counted slows them; there the
+//! server's own counters are held against them. CPU time is the kernel's of all threads of the server.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use ulna_benches::load::Load;
+use ulna_benches::machine::{cores, pin_thread, pin_to};
+use ulna_benches::measured::{Measured, Reading, Role, act};
+use ulna_benches::median;
+use ulna_benches::options::Options;
+use ulna_benches::plot::{Line, Plot};
+use ulna_benches::workload::{Requests, Setup, Waiting};
+use ulna_core::configuration::Signal;
+
+/// Parts of the rate, in percent.
+const LOADS: [u32; 5] = [1, 10, 50, 80, 100];
+/// Ways to wait.
+const WAYS: [(&str, Waiting); 4] = [
+    ("announce, no linger", Waiting { signal: Signal::Announce, linger_us: 0 }),
+    ("announce, linger", Waiting { signal: Signal::Announce, linger_us: 50 }),
+    ("timer", Waiting { signal: Signal::Timer, linger_us: 0 }),
+    ("always", Waiting { signal: Signal::Always, linger_us: 0 }),
+];
+const SPLIT: Setup = Setup { network_threads: 1, workers: 1, log: false };
+const JOINED: Setup = Setup { network_threads: 0, workers: 1, log: false };
+const PORTS: usize = 8;
+const WARM_UP: Duration = Duration::from_millis(300);
+const NAP: Duration = Duration::from_micros(20);
+/// What has to be answered of a rate that a server can.
+const ANSWERED_MIN: f64 = 0.995;
+/// Bells a request that are promised without lingering, at full load and at 80 %.
+const BELLS_MAX: [(u32, f64); 2] = [(100, 0.01), (80, 0.2)];
+/// CPU time a request beside that of `always` that is promised.
+const CPU_MAX: f64 = 1.1;
+/// By how much the server's own counters may differ from what is counted from outside.
+const AGREEMENT: f64 = 0.01;
+
+/// Where server and generator run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    OneCore,
+    TwoCores,
+}
+
+impl Place {
+    fn start(self, role: Role) -> io::Result<Measured> {
+        match self {
+            Place::OneCore => Measured::start(role, 0),
+            Place::TwoCores => {
+                let measured = Measured::start_anywhere(role)?;
+                if matches!(role, Role::Waiting(SPLIT, _)) {
+                    pin_thread(measured.process(), "network-0", 0)?;
+                    pin_thread(measured.process(), "worker-0", cores() - 1)?;
+                }
+                Ok(measured)
+            }
+        }
+    }
+
+    fn load<'r>(self, requests: &'r Requests, measured: &Measured) -> io::Result<Load<'r>> {
+        let load = Load::new(requests, measured.address(), PORTS)?;
+        match self {
+            Place::OneCore => Ok(load),
+            Place::TwoCores => load.napping(NAP),
+        }
+    }
+}
+
+/// One run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Run {
+    answered: f64,
+    lost: f64,
+    p50: f64,
+    p99: f64,
+    cpu: f64,
+    /// Per request, by the server's own counters.
+    bells: f64,
+    calls: f64,
+    lingered_us: f64,
+}
+
+/// System calls a request, counted from outside.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    bells: f64,
+    /// Of these, the worker's.
+    bells_of_worker: f64,
+    calls: f64,
+    /// The server's own counts of both.
+    own_bells: f64,
+    own_calls: f64,
+}
+
+/// A way at a load.
+struct Row {
+    way: &'static str,
+    load: u32,
+    run: Run,
+    counted: Option<Counted>,
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = act() {
+        return code;
+    }
+    let mut plots = None;
+    let options = Options::read(3, Duration::from_secs(2), Duration::from_millis(200), |name, rest| {
+        let is_ours = name == "--plots";
+        plots = if is_ours { rest.next().map(PathBuf::from) } else { plots.take() };
+        is_ours && plots.is_some()
+    });
+    let done = options.map_err(io::Error::other).and_then(|options| run(options, plots));
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("signals: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the server's own counters agree with what is counted outside, and no wake-up was lost. Goals of speed are a
+/// matter of the machine: misses are printed, and no failure.
+fn run(options: Options, plots: Option<PathBuf>) -> io::Result<bool> {
+    let requests = Requests::prepare();
+    let mut holds = true;
+    let mut of_plots = Vec::new();
+    for place in [Place::TwoCores, Place::OneCore] {
+        if place == Place::OneCore {
+            pin_to(cores() - 1)?;
+        }
+        let most = most(&requests, place, options)?;
+        println!("\n## {place:?}: {most:.0} requests/s are 100 %\n");
+        let mut rows = Vec::new();
+        for load in LOADS {
+            let rate = most * f64::from(load) / 100.0;
+            let mut runs: [Vec<Run>; WAYS.len() + 1] = Default::default();
+            // In turn, so that what else the machine does meets all of them.
+            for _ in 0..options.rounds {
+                for (way, runs) in ways().into_iter().zip(&mut runs) {
+                    let (run, is_well) = measure(&requests, place, way.1, rate, options.span)?;
+                    holds &= is_well;
+                    runs.push(run);
+                }
+            }
+            for (way, runs) in ways().into_iter().zip(runs) {
+                let counted = count(&requests, place, way.1, rate, options.span)?;
+                holds &= counted.is_none_or(|counted| agrees(way.0, load, &counted));
+                let row = Row { way: way.0, load, run: middle(&runs), counted };
+                eprintln!("{} at {load} %: {:?} {:?}", row.way, row.run, row.counted);
+                rows.push(row);
+            }
+        }
+        print(&rows);
+        judge(&rows);
+        of_plots.push((place, most, rows));
+    }
+    if let Some(folder) = plots {
+        let (_, most, rows) = &of_plots[0];
+        draw(&folder, *most, rows)?;
+    }
+    Ok(holds)
+}
+
+/// All ways with their roles, and a joined thread for reference.
+fn ways() -> [(&'static str, Role); WAYS.len() + 1] {
+    let [one, two, three, four] = WAYS.map(|(name, waiting)| (name, Role::Waiting(SPLIT, waiting)));
+    [one, two, three, four, ("joined", Role::Waiting(JOINED, WAYS[0].1))]
+}
+
+/// The most that is answered of what is asked for in an open run.
+fn most(requests: &Requests, place: Place, options: Options) -> io::Result<f64> {
+    let role = Role::Waiting(SPLIT, WAYS[0].1);
+    let closed = {
+        let measured = place.start(role)?;
+        let mut load = place.load(requests, &measured)?;
+        load.closed(128, WARM_UP)?;
+        load.closed(128, options.span)?.rate()
+    };
+    // A closed run may come to less than an open one: its generator never sleeps.
+    let mut rate = 1.3 * closed;
+    loop {
+        let measured = place.start(role)?;
+        let mut load = place.load(requests, &measured)?;
+        load.open(rate, WARM_UP.min(options.span))?;
+        let outcome = load.open(rate, options.span)?;
+        let asked = (outcome.sent + outcome.unsent) as f64;
+        if outcome.answered as f64 >= ANSWERED_MIN * asked && outcome.rate() >= ANSWERED_MIN * rate {
+            return Ok(rate);
+        }
+        rate *= 0.96;
+    }
+}
+
+fn measure(
+    requests: &Requests,
+    place: Place,
+    role: Role,
+    rate: f64,
+    span: Duration,
+) -> io::Result<(Run, bool)> {
+    let mut measured = place.start(role)?;
+    let mut load = place.load(requests, &measured)?;
+    load.open(rate, WARM_UP.min(span))?;
+    let before = measured.read()?;
+    let mut outcome = load.open(rate, span)?;
+    let after = measured.read()?;
+    let answered = outcome.answered as f64;
+    let run = Run {
+        answered: outcome.rate(),
+        lost: outcome.lost as f64 / (outcome.sent + outcome.unsent) as f64,
+        p50: outcome.latency(0.5),
+        p99: outcome.latency(0.99),
+        cpu: (after.cpu - before.cpu).as_secs_f64() * 1e6 / answered,
+        bells: after.since(&before, "ring_calls") as f64 / answered,
+        calls: calls(&before, &after) as f64 / answered,
+        lingered_us: after.since(&before, "linger_us") as f64 / answered,
+    };
+    let lost_wakeups = after.counter("lost_wakeups");
+    if lost_wakeups > 0 || outcome.wrong > 0 {
+        println!("{lost_wakeups} lost wake-ups, {} wrong replies with {role:?}", outcome.wrong);
+    }
+    Ok((run, lost_wakeups == 0 && outcome.wrong == 0 && outcome.answered > 0))
+}
+
+/// All system calls that the server counts.
+fn calls(before: &Reading, after: &Reading) -> u64 {
+    let names = ["receive_calls", "send_calls", "wait_calls", "ring_calls", "yield_calls"];
+    names.map(|name| after.since(before, name)).iter().sum()
+}
+
+/// A run under perf, from rest to rest, so that both count the same; `None` where perf may or can not.
+fn count(
+    requests: &Requests,
+    place: Place,
+    role: Role,
+    rate: f64,
+    span: Duration,
+) -> io::Result<Option<Counted>> {
+    let mut measured = place.start(role)?;
+    let mut load = place.load(requests, &measured)?;
+    // What a server still has to do after its last reply is over within a second: the lazy sweep.
+    std::thread::sleep(Duration::from_millis(300));
+    let Some(perf) = Perf::start(measured.process())? else { return Ok(None) };
+    let before = measured.read()?;
+    let outcome = load.open(rate, span)?;
+    std::thread::sleep(Duration::from_millis(1300));
+    let outside = perf.end()?;
+    let after = measured.read()?;
+    let each = |count: u64| count as f64 / outcome.answered as f64;
+    Ok(outside.map(|outside| Counted {
+        bells: each(outside.writes),
+        bells_of_worker: each(outside.writes_of_workers),
+        calls: each(outside.calls),
+        own_bells: each(after.since(&before, "ring_calls")),
+        own_calls: each(calls(&before, &after)),
+    }))
+}
+
+/// `perf stat` on the threads that a server has.
+struct Perf {
+    child: Child,
+}
+
+/// What it counted, in the serving threads. They write to nothing but bells: there is no log.
+#[derive(Default)]
+struct Outside {
+    calls: u64,
+    writes: u64,
+    writes_of_workers: u64,
+}
+
+impl Perf {
+    /// Begins to count; `None` where there is no perf.
+    fn start(process: u32) -> io::Result<Option<Perf>> {
+        let spawned = Command::new("perf")
+            .args([
+                "stat",
+                "-x,",
+                "--per-thread",
+                "-e",
+                "raw_syscalls:sys_enter,syscalls:sys_enter_write",
+                "-p",
+            ])
+            .arg(process.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(child) = spawned else { return Ok(None) };
+        // It says nothing when it has begun; the server rests meanwhile.
+        std::thread::sleep(Duration::from_millis(500));
+        Ok(Some(Perf { child }))
+    }
+
+    /// What it has counted; `None` where the kernel does not let it.
+    fn end(self) -> io::Result<Option<Outside>> {
+        if let Some(process) = rustix::process::Pid::from_raw(self.child.id() as i32) {
+            rustix::process::kill_process(process, rustix::process::Signal::INT)?;
+        }
+        let output = self.child.wait_with_output()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        let mut outside = Outside::default();
+        let mut threads = 0;
+        // worker-0-4711,3,,raw_syscalls:sys_enter,55119,100.00,,
+        for line in text.lines() {
+            let mut fields = line.split(',');
+            let (Some(thread), Some(count), _, Some(event)) =
+                (fields.next(), fields.next(), fields.next(), fields.next())
+            else {
+                continue;
+            };
+            let is_worker = thread.starts_with("worker-");
+            if !is_worker && !thread.starts_with("network-") && !thread.starts_with("joined-") {
+                continue;
+            }
+            let Ok(count) = count.parse::<u64>() else { continue };
+            threads += 1;
+            if event.starts_with("raw_syscalls") {
+                outside.calls += count;
+            } else {
+                outside.writes += count;
+                outside.writes_of_workers += if is_worker { count } else { 0 };
+            }
+        }
+        Ok((threads > 0).then_some(outside))
+    }
+}
+
+/// Whether both counts are the same, nearly.
+fn agrees(way: &str, load: u32, counted: &Counted) -> bool {
+    let Counted { bells, calls, own_bells, own_calls, .. } = *counted;
+    // A bell or two more or less are no part of few.
+    let near = |own: f64, outside: f64| (own - outside).abs() <= AGREEMENT * outside + 1e-5;
+    let agrees = near(own_bells, bells) && near(own_calls, calls);
+    if !agrees {
+        println!(
+            "own counters differ, {way} at {load} %: {own_bells:.5} bells of {bells:.5}, {own_calls:.5} calls of {calls:.5}"
+        );
+    }
+    agrees
+}
+
+fn middle(runs: &[Run]) -> Run {
+    let of = |figure: fn(&Run) -> f64| median(runs.iter().map(figure));
+    Run {
+        answered: of(|run| run.answered),
+        lost: of(|run| run.lost),
+        p50: of(|run| run.p50),
+        p99: of(|run| run.p99),
+        cpu: of(|run| run.cpu),
+        bells: of(|run| run.bells),
+        calls: of(|run| run.calls),
+        lingered_us: of(|run| run.lingered_us),
+    }
+}
+
+fn print(rows: &[Row]) {
+    println!(
+        "| load % | | answered/s | lost % | bells/request, outside | of these the worker's | own count | system calls/request, outside \
+         | own count | p50 µs | p99 µs | CPU µs/request | of always | lingered µs/request |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+    );
+    for row in rows {
+        let Row { way, load, run, counted } = row;
+        let outside = |figure: fn(&Counted) -> f64, digits: usize| {
+            counted.as_ref().map_or("?".into(), |counted| format!("{:.digits$}", figure(counted)))
+        };
+        println!(
+            "| {load} | {way} | {:.0} | {:.2} | {} | {} | {} | {} | {} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |",
+            run.answered,
+            100.0 * run.lost,
+            outside(|c| c.bells, 4),
+            outside(|c| c.bells_of_worker, 4),
+            outside(|c| c.own_bells, 4),
+            outside(|c| c.calls, 3),
+            outside(|c| c.own_calls, 3),
+            run.p50,
+            run.p99,
+            run.cpu,
+            run.cpu / always(rows, *load).cpu,
+            run.lingered_us,
+        );
+    }
+}
+
+/// What `always` came to at this load.
+fn always(rows: &[Row], load: u32) -> Run {
+    let (name, _) = WAYS[WAYS.len() - 1];
+    rows.iter().find(|row| row.way == name && row.load == load).expect("each way has run").run
+}
+
+/// Says which goals were missed.
+fn judge(rows: &[Row]) {
+    println!();
+    let (plain, _) = WAYS[0];
+    for row in rows.iter().filter(|row| row.way.starts_with("announce")) {
+        let ratio = row.run.cpu / always(rows, row.load).cpu;
+        if ratio > CPU_MAX {
+            println!(
+                "missed: {} at {} % costs {ratio:.2} of always; {CPU_MAX} is the goal",
+                row.way, row.load
+            );
+        }
+        let Some((_, most)) = BELLS_MAX.iter().find(|(load, _)| *load == row.load && row.way == plain) else {
+            continue;
+        };
+        let bells = row.counted.map_or(row.run.bells, |counted| counted.bells);
+        let verdict = if bells > *most { "missed" } else { "met" };
+        println!("{verdict}: {} at {} %: {bells:.4} bells a request; {most} is the goal", row.way, row.load);
+    }
+}
+
+fn draw(folder: &std::path::Path, most: f64, rows: &[Row]) -> io::Result<()> {
+    let title = |what: &str| {
+        format!("{what}: one network thread, one worker, two cores; 100 % is {most:.0} requests/s")
+    };
+    let lines = |value: &dyn Fn(&Row) -> f64| -> Vec<Line> {
+        let of = |way: &str| {
+            let rows = rows.iter().filter(move |row| row.way == way);
+            rows.map(|row| (f64::from(row.load), value(row))).collect()
+        };
+        WAYS.iter().map(|(name, _)| (name.to_string(), of(name))).collect()
+    };
+    let bells = |row: &Row| row.counted.map_or(row.run.bells, |counted| counted.bells);
+    let plots: [(&str, &str, &str, f64, Vec<Line>); 3] = [
+        ("signals-per-request.svg", "Signals", "bells rung per request", 1e-3, lines(&bells)),
+        ("latency-against-load.svg", "Latency", "p50, µs", 10.0, lines(&|row| row.run.p50)),
+        ("cpu-against-load.svg", "CPU time", "CPU µs per request", 1.0, lines(&|row| row.run.cpu)),
+    ];
+    for (file, what, y, least, lines) in plots {
+        let title = title(what);
+        let plot = Plot { title: &title, x: "load, % of the most", y, least };
+        plot.draw(&folder.join(file), &lines).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
