@@ -162,10 +162,7 @@ impl Turn {
         }
         self.transmit(send, calls);
         self.cores.finish(now);
-        self.cores.publish();
-        while let Some(bell) = self.cores.check_gate() {
-            self.bells[usize::from(bell.0)].ring(calls);
-        }
+        self.publish(calls);
         self.pass_events_on();
         self.reload.follow(&mut self.cores);
         if stage == Stage::Draining {
