@@ -60,8 +60,11 @@ fn reload_when(asked: &Receiver<()>, file: &std::path::Path, reloader: &Reloader
             Err(ReloadError::Ends) => return,
             Err(error) => tracing::error!("reload: {error}; the configuration stays as it is"),
         }
-        if let Err(ReloadError::Ends) = reloader.forget_older() {
-            return;
+        match reloader.settle() {
+            Ok(Some(workers)) => tracing::info!(workers, "reload: workers have come or gone"),
+            Ok(None) => {}
+            Err(ReloadError::Ends) => return,
+            Err(error) => tracing::error!("reload: {error}; there are as many workers as before"),
         }
     }
 }

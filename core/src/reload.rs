@@ -1,7 +1,7 @@
 //! What of a new configuration takes effect while a server runs, and what waits for its next start. docs/reload.md.
 
 use crate::ServerId;
-use crate::configuration::{Configuration, Listener, Packets};
+use crate::configuration::{Configuration, Listener, Packets, RuntimeSettings};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
@@ -42,7 +42,10 @@ impl Configuration {
         };
         let (new, old) = (&self.runtime, &running.runtime);
         keep("network_threads", new.network_threads != old.network_threads);
-        keep("workers", new.workers != old.workers);
+        // Joined, a worker has sockets of its own, whose number is fixed.
+        let is_joined = old.network_threads == 0;
+        keep("workers", is_joined && new.workers != old.workers);
+        let workers = if is_joined { old.workers } else { new.workers };
         keep("signal", new.signal != old.signal);
         keep("linger_max", new.linger_max != old.linger_max);
         keep("linger_cpu", new.linger_cpu != old.linger_cpu);
@@ -61,7 +64,7 @@ impl Configuration {
         keep("accounting.file", self.accounting != running.accounting);
         keep("requests", self.log.requests != running.log.requests);
         keep("format", self.log.format != running.log.format);
-        self.runtime = running.runtime.clone();
+        self.runtime = RuntimeSettings { workers, ..running.runtime.clone() };
         self.protocol.delayed_rejects_max = running.protocol.delayed_rejects_max;
         self.protocol.dedup_lifetime = running.protocol.dedup_lifetime;
         self.protocol.failures_max = running.protocol.failures_max;

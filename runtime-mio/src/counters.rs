@@ -21,6 +21,15 @@ macro_rules! thread_counters {
             pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
                 [$((stringify!($field), self.$field.value()),)+].into_iter()
             }
+
+            /// Adds all that another thread has counted, which has ended; of what ends in `_max` the most counts.
+            pub(crate) fn add_all(&self, gone: &ThreadCounters) {
+                $(
+                    let (own, other) = (self.$field.value(), gone.$field.value());
+                    let is_most = stringify!($field).ends_with("_max");
+                    self.$field.set(if is_most { own.max(other) } else { own + other });
+                )+
+            }
         }
     };
 }

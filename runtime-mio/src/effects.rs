@@ -10,17 +10,19 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use ulna_core::authenticate::{Argon2, Password};
 use ulna_core::configuration::Configuration;
 use ulna_core::effect::{Effect, EffectDone, Ticket};
+use ulna_core::path::WorkerId;
+use ulna_core::queue::BellId;
 
-use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::hashing::Hasher;
+use crate::seats::{Bells, WORKERS_MAX};
 use crate::server::{EndsProcessOnPanic, StartError};
 use crate::storing::{RecordStore, StoreCounters, StoreJob, StoreLine, StoreThread};
 use crate::system_calls::SystemCalls;
@@ -37,9 +39,9 @@ pub(crate) struct EffectThreads {
     threads_max: usize,
 }
 
-/// What one serving thread has to do with them.
+/// What one worker has to do with them.
 pub(crate) struct Desk {
-    thread: usize,
+    worker: usize,
     line: Arc<Line>,
     /// Taken from the inbox at once, so that its lock is not held while cores work on them.
     answers: Vec<(Ticket, EffectDone)>,
@@ -53,9 +55,9 @@ struct Line {
     jobs_max: usize,
     /// Records that wait, where they can be stored.
     records: Option<Arc<StoreLine>>,
-    /// By serving thread.
+    /// By worker.
     inboxes: Vec<Inbox>,
-    bells: Arc<[Bell]>,
+    bells: Arc<Bells>,
 }
 
 struct Jobs {
@@ -65,28 +67,30 @@ struct Jobs {
 
 struct Job {
     /// Who asked.
-    thread: usize,
+    worker: usize,
     ticket: Ticket,
     hash: Arc<Argon2>,
     password: Box<Password>,
 }
 
-/// Answers to one serving thread.
+/// Answers to one worker.
 struct Inbox {
+    /// Its thread's.
+    bell: AtomicU16,
     /// Whether any lie there whose bell has been rung.
     has_answers: AtomicBool,
     answers: Mutex<Vec<(Ticket, EffectDone)>>,
 }
 
 impl EffectThreads {
-    /// Starts those that this configuration needs, for serving threads with these bells: for digests of users, and for
+    /// Starts those that this configuration needs, for workers whose threads have these bells: for digests of users, and for
     /// records, if there is a file for them and it can be opened.
     ///
     /// # Errors
     /// When a thread cannot be had, or the file of records cannot be opened.
     pub fn start(
         configuration: &Configuration,
-        bells: &Arc<[Bell]>,
+        bells: &Arc<Bells>,
         store: Option<RecordStore>,
         clock: Clock,
     ) -> Result<EffectThreads, StartError> {
@@ -109,7 +113,7 @@ impl EffectThreads {
             came: Condvar::new(),
             jobs_max: runtime.hash_line_max,
             records: store.as_ref().map(|(line, _)| Arc::clone(line)),
-            inboxes: bells.iter().map(|_| Inbox::new()).collect(),
+            inboxes: (0..WORKERS_MAX).map(|_| Inbox::new()).collect(),
             bells: Arc::clone(bells),
         });
         let threads_max = runtime.hash_threads;
@@ -121,7 +125,7 @@ impl EffectThreads {
             let handle = thread::Builder::new().name("store".into()).spawn(move || {
                 let _end_with_the_process = EndsProcessOnPanic;
                 let mut calls = SystemCalls::default();
-                thread.run(|thread, ticket, done| line.answer(thread, ticket, done, &mut calls));
+                thread.run(|worker, ticket, done| line.answer(worker, ticket, done, &mut calls));
             })?;
             started.storing = Some(handle);
         }
@@ -161,9 +165,18 @@ impl EffectThreads {
         }
     }
 
-    /// The desk of the serving thread of this number.
-    pub fn desk(&self, thread: usize) -> Desk {
-        Desk { thread, line: Arc::clone(&self.line), answers: Vec::with_capacity(ANSWERS_NOW) }
+    /// The desk of this worker, whose thread has this bell. What was answered to one that had its number before is dropped.
+    pub fn desk(&self, worker: WorkerId, bell: BellId) -> Desk {
+        let worker = usize::from(worker.0);
+        let inbox = &self.line.inboxes[worker];
+        let mut answers = locked(&inbox.answers);
+        answers.clear();
+        answers.reserve(ANSWERS_NOW);
+        // Relaxed: the lock orders it before the next answer.
+        inbox.bell.store(bell.0, Ordering::Relaxed);
+        inbox.has_answers.store(false, Ordering::Relaxed);
+        drop(answers);
+        Desk { worker, line: Arc::clone(&self.line), answers: Vec::with_capacity(ANSWERS_NOW) }
     }
 }
 
@@ -195,7 +208,7 @@ impl Desk {
                 if jobs.waiting.len() == self.line.jobs_max {
                     return Err(EffectDone::Shed(Effect::CheckPassword { hash, password }));
                 }
-                jobs.waiting.push_back(Job { thread: self.thread, ticket, hash, password });
+                jobs.waiting.push_back(Job { worker: self.worker, ticket, hash, password });
                 drop(jobs);
                 self.line.came.notify_one();
                 Ok(())
@@ -204,7 +217,7 @@ impl Desk {
                 let Some(records) = &self.line.records else {
                     return Err(EffectDone::Shed(Effect::Store(batch)));
                 };
-                let job = StoreJob { thread: self.thread, ticket, batch };
+                let job = StoreJob { worker: self.worker, ticket, batch };
                 records.ask(job).map_err(|job| EffectDone::Shed(Effect::Store(job.batch)))
             }
         }
@@ -212,7 +225,7 @@ impl Desk {
 
     /// Gives `f` each answer that has come.
     pub fn take_answers(&mut self, mut f: impl FnMut(Ticket, EffectDone)) {
-        let inbox = &self.line.inboxes[self.thread];
+        let inbox = &self.line.inboxes[self.worker];
         // Acquire pairs with the Release in `answer`. Most turns end here.
         if !inbox.has_answers.load(Ordering::Acquire) {
             return;
@@ -227,8 +240,7 @@ impl Desk {
 
 impl Inbox {
     fn new() -> Inbox {
-        let answers = Mutex::new(Vec::with_capacity(ANSWERS_NOW));
-        Inbox { has_answers: AtomicBool::new(false), answers }
+        Inbox { bell: AtomicU16::new(0), has_answers: AtomicBool::new(false), answers: Mutex::default() }
     }
 }
 
@@ -241,10 +253,10 @@ impl Line {
     fn run(&self) {
         let mut hasher = Hasher::default();
         let mut calls = SystemCalls::default();
-        while let Some(Job { thread, ticket, hash, mut password }) = self.next() {
+        while let Some(Job { worker, ticket, hash, mut password }) = self.next() {
             let matches = hasher.matches(&hash, &password);
             password.wipe();
-            self.answer(thread, ticket, EffectDone::PasswordChecked { password, matches }, &mut calls);
+            self.answer(worker, ticket, EffectDone::PasswordChecked { password, matches }, &mut calls);
         }
     }
 
@@ -261,13 +273,13 @@ impl Line {
         }
     }
 
-    fn answer(&self, thread: usize, ticket: Ticket, done: EffectDone, calls: &mut SystemCalls) {
-        let inbox = &self.inboxes[thread];
+    fn answer(&self, worker: usize, ticket: Ticket, done: EffectDone, calls: &mut SystemCalls) {
+        let inbox = &self.inboxes[worker];
         locked(&inbox.answers).push((ticket, done));
         // Release pairs with the Acquire in `take_answers`: who reads `true` finds the answer. Where it was `true` before,
         // who made it so rings, or has rung, and the bell's thread has not looked since.
         if !inbox.has_answers.swap(true, Ordering::Release) {
-            self.bells[thread].ring(calls);
+            self.bells.ring(BellId(inbox.bell.load(Ordering::Relaxed)), calls);
         }
     }
 }
@@ -289,6 +301,7 @@ const ANSWERS_NOW: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bell::Bell;
     use mio::{Events, Poll};
     use std::time::Duration;
     use ulna_config::{Cores, default_text, parse};
@@ -303,14 +316,15 @@ mod tests {
     struct Fixture {
         configuration: Configuration,
         poll: Poll,
-        bells: Arc<[Bell]>,
+        bells: Arc<Bells>,
     }
 
     fn fixture(settings: &str) -> Fixture {
         let text = format!("[runtime]\n{settings}{}{USER}", default_text());
         let (configuration, _) = parse(&text, "x", Cores(2)).expect("right");
         let poll = Poll::new().expect("a poll");
-        let bells = [Bell::new(poll.registry()).expect("a bell")].into();
+        let bells = Arc::new(Bells::new());
+        bells.set(BellId(0), Some(Bell::new(poll.registry()).expect("a bell")));
         Fixture { configuration, poll, bells }
     }
 
@@ -350,7 +364,7 @@ mod tests {
             let Fixture { configuration, mut poll, bells } = fixture(&format!("hash_threads = {threads}\n"));
             let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("threads");
             assert_eq!(locked(&pool.threads).len(), threads);
-            let mut desk = pool.desk(0);
+            let mut desk = pool.desk(WorkerId(0), BellId(0));
             for round in 0..20 {
                 for place in 0..6 {
                     let password: &[u8] = if place % 2 == 0 { b"password" } else { b"guess" };
@@ -367,7 +381,7 @@ mod tests {
     fn a_full_line_gives_the_effect_back() {
         let Fixture { configuration, mut poll, bells } = fixture("hash_threads = 1\nhash_line_max = 2\n");
         let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("threads");
-        let mut desk = pool.desk(0);
+        let mut desk = pool.desk(WorkerId(0), BellId(0));
         let mut asked = 0;
         // One is with the thread, or not yet; two are in line.
         let shed = loop {
@@ -388,7 +402,9 @@ mod tests {
         let Fixture { configuration, bells, .. } = fixture("hash_threads = 2\n");
         let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("threads");
         for place in 0..100 {
-            pool.desk(0).ask(ticket(place), check(&configuration, b"password")).expect("128 fit");
+            pool.desk(WorkerId(0), BellId(0))
+                .ask(ticket(place), check(&configuration, b"password"))
+                .expect("128 fit");
         }
         drop(pool);
     }
@@ -404,7 +420,7 @@ mod tests {
             pool.start_for(&with_digests).expect("threads");
             assert_eq!(locked(&pool.threads).len(), pool.threads_max);
         }
-        let mut desk = pool.desk(0);
+        let mut desk = pool.desk(WorkerId(0), BellId(0));
         desk.ask(ticket(0), check(&with_digests, b"password")).expect("the line is empty");
         assert_eq!(answers(&mut poll, &mut desk, 1), [(0, true)]);
     }

@@ -22,12 +22,14 @@ pub mod mmsg;
 pub mod patience;
 pub mod reload;
 pub mod report;
+mod seats;
 mod segments;
 pub mod server;
 pub mod sockets;
 #[allow(unsafe_code)]
 mod steering;
 pub mod storing;
+pub mod supervisor;
 pub mod system_calls;
 mod turn;
 
@@ -40,4 +42,5 @@ pub use reload::{ReloadError, Reloader};
 pub use server::{Server, StartError};
 pub use sockets::{BoundUdp, bind_udp, connect_udp, join_udp};
 pub use storing::{Perform, RecordStore, StoreNews};
+pub use supervisor::Supervisor;
 pub use system_calls::SystemCalls;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ulna_core::configuration::LogFormat;
 use ulna_core::event::Event;
-use ulna_core::queue::{Announcement, BellId, Crossing, Exchange, LinkId, Urgency};
+use ulna_core::queue::{Announcement, Crossing, Directory, LinkEnd, LinkId, ThreadHandle, Urgency, link};
 
 use crate::clock::Clock;
 use lines::Lines;
@@ -35,7 +35,7 @@ const FINISH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A serving thread's end of its ring to the log.
 pub(crate) struct EventWriter {
-    crossing: Crossing<Event>,
+    crossing: Crossing<Event, LinkEnd<Event>>,
     room: usize,
     log_thread: Thread,
 }
@@ -71,6 +71,9 @@ pub(crate) type EventsLost = Box<dyn Fn() -> u64 + Send>;
 
 /// The log thread, and the way to end it.
 pub(crate) struct Log {
+    /// The log thread is in it, and every writer.
+    directory: Directory<LinkEnd<Event>>,
+    handle: ThreadHandle<LinkEnd<Event>>,
     thread: Thread,
     end: Arc<AtomicBool>,
     /// Disconnected when the thread has ended.
@@ -78,21 +81,16 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Starts the log thread, with a writer for each of `threads` serving threads.
+    /// Starts the log thread.
     pub fn start(
         names: Arc<Names>,
         format: LogFormat,
-        threads: u16,
         clock: Clock,
         lost: EventsLost,
         out: Box<dyn Write + Send>,
-    ) -> io::Result<(Log, Vec<EventWriter>)> {
-        let mut exchange = Exchange::new(threads + 1);
-        for thread in 0..threads {
-            exchange.link(BellId(thread), BellId(threads), RING_SLOTS);
-        }
-        let mut crossings = exchange.build();
-        let crossing = crossings.pop().expect("the log's own crossing is the last");
+    ) -> io::Result<Log> {
+        let mut directory = Directory::new();
+        let (handle, crossing) = directory.enter();
         let end = Arc::new(AtomicBool::new(false));
         let reader = Reader {
             crossing,
@@ -107,17 +105,23 @@ impl Log {
             let _ends = ends;
             reader.run();
         })?;
-        let log_thread = thread.thread().clone();
-        let writers = crossings
-            .into_iter()
-            .map(|crossing| EventWriter { crossing, room: 0, log_thread: log_thread.clone() })
-            .collect();
-        Ok((Log { thread: thread.thread().clone(), end, ended }, writers))
+        Ok(Log { directory, handle, thread: thread.thread().clone(), end, ended })
+    }
+
+    /// A writer for one more serving thread. They are made for as many threads as serve at once, and used again.
+    pub fn writer(&mut self) -> EventWriter {
+        let (writer, mut crossing) = self.directory.enter();
+        let (ours, logs) = link(&writer, &self.handle, RING_SLOTS);
+        crossing.attach(ours);
+        if self.handle.post(logs).is_some() {
+            self.thread.unpark();
+        }
+        EventWriter { crossing, room: 0, log_thread: self.thread.clone() }
     }
 
     /// Ends it once it has written all that is in the rings; the serving threads have ended before. A pipe that nobody
     /// reads would hold it for ever: after a while it is left behind, and ends with the process.
-    pub fn finish(self) {
+    pub fn finish(&self) {
         self.end.store(true, Ordering::Release);
         self.thread.unpark();
         // A panic there has been reported by the panic itself, and the server is going down.
@@ -126,7 +130,7 @@ impl Log {
 }
 
 struct Reader {
-    crossing: Crossing<Event>,
+    crossing: Crossing<Event, LinkEnd<Event>>,
     lines: Lines,
     end: Arc<AtomicBool>,
     lost: EventsLost,
@@ -143,6 +147,9 @@ impl Reader {
             // Read before the sweep: what was written before the end was set is then found by it.
             let is_ending = self.end.load(Ordering::Acquire);
             let Reader { crossing, lines, .. } = &mut self;
+            while let Some(writer) = crossing.poll_letter() {
+                crossing.attach(writer);
+            }
             let taken = crossing.sweep(RING_SLOTS, |_, event| lines.write(&event));
             crossing.publish();
             while crossing.check_gate().is_some() {}
@@ -209,10 +216,9 @@ mod tests {
     fn lines_that_were_lost_are_told_of() {
         let lost = Arc::new(AtomicU64::new(0));
         let (out, file) = sync_channel(0);
-        let (log, mut writers) = Log::start(
+        let mut log = Log::start(
             names(),
             LogFormat::Text,
-            1,
             Clock::start(),
             Box::new({
                 let lost = Arc::clone(&lost);
@@ -222,7 +228,7 @@ mod tests {
         )
         .expect("a thread");
         // The log thread waits for its file to take the first lines; behind it the ring fills up.
-        let writer = &mut writers[0];
+        let mut writer = log.writer();
         let mut is_lost = false;
         while !is_lost {
             is_lost = !writer.write(finished(0, 0));
@@ -254,11 +260,12 @@ mod tests {
     fn a_file_that_takes_nothing_does_not_hold_up_the_end() {
         let (out, file) = sync_channel(0);
         let nothing_lost = Box::new(|| 0);
-        let (log, mut writers) =
-            Log::start(names(), LogFormat::Text, 1, Clock::start(), nothing_lost, Box::new(Passed(out)))
+        let mut log =
+            Log::start(names(), LogFormat::Text, Clock::start(), nothing_lost, Box::new(Passed(out)))
                 .expect("a thread");
-        assert!(writers[0].write(finished(0, 0)));
-        writers[0].publish();
+        let mut writer = log.writer();
+        assert!(writer.write(finished(0, 0)));
+        writer.publish();
         let (tell, ended): (Sender<()>, _) = channel();
         thread::spawn(move || {
             log.finish();

@@ -104,21 +104,24 @@ pub struct Patience {
     /// Waits of the ladder in vain, one after another.
     in_vain: u32,
     tripwire: Tripwire,
+    rounds: Rounds,
+    /// Processors that the process may use.
+    processors: usize,
     empty_polls: u64,
 }
 
 impl Patience {
     /// For a thread that shares `rounds` with the others, on so many processors.
     pub fn new(settings: &RuntimeSettings, rounds: &Rounds, processors: usize, clock: Clock) -> Patience {
-        // A lone thread spares nobody a bell. Where threads outnumber processors, one that lingers keeps the very
-        // thread that it waits for from running.
-        let may_linger = settings.signal == Signal::Announce && (2..=processors).contains(&rounds.threads());
+        let may_linger = settings.signal == Signal::Announce && processors > 1;
         Patience {
             signal: settings.signal,
             clock,
             linger: Linger::new(settings.linger_max, settings.linger_cpu).filter(|_| may_linger),
             in_vain: 0,
             tripwire: Tripwire::new(rounds),
+            rounds: rounds.clone(),
+            processors,
             empty_polls: 0,
         }
     }
@@ -237,13 +240,16 @@ impl Patience {
         deadline: Option<Instant>,
         calls: &mut SystemCalls,
     ) -> io::Result<bool> {
+        // A lone thread spares nobody a bell. Where threads outnumber processors, one that lingers keeps the very thread
+        // that it waits for from running.
+        let makes_sense = (2..=self.processors).contains(&self.rounds.threads());
         let now = match &mut self.linger {
-            Some(linger) => {
+            Some(linger) if makes_sense => {
                 let now = self.clock.now();
                 linger.begin(now);
                 now
             }
-            None => return Ok(false),
+            Some(_) | None => return Ok(false),
         };
         let Some(span) = self.linger.as_ref().and_then(Linger::span) else { return Ok(false) };
         let until = deadline.map_or(now + span, |due| due.min(now + span));

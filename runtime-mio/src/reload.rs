@@ -6,25 +6,24 @@
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use ulna_core::configuration::Configuration;
+use ulna_core::conversation::slot::SlotOwners;
 use ulna_core::cores::Cores;
 use ulna_core::generation::Generation;
+use ulna_core::path::WorkerId;
 use ulna_core::reload::Waits;
 
-use crate::bell::Bell;
-use crate::effects::EffectThreads;
 use crate::log::Names;
+use crate::seats::Bells;
+use crate::supervisor::Supervisor;
 use crate::system_calls::SystemCalls;
 
 /// Gives a running server new configurations. Clones are for the same server, and a reload waits for the one before it.
 #[derive(Clone)]
 pub struct Reloader {
-    steps: Arc<Steps>,
-    bells: Arc<[Bell]>,
-    /// They end with the server, not with this.
-    effects: Weak<EffectThreads>,
+    supervisor: Supervisor,
     names: Option<Arc<Names>>,
     running: Arc<Mutex<Running>>,
 }
@@ -58,15 +57,12 @@ impl std::error::Error for ReloadError {}
 
 impl Reloader {
     pub(crate) fn new(
-        steps: Arc<Steps>,
-        bells: Arc<[Bell]>,
-        effects: &Arc<EffectThreads>,
+        supervisor: Supervisor,
         names: Option<Arc<Names>>,
         configuration: Arc<Configuration>,
     ) -> Reloader {
         let running = Running { generation: Generation::default(), configuration, older: None };
-        let effects = Arc::downgrade(effects);
-        Reloader { steps, bells, effects, names, running: Arc::new(Mutex::new(running)) }
+        Reloader { supervisor, names, running: Arc::new(Mutex::new(running)) }
     }
 
     /// Puts a configuration in force, as far as it can follow the one that runs, and gives what waits for a restart. What
@@ -78,9 +74,9 @@ impl Reloader {
         let mut running = locked(&self.running);
         self.forget(&mut running)?;
         let waits = configuration.follow(&running.configuration);
-        let effects = self.effects.upgrade().ok_or(ReloadError::Ends)?;
-        effects.start_for(&configuration).map_err(ReloadError::Thread)?;
-        drop(effects);
+        let shared = self.supervisor.shared()?;
+        shared.effects.start_for(&configuration).map_err(ReloadError::Thread)?;
+        drop(shared);
         let configuration = Arc::new(configuration);
         let generation = running.generation.next();
         if let Some(names) = &self.names {
@@ -94,12 +90,17 @@ impl Reloader {
     }
 
     /// Waits until no request has the configuration before the one in force any more, and forgets it: at most as long as
-    /// its `request_timeout`.
+    /// its `request_timeout`. Then has workers come or go if the one in force says so, and says how many there are now if
+    /// that has changed; which takes as long again at most.
     ///
     /// # Errors
-    /// When the server ends.
-    pub fn forget_older(&self) -> Result<(), ReloadError> {
-        self.forget(&mut locked(&self.running))
+    /// When the server ends, or a thread cannot be had.
+    pub fn settle(&self) -> Result<Option<usize>, ReloadError> {
+        let mut running = locked(&self.running);
+        self.forget(&mut running)?;
+        let workers = running.configuration.runtime.workers;
+        let changed = self.supervisor.change_workers(workers, running.generation, &running.configuration)?;
+        Ok(changed.then_some(workers))
     }
 
     fn forget(&self, running: &mut Running) -> Result<(), ReloadError> {
@@ -111,26 +112,9 @@ impl Reloader {
         Ok(())
     }
 
-    /// Has all threads take a step, and waits for the last.
     fn take(&self, step: Step) -> Result<(), ReloadError> {
-        let Steps { ordered, state, changed, threads } = &*self.steps;
-        let mut state = locked(state);
-        if state.is_over {
-            return Err(ReloadError::Ends);
-        }
-        state.step = Some(step);
-        state.left = *threads;
-        // Release pairs with the Acquire in `Follower::follow`; a thread asleep is woken by its bell.
-        ordered.fetch_add(1, Ordering::Release);
-        let mut calls = SystemCalls::default();
-        self.bells.iter().for_each(|bell| bell.ring(&mut calls));
-        while state.left > 0 {
-            if state.is_over {
-                return Err(ReloadError::Ends);
-            }
-            state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        Ok(())
+        let shared = self.supervisor.shared()?;
+        shared.steps.take(step, &shared.bells)
     }
 }
 
@@ -141,31 +125,69 @@ pub(crate) struct Steps {
     state: Mutex<State>,
     /// A thread has taken the step, or it is over.
     changed: Condvar,
-    threads: usize,
 }
 
 #[derive(Default)]
 struct State {
     step: Option<Step>,
-    /// Threads that have not taken it yet.
+    /// Threads that serve.
+    threads: usize,
+    /// Of these, who have not taken it yet.
     left: usize,
     is_over: bool,
 }
 
 /// One step.
 #[derive(Clone)]
-enum Step {
+pub(crate) enum Step {
     Know(Generation, Arc<Configuration>),
     PutInForce(Generation),
     /// Taken once nothing of this thread needs the older configuration.
     Outlive,
     Forget,
+    /// Workers own these slots from here on.
+    Own(Arc<SlotOwners>),
+    /// Taken once nothing of this thread is from before this epoch.
+    Settle(u32),
+    /// This worker is to go.
+    Dismiss(WorkerId),
 }
 
 impl Steps {
-    /// For so many serving threads.
-    pub fn new(threads: usize) -> Steps {
-        Steps { ordered: AtomicU32::new(0), state: Mutex::default(), changed: Condvar::new(), threads }
+    /// With nobody to take them.
+    pub fn new() -> Steps {
+        Steps { ordered: AtomicU32::new(0), state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// A thread that serves has come. While no step is under way.
+    pub fn enter(&self) {
+        locked(&self.state).threads += 1;
+    }
+
+    /// One has gone. While no step is under way.
+    pub fn leave(&self) {
+        locked(&self.state).threads -= 1;
+    }
+
+    /// Has all threads take a step, and waits for the last.
+    pub fn take(&self, step: Step, bells: &Bells) -> Result<(), ReloadError> {
+        let Steps { ordered, state, changed } = self;
+        let mut state = locked(state);
+        if state.is_over {
+            return Err(ReloadError::Ends);
+        }
+        state.step = Some(step);
+        state.left = state.threads;
+        // Release pairs with the Acquire in `Follower::follow`; a thread asleep is woken by its bell.
+        ordered.fetch_add(1, Ordering::Release);
+        bells.ring_all(&mut SystemCalls::default());
+        while state.left > 0 {
+            if state.is_over {
+                return Err(ReloadError::Ends);
+            }
+            state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
     }
 
     /// The server ends: nobody takes a step any more, and who waits for one shall not.
@@ -183,9 +205,10 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Of a thread that has taken none yet.
+    /// Of a thread that takes those that come from here on.
     pub fn new(steps: &Arc<Steps>) -> Follower {
-        Follower { steps: Arc::clone(steps), taken: 0 }
+        // Relaxed: none is under way.
+        Follower { steps: Arc::clone(steps), taken: steps.ordered.load(Ordering::Relaxed) }
     }
 
     /// At the end of a turn, when all that was to be sent has been: takes the step that was ordered, if there is one.
@@ -203,6 +226,10 @@ impl Follower {
             Step::Outlive if cores.needs_older() => return,
             Step::Outlive => {}
             Step::Forget => cores.forget_older(),
+            Step::Own(owners) => cores.handle_owners(&owners),
+            Step::Settle(epoch) if !cores.has_settled(epoch) => return,
+            Step::Settle(_) => {}
+            Step::Dismiss(worker) => cores.dismiss(worker),
         }
         self.taken = ordered;
         locked(&self.steps.state).left -= 1;

@@ -38,6 +38,11 @@ impl ThreadReport {
         }
     }
 
+    /// The report of all threads that have gone: what their loops counted.
+    pub(crate) fn of_those_gone(thread: Arc<ThreadCounters>) -> Self {
+        ThreadReport { name: "gone".into(), thread, network: None, worker: None }
+    }
+
     /// Events for the log that were lost on any part of the way to it.
     pub(crate) fn events_lost(&self) -> u64 {
         let network = self.network.as_ref().map_or(0, |network| network.events_lost.value());
@@ -60,14 +65,14 @@ fn name_of(cores: &Cores) -> String {
 /// the kernel dropped.
 #[derive(Debug)]
 pub struct Report<'a> {
-    pub(crate) threads: Vec<&'a ThreadReport>,
+    pub(crate) threads: Vec<ThreadReport>,
     pub(crate) listening: &'a Listening,
     pub(crate) store: Option<&'a Arc<StoreCounters>>,
 }
 
 impl Report<'_> {
     /// The threads, one by one.
-    pub fn threads(&self) -> &[&ThreadReport] {
+    pub fn threads(&self) -> &[ThreadReport] {
         &self.threads
     }
 

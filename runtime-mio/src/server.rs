@@ -1,59 +1,42 @@
-//! Starts the threads of a server, drains them, and tells what they count.
+//! Starts a server, drains it, and tells what it counts.
 //!
-//! The set of threads is fixed from start to exit. A core that panics is replaced on its thread. A panic elsewhere, the third
+//! Network threads are there from start to exit; workers come and go with the configuration. A core that panics is replaced on its thread. A panic elsewhere, the third
 //! within ten seconds, or a kernel that refuses a thread its wait, takes the process with it: requests would hang for ever,
 //! and a server that is gone is replaced sooner than one half there.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use mio::Poll;
+use ulna_core::Seed;
 use ulna_core::configuration::Configuration;
-use ulna_core::cores::assemble_with;
+use ulna_core::cores::Staff;
 use ulna_core::network::owner::Owners;
 use ulna_core::policy::{PolicyFactory, configured_rules};
-use ulna_core::{Seed, SocketId};
 
-use crate::bell::Bell;
 use crate::clock::Clock;
-use crate::deaths::Deaths;
 use crate::effects::EffectThreads;
 use crate::listening::{ListenError, Listening};
 use crate::log::{Log, Names};
-use crate::patience::Patience;
 use crate::patience::tripwire::Rounds;
-use crate::reload::{Follower, Reloader, Steps};
-use crate::report::{Report, ThreadReport};
+use crate::reload::{Reloader, Steps};
+use crate::report::Report;
+use crate::seats::{Bells, THREADS_MAX};
 use crate::storing::RecordStore;
-use crate::system_calls::SystemCalls;
-use crate::turn::{Orders, Stage, Turn};
+use crate::supervisor::{Shared, Supervisor, Threads, locked};
+use crate::turn::Stage;
 
 /// Between two looks whether all threads are drained.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 /// A running server.
 pub struct Server {
-    listening: Arc<Listening>,
-    threads: Vec<Serving>,
-    bells: Arc<[Bell]>,
-    orders: Arc<Orders>,
-    log: Option<Log>,
-    steps: Arc<Steps>,
+    shared: Arc<Shared>,
     reloader: Reloader,
-    /// Last, so that it ends after those who ask.
-    effects: Arc<EffectThreads>,
-}
-
-/// One of its threads.
-struct Serving {
-    handle: JoinHandle<()>,
-    drained: Arc<AtomicBool>,
-    report: ThreadReport,
 }
 
 /// Why a server could not be started.
@@ -131,83 +114,45 @@ impl Server {
         log_out: Box<dyn Write + Send>,
     ) -> Result<Server, StartError> {
         let clock = Clock::start();
-        let cores = assemble_with(configuration, seed, policies);
+        let (staff, cores) = Staff::assemble(configuration, seed, policies);
         let polls = cores.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
-        let bells: Arc<[Bell]> =
-            polls.iter().map(|poll| Bell::new(poll.registry())).collect::<io::Result<Vec<_>>>()?.into();
+        let bells = Arc::new(Bells::new());
         let owners = Owners::new(configuration.network_cores() as u16, seed);
         let listening = Arc::new(Listening::bind(configuration, owners.mixing(), &polls)?);
-        let reports: Vec<_> = cores.iter().map(ThreadReport::of).collect();
         let names = configuration.log.requests.then(|| Arc::new(Names::new(configuration)));
-        let (log, writers) = if let Some(names) = &names {
-            let lost = {
-                let reports = reports.clone();
-                Box::new(move || reports.iter().map(ThreadReport::events_lost).sum())
-            };
-            let (log, writers) = Log::start(
-                Arc::clone(names),
-                configuration.log.format,
-                cores.len() as u16,
-                clock,
-                lost,
-                log_out,
-            )?;
-            (Some(log), writers.into_iter().map(Some).collect())
-        } else {
-            (None, cores.iter().map(|_| None).collect::<Vec<_>>())
+        let threads = Arc::<Mutex<Threads>>::default();
+        let log = match &names {
+            Some(names) => {
+                let threads = Arc::clone(&threads);
+                let lost =
+                    Box::new(move || locked(&threads).reports().map(|report| report.events_lost()).sum());
+                let format = configuration.log.format;
+                Some(Log::start(Arc::clone(names), format, clock, lost, log_out)?)
+            }
+            None => None,
         };
-        let effects = Arc::new(EffectThreads::start(configuration, &bells, store, clock)?);
-        let steps = Arc::new(Steps::new(cores.len()));
-        let reloader =
-            Reloader::new(Arc::clone(&steps), Arc::clone(&bells), &effects, names, Arc::clone(configuration));
-        let mut server = Server {
+        let shared = Arc::new(Shared {
             listening,
-            threads: Vec::new(),
+            orders: Arc::default(),
+            steps: Arc::new(Steps::new()),
+            effects: Arc::new(EffectThreads::start(configuration, &bells, store, clock)?),
             bells,
-            orders: Arc::new(Orders::default()),
-            log,
-            steps,
-            reloader,
-            effects,
-        };
-        let deaths = Arc::<Deaths>::default();
-        let rounds = Rounds::new(cores.len());
-        // By the affinity of the thread that starts the server, which those that it starts inherit.
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let threads = cores.into_iter().zip(polls).zip(writers).zip(reports);
-        for (thread, (((cores, poll), log), report)) in threads.enumerate() {
-            let name = report.name.clone();
-            let drained = Arc::new(AtomicBool::new(false));
-            let turn = Turn {
-                cores,
-                poll,
-                sockets: server.listening.of_thread(thread).into_iter().map(|via| (via, true)).collect(),
-                listening: Arc::clone(&server.listening),
-                bells: Arc::clone(&server.bells),
-                effects: server.effects.desk(thread),
-                clock,
-                orders: Arc::clone(&server.orders),
-                drained: Arc::clone(&drained),
-                counters: Arc::clone(&report.thread),
-                log,
-                reload: Follower::new(&server.steps),
-                patience: Patience::new(&configuration.runtime, &rounds, processors, clock),
-                rounds: rounds.clone(),
-                turn: Duration::ZERO,
-                read_from: SocketId(0),
-                deaths: Arc::clone(&deaths),
-            };
-            let handle = thread::Builder::new().name(name.clone()).spawn(move || {
-                let _end_with_the_process = EndsProcessOnPanic;
-                turn.run()
-                    .unwrap_or_else(|error| panic!("{name}: the kernel refused to wait or to read: {error}"));
-            });
-            match handle {
-                Ok(handle) => server.threads.push(Serving { handle, drained, report }),
-                Err(error) => {
-                    server.exit();
-                    return Err(error.into());
-                }
+            log: Mutex::new(log),
+            clock,
+            settings: configuration.runtime.clone(),
+            rounds: Rounds::with_room_for(THREADS_MAX),
+            // By the affinity of the thread that starts the server, which those that it starts inherit.
+            processors: thread::available_parallelism().map_or(1, usize::from),
+            deaths: Arc::default(),
+            staff: Mutex::new(staff),
+            threads,
+        });
+        let reloader = Reloader::new(Supervisor::of(&shared), names, Arc::clone(configuration));
+        let server = Server { shared, reloader };
+        for (cores, poll) in cores.into_iter().zip(polls) {
+            if let Err(error) = server.shared.start(cores, poll, None) {
+                server.exit();
+                return Err(error.into());
             }
         }
         Ok(server)
@@ -215,32 +160,38 @@ impl Server {
 
     /// One address for each `address` of the configuration, with the port that it really has.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.listening.addresses()
+        self.shared.listening.addresses()
     }
 
     /// The least receive buffer that a socket was granted, in octets.
     pub fn granted_receive_octets(&self) -> usize {
-        self.listening.sockets().iter().map(|bound| bound.granted_receive_octets).min().unwrap_or_default()
+        self.shared
+            .listening
+            .sockets()
+            .iter()
+            .map(|bound| bound.granted_receive_octets)
+            .min()
+            .unwrap_or_default()
     }
 
     /// Why the kernel could not be told which thread a datagram is for, if it could not: it then spreads connections by a
     /// rule of its own, what comes to the wrong thread crosses a ring, and Status-Server shares sockets with requests.
     pub fn steering_refused(&self) -> Option<&io::Error> {
-        self.listening.steering_refused.as_ref()
+        self.shared.listening.steering_refused.as_ref()
     }
 
     /// What is counted so far.
     pub fn report(&self) -> Report<'_> {
         Report {
-            threads: self.threads.iter().map(|serving| &serving.report).collect(),
-            listening: &self.listening,
-            store: self.effects.store_counters(),
+            threads: locked(&self.shared.threads).reports().collect(),
+            listening: &self.shared.listening,
+            store: self.shared.effects.store_counters(),
         }
     }
 
     /// Begins a new file of accounting records, if any are stored: for whoever moves files away.
     pub fn begin_new_record_file(&self) {
-        self.effects.ask_for_new_file();
+        self.shared.effects.ask_for_new_file();
     }
 
     /// Where it gets new configurations from. Outlives it; then it takes none.
@@ -248,17 +199,22 @@ impl Server {
         self.reloader.clone()
     }
 
+    /// What has its threads come, go and panic. Outlives it; then it does nothing.
+    pub fn supervisor(&self) -> Supervisor {
+        Supervisor::of(&self.shared)
+    }
+
     /// Reads nothing new, finishes what was begun, delayed rejects too, and ends all threads. Waits for at most
     /// `patience`; false if something was still under way then.
     pub fn drain(&self, patience: Duration) -> bool {
-        self.steps.end();
-        self.order(Stage::Draining);
+        self.shared.steps.end();
+        self.shared.order(Stage::Draining);
         let until = std::time::Instant::now() + patience;
         // Twice in a row: a message may be on its way from one thread that has just drained to another that had.
         let mut looks = 0;
         while looks < 2 && std::time::Instant::now() < until {
             thread::sleep(DRAIN_LOOK);
-            let drained = self.threads.iter().all(|serving| serving.drained.load(Ordering::Relaxed));
+            let drained = self.shared.are_drained();
             looks = if drained { looks + 1 } else { 0 };
         }
         looks == 2
@@ -266,20 +222,10 @@ impl Server {
 
     /// Ends all threads at once, and the log when it has written all lines; it is not waited for for ever.
     pub fn exit(self) {
-        self.steps.end();
-        self.order(Stage::Exit);
-        for serving in self.threads {
-            serving.handle.join().expect("a thread that panics ends the process");
-        }
-        if let Some(log) = self.log {
+        self.shared.end();
+        if let Some(log) = &*locked(&self.shared.log) {
             log.finish();
         }
-    }
-
-    fn order(&self, stage: Stage) {
-        self.orders.give(stage);
-        let mut calls = SystemCalls::default();
-        self.bells.iter().for_each(|bell| bell.ring(&mut calls));
     }
 }
 

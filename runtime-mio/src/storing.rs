@@ -87,7 +87,7 @@ struct Jobs {
 
 /// One batch, and who waits for it.
 pub(crate) struct StoreJob {
-    pub thread: usize,
+    pub worker: usize,
     pub ticket: Ticket,
     pub batch: RecordBatch,
 }
@@ -209,8 +209,8 @@ impl StoreThread {
                     continue;
                 }
             };
-            for StoreJob { thread, ticket, batch } in taken.drain(..) {
-                answer(thread, ticket, EffectDone::Stored { buffer: batch.octets, result });
+            for StoreJob { worker, ticket, batch } in taken.drain(..) {
+                answer(worker, ticket, EffectDone::Stored { buffer: batch.octets, result });
             }
         }
     }
@@ -319,7 +319,7 @@ mod tests {
         fn ask(&self, place: u32, octets: usize) -> Result<(), StoreJob> {
             let batch = RecordBatch { octets: vec![b'x'; octets], records: 1 };
             self.line.ask(StoreJob {
-                thread: 0,
+                worker: 0,
                 ticket: Ticket { place, generation: 0, life: Life::default() },
                 batch,
             })

@@ -14,7 +14,7 @@ use mio::{Events, Poll};
 use ulna_core::cores::Cores;
 use ulna_core::path::{Path, SocketId};
 
-use crate::bell::{BELL, Bell};
+use crate::bell::BELL;
 use crate::clock::{Clock, wall_time};
 use crate::counters::ThreadCounters;
 use crate::deaths::Deaths;
@@ -25,6 +25,7 @@ use crate::mmsg::{Outlet, PACKET_OCTETS_MAX, ReceiveBatch, SendBatch};
 use crate::patience::Patience;
 use crate::patience::tripwire::Rounds;
 use crate::reload::Follower;
+use crate::seats::Bells;
 use crate::system_calls::SystemCalls;
 
 /// Datagrams read at once: all of batching's gain is had at 16, and 64 keeps a turn well under a millisecond.
@@ -77,9 +78,9 @@ pub(crate) struct Turn {
     pub listening: Arc<Listening>,
     /// This thread's own sockets, and whether each may have something to read.
     pub sockets: Vec<(SocketId, bool)>,
-    pub bells: Arc<[Bell]>,
-    /// Where this thread's cores ask for what takes time.
-    pub effects: Desk,
+    pub bells: Arc<Bells>,
+    /// Where its worker asks for what takes time.
+    pub effects: Option<Desk>,
     pub clock: Clock,
     pub orders: Arc<Orders>,
     pub drained: Arc<AtomicBool>,
@@ -96,6 +97,15 @@ pub(crate) struct Turn {
     pub deaths: Arc<Deaths>,
 }
 
+/// What a thread leaves behind.
+pub(crate) struct Left {
+    pub cores: Cores,
+    pub log: Option<EventWriter>,
+}
+
+/// What a thread was told to panic with: no panic that is to be counted.
+struct Drill;
+
 /// What a thread's system calls fill and empty.
 struct Batches {
     receive: ReceiveBatch,
@@ -103,7 +113,7 @@ struct Batches {
 }
 
 impl Turn {
-    /// Runs until the order to exit.
+    /// Runs until the order to exit, or until its worker has gone.
     ///
     /// A core that panics is replaced, and the next turn begins.
     ///
@@ -112,7 +122,7 @@ impl Turn {
     ///
     /// # Panics
     /// When a panic cannot be recovered from: it was not in a core, or it was one too many.
-    pub fn run(mut self) -> io::Result<()> {
+    pub fn run(mut self) -> io::Result<Left> {
         let mut batches =
             Batches { receive: ReceiveBatch::new(BATCH, PACKET_OCTETS_MAX), send: SendBatch::new(BATCH) };
         let mut events = Events::with_capacity(EVENTS);
@@ -121,7 +131,7 @@ impl Turn {
         loop {
             let stage = self.orders.stage();
             if stage == Stage::Exit {
-                return Ok(());
+                break;
             }
             // Whatever a core that has panicked leaves half done is dropped with it; all else stays whole, as the crossing
             // counts outside of cores, and both batches go on where they were.
@@ -132,6 +142,10 @@ impl Turn {
                     continue;
                 }
             }
+            // Nobody rings for who has no links any more.
+            if self.cores.is_gone() {
+                break;
+            }
             let shed = self.cores.shed_for_others();
             if shed > shed_before {
                 shed_before = shed;
@@ -140,6 +154,7 @@ impl Turn {
             }
             self.wait(&mut events, stage, &mut calls)?;
         }
+        Ok(Left { cores: self.cores, log: self.log })
     }
 
     /// All of a turn but the wait at its end.
@@ -147,6 +162,11 @@ impl Turn {
         let Batches { receive, send } = batches;
         let now = self.clock.now();
         self.cores.begin();
+        if let Some(core) = self.cores.take_drill() {
+            self.cores.die(core);
+            // Without the hook of panics: this one was asked for.
+            resume_unwind(Box::new(Drill));
+        }
         self.cores.handle_wall_time(wall_time());
         self.cores.sweep(now);
         if stage == Stage::Serving {
@@ -154,10 +174,12 @@ impl Turn {
         }
         self.cores.handle_timeout(now);
         self.work(now);
-        self.effects.take_answers(|ticket, done| self.cores.handle_effect_done(ticket, done, now));
-        while let Some((ticket, effect)) = self.cores.poll_effect() {
-            if let Err(shed) = self.effects.ask(ticket, effect) {
-                self.cores.handle_effect_done(ticket, shed, now);
+        if let Some(desk) = &mut self.effects {
+            desk.take_answers(|ticket, done| self.cores.handle_effect_done(ticket, done, now));
+            while let Some((ticket, effect)) = self.cores.poll_effect() {
+                if let Err(shed) = desk.ask(ticket, effect) {
+                    self.cores.handle_effect_done(ticket, shed, now);
+                }
             }
         }
         self.transmit(send, calls);
@@ -175,7 +197,7 @@ impl Turn {
 
     /// Another core in the place of the one that has panicked.
     fn recover(&mut self, panic: Box<dyn Any + Send>) {
-        let is_bearable = self.deaths.is_bearable(std::time::Instant::now());
+        let is_bearable = panic.is::<Drill>() || self.deaths.is_bearable(std::time::Instant::now());
         if !is_bearable || self.cores.recover(self.clock.now()).is_none() {
             resume_unwind(panic);
         }
@@ -276,7 +298,7 @@ impl Turn {
         self.cores.publish();
         let always = self.patience.rings_always();
         while let Some(bell) = if always { self.cores.ring_always() } else { self.cores.check_gate() } {
-            self.bells[usize::from(bell.0)].ring(calls);
+            self.bells.ring(bell, calls);
         }
         self.rounds.end(self.cores.bell());
     }

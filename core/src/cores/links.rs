@@ -42,6 +42,8 @@ pub(super) fn find(links: &[Option<Ends>], own: Peer, other: Peer) -> Option<Lin
 impl Cores {
     /// Slots have changed hands; or what they remember is void, and the epoch is the same.
     pub fn handle_owners(&mut self, owners: &Arc<SlotOwners>) {
+        // Who owns slots now may have come since the turn began.
+        self.read_letters();
         let Some(network) = &mut self.network else { return };
         network.handle_owners(owners);
         for (ends, tie) in self.links.iter().zip(&mut self.ties) {

@@ -261,9 +261,7 @@ impl Server {
         let Change { hired, owners, leaving, .. } = change;
         self.threads.extend(hired);
         self.leaving = leaving;
-        // A turn begins with letters; a step is taken at its end.
         for cores in &mut self.threads {
-            cores.begin();
             cores.handle_owners(&owners);
         }
     }

@@ -17,14 +17,24 @@
 //! stores for it, and a sleep that no bell has ended a look at what is unread, which the turn is about to read.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ulna_core::queue::{BellId, Woken};
 
 /// Which threads are between a publish and the last of its bells. Shared by all threads of a server.
 #[derive(Debug, Clone)]
-pub struct Rounds {
-    rounds: Arc<[Round]>,
+pub struct Rounds(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// By the numbers of threads.
+    rounds: Box<[Round]>,
+    /// All numbers that threads have had are below this.
+    used: AtomicUsize,
+    /// How many threads there are.
+    threads: AtomicUsize,
+    /// Of whoever posts letters, which is no thread of these.
+    posts: Round,
 }
 
 /// Odd from before a publish until after its bells. On cache lines of its own: written each turn, hardly ever read.
@@ -33,38 +43,84 @@ pub struct Rounds {
 struct Round(AtomicU64);
 
 impl Rounds {
-    /// For so many threads.
+    /// For so many threads, all of which are there.
     pub fn new(threads: usize) -> Rounds {
-        Rounds { rounds: (0..threads).map(|_| Round::default()).collect() }
+        let rounds = Rounds::with_room_for(threads);
+        (0..threads).for_each(|thread| rounds.enter(BellId(thread as u16)));
+        rounds
+    }
+
+    /// For at most so many threads, none of which is there.
+    pub fn with_room_for(threads: usize) -> Rounds {
+        Rounds(Arc::new(Shared {
+            rounds: (0..threads).map(|_| Round::default()).collect(),
+            used: AtomicUsize::new(0),
+            threads: AtomicUsize::new(0),
+            posts: Round::default(),
+        }))
+    }
+
+    /// A thread has come. Before it publishes anything.
+    pub fn enter(&self, thread: BellId) {
+        // Relaxed: whoever looks at its round has seen a message of it, or its bell, which came later; the locks and rings in
+        // between order this.
+        self.0.used.fetch_max(usize::from(thread.0) + 1, Ordering::Relaxed);
+        self.0.threads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A thread has gone.
+    pub fn leave(&self) {
+        self.0.threads.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How many threads there are.
     pub fn threads(&self) -> usize {
-        self.rounds.len()
+        self.0.threads.load(Ordering::Relaxed)
     }
 
     /// By this thread itself, before it publishes.
     pub fn begin(&self, thread: BellId) {
-        let Round(round) = &self.rounds[usize::from(thread.0)];
-        // Relaxed, one writer: whoever sees what is published next sees this, too, by the Release store of the ring's
-        // tail and the Acquire load of it in `Consumer::for_each_unread`.
-        round.store(round.load(Ordering::Relaxed) | 1, Ordering::Relaxed);
+        self.0.rounds[usize::from(thread.0)].begin();
     }
 
     /// By this thread itself, when it has rung all bells for what it published.
     pub fn end(&self, thread: BellId) {
-        let Round(round) = &self.rounds[usize::from(thread.0)];
-        // Release pairs with the Acquire in `is_over`: who sees this finds the swap of its gate made and the bell rung.
-        round.store((round.load(Ordering::Relaxed) | 1).wrapping_add(1), Ordering::Release);
+        self.0.rounds[usize::from(thread.0)].end();
+    }
+
+    /// The same around letters that are posted. One poster at a time.
+    pub fn while_posting<R>(&self, post: impl FnOnce() -> R) -> R {
+        self.0.posts.begin();
+        let done = post();
+        self.0.posts.end();
+        done
     }
 
     fn is_over(&self, thread: BellId) -> bool {
-        // Acquire pairs with the Release in `end`.
-        self.rounds[usize::from(thread.0)].0.load(Ordering::Acquire).is_multiple_of(2)
+        self.0.rounds[usize::from(thread.0)].is_over()
     }
 
     fn are_all_over(&self) -> bool {
-        (0..self.rounds.len()).all(|thread| self.is_over(BellId(thread as u16)))
+        let used = self.0.used.load(Ordering::Relaxed);
+        self.0.posts.is_over() && self.0.rounds[..used].iter().all(Round::is_over)
+    }
+}
+
+impl Round {
+    fn begin(&self) {
+        // Relaxed, one writer: whoever sees what is published next sees this, too, by the Release store of the ring's
+        // tail and the Acquire load of it in `Consumer::for_each_unread`.
+        self.0.store(self.0.load(Ordering::Relaxed) | 1, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        // Release pairs with the Acquire in `is_over`: who sees this finds the swap of its gate made and the bell rung.
+        self.0.store((self.0.load(Ordering::Relaxed) | 1).wrapping_add(1), Ordering::Release);
+    }
+
+    fn is_over(&self) -> bool {
+        // Acquire pairs with the Release in `end`.
+        self.0.load(Ordering::Acquire).is_multiple_of(2)
     }
 }
 

@@ -1,0 +1,277 @@
+//! The threads that serve: started, hired, dismissed, told to panic, and ended.
+//!
+//! Owned by the server; the main thread and whoever reloads call it. What a change of workers is, step by step, core knows
+//! ([`Change`]); here each step is ordered of all threads, and those of workers begin and end. docs/reload.md.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mio::Poll;
+use ulna_core::configuration::RuntimeSettings;
+use ulna_core::cores::{Change, Cores, Staff};
+use ulna_core::generation::Generation;
+use ulna_core::path::{Peer, WorkerId};
+use ulna_core::{Configuration, SocketId};
+
+use crate::bell::Bell;
+use crate::clock::Clock;
+use crate::counters::ThreadCounters;
+use crate::deaths::Deaths;
+use crate::effects::EffectThreads;
+use crate::listening::Listening;
+use crate::log::{EventWriter, Log};
+use crate::patience::Patience;
+use crate::patience::tripwire::Rounds;
+use crate::reload::{Follower, ReloadError, Step, Steps};
+use crate::report::ThreadReport;
+use crate::seats::Bells;
+use crate::server::EndsProcessOnPanic;
+use crate::system_calls::SystemCalls;
+use crate::turn::{Left, Orders, Stage, Turn};
+
+/// Has the threads of a server come, go and panic. Clones are for the same server, which ends whatever they do.
+#[derive(Clone)]
+pub struct Supervisor(Weak<Shared>);
+
+pub(crate) struct Shared {
+    pub listening: Arc<Listening>,
+    pub bells: Arc<Bells>,
+    pub orders: Arc<Orders>,
+    pub steps: Arc<Steps>,
+    pub effects: Arc<EffectThreads>,
+    pub log: Mutex<Option<Log>>,
+    pub clock: Clock,
+    pub settings: RuntimeSettings,
+    pub rounds: Rounds,
+    /// Processors that the process may use.
+    pub processors: usize,
+    pub deaths: Arc<Deaths>,
+    pub staff: Mutex<Staff>,
+    pub threads: Arc<Mutex<Threads>>,
+}
+
+/// Those that serve, and what is left of those that did.
+#[derive(Default)]
+pub(crate) struct Threads {
+    serving: Vec<Serving>,
+    former: Vec<Former>,
+    /// What all threads have counted that have gone.
+    counted: Arc<ThreadCounters>,
+}
+
+/// A thread that serves.
+struct Serving {
+    /// Its worker, if that can go.
+    worker: Option<WorkerId>,
+    handle: JoinHandle<Left>,
+    drained: Arc<AtomicBool>,
+    report: ThreadReport,
+}
+
+/// What is left of a worker that has gone, for the next of its number: what its core counted, and its way to the log.
+struct Former {
+    worker: WorkerId,
+    report: ThreadReport,
+    writer: Option<EventWriter>,
+}
+
+impl Supervisor {
+    pub(crate) fn of(shared: &Arc<Shared>) -> Supervisor {
+        Supervisor(Arc::downgrade(shared))
+    }
+
+    /// How many workers there are; none when the server has ended.
+    pub fn workers(&self) -> usize {
+        self.0.upgrade().map_or(0, |shared| locked(&shared.staff).workers())
+    }
+
+    /// A core panics between two turns of its thread, for a drill, and is replaced. Not counted among the panics that end a
+    /// process when they are too many. Nothing if there is no such core.
+    pub fn panic_thread(&self, core: Peer) {
+        let Some(shared) = self.0.upgrade() else { return };
+        // Under the lock, as one posts at a time.
+        let staff = locked(&shared.staff);
+        shared.rounds.while_posting(|| {
+            if let Some(bell) = staff.drill(core) {
+                shared.bells.ring(bell, &mut SystemCalls::default());
+            }
+        });
+    }
+
+    pub(crate) fn shared(&self) -> Result<Arc<Shared>, ReloadError> {
+        self.0.upgrade().ok_or(ReloadError::Ends)
+    }
+
+    /// There are to be so many workers, as [`Shared::change_workers`] has it. Whether there were not before.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn change_workers(
+        &self,
+        workers: usize,
+        generation: Generation,
+        configuration: &Arc<Configuration>,
+    ) -> Result<bool, ReloadError> {
+        self.shared()?.change_workers(workers, generation, configuration)
+    }
+}
+
+impl Shared {
+    /// Starts a thread for these cores, which waits on this poll.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub(crate) fn start(&self, cores: Cores, poll: Poll, writer: Option<EventWriter>) -> io::Result<()> {
+        let bell = cores.bell();
+        self.bells.set(bell, Some(Bell::new(poll.registry())?));
+        self.rounds.enter(bell);
+        let report = ThreadReport::of(&cores);
+        let writer = writer.or_else(|| locked(&self.log).as_mut().map(Log::writer));
+        let network = cores.network().map(|network| usize::from(network.id().0));
+        let worker = cores.worker().map(|worker| worker.id());
+        let name = report.name.clone();
+        let drained = Arc::new(AtomicBool::new(false));
+        let sockets = network.map(|network| self.listening.of_thread(network)).unwrap_or_default();
+        let turn = Turn {
+            poll,
+            sockets: sockets.into_iter().map(|via| (via, true)).collect(),
+            listening: Arc::clone(&self.listening),
+            bells: Arc::clone(&self.bells),
+            effects: worker.map(|worker| self.effects.desk(worker, bell)),
+            clock: self.clock,
+            orders: Arc::clone(&self.orders),
+            drained: Arc::clone(&drained),
+            counters: Arc::clone(&report.thread),
+            log: writer,
+            reload: Follower::new(&self.steps),
+            patience: Patience::new(&self.settings, &self.rounds, self.processors, self.clock),
+            rounds: self.rounds.clone(),
+            turn: Duration::ZERO,
+            read_from: SocketId(0),
+            deaths: Arc::clone(&self.deaths),
+            cores,
+        };
+        let spawned = thread::Builder::new().name(name.clone()).spawn(move || {
+            let _end_with_the_process = EndsProcessOnPanic;
+            turn.run()
+                .unwrap_or_else(|error| panic!("{name}: the kernel refused to wait or to read: {error}"))
+        });
+        let handle = spawned.inspect_err(|_| self.rounds.leave())?;
+        self.steps.enter();
+        let worker = worker.filter(|_| network.is_none());
+        locked(&self.threads).serving.push(Serving { worker, handle, drained, report });
+        Ok(())
+    }
+
+    /// There are to be so many workers: hires and dismisses as many as that takes, and waits until all is settled, at most as
+    /// long as requests that are under way may take.
+    ///
+    /// # Errors
+    /// When the server ends, or a thread cannot be had; then there are as many as before.
+    pub(crate) fn change_workers(
+        &self,
+        workers: usize,
+        generation: Generation,
+        configuration: &Arc<Configuration>,
+    ) -> Result<bool, ReloadError> {
+        // What a new thread waits on is had before anything is promised to anybody.
+        let missing = workers.saturating_sub(locked(&self.staff).workers());
+        let polls =
+            (0..missing).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>().map_err(ReloadError::Thread)?;
+        let change = {
+            let mut staff = locked(&self.staff);
+            self.rounds.while_posting(|| {
+                let change = staff.change(workers, generation, configuration);
+                let bells = change.iter().flat_map(|change| &change.bells);
+                let mut calls = SystemCalls::default();
+                bells.for_each(|bell| self.bells.ring(*bell, &mut calls));
+                change
+            })
+        };
+        let Some(Change { hired, owners, leaving, .. }) = change else { return Ok(false) };
+        for (cores, poll) in hired.into_iter().zip(polls) {
+            let worker = cores.worker().map(|worker| worker.id());
+            let writer = worker.and_then(|worker| locked(&self.threads).take_writer(worker));
+            // Links to it are on their way: without it the server cannot go on as it is.
+            self.start(cores, poll, writer).unwrap_or_else(|error| panic!("a thread cannot be had: {error}"));
+        }
+        let epoch = owners.epoch();
+        self.steps.take(Step::Own(owners), &self.bells)?;
+        self.steps.take(Step::Settle(epoch), &self.bells)?;
+        let settled = locked(&self.staff).settle();
+        self.steps.take(Step::Own(settled), &self.bells)?;
+        for worker in leaving {
+            self.steps.take(Step::Dismiss(worker), &self.bells)?;
+            self.see_off(worker);
+        }
+        Ok(true)
+    }
+
+    /// Waits until a worker that was dismissed has gone.
+    fn see_off(&self, worker: WorkerId) {
+        let place = locked(&self.threads).serving.iter().position(|serving| serving.worker == Some(worker));
+        let Some(place) = place else { return };
+        // Not under the lock: others count and report meanwhile.
+        let Serving { handle, report, .. } = locked(&self.threads).serving.remove(place);
+        let Left { cores, log } = handle.join().expect("a thread that panics ends the process");
+        self.rounds.leave();
+        self.steps.leave();
+        self.bells.set(cores.bell(), None);
+        locked(&self.threads).note_gone(worker, report, log);
+        // Unless the whole server ends just now.
+        if cores.is_gone() {
+            locked(&self.staff).release(cores);
+        }
+    }
+
+    /// Whether all threads have drained.
+    pub(crate) fn are_drained(&self) -> bool {
+        locked(&self.threads).serving.iter().all(|serving| serving.drained.load(Ordering::Relaxed))
+    }
+
+    /// An order to all threads.
+    pub(crate) fn order(&self, stage: Stage) {
+        self.orders.give(stage);
+        self.bells.ring_all(&mut SystemCalls::default());
+    }
+
+    /// Ends all threads at once.
+    pub(crate) fn end(&self) {
+        self.steps.end();
+        self.order(Stage::Exit);
+        let serving = std::mem::take(&mut locked(&self.threads).serving);
+        for serving in serving {
+            serving.handle.join().expect("a thread that panics ends the process");
+        }
+    }
+}
+
+impl Threads {
+    /// The counts of all, those of workers that have gone among them.
+    pub fn reports(&self) -> impl Iterator<Item = ThreadReport> {
+        let serving = self.serving.iter().map(|serving| serving.report.clone());
+        let former = self.former.iter().map(|former| former.report.clone());
+        let gone = ThreadReport::of_those_gone(Arc::clone(&self.counted));
+        serving.chain(former).chain([gone])
+    }
+
+    /// The way to the log that a worker of this number had. What its core counted is counted on by its successor.
+    fn take_writer(&mut self, worker: WorkerId) -> Option<EventWriter> {
+        let place = self.former.iter().position(|former| former.worker == worker)?;
+        self.former.remove(place).writer
+    }
+
+    fn note_gone(&mut self, worker: WorkerId, report: ThreadReport, writer: Option<EventWriter>) {
+        self.counted.add_all(&report.thread);
+        let report = ThreadReport { thread: Arc::default(), ..report };
+        self.former.push(Former { worker, report, writer });
+    }
+}
+
+/// A lock is poisoned only by a panic, which ends the process.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
