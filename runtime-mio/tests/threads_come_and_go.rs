@@ -44,7 +44,7 @@ impl Policy for Open {
 const WARM: u64 = 15;
 
 /// So often workers and sockets come and go.
-const ROUNDS: usize = 64;
+const ROUNDS: usize = 32;
 
 /// What a crowd of NASes did.
 #[derive(Default)]
@@ -60,7 +60,7 @@ fn under_load(
     threads: usize,
     nases: usize,
     patience: Duration,
-    meanwhile: impl FnOnce(),
+    meanwhile: impl FnOnce(&Tally),
 ) -> Tally {
     let (tally, ends) = (Tally::default(), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -90,7 +90,7 @@ fn under_load(
             }
         }
         let _ends = Ends(&ends);
-        meanwhile();
+        meanwhile(&tally);
     });
     tally
 }
@@ -118,7 +118,7 @@ fn a_worker_killed_each_second_costs_what_it_held_and_nothing_else() {
         let supervisor = server.supervisor();
         let address = server.addresses().next().expect("it listens");
         let mut before = 0;
-        let tally = under_load(address, 4, 8, Duration::from_secs(2), || {
+        let tally = under_load(address, 4, 8, Duration::from_secs(2), |_| {
             for second in 0..seconds {
                 thread::sleep(Duration::from_secs(1));
                 supervisor.panic_thread(Peer::Worker(WorkerId((second % workers) as u16)));
@@ -169,7 +169,7 @@ fn no_flow_changes_its_owner_and_nothing_is_decided_twice() {
         assert_eq!(supervisor.workers(), workers);
     };
     let mut in_gaps = 0;
-    let tally = under_load(address, 3, 100, Duration::from_millis(500), || {
+    let tally = under_load(address, 3, 100, Duration::from_millis(250), |tally| {
         let rounds = [4, 1, 3, 5, 2, 1, 4, 2].into_iter().cycle().take(ROUNDS);
         for (round, workers) in rounds.enumerate() {
             // Sockets of the same port, connected to somewhere else, as a connection with one of its own would have.
@@ -193,6 +193,10 @@ fn no_flow_changes_its_owner_and_nothing_is_decided_twice() {
                 }
             }
             reload(workers + 1);
+            let enough = tally.asked.load(Ordering::Relaxed) + 300;
+            while tally.asked.load(Ordering::Relaxed) < enough {
+                thread::yield_now();
+            }
         }
     });
     assert_all_is_accounted_for(&server);
