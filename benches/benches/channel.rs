@@ -61,8 +61,7 @@ fn main() -> ExitCode {
                 }
             }
         }
-        let medians: Vec<[f64; 3]> =
-            measured.into_iter().map(|batches| batches.map(median)).collect();
+        let medians: Vec<[f64; 3]> = measured.into_iter().map(|batches| batches.map(median)).collect();
         show(ends, &ways, &medians);
     }
     ExitCode::SUCCESS
