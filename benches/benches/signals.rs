@@ -148,7 +148,9 @@ fn run(options: Options, plots: Option<PathBuf>) -> io::Result<bool> {
         let most = most(&requests, place, options)?;
         println!("\n## {place:?}: {most:.0} requests/s are 100 %\n");
         let mut rows = Vec::new();
-        for load in LOADS {
+        // A quick run only shows that everything works.
+        let loads = if options.quick { &LOADS[2..3] } else { &LOADS[..] };
+        for &load in loads {
             let rate = most * f64::from(load) / 100.0;
             let mut runs: [Vec<Run>; WAYS.len() + 1] = Default::default();
             // In turn, so that what else the machine does meets all of them.
@@ -374,8 +376,8 @@ fn middle(runs: &[Run]) -> Run {
 fn print(rows: &[Row]) {
     println!(
         "| load % | | answered/s | lost % | bells/request, outside | of these the worker's | own count | system calls/request, outside \
-         | own count | p50 µs | p99 µs | CPU µs/request | of always | lingered µs/request |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+         | own count | bells/request, not counted outside | p50 µs | p99 µs | CPU µs/request | of always | lingered µs/request |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     );
     for row in rows {
         let Row { way, load, run, counted } = row;
@@ -383,7 +385,7 @@ fn print(rows: &[Row]) {
             counted.as_ref().map_or("?".into(), |counted| format!("{:.digits$}", figure(counted)))
         };
         println!(
-            "| {load} | {way} | {:.0} | {:.2} | {} | {} | {} | {} | {} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |",
+            "| {load} | {way} | {:.0} | {:.2} | {} | {} | {} | {} | {} | {:.4} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |",
             run.answered,
             100.0 * run.lost,
             outside(|c| c.bells, 4),
@@ -391,6 +393,7 @@ fn print(rows: &[Row]) {
             outside(|c| c.own_bells, 4),
             outside(|c| c.calls, 3),
             outside(|c| c.own_calls, 3),
+            run.bells,
             run.p50,
             run.p99,
             run.cpu,
@@ -421,7 +424,8 @@ fn judge(rows: &[Row]) {
         let Some((_, most)) = BELLS_MAX.iter().find(|(load, _)| *load == row.load && row.way == plain) else {
             continue;
         };
-        let bells = row.counted.map_or(row.run.bells, |counted| counted.bells);
+        // Being counted changes when threads sleep: the worse of both.
+        let bells = row.counted.map_or(row.run.bells, |counted| counted.bells.max(row.run.bells));
         let verdict = if bells > *most { "missed" } else { "met" };
         println!("{verdict}: {} at {} %: {bells:.4} bells a request; {most} is the goal", row.way, row.load);
     }

@@ -14,23 +14,29 @@ pub fn pin_to(core: usize) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &cores)?)
 }
 
-/// Keeps one thread of a process on one core, by the name that the thread has.
+/// Keeps one thread of a process on one core, by the name that the thread has or is about to give itself.
 ///
 /// # Errors
-/// The kernel's, or that there is no thread of this name.
+/// The kernel's, or that no thread of this name comes.
 pub fn pin_thread(process: u32, name: &str, core: usize) -> io::Result<()> {
     let mut cores = rustix::thread::CpuSet::new();
     cores.set(core);
-    for task in fs::read_dir(format!("/proc/{process}/task"))? {
-        let task = task?;
-        if fs::read_to_string(task.path().join("comm"))?.trim() == name {
-            let thread = task.file_name().to_str().and_then(|number| number.parse().ok());
-            let thread = rustix::thread::Pid::from_raw(thread.ok_or(io::ErrorKind::InvalidData)?);
-            return Ok(rustix::thread::sched_setaffinity(thread, &cores)?);
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < NAMED_WITHIN {
+        for task in fs::read_dir(format!("/proc/{process}/task"))? {
+            let task = task?;
+            if fs::read_to_string(task.path().join("comm"))?.trim() == name {
+                let thread = task.file_name().to_str().and_then(|number| number.parse().ok());
+                let thread = rustix::thread::Pid::from_raw(thread.ok_or(io::ErrorKind::InvalidData)?);
+                return Ok(rustix::thread::sched_setaffinity(thread, &cores)?);
+            }
         }
     }
     Err(io::ErrorKind::NotFound.into())
 }
+
+/// A thread gives itself its name when it first runs.
+const NAMED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How many cores there are for us.
 pub fn cores() -> usize {

@@ -68,6 +68,45 @@ fn a_running_thread_is_never_rung_for() {
 }
 
 #[test]
+fn where_every_batch_rings_one_ring_is_made_of_each_link_and_a_sleeper_finds_it() {
+    let mut exchange = Exchange::new(3);
+    let (first, _) = exchange.link(BellId(0), BellId(1), 4);
+    let (second, _) = exchange.link(BellId(0), BellId(2), 4);
+    let mut crossings = exchange.build();
+    let mut asleep = crossings.pop().expect("three");
+    let mut awake = crossings.pop().expect("three");
+    let mut writer = crossings.pop().expect("three");
+    sleep(&mut asleep, Announcement::Park);
+    writer.stage(first, 1, Urgency::Urgent);
+    writer.stage(first, 2, Urgency::Lazy);
+    writer.stage(second, 3, Urgency::Lazy);
+    writer.publish();
+    let mut rung: Vec<_> = core::iter::from_fn(|| writer.ring_always()).collect();
+    rung.sort_unstable();
+    assert_eq!(rung, [BellId(1), BellId(2)]);
+    assert_eq!(asleep.unpark(), Woken::Rung);
+    assert_eq!((sweep(&mut awake), sweep(&mut asleep)), (vec![1, 2], vec![3]));
+    // Slots given back, for which nobody waits, ring nobody; nor does nothing.
+    awake.publish();
+    assert_eq!(awake.ring_always(), None);
+    writer.publish();
+    assert_eq!((writer.ring_always(), writer.counters().rings_sent), (None, 2));
+}
+
+#[test]
+fn who_wrote_what_is_unread_can_be_asked() {
+    let (mut writer, mut reader, link) = pair(4);
+    assert_eq!(reader.unread_from(|_| true), None);
+    writer.stage(link, 7, Urgency::Urgent);
+    assert_eq!(reader.unread_from(|_| true), None, "it is not published");
+    writer.publish();
+    assert_eq!(reader.unread_from(|message| *message == 7), Some(BellId(0)));
+    assert_eq!(reader.unread_from(|message| *message == 8), None);
+    assert_eq!(sweep(&mut reader), [7]);
+    assert_eq!(reader.unread_from(|_| true), None);
+}
+
+#[test]
 fn a_batch_is_as_urgent_as_its_most_urgent_message() {
     let (mut writer, mut reader, link) = pair(16);
     sleep(&mut reader, Announcement::Park);
