@@ -22,6 +22,8 @@ pub mod reload;
 pub mod report;
 mod segments;
 pub mod server;
+pub mod shared_port;
+pub mod shared_ring;
 pub mod sockets;
 #[allow(unsafe_code)]
 mod steering;
@@ -36,6 +38,7 @@ pub use listening::{ListenError, is_on_this_host};
 pub use mmsg::{Outlet, ReceiveBatch, Received, SendBatch, SendOutcome};
 pub use reload::{ReloadError, Reloader};
 pub use server::{Server, StartError};
+pub use shared_port::{Served, SharedPort};
 pub use sockets::{BoundUdp, bind_udp, connect_udp, join_udp};
 pub use storing::{Perform, RecordStore, StoreNews};
 pub use system_calls::SystemCalls;
