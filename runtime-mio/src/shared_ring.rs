@@ -50,8 +50,8 @@
 //! # What the other process has to do
 //!
 //! * **Open** the file without following links, check owner, mode, size and header, and lock it (`flock`, exclusive,
-//!   without waiting); open `.back` to read and then `.there` to write, both without blocking; write one octet to `.there`:
-//!   that tells that it has come.
+//!   without waiting); open `.back` to read and then `.there` to write, both without blocking, before it writes anything
+//!   into the file; write one octet to `.there`: that tells that it has come.
 //! * **Write** into the slots from its tail on, at most `S` beyond the head that it sees (load with acquire); then store
 //!   tail (release); a sequentially consistent fence; load the reader's gate, and if it is 1 or 2, replace it by 3 by a
 //!   compare-and-exchange (release); only if that succeeds, write one octet to the reader's FIFO. EAGAIN is as good.

@@ -59,8 +59,11 @@ impl Bells {
     }
 
     /// Rings the other process.
-    pub fn ring(&mut self) -> Result<(), End> {
-        let Some(other) = &self.other else { return Ok(()) };
+    ///
+    /// # Panics
+    /// Before it has come: that ring would be lost.
+    pub fn ring(&self) -> Result<(), End> {
+        let other = self.other.as_ref().expect("only who has come is rung");
         loop {
             match rustix::io::write(other, &[1]) {
                 Ok(_) => return Ok(()),

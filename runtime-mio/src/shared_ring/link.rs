@@ -108,7 +108,7 @@ impl Link {
         let (file, shared, slots) = opening::open(&names.file)?;
         let own = open_fifo(&names.back, false)?;
         let other = open_fifo(&names.there, true)?;
-        let mut bells = Bells::new(own, Some(other));
+        let bells = Bells::new(own, Some(other));
         bells.ring().map_err(|_| io::ErrorKind::BrokenPipe).map_err(system("tell the other process"))?;
         let (there, back) = places(slots);
         let (created, opened) = GATES;
@@ -225,7 +225,8 @@ impl Link {
         let is_due = self.incoming.space_wanted() || published;
         if is_due && self.shared.gate(self.other_gate).ring_if(Urgency::Urgent) {
             self.counters.rings += 1;
-            if let Err(end) = self.bells.ring() {
+            // One that sleeps has come, whether or not its bell has told so.
+            if let Err(end) = self.greet().and_then(|()| self.bells.ring()) {
                 self.end.get_or_insert(end);
             }
         }
@@ -292,7 +293,7 @@ impl Link {
         }
     }
 
-    /// The first time that anything is heard of the other process.
+    /// The first time that anything is heard of the other process, or seen of it in memory.
     fn greet(&mut self) -> Result<(), End> {
         let Some(names) = self.names.take() else { return Ok(()) };
         // One that has gone already, or that is not what it should be, is none.

@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::shared_ring::SLOTS_MAX;
+use std::hint::{black_box, spin_loop};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::thread;
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 const TOKEN: Token = Token(7);
 
@@ -89,6 +94,24 @@ fn who_sleeps_is_rung_once_and_who_does_not_never() {
 }
 
 #[test]
+fn one_that_sleeps_is_rung_by_a_creator_that_has_not_heard_of_it() {
+    let folder = Folder::new("unheard");
+    let name = folder.0.join("ring");
+    let mut server = Side::of(Link::create(&name, 4).expect("a new name"));
+    let mut asker = Side::of(Link::open(&name).expect("it is there"));
+    asker.link.stage(address(1), address(1812), b"one");
+    asker.link.publish();
+    asker.link.announce();
+    assert!(!asker.link.look_again());
+    // It sees the message before its poll has told of the one who came.
+    assert_eq!(server.link.sweep(64, |_| {}), 1);
+    server.link.stage(address(1), address(1812), b"answer");
+    server.link.publish();
+    asker.poll.poll(&mut asker.events, PATIENCE).expect("it waits");
+    assert!(!asker.events.is_empty(), "its bell was rung");
+}
+
+#[test]
 fn either_side_learns_that_the_other_has_gone_and_can_read_what_it_left() {
     let folder = Folder::new("gone");
     let name = folder.0.join("ring");
@@ -137,3 +160,150 @@ fn one_opens_it_and_no_second_one() {
     assert!(matches!(Link::open(&name), Err(OpenError::Taken)));
     drop(first);
 }
+
+#[test]
+fn room_that_came_before_the_second_look_is_seen_by_it() {
+    let folder = Folder::new("room");
+    let name = folder.0.join("ring");
+    let mut server = Link::create(&name, 2).expect("a new name");
+    let mut asker = Link::open(&name).expect("it is there");
+    for _ in 0..2 {
+        asker.stage(address(1), address(1812), b"message");
+    }
+    asker.publish();
+    assert_eq!(asker.room(), 0);
+    asker.ask_for_space();
+    assert_eq!(server.sweep(1, |_| {}), 1);
+    server.publish();
+    assert_eq!(server.counters().rings, 0, "nobody sleeps yet");
+    asker.announce();
+    assert!(asker.look_again());
+    asker.unpark();
+    // What was answered is not asked for any more.
+    asker.announce();
+    assert!(!asker.look_again());
+}
+
+/// Which of two phases has to see the other.
+#[derive(Debug, Clone, Copy)]
+enum Meeting {
+    /// One publishes a message while the other goes to sleep.
+    Message,
+    /// One gives a slot back while the other, which waits for it, goes to sleep.
+    Room,
+}
+
+/// Keeps this thread on the first or the second core that it may use, if there are two: on one they would take turns.
+fn keep_apart(own: usize) {
+    let may = sched_getaffinity(None).expect("a thread may ask that");
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|core| may.is_set(*core));
+    if let Some(core) = cores.nth(own) {
+        let mut only = CpuSet::new();
+        only.set(core);
+        sched_setaffinity(None, &only).expect("it may use it");
+    }
+}
+
+/// Where two threads meet, to part within nanoseconds of each other.
+#[derive(Default)]
+struct Barrier([AtomicU64; 2]);
+
+/// One of the two. One that panics is met everywhere.
+struct Party<'a>(&'a Barrier, usize, u64);
+
+impl Party<'_> {
+    fn meet(&mut self) {
+        let Party(Barrier(places), own, count) = self;
+        *count += 1;
+        // Release pairs with the other's Acquire below.
+        places[*own].store(*count, Ordering::Release);
+        for spins in 0u64.. {
+            if places[1 - *own].load(Ordering::Acquire) >= *count {
+                return;
+            }
+            // The other one may have no core.
+            if spins % 1000 == 999 { thread::yield_now() } else { spin_loop() }
+        }
+    }
+}
+
+impl Drop for Party<'_> {
+    fn drop(&mut self) {
+        self.0.0[self.1].store(u64::MAX, Ordering::Release);
+    }
+}
+
+/// Without either of the two fences some rounds fail on a machine that has but a store buffer.
+#[test]
+fn of_one_that_publishes_and_one_that_goes_to_sleep_one_sees_the_other() {
+    for meeting in [Meeting::Message, Meeting::Room] {
+        let folder = Folder::new("meeting");
+        let name = folder.0.join("ring");
+        let mut server = Link::create(&name, 1).expect("a new name");
+        let mut asker = Link::open(&name).expect("it is there");
+        asker.stage(address(1), address(1812), b"message");
+        asker.publish();
+        if let Meeting::Message = meeting {
+            assert_eq!(server.sweep(1, |_| {}), 1);
+            server.publish();
+        }
+        let (barrier, rung) = (Barrier::default(), AtomicU64::new(0));
+        let found = thread::scope(|scope| {
+            scope.spawn(|| {
+                keep_apart(0);
+                let mut party = Party(&barrier, 0, 0);
+                for round in 0..ROUNDS {
+                    if let Meeting::Message = meeting {
+                        assert_eq!(server.room(), 1);
+                        server.stage(address(1), address(1812), b"message");
+                    }
+                    party.meet();
+                    // Each distance from the other's announcement, again and again.
+                    (0..round % DISTANCE_MAX).for_each(|step| _ = black_box(step));
+                    if let Meeting::Room = meeting {
+                        assert_eq!(server.sweep(1, |_| {}), 1);
+                    }
+                    server.publish();
+                    rung.store(server.counters().rings, Ordering::Relaxed);
+                    party.meet();
+                    party.meet();
+                }
+            });
+            let sleeper = scope.spawn(|| {
+                keep_apart(1);
+                let mut party = Party(&barrier, 1, 0);
+                let (mut found, mut rung_before) = (0, 0);
+                for _ in 0..ROUNDS {
+                    if let Meeting::Room = meeting {
+                        asker.ask_for_space();
+                    }
+                    party.meet();
+                    (0..DISTANCE_MAX / 4).for_each(|step| _ = black_box(step));
+                    asker.announce();
+                    let is_found = asker.look_again();
+                    party.meet();
+                    asker.unpark();
+                    let rung = rung.load(Ordering::Relaxed);
+                    assert!(is_found || rung > rung_before, "{meeting:?}: neither has seen the other");
+                    rung_before = rung;
+                    found += u64::from(is_found);
+                    match meeting {
+                        Meeting::Message => assert_eq!(asker.sweep(1, |_| {}), 1),
+                        Meeting::Room => {
+                            assert_eq!(asker.room(), 1);
+                            asker.stage(address(1), address(1812), b"message");
+                        }
+                    }
+                    asker.publish();
+                    party.meet();
+                }
+                found
+            });
+            sleeper.join().expect("each has been seen")
+        });
+        println!("{meeting:?}: {found} of {ROUNDS} second looks found it");
+    }
+}
+
+const ROUNDS: u64 = 50_000;
+const DISTANCE_MAX: u64 = 400;
