@@ -6,6 +6,7 @@
 //! | `end_to_end` | a whole server over loopback beside a bare responder: throughput, CPU, system calls, latency, memory |
 //! | `hashing` | what others feel while passwords with an Argon2 digest are guessed |
 //! | `accounting` | records stored a second, and how long one waits, beside FreeRADIUS |
+//! | `another_process` | the same requests over a ring that two processes share, and over loopback |
 //! | `overload` | what a server still does that is asked for more than it can |
 //! | `signals` | what waking costs: bells, system calls, latency and CPU time against load, for each way to wait |
 //! | `packet`, `dedup`, `clients` | the parts, by criterion |
@@ -17,6 +18,7 @@
 
 pub mod disk;
 pub mod exchange;
+pub mod feeder;
 pub mod load;
 pub mod machine;
 pub mod measured;

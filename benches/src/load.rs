@@ -148,6 +148,11 @@ impl<'r> Load<'r> {
         Load { group, burst: 16 * group, ..self }
     }
 
+    /// The system calls that this has made so far.
+    pub fn calls(&self) -> SystemCalls {
+        self.calls
+    }
+
     /// Takes a request for lost only after so long.
     pub fn lost_after(&mut self, span: Duration) {
         self.lost_after = span;

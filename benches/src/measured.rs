@@ -4,6 +4,7 @@
 //! says where it listens, and its counters whenever it is asked; it ends with its standard input.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,9 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ulna_core::configuration::Signal;
+use ulna_core::path::ListenerId;
 use ulna_core::policy::{PolicyFactory, configured_rules};
 use ulna_core::{Configuration, Seed};
-use ulna_runtime_mio::{RecordStore, Server, SystemCalls, kernel_drops};
+use ulna_runtime_mio::shared_ring::Link;
+use ulna_runtime_mio::{RecordStore, Server, SharedPort, SystemCalls, kernel_drops};
 use ulna_stores::file::FileDisk;
 
 use crate::machine::{cpu_time, memory, pin_to};
@@ -42,7 +45,14 @@ pub enum Role {
     Accounting(Setup),
     /// A server whose threads wait so.
     Waiting(Setup, Waiting),
+    /// A joined thread that serves one process over a shared ring, [`RING`] in the folder in which it is started.
+    Sharing,
 }
+
+/// The name of the link of [`Role::Sharing`].
+pub const RING: &str = "ulna.ring";
+/// As many as rings between threads have.
+const RING_SLOTS: u32 = 1024;
 
 /// The argument that has a process take a role.
 const ACT: &str = "--act-as";
@@ -70,6 +80,7 @@ impl Role {
                 arguments.extend([word.to_string(), linger_us.to_string()]);
                 arguments
             }
+            Role::Sharing => vec!["sharing".into()],
         }
     }
 
@@ -80,6 +91,7 @@ impl Role {
 
     fn parse(arguments: &[String]) -> Option<Role> {
         match arguments {
+            [role] if role == "sharing" => Some(Role::Sharing),
             [role, together] if role == "responder" => {
                 Some(Role::Responder { together: together.parse().ok()? })
             }
@@ -126,6 +138,7 @@ pub fn act() -> Option<ExitCode> {
         Role::Waiting(setup, waiting) => {
             act_as_server(waiting_configuration(setup, waiting), Duration::ZERO, None)
         }
+        Role::Sharing => act_as_port(),
     });
     Some(match acted {
         Ok(()) => ExitCode::SUCCESS,
@@ -181,9 +194,26 @@ fn act_as_server(configuration: Configuration, each: Duration, store: Option<Rec
     answer_questions(address, || server.report().to_string())
 }
 
-fn answer_questions(address: SocketAddr, report: impl Fn() -> String) -> io::Result<()> {
+/// A port that is served over a ring.
+fn act_as_port() -> io::Result<()> {
+    let setup = Setup { network_threads: 0, workers: 1, log: false };
+    let configuration = Arc::new(configuration(setup));
+    let (seed, log) = (Seed::new([7; 32]), Box::new(io::sink()));
+    let port = SharedPort::new(&configuration, ListenerId(0), &seed, &configured_rules(), None, log);
+    let mut port = port.map_err(io::Error::other)?;
+    let (report, counters) = (port.report(), port.counters());
+    let link = Link::create(Path::new(RING), RING_SLOTS).map_err(io::Error::other)?;
+    // It has no end of its own: the process ends with its standard input.
+    std::thread::spawn(move || port.serve(link));
+    answer_questions(RING, || {
+        let all = report.thread.named().chain(counters.named());
+        all.fold(String::new(), |text, (name, value)| text + &format!("{name} {value}\n"))
+    })
+}
+
+fn answer_questions(place: impl Display, report: impl Fn() -> String) -> io::Result<()> {
     let mut out = io::stdout();
-    writeln!(out, "{address}")?;
+    writeln!(out, "{place}")?;
     out.flush()?;
     for question in io::stdin().lines() {
         question?;
@@ -199,7 +229,7 @@ pub struct Measured {
     child: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    address: SocketAddr,
+    place: String,
 }
 
 /// What a child has used and counted since its start.
@@ -272,13 +302,18 @@ impl Measured {
         let mut answers = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut line = String::new();
         answers.read_line(&mut line)?;
-        let address = line.trim().parse().map_err(|_| io::Error::other(format!("{role:?} did not start")))?;
-        Ok(Measured { child, questions, answers, address })
+        if line.trim().is_empty() {
+            return Err(io::Error::other(format!("{role:?} did not start")));
+        }
+        Ok(Measured { child, questions, answers, place: line.trim().into() })
     }
 
     /// Where it listens.
+    ///
+    /// # Panics
+    /// If it listens on no address: who serves over a ring.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.place.parse().expect("who listens says where")
     }
 
     /// Its process.
@@ -334,6 +369,7 @@ mod tests {
             Role::Deciding(setup, 200),
             Role::Accounting(setup),
             Role::Waiting(setup, Waiting { signal: Signal::Timer, linger_us: 50 }),
+            Role::Sharing,
         ] {
             assert_eq!(Role::parse(&role.arguments()), Some(role));
         }

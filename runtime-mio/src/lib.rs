@@ -25,6 +25,8 @@ pub mod report;
 mod seats;
 mod segments;
 pub mod server;
+pub mod shared_port;
+pub mod shared_ring;
 pub mod sockets;
 #[allow(unsafe_code)]
 mod steering;
@@ -40,6 +42,7 @@ pub use listening::{ListenError, is_on_this_host};
 pub use mmsg::{Outlet, ReceiveBatch, Received, SendBatch, SendOutcome};
 pub use reload::{ReloadError, Reloader};
 pub use server::{Server, StartError};
+pub use shared_port::{Served, SharedPort};
 pub use sockets::{BoundUdp, bind_udp, connect_udp, join_udp};
 pub use storing::{Perform, RecordStore, StoreNews};
 pub use supervisor::Supervisor;

@@ -29,11 +29,11 @@ use crate::seats::Bells;
 use crate::system_calls::SystemCalls;
 
 /// Datagrams read at once: all of batching's gain is had at 16, and 64 keeps a turn well under a millisecond.
-const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 /// How long a worker takes up requests in one turn; it ends the one that it has then.
-const WORK_MAX: Duration = Duration::from_millis(1);
+pub(crate) const WORK_MAX: Duration = Duration::from_millis(1);
 /// Requests that it takes up between two looks at the clock, at most.
-const SLICE_MAX: usize = 8;
+pub(crate) const SLICE_MAX: usize = 8;
 /// Batches read from one socket in a turn, at most.
 const BATCHES_MAX: u32 = 32;
 /// Readiness events taken at once.

@@ -16,8 +16,10 @@
 use super::sync::{AtomicU32, Ordering, fence};
 use crate::seeded::{self, Bug};
 
-/// The sleep state of one thread, on a cache line of its own.
-#[repr(align(128))]
+/// The sleep state of one thread, on a cache line of its own. Its word stands first, and what another one than these four
+/// would mean is defined, too: nobody rings, nobody was rung. So a gate may lie in memory that a process shares with one
+/// that it does not trust.
+#[repr(C, align(128))]
 pub struct Gate {
     word: AtomicU32,
 }
