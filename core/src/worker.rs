@@ -172,7 +172,7 @@ impl Worker {
             (Peer::Network(network), Message::Epoch(epoch)) => {
                 self.epochs[usize::from(network.0)] = epoch;
                 if self.epochs.iter().all(|at| *at == epoch) {
-                    self.held.mark();
+                    self.held.mark(now);
                 }
             }
             (Peer::Network(network), Message::Cancel(handle)) => self.let_go(network, handle, now),
