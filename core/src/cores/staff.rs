@@ -39,7 +39,8 @@ pub struct NewLink {
 
 /// What becomes of a server's workers. In this order, each step on all threads before the next:
 ///
-/// 1. The threads of those that were hired begin; the bells are rung, for links are on their way.
+/// 1. The threads of those that were hired begin; the bells are rung, for links are on their way. A network thread knows a new
+///    worker once it has begun a turn after that.
 /// 2. [`Cores::handle_owners`] with the new owners.
 /// 3. Wait until [`Cores::has_settled`] of their epoch.
 /// 4. [`Cores::handle_owners`] with the [settled](SlotOwners::settled) ones; [`Cores::dismiss`] of each that leaves.

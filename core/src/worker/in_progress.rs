@@ -199,6 +199,11 @@ impl<Waiting> InProgress<Waiting> {
         self.find(network, handle).is_some()
     }
 
+    /// All that wait, in no order. For inspection.
+    pub fn iter(&self) -> impl Iterator<Item = &Held<Waiting>> {
+        self.places.iter().filter_map(|place| place.held.as_ref())
+    }
+
     /// A request whose deadline has come.
     pub fn take_overdue(&mut self, now: Instant) -> Option<Held<Waiting>> {
         self.next_deadline().filter(|due| *due <= now)?;
