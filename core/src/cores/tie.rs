@@ -52,10 +52,11 @@ impl Tie {
         running: &mut Running,
         now: Instant,
     ) {
-        match message {
-            Message::Died(loss) => return network.handle_died(from, &self.account.bereave(loss)),
-            Message::Close => return self.hear_close(),
-            _ => {}
+        if let Message::Died(loss) = message {
+            return network.handle_died(from, &self.account.bereave(loss));
+        }
+        if let Message::Close = message {
+            return self.hear_close();
         }
         self.account.taken(&message, network.life());
         *running = Running::Network;
@@ -73,10 +74,11 @@ impl Tie {
         running: &mut Running,
         now: Instant,
     ) {
-        match message {
-            Message::Died(loss) => return worker.handle_died(&self.account.bereave(loss)),
-            Message::Close => return self.hear_close(),
-            _ => {}
+        if let Message::Died(loss) = message {
+            return worker.handle_died(&self.account.bereave(loss));
+        }
+        if let Message::Close = message {
+            return self.hear_close();
         }
         self.account.taken(&message, worker.life());
         *running = Running::Worker;
