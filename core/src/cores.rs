@@ -37,15 +37,18 @@ use self::links::{Ends, ends, find};
 use self::tie::Tie;
 
 use crate::configuration::Configuration;
+use crate::conversation::slot::Slots;
 use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::Event;
 use crate::generation::Generation;
 use crate::network::Network;
+use crate::packet::Code;
 use crate::path::{Path, Peer, Transmit};
 use crate::policy::PolicyFactory;
 use crate::queue::message::Message;
 use crate::queue::{Announcement, BellId, Crossing, LinkId, QueueCounters, Urgency, Woken};
+use crate::request::Request;
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::{Cause, Instant, UnixTime};
@@ -467,7 +470,7 @@ impl Cores {
         let earliest_deadline = of_network.into_iter().chain(of_worker).min();
         let mut inspection = Inspection {
             earliest_deadline,
-            must_not_sleep: self.crossing.is_space_there(),
+            must_not_sleep: self.crossing.is_space_there() || self.crossing.is_letter_unread(),
             ..Inspection::default()
         };
         self.crossing.for_each_unread(|_, message| {
@@ -491,6 +494,26 @@ impl Cores {
             inspection.buffers_settled += worker.buffers().settled();
         }
         inspection
+    }
+
+    /// How many requests this thread's worker has, read or not, of slots that are another's by these owners, but for those
+    /// that were sent to it since then as their State might be known here: none is left once
+    /// [`has_settled`](Cores::has_settled). For the simulator's judges.
+    pub fn requests_of_others(&self, slots: &Slots) -> usize {
+        let Some(worker) = &self.worker else { return 0 };
+        let is_of_another = |request: &Request| {
+            let (framed, stamp) = (request.framed(), request.stamp());
+            framed.code() == Some(Code::AccessRequest)
+                && !stamp.may_be_elsewhere
+                && slots.owners().owner(slots.slot(&framed, stamp.client)) != worker.id()
+        };
+        let mut found = worker.requests_held().filter(|request| is_of_another(request)).count();
+        self.crossing.for_each_unread(|_, message| {
+            if let Message::Request(request) = message {
+                found += usize::from(is_of_another(request));
+            }
+        });
+        found
     }
 
     /// Whether nothing is under way here: what a draining server waits for.
@@ -540,7 +563,7 @@ impl Cores {
 pub struct Inspection {
     /// The next deadline, found by looking at what is due.
     pub earliest_deadline: Option<Instant>,
-    /// A message for which the thread must be woken is visible to it, or room that it waits for has come.
+    /// A message or a letter for which the thread must be woken is visible to it, or room that it waits for has come.
     pub must_not_sleep: bool,
     /// Packet buffers that this thread's cores have made.
     pub buffers_made: usize,

@@ -102,6 +102,12 @@ bugs! {
     OlderCompletionBelieved = "older-completion-believed",
     /// A core that has replaced one does not tell its peers.
     DeathTellsNobody = "death-tells-nobody",
+    /// A worker that has not heard of the epoch counts as settled.
+    WorkerChangeWithoutEpoch = "worker-change-without-epoch",
+    /// A request that a worker gives back, since it does not know its State, is forgotten without a fate.
+    ElsewhereNotSentBack = "elsewhere-not-sent-back",
+    /// What had died with a worker stays remembered as in progress.
+    OrphansKeepTheirEntry = "orphans-keep-their-entry",
     /// A worker keeps the time of its next sweep as one on the wall.
     WallClockInATimer = "wall-clock-in-a-timer",
 }
@@ -109,12 +115,12 @@ bugs! {
 impl Bug {
     /// Whether the simulator can notice it. Its memory has one order and its threads are stopped between phases only,
     /// with the phases in their right places; so fences, orders within a phase, and what only a driver of phases can do
-    /// are for loom and the search of all states. So are letters and the ends of links: its threads do not come and go.
+    /// are for loom and the search of all states. So is a link that is given up too early: cores give theirs up at the
+    /// beginning of a turn, when all gates of the one before are checked.
     pub const fn is_for_simulator(self) -> bool {
         !matches!(
             self,
-            Bug::MailboxNotInSecondLook
-                | Bug::PostWithoutFence
+            Bug::PostWithoutFence
                 | Bug::RetireWithoutWakingThePeer
                 | Bug::WritersFenceMissing
                 | Bug::ReadersFenceMissing

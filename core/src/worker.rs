@@ -172,7 +172,7 @@ impl Worker {
             (Peer::Network(network), Message::Epoch(epoch)) => {
                 self.epochs[usize::from(network.0)] = epoch;
                 if self.epochs.iter().all(|at| *at == epoch) {
-                    self.held.mark();
+                    self.held.mark(now);
                 }
             }
             (Peer::Network(network), Message::Cancel(handle)) => self.let_go(network, handle, now),
@@ -323,7 +323,14 @@ impl Worker {
     /// Whether every network core routes by the owners of this epoch and nothing is held from before that: slots that have
     /// gone to others need not be remembered as this worker's.
     pub fn has_settled(&self, epoch: u32) -> bool {
-        self.epochs.iter().all(|at| *at == epoch) && !self.held.has_marked()
+        let has_heard =
+            self.epochs.iter().all(|at| *at == epoch) || seeded::is(Bug::WorkerChangeWithoutEpoch);
+        has_heard && !self.held.has_marked()
+    }
+
+    /// The requests that wait for an effect, for the simulator's judges. Walks over them.
+    pub fn requests_held(&self) -> impl Iterator<Item = &Request> {
+        self.held.iter().map(|held| &held.request)
     }
 
     /// Whether nothing is under way: what a draining server waits for.

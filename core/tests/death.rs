@@ -283,3 +283,28 @@ fn both_ends_may_die_again_and_again_while_a_reload_is_under_way() {
         server.assert_nothing_is_left();
     }
 }
+
+#[test]
+fn strays_that_had_not_left_their_reader_are_orphaned_with_it() {
+    let mut server = Server::new(SEPARATE, USERS);
+    let remote =
+        (1000..).map(nas).find(|remote| server.owner(*remote) == 1).expect("ports spread over threads");
+    let request = Ask::bob().octets();
+    server.datagram_at(0, 0, remote, &request);
+    die(&mut server, Peer::Network(NetworkId(0)));
+    server.settle();
+    assert_eq!(
+        (server.count("strays_sent"), server.count("strays_taken"), server.count("orphaned")),
+        (0, 0, 1)
+    );
+    // And those that had are taken.
+    server.datagram_at(0, 0, remote, &request);
+    server.finish_turn(0);
+    die(&mut server, Peer::Network(NetworkId(0)));
+    server.settle();
+    assert_eq!(
+        (server.count("strays_sent"), server.count("strays_taken"), server.count("orphaned")),
+        (1, 1, 1)
+    );
+    assert_eq!(code_of(&request, &server), [Code::AccessAccept]);
+}

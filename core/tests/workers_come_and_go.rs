@@ -6,7 +6,7 @@ mod support;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Ask, HASHED, Reply, Server, USERS, configuration, nas};
+use support::{Ask, HASHED, OTHER_SECRET, Reply, SECRET, Server, USERS, configuration, nas};
 use ulna_core::WorkerId;
 use ulna_core::attributes::{Preset, text};
 use ulna_core::packet::{Code, number};
@@ -85,6 +85,30 @@ fn who_holds_a_request_from_before_is_remembered_until_it_has_ended() {
     assert!(server.has_settled());
     server.end_change();
     assert_eq!(server.threads.len(), 3);
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn one_that_waits_for_a_second_effect_is_still_one_from_before() {
+    let (new, old) =
+        [OTHER_SECRET, SECRET].map(|secret| std::str::from_utf8(secret).expect("it is text")).into();
+    let text = configuration(LAYOUT, HASHED);
+    let mut server = Server::of(&text.replacen(
+        &format!("secret = \"{old}\""),
+        &format!("secret = [\"{new}\", \"{old}\"]"),
+        1,
+    ));
+    // Nothing tells which secret has hidden the password: both are tried, one after the other.
+    assert!(server.ask(nas(1000), &Ask::user(b"alice", b"wonderland").unsigned().octets()).is_empty());
+    server.begin_change(1);
+    server.settle();
+    server.run(Duration::from_millis(1));
+    assert!(!server.has_settled());
+    assert!(server.answer_effect("wonderland").is_empty(), "the new secret reveals another password");
+    assert_eq!(server.effects.len(), 1);
+    assert!(!server.has_settled(), "the request is as old as it was");
+    assert_eq!(server.answer_effect("wonderland").len(), 1);
+    server.end_change();
     server.assert_nothing_is_left();
 }
 

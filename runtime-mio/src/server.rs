@@ -124,8 +124,7 @@ impl Server {
         let log = match &names {
             Some(names) => {
                 let threads = Arc::clone(&threads);
-                let lost =
-                    Box::new(move || locked(&threads).reports().map(|report| report.events_lost()).sum());
+                let lost = Box::new(move || locked(&threads).events_lost());
                 let format = configuration.log.format;
                 Some(Log::start(Arc::clone(names), format, clock, lost, log_out)?)
             }

@@ -250,6 +250,14 @@ impl Shared {
 }
 
 impl Threads {
+    /// Events for the log that were lost by any of them.
+    pub fn events_lost(&self) -> u64 {
+        let serving = self.serving.iter().map(|serving| &serving.report);
+        let former = self.former.iter().map(|former| &former.report);
+        let by_those_here: u64 = serving.chain(former).map(ThreadReport::events_lost).sum();
+        by_those_here + self.counted.events_lost.value()
+    }
+
     /// The counts of all, those of workers that have gone among them.
     pub fn reports(&self) -> impl Iterator<Item = ThreadReport> {
         let serving = self.serving.iter().map(|serving| serving.report.clone());

@@ -51,6 +51,10 @@ pub enum Class {
     ReloadBell = 19,
     /// The rules of a plan; the entity is the part.
     Rules = 20,
+    /// How many workers the reloads of a plan ask for; the entity is the part.
+    Workers = 21,
+    /// How long a new worker's thread takes to begin.
+    ThreadStart = 22,
 }
 
 impl Class {

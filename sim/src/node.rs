@@ -1,16 +1,19 @@
 //! The production cores behind the simulator's door: the same `Network`, `Worker` and `Crossing` that the runtime
 //! drives, assembled by the same function from a configuration in the same language.
 
+mod workers;
+
+use self::workers::Orders;
 use crate::fault::thread::Panic;
 use crate::operator::configuration;
-use crate::phases::{Buffers, Decision, GateCheck, Node, NodeThread, Snapshot};
+use crate::phases::{Buffers, Decision, Died, GateCheck, Hired, Node, NodeThread, Snapshot};
 use crate::plan::Plan;
 use crate::site::Site;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use ulna_core::cores::{Cores, assemble_with};
+use ulna_core::cores::{Cores, Staff};
 use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::event::{Event, Outcome};
 use ulna_core::generation::Generation;
@@ -20,7 +23,7 @@ use ulna_core::policy::{
     AccountingVerdict, Asked, ConfiguredRules, Edit, Policy, PolicyFactory, ReplyKind, Verdict,
 };
 use ulna_core::time::UnixTime;
-use ulna_core::{Configuration, Discard, Instant, ListenerId, Path, Seed, Transmit};
+use ulna_core::{Configuration, Discard, Instant, ListenerId, Path, Seed, Transmit, WorkerId};
 
 /// A server of the plan's topology and limits.
 pub fn build(plan: &Plan) -> Box<dyn Node> {
@@ -28,14 +31,22 @@ pub fn build(plan: &Plan) -> Box<dyn Node> {
 }
 
 struct Server {
-    threads: Vec<Thread>,
+    /// By number; `None` where there is none now.
+    threads: Vec<Option<Thread>>,
+    staff: Staff,
     networks: usize,
     /// As its network cores have them.
     owners: Owners,
     plan: Plan,
     running: Arc<Configuration>,
+    generation: Generation,
+    /// Workers of the first configuration since the process began.
+    workers: u16,
+    /// By worker.
+    fuses: Arc<[Arc<AtomicU64>]>,
     /// What the deaths of cores so far did to the count of buffers: seen at the last one.
     buffers_lost: isize,
+    network_deaths: u64,
 }
 
 struct Thread {
@@ -46,13 +57,16 @@ struct Thread {
     requests_before: u64,
     /// What a reload brings.
     newest: Option<(Generation, Arc<Configuration>)>,
+    /// What a change of workers does.
+    orders: Option<Arc<Orders>>,
     /// After how many decisions its worker's policy panics; 0: it does not.
     fuse: Arc<AtomicU64>,
     died: bool,
 }
 
-/// The configuration's rules, and a fuse.
+/// The configuration's rules, and a fuse. A State is known where it names the worker.
 struct Mortal {
+    worker: WorkerId,
     rules: ConfiguredRules,
     fuse: Arc<AtomicU64>,
 }
@@ -86,6 +100,10 @@ impl Policy for Mortal {
         self.rules.account(asked)
     }
 
+    fn knows_state(&self, state: &[u8]) -> bool {
+        state == self.worker.0.to_string().as_bytes()
+    }
+
     fn handle_configuration(&mut self, generation: Generation, configuration: &Arc<Configuration>) {
         self.rules.handle_configuration(generation, configuration);
     }
@@ -101,30 +119,78 @@ impl Server {
         octets[..8].copy_from_slice(&plan.seed.to_le_bytes());
         octets[8..16].copy_from_slice(&life.to_le_bytes());
         let seed = Seed::new(octets);
-        let running = Arc::new(configuration(&plan, site));
-        let fuses: Arc<[Arc<AtomicU64>]> = (0..plan.topology.workers).map(|_| Arc::default()).collect();
+        let running = Arc::new(configuration(&plan, site, site.workers));
+        let fuses: Arc<[Arc<AtomicU64>]> = (0..plan.workers_max()).map(|_| Arc::default()).collect();
         let policies: Arc<PolicyFactory> = {
             let fuses = Arc::clone(&fuses);
             Arc::new(move |worker, generation, configuration| {
                 let rules = ConfiguredRules::from(generation, Arc::clone(configuration));
-                Box::new(Mortal { rules, fuse: Arc::clone(&fuses[usize::from(worker.0)]) })
+                Box::new(Mortal { worker, rules, fuse: Arc::clone(&fuses[usize::from(worker.0)]) })
             })
         };
-        let threads = assemble_with(&running, &seed, &policies).into_iter().map(|cores| {
-            let turn_requests = plan.limits.turn_requests as usize;
-            let fuse = cores.worker().map(|worker| Arc::clone(&fuses[usize::from(worker.id().0)]));
-            let fuse = fuse.unwrap_or_default();
-            Thread { cores, turn_requests, requests_before: 0, newest: None, fuse, died: false }
-        });
+        let (staff, cores) = Staff::assemble(&running, &seed, &policies);
         let networks = plan.topology.networks();
         let owners = Owners::new(networks as u16, &seed);
-        Server { threads: threads.collect(), networks, owners, plan, running, buffers_lost: 0 }
+        let mut server = Server {
+            threads: (0..plan.threads_max()).map(|_| None).collect(),
+            staff,
+            networks,
+            owners,
+            running,
+            generation: Generation::default(),
+            workers: site.workers,
+            fuses,
+            buffers_lost: 0,
+            network_deaths: 0,
+            plan,
+        };
+        for (place, cores) in cores.into_iter().enumerate() {
+            server.threads[place] = Some(server.thread_of(cores));
+        }
+        server
+    }
+
+    fn thread_of(&self, cores: Cores) -> Thread {
+        let fuse = cores.worker().map(|worker| Arc::clone(&self.fuses[usize::from(worker.id().0)]));
+        Thread {
+            cores,
+            turn_requests: self.plan.limits.turn_requests as usize,
+            requests_before: 0,
+            newest: None,
+            orders: None,
+            fuse: fuse.unwrap_or_default(),
+            died: false,
+        }
     }
 }
 
 impl Node for Server {
     fn thread(&mut self, thread: usize) -> &mut dyn NodeThread {
-        &mut self.threads[thread]
+        self.threads[thread].as_mut().expect(HERE)
+    }
+
+    fn is_here(&self, thread: usize) -> bool {
+        self.threads[thread].is_some()
+    }
+
+    fn thread_of_bell(&self, bell: usize) -> usize {
+        self.thread_rung_by(bell)
+    }
+
+    fn change_workers(&mut self, workers: u16) -> Option<Hired> {
+        self.hire_and_dismiss(workers)
+    }
+
+    fn settle(&mut self) {
+        self.let_slots_forget();
+    }
+
+    fn requests_of_others(&self) -> usize {
+        self.count_requests_of_others()
+    }
+
+    fn release(&mut self, thread: usize) {
+        self.end_thread(thread);
     }
 
     /// By the program that tells the kernel whose a connection is; or, where the kernel takes none, by its own hash over the
@@ -154,27 +220,33 @@ impl Node for Server {
     }
 
     fn prepare(&mut self, site: &Site, generation: u8) {
-        let mut configuration = configuration(&self.plan, site);
+        // How many workers there are is changed apart from the configuration.
+        let mut configuration = configuration(&self.plan, site, self.workers);
         let waits = configuration.follow(&self.running);
         assert!(waits.is_empty(), "reloads of plans change nothing that waits for a restart: {waits:?}");
         self.running = Arc::new(configuration);
-        for thread in &mut self.threads {
-            thread.newest = Some((Generation(generation), Arc::clone(&self.running)));
+        self.generation = Generation(generation);
+        for thread in self.threads.iter_mut().flatten() {
+            thread.newest = Some((self.generation, Arc::clone(&self.running)));
         }
     }
 
-    fn core_died(&mut self) {
-        let buffers = self.snapshot().buffers.expect("this server counts them");
+    fn core_died(&mut self) -> Died {
+        let snapshot = self.snapshot();
+        let died = if snapshot.deaths > self.network_deaths { Died::Network } else { Died::Worker };
+        self.network_deaths = snapshot.deaths;
+        let buffers = snapshot.buffers.expect("this server counts them");
         let found = buffers.free + buffers.in_rings + buffers.owned;
         // What it took with it is seen now; from here on each buffer has to be accounted for again.
         self.buffers_lost += buffers.allocated as isize - found as isize;
+        died
     }
 
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
         let mut buffers = Buffers::default();
         let mut settled = 0;
-        for Thread { cores, .. } in &self.threads {
+        for Thread { cores, .. } in self.threads.iter().flatten() {
             let inside = cores.inspect();
             buffers.allocated += inside.buffers_made as u64;
             buffers.free += inside.buffers_free as u64;
@@ -202,7 +274,7 @@ impl Node for Server {
                 + counters.discarded[Discard::DelayedRejectsFull as usize].value();
             snapshot.discarded += counters.discarded.iter().map(|counter| counter.value()).sum::<u64>();
         }
-        let networks = self.threads.iter().filter_map(|thread| thread.cores.network());
+        let networks = self.threads.iter().flatten().filter_map(|thread| thread.cores.network());
         snapshot.in_progress -= networks.map(|network| network.counters().strays_taken.value()).sum::<u64>();
         buffers.allocated = buffers.allocated.saturating_add_signed((settled - self.buffers_lost) as i64);
         snapshot.buffers = Some(buffers);
@@ -366,6 +438,23 @@ impl NodeThread for Thread {
         self.cores.forget_older();
     }
 
+    fn take_orders(&mut self) {
+        self.obey();
+    }
+
+    fn has_settled(&self) -> bool {
+        let epoch = self.orders.as_ref().expect(ORDERED).owners.epoch();
+        self.cores.has_settled(epoch)
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.is_of_one_who_leaves()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.cores.is_gone()
+    }
+
     fn drain_decisions(&mut self, sink: &mut Vec<Decision>) {
         while let Some(event) = self.cores.poll_event() {
             if let Event::Finished {
@@ -383,6 +472,9 @@ impl NodeThread for Thread {
         }
     }
 }
+
+const HERE: &str = "only threads that are here are asked";
+const ORDERED: &str = "a change of workers is under way";
 
 #[cfg(test)]
 mod tests {

@@ -10,23 +10,23 @@ use ulna_config::Cores as MachineCores;
 use ulna_core::Configuration;
 use ulna_core::dictionary::{Attribute, DataType, Dictionary};
 
-/// The plan's server with one of its sites.
-pub fn configuration(plan: &Plan, site: &Site) -> Configuration {
-    let text = configuration_text(plan, site);
+/// The plan's server with one of its sites, and with so many workers in the file.
+pub fn configuration(plan: &Plan, site: &Site, workers: u16) -> Configuration {
+    let text = configuration_text(plan, site, workers);
     match ulna_config::parse(&text, "plan", MachineCores(2)) {
         Ok((configuration, _)) => configuration,
         Err(errors) => panic!("a plan gives a configuration that can be read:\n{errors}\n{text}"),
     }
 }
 
-fn configuration_text(plan: &Plan, site: &Site) -> String {
+fn configuration_text(plan: &Plan, site: &Site, workers: u16) -> String {
     let (topology, limits) = (&plan.topology, &plan.limits);
     let mut text = String::new();
     let out = &mut text;
     let written = (|| -> std::fmt::Result {
         writeln!(out, "[runtime]")?;
         writeln!(out, "network_threads = {}", topology.network_threads)?;
-        writeln!(out, "workers = {}", topology.workers)?;
+        writeln!(out, "workers = {workers}")?;
         writeln!(out, "ring_slots = {}", limits.ring_slots)?;
         writeln!(out, "requests_max = {}", limits.requests_max)?;
         writeln!(out, "dedup_entries_max = {}", limits.dedup_entries)?;

@@ -11,7 +11,8 @@
 //! 6. [`NodeThread::poll_transmit`] until `None`
 //! 7. [`NodeThread::stage_messages`], then [`NodeThread::publish`]
 //! 8. [`NodeThread::check_gate`] until [`GateCheck::Done`], each call a phase of its own
-//! 9. a step of a reload, if one is ordered: [`NodeThread::know_newest`] and those behind it
+//! 9. a step of a reload, or of a change of workers, if one is ordered: [`NodeThread::know_newest`],
+//!    [`NodeThread::take_orders`] and those behind them
 //! 10. where no socket is known to hold more and [`NodeThread::may_park`] agrees: [`NodeThread::announce`]
 //! 11. then [`NodeThread::look_again`]: `false` leads into the kernel, until bell, datagram or the deadline of
 //!     [`NodeThread::poll_timeout`]; all else only to a look at bell and sockets, and on to 1
@@ -25,7 +26,7 @@ use ulna_core::{Instant, ListenerId, Path, Transmit};
 
 /// A whole server process under test.
 pub trait Node {
-    /// One of its threads, numbered as [`crate::plan::Topology::threads`] says.
+    /// One of its threads that [is here](Node::is_here), numbered as [`crate::plan::Topology::threads`] says.
     fn thread(&mut self, thread: usize) -> &mut dyn NodeThread;
 
     /// Which network core the steering program sends datagrams of this flow to.
@@ -41,8 +42,37 @@ pub trait Node {
     /// step, under this generation.
     fn prepare(&mut self, site: &Site, generation: u8);
 
-    /// A core of it has just panicked and been replaced.
-    fn core_died(&mut self) {}
+    /// Whether there is a thread of this number now.
+    fn is_here(&self, thread: usize) -> bool;
+
+    /// The thread that the bell of this number wakes.
+    fn thread_of_bell(&self, bell: usize) -> usize {
+        bell
+    }
+
+    /// From now on there are to be so many workers; all threads know the configuration alone that was prepared last. Nothing
+    /// is to be done unless it says so.
+    fn change_workers(&mut self, _workers: u16) -> Option<Hired> {
+        None
+    }
+
+    /// All threads have settled since the change: what slots remember of it is void, and who leaves may go.
+    fn settle(&mut self) {}
+
+    /// How many requests from before the change workers have, unread or held, whose slots are others' now.
+    fn requests_of_others(&self) -> usize {
+        0
+    }
+
+    /// The thread of a worker that has gone ends.
+    fn release(&mut self, thread: usize) {
+        unreachable!("nobody was hired: {thread}");
+    }
+
+    /// A core of it has just panicked and been replaced: which.
+    fn core_died(&mut self) -> Died {
+        unreachable!("nothing was said of a panic");
+    }
 
     /// Counts over all its threads, now.
     fn snapshot(&self) -> Snapshot;
@@ -135,6 +165,24 @@ pub trait NodeThread {
     /// The third: it forgets the configuration before.
     fn forget_older(&mut self);
 
+    /// Steps of a change of workers: it takes the owners of slots and dismisses who leaves, as it was ordered last.
+    fn take_orders(&mut self) {}
+
+    /// Whether nothing of it is left from before the change.
+    fn has_settled(&self) -> bool {
+        true
+    }
+
+    /// Whether it is the thread of a worker that is to go.
+    fn is_leaving(&self) -> bool {
+        false
+    }
+
+    /// Whether it is that of one that has gone.
+    fn is_gone(&self) -> bool {
+        false
+    }
+
     /// A core of this thread panics, now or when it has decided so many times: whether one has, now. Another takes its place,
     /// and the thread goes on with a turn that begins. Nothing, unless it is said.
     fn panic(&mut self, _panic: Panic, _now: Instant) -> bool {
@@ -150,6 +198,24 @@ pub trait NodeThread {
     fn drain_decisions(&mut self, sink: &mut Vec<Decision>);
 }
 
+/// Which core has panicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Died {
+    /// A network core, and with it what it remembered.
+    Network,
+    /// A worker.
+    Worker,
+}
+
+/// Who comes in a change of workers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hired {
+    /// Threads that begin.
+    pub threads: Vec<usize>,
+    /// Threads whose bells have to be rung: letters are in their mailboxes.
+    pub bells: Vec<usize>,
+}
+
 /// What looking at one gate led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GateCheck {
@@ -157,7 +223,7 @@ pub enum GateCheck {
     Done,
     /// That recipient needs no bell.
     Quiet,
-    /// Ring the bell of this thread.
+    /// Ring the bell of this number.
     Ring(usize),
 }
 

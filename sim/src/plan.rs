@@ -198,6 +198,9 @@ pub struct NasPlan {
     pub accounting_per_mille: u64,
     /// Transactions that are Status-Servers, per mille.
     pub status_per_mille: u64,
+    /// Access-Requests that carry a State, per mille: some of no meaning, some that name a worker.
+    #[serde(default, skip_serializing_if = "is_none_of")]
+    pub state_per_mille: u64,
     /// Proxy-States in a request, at most.
     pub proxy_states_max: u64,
     /// Octets of a Proxy-State, at most.
@@ -267,6 +270,10 @@ fn is_nothing(microseconds: &u64) -> bool {
     *microseconds == 0
 }
 
+fn is_none_of(per_mille: &u64) -> bool {
+    *per_mille == 0
+}
+
 /// Plans older than the field have requests that fit a small buffer, and so do their replies.
 fn short_proxy_states() -> u64 {
     40
@@ -298,7 +305,7 @@ impl Topology {
         usize::from(if self.network_threads == 0 { self.workers } else { self.network_threads })
     }
 
-    /// How many threads there are. Network threads come first, then the workers; or each thread is both.
+    /// How many threads there are at first. Network threads come first, then the workers; or each thread is both.
     pub fn threads(&self) -> usize {
         usize::from(self.network_threads) + usize::from(self.workers)
     }
@@ -329,6 +336,18 @@ impl Topology {
 }
 
 impl Plan {
+    /// The most workers that there ever are.
+    pub fn workers_max(&self) -> u16 {
+        let asked = self.reloads.iter().filter_map(|reload| reload.workers);
+        let asked = asked.filter(|_| self.topology.network_threads > 0);
+        asked.fold(self.topology.workers, u16::max)
+    }
+
+    /// The most threads that there ever are, numbered as [`Topology::threads`] says.
+    pub fn threads_max(&self) -> usize {
+        usize::from(self.topology.network_threads) + usize::from(self.workers_max())
+    }
+
     /// The intensity of each class by its number, parts of 10 000; 0 where it is off.
     pub fn intensities(&self) -> [u32; FaultClass::COUNT] {
         let mut intensities = [0; FaultClass::COUNT];

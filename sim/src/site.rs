@@ -17,6 +17,8 @@ pub struct Site {
     pub rules: Rules,
     /// Whether a rule answers accounting; without one it is discarded.
     pub answers_accounting: bool,
+    /// How many workers there are.
+    pub workers: u16,
 }
 
 /// Rules of the one virtual server. Without any, everybody who has a user's password is let in.
@@ -104,6 +106,9 @@ pub struct Reload {
     pub at_ms: u64,
     /// What differs from the one before.
     pub changes: Vec<Change>,
+    /// How many workers there are to be from then on, if it says so. Nothing where threads are joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u16>,
 }
 
 /// One thing that differs. Clients and users go by name.
@@ -155,6 +160,7 @@ impl Site {
             users: topology.users.clone(),
             rules: topology.rules.clone(),
             answers_accounting: topology.answers_accounting,
+            workers: topology.workers,
         }
     }
 
@@ -164,6 +170,9 @@ impl Site {
         for reload in &plan.reloads {
             let mut site = sites[sites.len() - 1].clone();
             reload.changes.iter().for_each(|change| site.change(change));
+            if plan.topology.network_threads > 0 {
+                site.workers = reload.workers.unwrap_or(site.workers);
+            }
             sites.push(site);
         }
         sites

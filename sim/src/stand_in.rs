@@ -178,6 +178,11 @@ impl Node for StandIn {
         &mut self.threads[thread]
     }
 
+    /// Its threads do not come and go.
+    fn is_here(&self, thread: usize) -> bool {
+        thread < self.threads.len()
+    }
+
     fn steer(&self, _listener: ListenerId, remote: SocketAddr) -> usize {
         self.owner(remote)
     }

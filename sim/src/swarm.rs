@@ -3,9 +3,11 @@
 
 mod reloads;
 mod rules;
+mod workers;
 
 use self::reloads::add_reloads;
 use self::rules::add_rules;
+use self::workers::add_changes_of_workers;
 use crate::draw::{Class, Draw, Draws};
 use crate::fault::FaultClass;
 use crate::plan::{
@@ -92,6 +94,7 @@ impl Plan {
         };
         add_rules(&mut plan.topology, draws);
         add_reloads(&mut plan, draws, profile);
+        add_changes_of_workers(&mut plan, draws, profile);
         plan
     }
 }
@@ -294,6 +297,7 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
         wrong_password_per_mille: draw.fork(15).pick(&[0, 200, 500]),
         accounting_per_mille: draw.fork(16).pick(&[0, 0, 200]),
         status_per_mille: draw.fork(17).pick(&[0, 50, 200]),
+        state_per_mille: 0,
         proxy_states_max: draw.fork(18).pick(&[0, 1, 4]),
         proxy_state_octets_max: draw.fork(20).pick(&[1, 40, 253]),
         latency_us: draw.fork(19).magnitude(20..=80_000),
@@ -405,6 +409,29 @@ mod tests {
         }
         for count in [reloads, rotated, removed * 4, calm * 4, rules, times * 2] {
             assert!(count > 80, "{reloads} {rotated} {removed} {calm} {rules} {times}");
+        }
+    }
+
+    #[test]
+    fn workers_come_and_go_in_many_plans_of_split_threads_and_in_no_other() {
+        let (mut plans, mut changes, mut in_a_row, mut calm, mut states) = (0, 0, 0, 0, 0);
+        for seed in 0..200 {
+            let plan = Plan::from_seed(seed);
+            let asked: Vec<_> =
+                plan.reloads.iter().filter_map(|reload| Some((reload.at_ms, reload.workers?))).collect();
+            assert!(asked.is_empty() || plan.topology.network_threads > 0);
+            assert!(asked.iter().all(|(_, workers)| (1..=6).contains(workers)));
+            assert!(plan.threads_max() >= plan.topology.threads() && plan.reloads.len() < 64);
+            plans += usize::from(!asked.is_empty());
+            changes += asked.len();
+            in_a_row += asked.windows(2).filter(|two| two[1].0 - two[0].0 < 3_000).count();
+            calm += asked.iter().filter(|(at_ms, _)| *at_ms > plan.faulty_ms).count();
+            states += plan.topology.nases.iter().filter(|nas| nas.state_per_mille > 0).count();
+            assert!(Plan::drawn(seed, Profile::Calm).reloads.is_empty());
+        }
+        assert!((45..90).contains(&plans), "{plans}");
+        for count in [changes / 2, in_a_row, calm * 2, states] {
+            assert!(count > 50, "{changes} {in_a_row} {calm} {states}");
         }
     }
 

@@ -62,6 +62,12 @@ pub enum Kind {
     Crashes = 24,
     /// A core panics and is replaced; words: 0, 0.
     Panics = 25,
+    /// A worker's thread begins while the server runs; words: how many workers there are to be, 0.
+    Hires = 26,
+    /// A thread has settled: slots may forget who had them before; words: 0, 0.
+    Settles = 27,
+    /// A worker's thread ends, which has no link any more; words: 0, 0.
+    Leaves = 28,
 }
 
 /// One event as it is kept for printing.
@@ -84,11 +90,14 @@ static DICTIONARY: LazyLock<Dictionary> = LazyLock::new(Dictionary::built_in);
 
 /// The number of the first NAS as a node.
 pub const NAS: u32 = 1_000;
+/// The number of the operator, or of the server's main thread, which does what it is told.
+pub const OPERATOR: u32 = NAS - 1;
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>5}.{:09} ", self.at / 1_000_000_000, self.at % 1_000_000_000)?;
         match self.node {
+            OPERATOR => write!(f, "operator  ")?,
             thread if thread < NAS => write!(f, "thread {thread:<3}")?,
             nas => write!(f, "nas {:<6}", nas - NAS)?,
         }

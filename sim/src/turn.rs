@@ -32,6 +32,8 @@ pub enum Phase {
     Park,
     /// Wait there.
     Asleep,
+    /// Nothing: there is no such thread now.
+    Away,
 }
 
 /// Why a thread left the kernel.
@@ -75,13 +77,15 @@ pub struct Turn {
     pub bell_pending: bool,
     /// Real bells not yet heard.
     pub bells_on_their_way: u32,
+    /// Phases still scheduled of a thread that ended with its process.
+    pub stale_phases: u32,
 }
 
 impl Turn {
-    /// A thread that is about to begin its first turn.
-    pub fn new() -> Self {
+    /// A thread that is about to begin its first turn, or one that is not here yet.
+    pub fn new(is_here: bool) -> Self {
         Turn {
-            phase: Phase::Begin,
+            phase: if is_here { Phase::Begin } else { Phase::Away },
             now: 0,
             requests: 0,
             turns: 0,
@@ -94,17 +98,30 @@ impl Turn {
             rings: 0,
             bell_pending: false,
             bells_on_their_way: 0,
+            stale_phases: 0,
         }
+    }
+
+    /// A thread begins its first turn now, in a new process or as a new worker's; what draws count on goes on.
+    pub fn begin_life(&mut self, now: u64) {
+        self.phase = Phase::Begin;
+        (self.now, self.requests, self.slow, self.overdue, self.bell_pending) = (now, 0, (0, 1), 0, false);
+    }
+
+    /// Whether there is such a thread.
+    pub fn is_here(&self) -> bool {
+        self.phase != Phase::Away
+    }
+
+    /// Whether the phase that is due is one of a thread that ended with its process.
+    pub fn has_stale_phase(&mut self) -> bool {
+        let is_stale = self.stale_phases > 0;
+        self.stale_phases -= u32::from(is_stale);
+        is_stale
     }
 
     /// Whether it waits in the kernel.
     pub fn is_asleep(&self) -> bool {
         self.phase == Phase::Asleep
-    }
-}
-
-impl Default for Turn {
-    fn default() -> Self {
-        Turn::new()
     }
 }

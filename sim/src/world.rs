@@ -8,6 +8,7 @@ mod effects;
 mod records;
 mod reloads;
 mod threads;
+mod workers;
 
 use crate::actor::nas::{Nas, Note, Outbox, Surroundings, Timer};
 use crate::checks::ledger::Ledger;
@@ -63,6 +64,8 @@ pub struct World<'p> {
     trace: Trace,
     now: u64,
     turn_max: u64,
+    /// When a network core panicked last, in this process.
+    network_died_at: Option<u64>,
     handed: u64,
     out: Outbox,
     buffer: Vec<u8>,
@@ -83,18 +86,17 @@ impl<'p> World<'p> {
             Some(log) => Injector::recorded(draws, log),
             None => Injector::drawn(draws, plan.intensities(), plan.faulty_until()),
         };
-        let threads = plan.topology.threads();
+        let threads = plan.threads_max();
         let mut world = World {
             plan,
             sites: Site::all(plan),
             draws,
-            node,
             clock: Clock::default(),
             reloads: reloads::Reloads::new(threads, 0),
             // Behind threads and NASes there is whoever asks for reloads.
             schedule: Schedule::new(draws, threads + plan.topology.nases.len() + 1),
             faults,
-            threads: (0..threads).map(|_| Turn::new()).collect(),
+            threads: (0..threads).map(|place| Turn::new(node.is_here(place))).collect(),
             asked: (0..threads).map(|_| effects::Asked::default()).collect(),
             records: records::Records::new(Rotation { octets: plan.rotate_octets, every: None }),
             life: 0,
@@ -105,14 +107,18 @@ impl<'p> World<'p> {
             trace: Trace::new(tail_max),
             now: 0,
             turn_max: 0,
+            network_died_at: None,
             handed: 0,
             out: Outbox::default(),
             buffer: Vec::new(),
             carried: Vec::new(),
             decisions: Vec::new(),
+            node,
         };
         for thread in 0..threads {
-            world.schedule.add(0, thread, Event::Phase(thread));
+            if world.threads[thread].is_here() {
+                world.schedule.add(0, thread, Event::Phase(thread));
+            }
         }
         let operator = threads + plan.topology.nases.len();
         for (place, reload) in plan.reloads.iter().enumerate() {
@@ -137,7 +143,11 @@ impl<'p> World<'p> {
             let (at, event) = self.schedule.take().expect("it was just seen");
             self.now = at;
             match event {
-                Event::Phase(thread) => self.phase(thread)?,
+                Event::Phase(thread) => {
+                    if !self.threads[thread].has_stale_phase() {
+                        self.phase(thread)?;
+                    }
+                }
                 Event::Bell { thread, real } => self.hear_bell(thread, real)?,
                 Event::Deadline { thread, park } => {
                     if self.threads[thread].is_asleep() && self.threads[thread].parks == park {

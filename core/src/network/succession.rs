@@ -4,6 +4,7 @@ use super::{LAZY_SWEEP, Network, Origin};
 use crate::cores::{Bereavement, Outstanding};
 use crate::life::Life;
 use crate::path::Peer;
+use crate::queue::message::Message;
 use crate::seed::Seed;
 use crate::time::Instant;
 use alloc::format;
@@ -39,6 +40,9 @@ impl Network {
         network.events = core::mem::take(&mut self.events);
         network.lazy_sweep = Some(now + LAZY_SWEEP);
         let counters = &network.counters;
+        // Strays that had not left this thread went with it: nobody will take them.
+        let unsent = self.outgoing.iter().filter(|(_, message)| matches!(message, Message::Stray(_))).count();
+        counters.strays_sent.set(counters.strays_sent.value() - unsent as u64);
         counters.in_progress.set(0);
         counters.delayed_rejects.set(0);
         counters.dedup_entries.set(0);

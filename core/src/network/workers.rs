@@ -2,12 +2,13 @@
 
 use super::lane::Lane;
 use super::{Message, Network};
-use crate::conversation::slot::SlotOwners;
+use crate::conversation::slot::{SlotOwners, Slots};
 use crate::cores::Outstanding;
 use crate::discard::Discard;
 use crate::path::WorkerId;
 use crate::request::Request;
 use crate::request::class::Class;
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::sync::Arc;
 
@@ -38,6 +39,11 @@ impl Network {
         self.slots.owners()
     }
 
+    /// The slots as this core has them.
+    pub fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
     /// Slots have changed hands, or what they remember is void.
     pub fn handle_owners(&mut self, owners: &Arc<SlotOwners>) {
         self.slots.set_owners(Arc::clone(owners));
@@ -53,6 +59,9 @@ impl Network {
             return self.buffers.give_back(request.into_buffer());
         }
         self.counters.in_progress.down();
+        if seeded::is(Bug::ElsewhereNotSentBack) {
+            return self.buffers.give_back(request.into_buffer());
+        }
         let slot = self.slots.slot(&request.framed(), stamp.client);
         let (owner, previous) = (self.slots.owners().owner(slot), self.slots.owners().previous(slot));
         let (to, may_be_elsewhere) = match previous {

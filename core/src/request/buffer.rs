@@ -172,8 +172,9 @@ impl BufferPool {
     /// So many more may be lent.
     pub fn raise(&mut self, buffers: usize) {
         self.buffers_max += buffers;
-        self.small.reserve(self.buffers_max - self.small.len());
-        self.large.reserve(self.buffers_max - self.large.len());
+        // Exactly, as the configuration tells an operator how much that will be.
+        self.small.reserve_exact(self.buffers_max - self.small.len());
+        self.large.reserve_exact(self.buffers_max - self.large.len());
     }
 
     /// So many fewer may be lent from here on. What is away and above that comes home and is freed.

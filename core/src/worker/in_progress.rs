@@ -41,8 +41,9 @@ pub struct InProgress<Waiting> {
     by_deadline: Ends,
     len: usize,
     bound: usize,
-    /// How often it was marked, and how many wait that were there then.
+    /// How often it was marked, when last, and how many wait that were there then.
     marks: u32,
+    marked_at: Option<Instant>,
     marked: usize,
 }
 
@@ -92,6 +93,7 @@ impl<Waiting> InProgress<Waiting> {
             len: 0,
             bound,
             marks: 0,
+            marked_at: None,
             marked: 0,
         }
     }
@@ -127,6 +129,9 @@ impl<Waiting> InProgress<Waiting> {
             last => deadline.max(self.places[last as usize].deadline),
         };
         let hash = self.index.hash(&key(held.network, held.request.stamp().handle));
+        // What came in the very turn of the mark counts as marked, too: nobody can tell, and it is only waited for.
+        let is_marked = self.marked_at.is_some_and(|at| held.taken_up <= at);
+        self.marked += usize::from(is_marked);
         let slot = Place {
             held: Some(held),
             hash,
@@ -134,7 +139,7 @@ impl<Waiting> InProgress<Waiting> {
             by_deadline: Neighbours::NONE,
             by_effect: Neighbours::NONE,
             effect: ticket.place,
-            marks: self.marks,
+            marks: self.marks.wrapping_sub(u32::from(is_marked)),
         };
         let place = if self.free_place == NONE {
             self.places.push(slot);
@@ -177,9 +182,10 @@ impl<Waiting> InProgress<Waiting> {
         Some(self.take(place))
     }
 
-    /// Marks all that wait now.
-    pub fn mark(&mut self) {
+    /// Marks all that wait now, and all that were taken up by now and will wait again: for an effect after the first.
+    pub fn mark(&mut self, now: Instant) {
         self.marks = self.marks.wrapping_add(1);
+        self.marked_at = Some(now);
         self.marked = self.len;
     }
 
@@ -191,6 +197,11 @@ impl<Waiting> InProgress<Waiting> {
     /// Whether the request of this name waits.
     pub fn contains(&self, network: NetworkId, handle: RequestHandle) -> bool {
         self.find(network, handle).is_some()
+    }
+
+    /// All that wait, in no order. For inspection.
+    pub fn iter(&self) -> impl Iterator<Item = &Held<Waiting>> {
+        self.places.iter().filter_map(|place| place.held.as_ref())
     }
 
     /// A request whose deadline has come.

@@ -174,6 +174,9 @@ impl Wish {
             packet = packet.signed();
         }
         packet = packet.attribute(kind::NAS_PORT, &(draw.fork(13).below(64) as u32).to_be_bytes());
+        if draw.fork(15).per_mille(plan.state_per_mille) {
+            packet = packet.attribute(kind::STATE, &state(draw.fork(16)));
+        }
         for state in self.proxy_states(plan) {
             packet = packet.attribute(kind::PROXY_STATE, &state);
         }
@@ -191,6 +194,15 @@ impl Wish {
             value
         })
     }
+}
+
+/// A State (RFC 2865 §5.24) that no server has given out: octets of no meaning, or the number of a worker, by which the policy
+/// of the simulator's server knows it.
+fn state(draw: Draw) -> Vec<u8> {
+    if draw.fork(1).one_in(3) {
+        return draw.fork(2).octets::<8>()[..draw.fork(3).range(1..=8) as usize].to_vec();
+    }
+    draw.fork(4).below(6).to_string().into_bytes()
 }
 
 /// What breaks a rule about octets, made from a good packet. Each of the kinds is to be met by silence.

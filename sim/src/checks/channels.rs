@@ -14,6 +14,7 @@ invariants! {
     BUFFERS_BALANCE = "buffers-balance", "Buffers allocated are those free, in rings and owned.";
     BUFFERS_RETURN = "buffers-return", "When the world is idle, all buffers are free.";
     IDLE_REST = "idle-rest", "In an idle world nothing wakes a thread but its deadlines, and those end.";
+    SLOT_FORGOTTEN_IN_TIME = "slot-forgotten-in-time", "When all have settled after a change of workers, none of them has a request from before it whose slot is another's now.";
     NO_TRIPWIRE = "no-tripwire", "No tripwire inside the server ever counts a lost wake-up.";
 }
 
@@ -55,6 +56,19 @@ pub fn rung(thread: usize, rings: u64, parks: u64, now: u64) -> Result<(), Viola
     if rings > parks {
         let details = format!("thread {thread}: {rings} rings, {parks} parks");
         return Err(Violation { invariant: &RINGS_UP_TO_PARKS, at: now, details });
+    }
+    Ok(())
+}
+
+/// All threads say that they have settled after a change of workers; so many requests from before it are where their slots'
+/// owners are not.
+///
+/// # Errors
+/// [`SLOT_FORGOTTEN_IN_TIME`].
+pub fn forgotten(requests: usize, now: u64) -> Result<(), Violation> {
+    if requests > 0 {
+        let details = format!("{requests} requests");
+        return Err(Violation { invariant: &SLOT_FORGOTTEN_IN_TIME, at: now, details });
     }
     Ok(())
 }
@@ -180,5 +194,6 @@ mod tests {
         assert!(timeout(0, Some(6), Some(5), 1).is_err() && timeout(0, None, Some(5), 1).is_err());
         assert!(rung(0, 2, 1, 1).is_err() && rung(0, 1, 1, 1).is_ok());
         assert!(parks(0, true, 1).is_err() && parks(0, false, 1).is_ok());
+        assert!(forgotten(1, 1).is_err() && forgotten(0, 1).is_ok());
     }
 }

@@ -43,6 +43,9 @@ pub struct Leaving<'a> {
     pub turn_max: u64,
     /// How many notices to workers found no room.
     pub notices: &'a dyn Fn() -> u64,
+    /// When a network core panicked last. Its successor does not know what was with workers then, and displaces nothing of
+    /// it.
+    pub network_died_at: Option<u64>,
 }
 
 /// A datagram leaves the server: the request that it answers.
@@ -127,6 +130,7 @@ pub fn transmitted<'l>(
     // A stray may reach its owner after what was handed in later: who displaced whom is not known then.
     if *strays == 0
         && is_let_go(records, &records[owner], leaving.now, leaving.turn_max)
+        && leaving.network_died_at.is_none_or(|at| at < records[owner].first_at)
         && (leaving.notices)() == 0
     {
         let details = format!("Identifier {}: {:?}", packet.identifier(), records[owner].displaced);

@@ -209,6 +209,7 @@ mod tests {
             users: vec![User { name: "bob".into(), password: "hello".into(), hashed: false, reply: vec![] }],
             rules: Rules::default(),
             answers_accounting: true,
+            workers: 1,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::plan::{Plan, Standing};
 use crate::site::{Change, Reload, Site};
 
 /// After the faults the NASes begin anew at the 31st second, and are at it for half a minute.
-const HEAL_MS: std::ops::RangeInclusive<u64> = 32_000..=55_000;
+pub(super) const HEAL_MS: std::ops::RangeInclusive<u64> = 32_000..=55_000;
 
 /// Draws the reloads of a plan that has all else, every other plan some.
 pub(super) fn add_reloads(plan: &mut Plan, draws: Draws, profile: Profile) {
@@ -30,7 +30,7 @@ pub(super) fn add_reloads(plan: &mut Plan, draws: Draws, profile: Profile) {
         // Nobody stays away for good.
         let at_ms = plan.faulty_ms.max(plan.reloads.last().map_or(0, |reload| reload.at_ms));
         at_next.iter().for_each(|change| site.change(change));
-        plan.reloads.push(Reload { at_ms, changes: at_next.clone() });
+        plan.reloads.push(Reload { at_ms, changes: at_next.clone(), workers: None });
         at_next.clear();
     }
     if draw(2).one_in(3) {
@@ -70,7 +70,7 @@ fn add(plan: &mut Plan, site: &mut Site, at_next: &mut Vec<Change>, at_ms: u64, 
         site.change(&change);
         changes.push(change);
     }
-    plan.reloads.push(Reload { at_ms, changes });
+    plan.reloads.push(Reload { at_ms, changes, workers: None });
 }
 
 /// A client has a new secret, beside the one before it until the next reload, or in its place at once.

@@ -23,6 +23,7 @@ pub(super) fn add_rules(topology: &mut Topology, draws: Draws) {
         users: topology.users.clone(),
         rules: Rules::default(),
         answers_accounting: false,
+        workers: topology.workers,
     };
     topology.rules = rules(draws.at(Class::Rules, 0, 1), &site);
 }

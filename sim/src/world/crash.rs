@@ -22,21 +22,23 @@ impl World<'_> {
         self.node.restart(&self.sites[site], life);
         self.reloads = Reloads::new(self.threads.len(), site);
         self.sockets.lose_all();
-        self.asked.iter_mut().for_each(effects::Asked::forget_process);
+        self.asked.iter_mut().for_each(effects::Asked::forget_answers);
         self.ledger.forget_process();
         self.handed = 0;
+        self.network_died_at = None;
         let time = self.clock.shows(self.now);
         self.records.store.crash(crash, time, self.draws.at(Class::Disk, 3, life));
         self.records.forget_process();
         for thread in 0..self.threads.len() {
             let turn = &mut self.threads[thread];
-            // Bells that were rung for the old process may still be heard. Of all threads that are not asleep the next
-            // phase is scheduled, and is the first of the new one.
-            let was_asleep = turn.is_asleep();
-            turn.phase = Phase::Begin;
-            (turn.now, turn.requests, turn.slow, turn.overdue, turn.bell_pending) =
-                (self.now, 0, (0, 1), 0, false);
-            if was_asleep {
+            // Bells that were rung for the old process may still be heard. Of all threads that are here and not asleep the
+            // next phase is scheduled, and is the first of the new one; or it was the last.
+            let is_scheduled = turn.is_here() && !turn.is_asleep();
+            turn.begin_life(self.now);
+            if !self.node.is_here(thread) {
+                turn.phase = Phase::Away;
+                turn.stale_phases += u32::from(is_scheduled);
+            } else if !is_scheduled {
                 self.schedule.add(self.now + boot, thread, Event::Phase(thread));
             }
         }

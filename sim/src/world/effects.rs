@@ -19,8 +19,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Nobody is there to take answers.
-    pub fn forget_process(&mut self) {
+    /// Nobody is there to take answers: the process has ended, or the thread.
+    pub fn forget_answers(&mut self) {
         self.inbox.clear();
     }
 }
@@ -62,6 +62,10 @@ impl World<'_> {
         ticket: Ticket,
         done: EffectDone,
     ) -> Result<(), Violation> {
+        if !self.threads[place].is_here() {
+            // Of a worker that has gone, whose requests had all ended before.
+            return Ok(());
+        }
         self.asked[place].inbox.push((ticket, done));
         self.hear_bell(place, false)
     }

@@ -1,8 +1,10 @@
-//! What the world does when an operator asks for a new configuration: the steps of docs/reload.md, each ordered of all
-//! threads by their bells, and taken by each at the end of a turn of its own.
+//! What the world does when an operator asks for a new configuration: the steps of docs/reload.md, and where it asks for
+//! another number of workers those of that change, each ordered of all threads by their bells, and taken by each at the end of
+//! a turn of its own.
 
 use super::{Event, SECOND, World};
 use crate::actor::owed::Configured;
+use crate::checks::Violation;
 use crate::checks::ledger::Case;
 use crate::draw::Class;
 use crate::plan::Plan;
@@ -18,6 +20,21 @@ enum Step {
     /// Taken once nothing of the thread needs the older configuration.
     Outlive = 3,
     Forget = 4,
+    /// The first of a change of workers: slots change hands.
+    TakeOwners = 6,
+    /// Taken once nothing of the thread is left from before.
+    Settle = 7,
+    /// What slots remember is void; who leaves is dismissed.
+    Dismiss = 8,
+    /// Taken by who leaves once it has gone, with which its thread ends.
+    Part = 9,
+}
+
+/// What became of a thread at the end of its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Followed {
+    GoesOn,
+    Ends,
 }
 
 /// Which configuration is where.
@@ -63,12 +80,22 @@ impl Reloads {
 
     /// The newest that was asked for: what a process reads that begins now.
     pub fn newest(&self) -> usize {
-        self.asked.unwrap_or(self.generations[self.generations.len() - 1])
+        self.asked.unwrap_or(self.newest_known())
     }
 
     /// Whether none is under way, and nothing of an older configuration is left.
     pub fn are_over(&self) -> bool {
         self.step.is_none()
+    }
+
+    /// The site of the newest configuration that threads know.
+    pub fn newest_known(&self) -> usize {
+        self.generations[self.generations.len() - 1]
+    }
+
+    /// A new thread knows the newest configuration and no other.
+    pub fn begin_thread(&mut self, thread: usize) {
+        self.in_force[thread] = self.newest_known();
     }
 
     /// What NASes have to do with at this virtual nanosecond.
@@ -103,6 +130,11 @@ impl World<'_> {
         self.reloads.taken.fill(false);
         self.reloads.steps += 1;
         for thread in 0..self.threads.len() {
+            if !self.threads[thread].is_here() {
+                self.reloads.taken[thread] = true;
+                self.reloads.begin_thread(thread);
+                continue;
+            }
             let draw = self.draws.at(Class::ReloadBell, thread as u64, self.life << 32 | self.reloads.steps);
             let event = Event::Bell { thread, real: false };
             self.schedule.add(self.now + draw.magnitude(500..=5_000_000), thread, event);
@@ -110,10 +142,11 @@ impl World<'_> {
     }
 
     /// A thread at the end of its turn takes the step that is ordered, if it has not.
-    pub(super) fn follow(&mut self, place: usize) {
-        let Some(step) = self.reloads.step.filter(|_| !self.reloads.taken[place]) else { return };
+    pub(super) fn follow(&mut self, place: usize) -> Result<Followed, Violation> {
+        let step = self.reloads.step.filter(|_| !self.reloads.taken[place]);
+        let Some(step) = step else { return Ok(Followed::GoesOn) };
         let thread = self.node.thread(place);
-        let newest = self.reloads.generations[self.reloads.generations.len() - 1];
+        let newest = self.reloads.newest_known();
         match step {
             Step::Know => thread.know_newest(),
             Step::PutInForce => {
@@ -123,22 +156,57 @@ impl World<'_> {
                 self.ledger.came_into_force(&case, place, newest, self.now);
             }
             // The answers that it waits for come with turns of their own.
-            Step::Outlive if thread.needs_older() => return,
+            Step::Outlive if thread.needs_older() => return Ok(Followed::GoesOn),
             Step::Outlive => {}
             Step::Forget => thread.forget_older(),
+            Step::TakeOwners | Step::Dismiss => thread.take_orders(),
+            Step::Settle if !thread.has_settled() => return Ok(Followed::GoesOn),
+            Step::Settle => {}
+            Step::Part if thread.is_leaving() && !thread.is_gone() => return Ok(Followed::GoesOn),
+            Step::Part => {}
         }
-        self.trace.add(self.now, place as u32, Kind::Reloads, [step as u64, newest as u64], &[]);
+        let ends = step == Step::Part && thread.is_leaving();
+        let kind = match step {
+            Step::Settle => Kind::Settles,
+            Step::Part if ends => Kind::Leaves,
+            Step::Know
+            | Step::PutInForce
+            | Step::Outlive
+            | Step::Forget
+            | Step::TakeOwners
+            | Step::Dismiss
+            | Step::Part => Kind::Reloads,
+        };
+        self.trace.add(self.now, place as u32, kind, [step as u64, newest as u64], &[]);
         self.reloads.taken[place] = true;
-        if self.reloads.taken.iter().all(|taken| *taken) {
-            match step {
-                Step::Know => self.order(Step::PutInForce),
-                Step::PutInForce => self.order(Step::Outlive),
-                Step::Outlive => self.order(Step::Forget),
-                Step::Forget => {
-                    self.reloads.step = None;
-                    self.begin_reload();
-                }
-            }
+        if ends {
+            self.end_thread(place);
         }
+        if self.reloads.taken.iter().all(|taken| *taken) {
+            self.go_on(step)?;
+        }
+        Ok(if ends { Followed::Ends } else { Followed::GoesOn })
+    }
+
+    /// All threads have taken a step.
+    fn go_on(&mut self, step: Step) -> Result<(), Violation> {
+        match step {
+            Step::Know => self.order(Step::PutInForce),
+            Step::PutInForce => self.order(Step::Outlive),
+            Step::Outlive => self.order(Step::Forget),
+            // A single configuration is alive: only now may workers come that know no other.
+            Step::Forget if self.hire()? => self.order(Step::TakeOwners),
+            Step::Forget | Step::Part => {
+                self.reloads.step = None;
+                self.begin_reload();
+            }
+            Step::TakeOwners => self.order(Step::Settle),
+            Step::Settle => {
+                self.settle()?;
+                self.order(Step::Dismiss);
+            }
+            Step::Dismiss => self.order(Step::Part),
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! What the world does with the server's threads: their phases, bells, sleeps and wake-ups.
 
+use super::reloads::Followed;
 use super::{Event, SECOND, World};
 use crate::checks::ledger::{Case, Handed};
 use crate::checks::wire::{Leaving, answered_at_once, transmitted};
@@ -9,7 +10,7 @@ use crate::fault::link::Carried;
 use crate::fault::thread;
 use crate::net::Way;
 use crate::oracle::codec::code;
-use crate::phases::GateCheck;
+use crate::phases::{Died, GateCheck};
 use crate::trace::Kind;
 use crate::turn::{Cause, Phase};
 use ulna_core::{Instant, Path, SocketId};
@@ -108,9 +109,14 @@ impl World<'_> {
                 }
             }
             Phase::Park => return self.park(place),
-            Phase::Asleep => unreachable!("a thread that sleeps has no phase scheduled"),
+            Phase::Asleep | Phase::Away => {
+                unreachable!("a thread that sleeps or has ended has no phase scheduled")
+            }
         };
         self.threads[place].phase = next;
+        if next == Phase::Away {
+            return Ok(());
+        }
         let mut length = self.draws.at(Class::PhaseLength, place as u64, ordinal).range(20..=600);
         let (slow_until, times) = self.threads[place].slow;
         if self.now < slow_until {
@@ -134,7 +140,8 @@ impl World<'_> {
             | Phase::Announce
             | Phase::LookAgain
             | Phase::Park
-            | Phase::Asleep => false,
+            | Phase::Asleep
+            | Phase::Away => false,
         };
         if !runs_cores {
             return false;
@@ -162,7 +169,9 @@ impl World<'_> {
 
     fn note_panic(&mut self, place: usize) {
         self.trace.add(self.now, place as u32, Kind::Panics, [0, 0], &[]);
-        self.node.core_died();
+        if self.node.core_died() == Died::Network {
+            self.network_died_at = Some(self.now);
+        }
         self.ledger.forget_turn(place);
     }
 
@@ -262,6 +271,7 @@ impl World<'_> {
                 now: self.now,
                 turn_max: self.turn_max,
                 notices: &|| self.node.snapshot().notices_dropped,
+                network_died_at: self.network_died_at,
             };
             let answered = transmitted(&mut self.ledger, &case, &transmit, &octets, &leaving)?;
             if octets[0] == code::ACCOUNTING_RESPONSE {
@@ -286,13 +296,15 @@ impl World<'_> {
     fn look_at_gate(&mut self, place: usize) -> Result<Phase, Violation> {
         match self.node.thread(place).check_gate() {
             GateCheck::Quiet => Ok(Phase::Gate),
-            GateCheck::Ring(recipient) => {
-                self.ring(place, recipient)?;
+            GateCheck::Ring(bell) => {
+                self.ring(place as u32, self.node.thread_of_bell(bell))?;
                 Ok(Phase::Gate)
             }
             GateCheck::Done => {
                 self.check_rest()?;
-                self.follow(place);
+                if self.follow(place)? == Followed::Ends {
+                    return Ok(Phase::Away);
+                }
                 // As the runtime decides it, after a turn that had something to do as after any other.
                 let has_unread = self.sockets.next_unread(place, SocketId(0)).is_some();
                 let parks = !has_unread && self.node.thread(place).may_park();
@@ -301,11 +313,12 @@ impl World<'_> {
         }
     }
 
-    fn ring(&mut self, place: usize, recipient: usize) -> Result<(), Violation> {
+    /// Rings the bell of a thread.
+    pub(super) fn ring(&mut self, by: u32, recipient: usize) -> Result<(), Violation> {
         let turn = &mut self.threads[recipient];
         turn.rings += 1;
         let (ordinal, announced) = (turn.rings, turn.announced);
-        self.trace.add(self.now, place as u32, Kind::Rings, [recipient as u64, ordinal], &[]);
+        self.trace.add(self.now, by, Kind::Rings, [recipient as u64, ordinal], &[]);
         channels::rung(recipient, ordinal, announced, self.now)?;
         let usual = self.draws.at(Class::BellLatency, recipient as u64, ordinal).range(500..=20_000);
         let (late, again) = thread::bell(recipient as u64, ordinal, self.now, &mut self.faults);
@@ -393,9 +406,9 @@ impl World<'_> {
     }
 
     /// The law of the channels, over all threads.
-    fn check_rest(&mut self) -> Result<(), Violation> {
-        let writer_before_gate =
-            (0..self.threads.len()).any(|thread| self.node.thread(thread).is_before_gate());
+    pub(super) fn check_rest(&mut self) -> Result<(), Violation> {
+        let writer_before_gate = (0..self.threads.len())
+            .any(|thread| self.threads[thread].is_here() && self.node.thread(thread).is_before_gate());
         for place in 0..self.threads.len() {
             let turn = &self.threads[place];
             if !turn.is_asleep() {
