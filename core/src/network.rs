@@ -42,6 +42,8 @@ use core::time::Duration;
 
 /// How long lazy messages may lie unread while requests or strays are outstanding.
 pub(crate) const LAZY_SWEEP: Duration = Duration::from_secs(1);
+/// Slots of a ring between network cores, at least: a stray each way, its buffer on the way home, and what one tells the other.
+pub(crate) const STRAY_SLOTS_MIN: usize = 4;
 /// Packets that wait to be polled by the driver, at most: some of its batches.
 const ANSWERS_MAX: usize = 1024;
 /// Events that wait to be polled by the driver, at most; more are lost, and counted.
@@ -155,7 +157,7 @@ impl Network {
             (0..networks as u16).map(|network| outstanding(Peer::Network(NetworkId(network))));
         let strays_out =
             with_networks.map(|with_network| with_network.away.iter().sum::<u64>() as usize).collect();
-        let buffers_max = runtime.ring_slots * networks + rejects_max;
+        let buffers_max = runtime.requests_max * workers.len() + runtime.ring_slots * networks + rejects_max;
         let mut network = Network {
             id,
             owners,
@@ -185,7 +187,7 @@ impl Network {
             configuration,
         };
         for worker in workers {
-            network.add_worker(*worker, outstanding(Peer::Worker(*worker)));
+            network.add_lane(*worker, outstanding(Peer::Worker(*worker)));
         }
         network
     }

@@ -5,7 +5,7 @@ use super::{Between, Cores, Letter, Line, Running, SWEEP_BUDGET};
 use crate::configuration::Configuration;
 use crate::conversation::slot::SlotOwners;
 use crate::generation::Generation;
-use crate::network::Network;
+use crate::network::{Network, STRAY_SLOTS_MIN};
 use crate::path::{NetworkId, Peer, WorkerId};
 use crate::policy::{PolicyFactory, configured_rules};
 use crate::queue::message::Message;
@@ -75,9 +75,8 @@ pub(super) fn build(configuration: &Arc<Configuration>, seed: &Seed, policies: &
         if thread_of(one) == thread_of(other) {
             continue;
         }
-        // Between network cores one more, in which each tells the other that it has died.
         let between_networks = matches!((one, other), (Peer::Network(_), Peer::Network(_)));
-        let slots = slots + usize::from(between_networks);
+        let slots = if between_networks { slots.max(STRAY_SLOTS_MIN) } else { slots };
         let [ones, others] =
             [one, other].map(|peer| directory.handle(thread_of(peer)).expect("all threads have entered"));
         let (ones_end, others_end) = link(ones, others, slots);

@@ -10,7 +10,6 @@ use super::staff::NewLink;
 use super::tie::{News, Tie};
 use super::{Cores, Letter, Line, LinkId};
 use crate::conversation::slot::SlotOwners;
-use crate::cores::Outstanding;
 use crate::path::{Peer, WorkerId};
 use crate::seeded::{self, Bug};
 use alloc::sync::Arc;
@@ -86,7 +85,7 @@ impl Cores {
                     let other = link.other;
                     self.attach(link);
                     if let (Some(network), Peer::Worker(worker)) = (&mut self.network, other) {
-                        network.add_worker(worker, Outstanding::default());
+                        network.add_worker(worker);
                     }
                 }
                 Letter::Drill(core) => self.drill = Some(core),
@@ -134,7 +133,7 @@ impl Cores {
                 continue;
             }
             let is_there_room = match (own, other) {
-                // What network cores have for each other is not counted here: half a ring each way, and one slot for this.
+                // What network cores have for each other is not counted here: less than half a ring each way, and a slot for this.
                 (Peer::Network(_), Peer::Network(_)) => room == slots,
                 (Peer::Network(_), Peer::Worker(_)) | (Peer::Worker(_), _) => room > 0,
             };

@@ -1,7 +1,7 @@
 //! A datagram's way to its worker, or to its discard by name.
 
 use super::route::Route;
-use super::{ASIDE_MAX, Answer, Aside, LAZY_SWEEP, Network, fingerprint};
+use super::{ASIDE_MAX, Answer, Aside, LAZY_SWEEP, Network, STRAY_SLOTS_MIN, fingerprint};
 use crate::configuration::Packets;
 use crate::dedup::{Authenticator, Key, Seen};
 use crate::discard::Discard;
@@ -66,8 +66,10 @@ impl Network {
         // Padding beyond the longest packet is of no use to the owner.
         let octets = &octets[..octets.len().min(LARGE_OCTETS)];
         let out = &mut self.strays_out[usize::from(owner.0)];
-        // Half a ring: the other half is for the buffers of the owner's strays on their way home through it.
-        let reason = if *out >= self.configuration.runtime.ring_slots / 2 {
+        // Half a ring: the other half is for the buffers of the owner's strays on their way home through it; but for one slot,
+        // in which we say that we have died.
+        let strays_max = (self.configuration.runtime.ring_slots.max(STRAY_SLOTS_MIN) - 1) / 2;
+        let reason = if *out >= strays_max {
             Discard::StrayRingFull
         } else if let Some(buffer) = self.buffers.take(octets.len()) {
             *out += 1;

@@ -13,13 +13,18 @@ use crate::time::Instant;
 use alloc::sync::Arc;
 
 impl Network {
-    /// A worker has come: there is a ring to it, and buffers for as many requests as it may have; what is outstanding is of a
-    /// core that was here before. It gets requests once it owns slots.
-    pub fn add_worker(&mut self, worker: WorkerId, outstanding: Outstanding) {
+    /// A worker has come: there is a ring to it, and there are buffers for as many requests as it may have. It gets requests
+    /// once it owns slots.
+    pub fn add_worker(&mut self, worker: WorkerId) {
+        self.add_lane(worker, Outstanding::default());
+        self.buffers.raise(self.configuration.runtime.requests_max);
+    }
+
+    /// The way to a worker; what is outstanding there is of a core that was here before.
+    pub(super) fn add_lane(&mut self, worker: WorkerId, outstanding: Outstanding) {
         let runtime = &self.configuration.runtime;
         self.under_way.iter_mut().zip(outstanding.away).for_each(|(sum, away)| *sum += away as usize);
         self.lanes.add(worker, Lane::new(runtime.ring_slots, runtime.requests_max, outstanding));
-        self.buffers.raise(runtime.requests_max);
     }
 
     /// A worker has gone: it has said its last, and so have we.
