@@ -171,12 +171,12 @@ fn what_waits_for_a_restart_is_named_and_the_rest_is_in_force() {
     let nas = Nas::new("127.0.0.1:0", ulna.addresses[0]);
     assert_eq!(ask(&nas, 1, "bob", PASSWORD, SECRET), Code::AccessAccept);
     let changed = text
-        .replace("workers = 1", "workers = 2")
+        .replace("workers = 1", "workers = 1\nring_slots = 64")
         .replace("\"[::1]:0\"", "\"127.0.0.3:1899\"")
         .replace("name = \"localhost\"", "name = \"renamed\"");
     let said = reload(&ulna, &path, &changed, IN_FORCE);
     for expected in [
-        "`workers` has changed and waits for a restart",
+        "`ring_slots` has changed and waits for a restart",
         "127.0.0.3:1899 is new, and listened on after a restart",
         "[::1]:0 is gone: what comes there is discarded",
     ] {
@@ -188,6 +188,32 @@ fn what_waits_for_a_restart_is_named_and_the_rest_is_in_force() {
     let clients: Vec<_> =
         told.filter_map(|line| line.split_once("client=")?.1.split_whitespace().next()).collect();
     assert_eq!(clients, ["localhost", "renamed"], "{}", ended.stderr);
+}
+
+#[test]
+fn workers_come_and_go_without_losing_a_request() {
+    let text = on_free_ports("[log]\nrequests = false\n[runtime]\nnetwork_threads = 1\nworkers = 1\n");
+    let path = file("ulna.toml", &text);
+    let ulna = start(&path);
+    let nas = Nas::new("127.0.0.1:0", ulna.addresses[0]);
+    let mut before = "workers = 1".to_string();
+    for (round, workers) in (0u128..).zip([4, 2, 1, 3]) {
+        let after = format!("workers = {workers}");
+        let changed = text.replace("workers = 1", &after);
+        assert_ne!(before, after);
+        reload(&ulna, &path, &changed, &format!("workers have come or gone workers={workers}"));
+        // Sent once: that no reply comes in time is a failure.
+        for request in 0..40 {
+            assert_eq!(ask(&nas, round << 64 | request, "bob", PASSWORD, SECRET), Code::AccessAccept);
+        }
+        before = after;
+    }
+    let counters = ulna.counters();
+    assert_eq!((counters["accepts"], counters["lost_wakeups"]), (160, 0));
+    assert!(
+        counters.contains_key("thread worker-2 parks") && !counters.contains_key("thread worker-3 parks")
+    );
+    ulna.stop();
 }
 
 #[test]

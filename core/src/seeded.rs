@@ -100,6 +100,10 @@ bugs! {
     ReloadSwapsASecretInFlight = "reload-swaps-a-secret-in-flight",
     /// A network core that has replaced one takes completions of that one's requests for its own.
     OlderCompletionBelieved = "older-completion-believed",
+    /// A completion that finds its ring full is forgotten.
+    CompletionDroppedAtFullRing = "completion-dropped-at-full-ring",
+    /// Who is told to close a link says its last at once, whatever is still to come.
+    CloseOutOfBand = "close-out-of-band",
     /// A core that has replaced one does not tell its peers.
     DeathTellsNobody = "death-tells-nobody",
     /// A worker that has not heard of the epoch counts as settled.

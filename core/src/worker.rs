@@ -494,6 +494,9 @@ impl Worker {
     }
 
     fn complete(&mut self, network: NetworkId, message: Message) {
+        if self.outboxes[usize::from(network.0)].room == 0 && seeded::is(Bug::CompletionDroppedAtFullRing) {
+            return;
+        }
         self.counters.completions_waiting.up();
         self.outboxes[usize::from(network.0)].waiting.push_back(message);
     }

@@ -204,7 +204,7 @@ fn delayed_rejects_and_long_replies_die_with_their_network_core() {
 #[test]
 fn strays_of_a_dead_reader_and_of_a_dead_owner_come_home_or_are_written_off() {
     for victim in 0..2 {
-        let mut server = Server::new("[runtime]\nnetwork_threads = 2\nworkers = 1\nring_slots = 8\n", USERS);
+        let mut server = Server::new("[runtime]\nnetwork_threads = 2\nworkers = 1\nring_slots = 16\n", USERS);
         let ports: Vec<_> = (1000..1100).filter(|port| server.owner(nas(*port)) == 1).take(4).collect();
         for round in 0..3 {
             for port in &ports {

@@ -51,7 +51,8 @@ impl ThreadReport {
     }
 }
 
-fn name_of(cores: &Cores) -> String {
+/// The name of a thread that runs these.
+pub(crate) fn name_of(cores: &Cores) -> String {
     match (cores.network(), cores.worker()) {
         (Some(network), None) => format!("network-{}", network.id().0),
         (None, Some(worker)) => format!("worker-{}", worker.id().0),
@@ -66,6 +67,8 @@ fn name_of(cores: &Cores) -> String {
 #[derive(Debug)]
 pub struct Report<'a> {
     pub(crate) threads: Vec<ThreadReport>,
+    /// What workers counted that have gone.
+    pub(crate) gone: Vec<ThreadReport>,
     pub(crate) listening: &'a Listening,
     pub(crate) store: Option<&'a Arc<StoreCounters>>,
 }
@@ -98,7 +101,7 @@ impl Report<'_> {
 
     fn sums(&self) -> Vec<(&'static str, u64)> {
         let mut sums: Vec<(&'static str, u64)> = Vec::new();
-        for thread in &self.threads {
+        for thread in self.threads.iter().chain(&self.gone) {
             let network = thread.network.iter().flat_map(|counters| counters.named());
             let worker = thread.worker.iter().flat_map(|counters| counters.named());
             for (name, value) in network.chain(worker).chain(thread.thread.named()) {

@@ -24,10 +24,10 @@ use crate::listening::{ListenError, Listening};
 use crate::log::{Log, Names};
 use crate::patience::tripwire::Rounds;
 use crate::reload::{Reloader, Steps};
-use crate::report::Report;
+use crate::report::{Report, name_of};
 use crate::seats::{Bells, THREADS_MAX};
 use crate::storing::RecordStore;
-use crate::supervisor::{Shared, Supervisor, Threads, locked};
+use crate::supervisor::{Berth, Shared, Supervisor, Threads, locked};
 use crate::turn::Stage;
 
 /// Between two looks whether all threads are drained.
@@ -148,12 +148,16 @@ impl Server {
         });
         let reloader = Reloader::new(Supervisor::of(&shared), names, Arc::clone(configuration));
         let server = Server { shared, reloader };
-        for (cores, poll) in cores.into_iter().zip(polls) {
-            if let Err(error) = server.shared.start(cores, poll, None) {
+        let berths = cores.iter().zip(polls).map(|(cores, poll)| Berth::new(&name_of(cores), poll));
+        let berths = berths.collect::<io::Result<Vec<_>>>();
+        let berths = match berths {
+            Ok(berths) => berths,
+            Err(error) => {
                 server.exit();
                 return Err(error.into());
             }
-        }
+        };
+        cores.into_iter().zip(berths).for_each(|(cores, berth)| server.shared.start(cores, berth, None));
         Ok(server)
     }
 
@@ -181,8 +185,10 @@ impl Server {
 
     /// What is counted so far.
     pub fn report(&self) -> Report<'_> {
+        let threads = locked(&self.shared.threads);
         Report {
-            threads: locked(&self.shared.threads).reports().collect(),
+            threads: threads.reports(),
+            gone: threads.reports_of_those_gone(),
             listening: &self.shared.listening,
             store: self.shared.effects.store_counters(),
         }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -62,11 +63,37 @@ pub(crate) struct Threads {
     counted: Arc<ThreadCounters>,
 }
 
+/// A thread, and all that it takes from the kernel, which waits for what it is to run. If that never comes it ends.
+pub(crate) struct Berth {
+    poll: Poll,
+    bell: Bell,
+    hand_over: SyncSender<Box<Turn>>,
+    handle: JoinHandle<Option<Left>>,
+}
+
+impl Berth {
+    /// On this poll.
+    ///
+    /// # Errors
+    /// When the kernel has no thread, or no bell, for it.
+    pub fn new(name: &str, poll: Poll) -> io::Result<Berth> {
+        let bell = Bell::new(poll.registry())?;
+        let (hand_over, handed) = sync_channel::<Box<Turn>>(1);
+        let handle = thread::Builder::new().name(name.into()).spawn(move || {
+            let turn = handed.recv().ok()?;
+            let _end_with_the_process = EndsProcessOnPanic;
+            let left = turn.run();
+            Some(left.unwrap_or_else(|error| panic!("the kernel refused to wait or to read: {error}")))
+        })?;
+        Ok(Berth { poll, bell, hand_over, handle })
+    }
+}
+
 /// A thread that serves.
 struct Serving {
     /// Its worker, if that can go.
     worker: Option<WorkerId>,
-    handle: JoinHandle<Left>,
+    handle: JoinHandle<Option<Left>>,
     drained: Arc<AtomicBool>,
     report: ThreadReport,
 }
@@ -120,22 +147,19 @@ impl Supervisor {
 }
 
 impl Shared {
-    /// Starts a thread for these cores, which waits on this poll.
-    ///
-    /// # Errors
-    /// When it cannot be had.
-    pub(crate) fn start(&self, cores: Cores, poll: Poll, writer: Option<EventWriter>) -> io::Result<()> {
+    /// Has a thread run these cores.
+    pub(crate) fn start(&self, cores: Cores, berth: Berth, writer: Option<EventWriter>) {
+        let Berth { poll, bell: its_bell, hand_over, handle } = berth;
         let bell = cores.bell();
-        self.bells.set(bell, Some(Bell::new(poll.registry())?));
+        self.bells.set(bell, Some(its_bell));
         self.rounds.enter(bell);
         let report = ThreadReport::of(&cores);
         let writer = writer.or_else(|| locked(&self.log).as_mut().map(Log::writer));
         let network = cores.network().map(|network| usize::from(network.id().0));
         let worker = cores.worker().map(|worker| worker.id());
-        let name = report.name.clone();
         let drained = Arc::new(AtomicBool::new(false));
         let sockets = network.map(|network| self.listening.of_thread(network)).unwrap_or_default();
-        let turn = Turn {
+        let turn = Box::new(Turn {
             poll,
             sockets: sockets.into_iter().map(|via| (via, true)).collect(),
             listening: Arc::clone(&self.listening),
@@ -153,17 +177,11 @@ impl Shared {
             read_from: SocketId(0),
             deaths: Arc::clone(&self.deaths),
             cores,
-        };
-        let spawned = thread::Builder::new().name(name.clone()).spawn(move || {
-            let _end_with_the_process = EndsProcessOnPanic;
-            turn.run()
-                .unwrap_or_else(|error| panic!("{name}: the kernel refused to wait or to read: {error}"))
         });
-        let handle = spawned.inspect_err(|_| self.rounds.leave())?;
         self.steps.enter();
+        hand_over.send(turn).expect("it waits for nothing else");
         let worker = worker.filter(|_| network.is_none());
         locked(&self.threads).serving.push(Serving { worker, handle, drained, report });
-        Ok(())
     }
 
     /// There are to be so many workers: hires and dismisses as many as that takes, and waits until all is settled, at most as
@@ -177,10 +195,11 @@ impl Shared {
         generation: Generation,
         configuration: &Arc<Configuration>,
     ) -> Result<bool, ReloadError> {
-        // What a new thread waits on is had before anything is promised to anybody.
-        let missing = workers.saturating_sub(locked(&self.staff).workers());
-        let polls =
-            (0..missing).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>().map_err(ReloadError::Thread)?;
+        // New threads are had before anything is promised to anybody.
+        let new = locked(&self.staff).next_workers(workers);
+        let berth = |worker: WorkerId| Berth::new(&format!("worker-{}", worker.0), Poll::new()?);
+        let berths =
+            new.into_iter().map(berth).collect::<io::Result<Vec<_>>>().map_err(ReloadError::Thread)?;
         let change = {
             let mut staff = locked(&self.staff);
             self.rounds.while_posting(|| {
@@ -192,11 +211,10 @@ impl Shared {
             })
         };
         let Some(Change { hired, owners, leaving, .. }) = change else { return Ok(false) };
-        for (cores, poll) in hired.into_iter().zip(polls) {
+        for (cores, berth) in hired.into_iter().zip(berths) {
             let worker = cores.worker().map(|worker| worker.id());
             let writer = worker.and_then(|worker| locked(&self.threads).take_writer(worker));
-            // Links to it are on their way: without it the server cannot go on as it is.
-            self.start(cores, poll, writer).unwrap_or_else(|error| panic!("a thread cannot be had: {error}"));
+            self.start(cores, berth, writer);
         }
         let epoch = owners.epoch();
         self.steps.take(Step::Own(owners), &self.bells)?;
@@ -216,7 +234,8 @@ impl Shared {
         let Some(place) = place else { return };
         // Not under the lock: others count and report meanwhile.
         let Serving { handle, report, .. } = locked(&self.threads).serving.remove(place);
-        let Left { cores, log } = handle.join().expect("a thread that panics ends the process");
+        let left = handle.join().expect("a thread that panics ends the process");
+        let Left { cores, log } = left.expect("it was handed what it had to run");
         self.rounds.leave();
         self.steps.leave();
         self.bells.set(cores.bell(), None);
@@ -258,12 +277,15 @@ impl Threads {
         by_those_here + self.counted.events_lost.value()
     }
 
-    /// The counts of all, those of workers that have gone among them.
-    pub fn reports(&self) -> impl Iterator<Item = ThreadReport> {
-        let serving = self.serving.iter().map(|serving| serving.report.clone());
+    /// The counts of all that serve.
+    pub fn reports(&self) -> Vec<ThreadReport> {
+        self.serving.iter().map(|serving| serving.report.clone()).collect()
+    }
+
+    /// What those that have gone counted.
+    pub fn reports_of_those_gone(&self) -> Vec<ThreadReport> {
         let former = self.former.iter().map(|former| former.report.clone());
-        let gone = ThreadReport::of_those_gone(Arc::clone(&self.counted));
-        serving.chain(former).chain([gone])
+        former.chain([ThreadReport::of_those_gone(Arc::clone(&self.counted))]).collect()
     }
 
     /// The way to the log that a worker of this number had. What its core counted is counted on by its successor.

@@ -233,6 +233,7 @@ fn settings(new: &Configuration, old: &Configuration, lines: &mut Vec<String>) {
     let (new_protocol, old_protocol) = (&new.protocol, &old.protocol);
     tell("reject_delay", &span(new_protocol.reject_delay), &span(old_protocol.reject_delay));
     tell("request_timeout", &span(new_protocol.request_timeout), &span(old_protocol.request_timeout));
+    tell("workers", &new.runtime.workers, &old.runtime.workers);
     if new.dictionary != old.dictionary {
         lines.push("the dictionaries change".into());
     }

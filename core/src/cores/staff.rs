@@ -100,6 +100,12 @@ impl Staff {
         self.workers.len()
     }
 
+    /// Who would be hired if there were to be so many.
+    pub fn next_workers(&self, workers: usize) -> Vec<WorkerId> {
+        let free = (0..).map(WorkerId).filter(|id| !self.workers.contains_key(id));
+        free.take(workers.saturating_sub(self.workers.len())).collect()
+    }
+
     /// There are to be so many workers, and all know this configuration alone. `None` if there are already, or if threads
     /// are joined: then it would take other sockets.
     ///
@@ -159,10 +165,7 @@ impl Staff {
         configuration: &Arc<Configuration>,
         bells: &mut Vec<BellId>,
     ) -> Cores {
-        let id = (0..)
-            .map(WorkerId)
-            .find(|id| !self.workers.contains_key(id))
-            .expect("there are fewer than numbers");
+        let id = self.next_workers(self.workers.len() + 1)[0];
         let policy = (self.policies)(id, generation, configuration);
         let former = self.former.remove(&id);
         let epoch = self.owners.epoch();
