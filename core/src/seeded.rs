@@ -102,8 +102,6 @@ bugs! {
     OlderCompletionBelieved = "older-completion-believed",
     /// A completion that finds its ring full is forgotten.
     CompletionDroppedAtFullRing = "completion-dropped-at-full-ring",
-    /// Who is told to close a link says its last at once, whatever is still to come.
-    CloseOutOfBand = "close-out-of-band",
     /// A core that has replaced one does not tell its peers.
     DeathTellsNobody = "death-tells-nobody",
     /// A worker that has not heard of the epoch counts as settled.

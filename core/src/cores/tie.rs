@@ -6,7 +6,6 @@ use super::account::Account;
 use crate::network::Network;
 use crate::path::Peer;
 use crate::queue::message::{Loss, Message};
-use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use crate::worker::Worker;
 
@@ -130,10 +129,8 @@ impl Tie {
         let died = self.account.owed().map(News::Died);
         let epoch = || self.untold.map(News::Epoch);
         let wants_to_close = matches!(self.closing, Closing::Wanted { .. });
-        died.or_else(epoch).or_else(|| {
-            (wants_to_close && (has_done && self.account.is_settled() || seeded::is(Bug::CloseOutOfBand)))
-                .then_some(News::Close)
-        })
+        died.or_else(epoch)
+            .or_else(|| (wants_to_close && has_done && self.account.is_settled()).then_some(News::Close))
     }
 
     /// It is told now.
