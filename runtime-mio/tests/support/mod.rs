@@ -20,13 +20,17 @@ pub fn start(runtime: &str, policies: &Arc<PolicyFactory>) -> Server {
     server.expect("a port is free")
 }
 
-/// Its configuration.
+/// Its configuration: who is called alice waits for a hash thread, all others are let in.
 pub fn configuration(runtime: &str) -> Configuration {
     let text = format!(
         "[runtime]\n{runtime}\n\
          [[listen]]\nname = \"auth\"\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\npackets = [\"access\"]\nserver = \"edge\"\n\
          [[client]]\nname = \"here\"\nnetwork = \"127.0.0.1/32\"\nsecret = \"testing123\"\n\
-         [[server]]\nname = \"edge\"\n[[server.new]]\naccept = true\n"
+         [[user]]\nname = \"alice\"\npassword = {{ argon2 = \"$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$\
+         nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4\" }}\n\
+         [[server]]\nname = \"edge\"\n\
+         [[server.new]]\nwhen = {{ User-Name = \"alice\" }}\nauthenticate = \"users\"\n\
+         [[server.new]]\naccept = true\n"
     );
     ulna_config::parse(&text, "test.toml", Cores(2)).expect("it is right").0
 }
@@ -57,6 +61,7 @@ impl Nas {
         let (code, sign) = (Code::AccessRequest, MessageAuthenticator::First);
         let mut encoder = Encoder::request(&mut request, code, self.identifier, &authenticator, sign);
         encoder.attribute(number::USER_NAME, user).expect("it fits");
+        encoder.user_password(b"password", &self.secret).expect("it fits");
         encoder.finish_request(&self.secret);
         request
     }
