@@ -1,0 +1,42 @@
+//! The steps in which a thread takes a new configuration, each between two turns. docs/reload.md.
+
+use super::Cores;
+use crate::configuration::Configuration;
+use crate::generation::Generation;
+use crate::network::Network;
+use alloc::sync::Arc;
+
+impl Cores {
+    /// A reload's first step, between two turns: all cores of all threads take the configuration that is to be in force
+    /// next, and go on under the one that is.
+    pub fn handle_configuration(&mut self, generation: Generation, configuration: &Arc<Configuration>) {
+        if let Some(network) = &mut self.network {
+            network.handle_configuration(generation, Arc::clone(configuration));
+        }
+        if let Some(worker) = &mut self.worker {
+            worker.handle_configuration(generation, Arc::clone(configuration));
+        }
+    }
+
+    /// Its second step, once every thread has done the first: packets read from here on are verified under it.
+    pub fn put_in_force(&mut self, generation: Generation) {
+        if let Some(network) = &mut self.network {
+            network.put_in_force(generation);
+        }
+    }
+
+    /// Whether this thread still has to do with the configuration before the one in force.
+    pub fn needs_older(&self) -> bool {
+        self.network.as_ref().is_some_and(Network::needs_older)
+    }
+
+    /// Its third step, once every thread has done the second and none needs it: the configuration before is forgotten.
+    pub fn forget_older(&mut self) {
+        if let Some(network) = &mut self.network {
+            network.forget_older();
+        }
+        if let Some(worker) = &mut self.worker {
+            worker.forget_older();
+        }
+    }
+}
