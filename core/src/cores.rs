@@ -20,7 +20,8 @@
 //! 9. If [`may_park`](Cores::may_park): [`announce`](Cores::announce), [`look_again`](Cores::look_again), and unless
 //!    that found something, sleep until bell, socket or [`poll_timeout`](Cores::poll_timeout).
 //!
-//! A core that panics in any of them is replaced by [`recover`](Cores::recover), and the thread goes on with the next turn.
+//! A core that panics while it handles input or gives output is replaced by [`recover`](Cores::recover), and the thread goes on
+//! with the next turn.
 
 mod account;
 mod assembly;
@@ -321,12 +322,15 @@ impl Cores {
         let Cores { network, worker, crossing, links, ties, between, running, .. } = self;
         let own_network = network.as_ref().map(|network| Peer::Network(network.id()));
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
-        let mut stage = |own: Option<Peer>, other: Peer, message: Message| {
+        let mut stage = |running: &mut Running, own: Option<Peer>, other: Peer, message: Message| {
             let own = own.expect(OWN_CORE);
+            // No core's: what goes wrong here is not mended by another core.
+            let of_core = core::mem::replace(running, Running::Queues);
             let link = find(links, own, other).expect("every two cores are linked");
             ties[link.0].account.staged(&message);
             let urgency = message.urgency();
             crossing.stage(link, message, urgency);
+            *running = of_core;
         };
         if let Some(network) = network {
             *running = Running::Network;
@@ -335,7 +339,7 @@ impl Cores {
                     between.of_network.account.staged(&message);
                     between.to_worker.push_back(message);
                 } else {
-                    stage(own_network, to, message);
+                    stage(running, own_network, to, message);
                 }
             }
         }
@@ -346,7 +350,7 @@ impl Cores {
                     between.of_worker.account.staged(&message);
                     between.to_network.push_back(message);
                 } else {
-                    stage(own_worker, to, message);
+                    stage(running, own_worker, to, message);
                 }
             }
         }

@@ -116,18 +116,19 @@ fn a_buffer_is_home_within_a_second_though_nobody_rings_for_it() {
 }
 
 #[test]
-fn half_a_ring_of_them_is_under_way_at_most_and_the_rest_is_discarded_by_name() {
+fn less_than_half_a_ring_of_them_is_under_way_at_most_and_the_rest_is_discarded_by_name() {
     let mut server = Server::new(&layout(2), USERS);
     let remote = nas(port_of(&server, 1));
     for identifier in 0..10 {
         server.datagram_at(0, 0, remote, &Ask::bob().identifier(identifier).octets());
     }
-    assert_eq!(server.count("strays_sent"), 8);
-    assert_eq!(server.discards(), [("stray-ring-full", 2)].into());
+    // Of 16 slots half is for the way back, and one to say that a core has died.
+    assert_eq!(server.count("strays_sent"), 7);
+    assert_eq!(server.discards(), [("stray-ring-full", 3)].into());
     server.finish_turn(0);
     server.settle();
-    assert_eq!(server.sent.len(), 8);
-    for identifier in 8..10 {
+    assert_eq!(server.sent.len(), 7);
+    for identifier in 7..10 {
         server.datagram_at(0, 0, remote, &Ask::bob().identifier(identifier).octets());
         server.settle();
     }
@@ -141,7 +142,7 @@ fn full_both_ways_at_once_nothing_is_lost() {
     for round in 0..20u8 {
         for reader in 0..2 {
             let remote = nas(port_of(&server, 1 - reader));
-            for identifier in 0..8 {
+            for identifier in 0..7 {
                 let request = Ask::bob().identifier(identifier).authenticator(round).octets();
                 server.datagram_at(reader, 0, remote, &request);
             }
@@ -152,7 +153,7 @@ fn full_both_ways_at_once_nothing_is_lost() {
         server.settle();
     }
     assert_eq!(server.discards(), [].into());
-    assert_eq!((server.count("strays_sent"), server.count("answered")), (320, 320));
+    assert_eq!((server.count("strays_sent"), server.count("answered")), (280, 280));
     server.assert_nothing_is_left();
 }
 

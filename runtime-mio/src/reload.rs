@@ -213,7 +213,7 @@ impl Follower {
 
     /// At the end of a turn, when all that was to be sent has been: takes the step that was ordered, if there is one.
     pub fn follow(&mut self, cores: &mut Cores) {
-        // Acquire pairs with the Release in `Reloader::take`. Most turns end here.
+        // Acquire pairs with the Release in `Steps::take`. Most turns end here.
         let ordered = self.steps.ordered.load(Ordering::Acquire);
         if ordered == self.taken {
             return;

@@ -9,7 +9,7 @@ use crate::system_calls::SystemCalls;
 
 /// Workers that a server can have at once, as a configuration may say.
 pub(crate) const WORKERS_MAX: usize = 256;
-/// Threads that a server can have at once, at most: 256 network threads, 256 workers, and as many that have left and whose
+/// Threads that a server can have at once, at most: 64 network threads, 256 workers, and as many that have left and whose
 /// numbers are not free again.
 pub(crate) const THREADS_MAX: usize = 1024;
 

@@ -93,7 +93,8 @@ impl Berth {
 struct Serving {
     /// Its worker, if that can go.
     worker: Option<WorkerId>,
-    handle: JoinHandle<Option<Left>>,
+    /// None while it is being seen off.
+    handle: Option<JoinHandle<Option<Left>>>,
     drained: Arc<AtomicBool>,
     report: ThreadReport,
 }
@@ -181,7 +182,8 @@ impl Shared {
         self.steps.enter();
         hand_over.send(turn).expect("it waits for nothing else");
         let worker = worker.filter(|_| network.is_none());
-        locked(&self.threads).serving.push(Serving { worker, handle, drained, report });
+        let serving = Serving { worker, handle: Some(handle), drained, report };
+        locked(&self.threads).begin(serving);
     }
 
     /// There are to be so many workers: hires and dismisses as many as that takes, and waits until all is settled, at most as
@@ -230,16 +232,22 @@ impl Shared {
 
     /// Waits until a worker that was dismissed has gone.
     fn see_off(&self, worker: WorkerId) {
-        let place = locked(&self.threads).serving.iter().position(|serving| serving.worker == Some(worker));
-        let Some(place) = place else { return };
-        // Not under the lock: others count and report meanwhile.
-        let Serving { handle, report, .. } = locked(&self.threads).serving.remove(place);
+        let handle = {
+            let mut threads = locked(&self.threads);
+            threads
+                .serving
+                .iter_mut()
+                .find(|serving| serving.worker == Some(worker))
+                .and_then(|it| it.handle.take())
+        };
+        let Some(handle) = handle else { return };
+        // Not under the lock: others report meanwhile, its counts among them.
         let left = handle.join().expect("a thread that panics ends the process");
         let Left { cores, log } = left.expect("it was handed what it had to run");
         self.rounds.leave();
         self.steps.leave();
         self.bells.set(cores.bell(), None);
-        locked(&self.threads).note_gone(worker, report, log);
+        locked(&self.threads).note_gone(worker, log);
         // Unless the whole server ends just now.
         if cores.is_gone() {
             locked(&self.staff).release(cores);
@@ -262,8 +270,8 @@ impl Shared {
         self.steps.end();
         self.order(Stage::Exit);
         let serving = std::mem::take(&mut locked(&self.threads).serving);
-        for serving in serving {
-            serving.handle.join().expect("a thread that panics ends the process");
+        for handle in serving.into_iter().filter_map(|serving| serving.handle) {
+            handle.join().expect("a thread that panics ends the process");
         }
     }
 }
@@ -290,11 +298,21 @@ impl Threads {
 
     /// The way to the log that a worker of this number had. What its core counted is counted on by its successor.
     fn take_writer(&mut self, worker: WorkerId) -> Option<EventWriter> {
-        let place = self.former.iter().position(|former| former.worker == worker)?;
-        self.former.remove(place).writer
+        self.former.iter_mut().find(|former| former.worker == worker)?.writer.take()
     }
 
-    fn note_gone(&mut self, worker: WorkerId, report: ThreadReport, writer: Option<EventWriter>) {
+    /// One begins. What a former worker of its number counted it counts on, and is counted once.
+    fn begin(&mut self, serving: Serving) {
+        self.former.retain(|former| Some(former.worker) != serving.worker);
+        self.serving.push(serving);
+    }
+
+    /// A worker has gone.
+    fn note_gone(&mut self, worker: WorkerId, writer: Option<EventWriter>) {
+        let Some(place) = self.serving.iter().position(|serving| serving.worker == Some(worker)) else {
+            return;
+        };
+        let report = self.serving.remove(place).report;
         self.counted.add_all(&report.thread);
         let report = ThreadReport { thread: Arc::default(), ..report };
         self.former.push(Former { worker, report, writer });

@@ -4,7 +4,8 @@
 //! octet for octet; without the latter, of its client, too. All else goes to the less loaded of two workers.
 //!
 //! When workers come or go slots change hands. A slot remembers who owned it before until that worker has heard from every
-//! network core that it has nothing more to come, and holds nothing of the slot; till then the slot moves no further.
+//! network core that it has nothing more to come, and holds no request from before; till then the slot moves no further. What a
+//! policy keeps of conversations is not asked for: who leaves takes it along.
 
 use crate::client::ClientId;
 use crate::packet::{Framed, Landmark};

@@ -1,6 +1,6 @@
 //! Who works here: the threads of a server, and the workers that come and go while it runs.
 //!
-//! One owner, the driver's main thread. A change of workers is a few steps, each taken by all threads before the next is
+//! One owner: one change at a time. A change of workers is a few steps, each taken by all threads before the next is
 //! ordered, in [`Change`]; what is under way goes on all the while.
 
 use super::Cores;

@@ -1,5 +1,7 @@
 //! A core that panics, and the one that takes its place.
 //!
+//! A death costs a long turn: tables are made anew, and whoever lent the dead core anything looks for it among all requests.
+//!
 //! The crossing, its rings and the sockets stay as they are; what lies unread in the rings is for the successor. Each peer is
 //! told in its ring, before anything that the successor says, so that what the dead core had taken up is given a fate.
 

@@ -25,7 +25,7 @@ enum Closing {
     /// Nobody has spoken of it.
     #[default]
     Open,
-    /// This side says its last as soon as nothing is left to be said. The other side may have.
+    /// This side says its last as soon as nothing is left to be said: it was told to, or has heard the other's.
     Wanted { is_heard: bool },
     /// This side has.
     Said,

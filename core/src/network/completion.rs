@@ -1,6 +1,6 @@
 //! The end of a request: its fate counted, its reply kept for duplicates, its buffer back home.
 //!
-//! Every request has exactly one fate: answered, discarded with a reason, or superseded.
+//! Every request has exactly one fate: answered, discarded with a reason, superseded, or orphaned by the death of a core.
 
 use super::{ANSWERS_MAX, Answer, DelayedReject, Network};
 use crate::dedup::Kept;

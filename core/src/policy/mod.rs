@@ -41,7 +41,7 @@ pub struct ServerId(pub u16);
 ///
 /// It runs on a worker's thread, between two packets, and all other requests of that worker wait for it: **a call must
 /// return within a fraction of a millisecond**. It must not block: no file, no socket, no lock that another thread holds
-/// for long, no sleep. It should not allocate for each request. A panic costs all requests that its worker has: they are
+/// for long, no sleep. It should not allocate for each request. A panic in deciding costs all requests that its worker has: they are
 /// orphaned, the worker and its policy are made anew, and the third panic within ten seconds ends the process. What takes time is an effect, asked for by a decision: checking a slow password hash or looking something
 /// up elsewhere will be variants of [`Decision`]; until they are, a policy keeps its tables in memory, and another thread of
 /// the program fills them, for instance behind an `Arc` that is exchanged whole.
