@@ -92,6 +92,11 @@ fn sum(server: &Server, name: &str) -> u64 {
     server.report().sum(name).unwrap_or_else(|| panic!("there is no counter {name}"))
 }
 
+/// What it took for a request that it had already.
+fn duplicates(server: &Server) -> u64 {
+    sum(server, "duplicates_resent") + sum(server, "duplicates_in_progress")
+}
+
 /// Resident memory of this process in octets.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
@@ -138,7 +143,8 @@ fn a_worker_killed_each_second_costs_what_it_held_and_nothing_else() {
         assert!(deaths + 1 >= seconds, "{deaths}");
         assert!(orphaned > 0, "none was killed with a request");
         assert!(longest < 30_000_000);
-        assert!(sent - asked <= orphaned, "{} retransmissions, {orphaned} orphans", sent - asked);
+        let lost = sent - asked - duplicates(&server);
+        assert!(lost <= orphaned, "{lost} requests were lost, {orphaned} orphans");
         assert_eq!(sum(&server, "answered") + orphaned, sum(&server, "accepted"));
         // Replies are kept for ten seconds; before that memory is still being filled. Later, what died is made anew, and the
         // heap keeps some slack.
@@ -211,6 +217,7 @@ fn no_flow_changes_its_owner_and_nothing_is_decided_twice() {
     let decided = decided.lock().expect("no panic under it");
     assert_eq!(decided.len() as u64, asked);
     assert!(decided.values().all(|times| *times == 1), "decided once each");
-    assert_eq!(sent - asked, in_gaps, "nothing else was lost");
+    // A NAS that was too impatient has sent what the server then took for a duplicate.
+    assert_eq!(sent - asked, in_gaps + duplicates(&server), "nothing else was lost");
     server.exit();
 }
