@@ -1,7 +1,9 @@
 //! How many panics of its cores a server bears.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::server::locked;
 
 /// So many in [`WITHIN`] are one too many: what panics again at once will not stop by itself, and a process that ends is
 /// noticed and started anew.
@@ -17,7 +19,7 @@ pub(crate) struct Deaths {
 impl Deaths {
     /// Whether the process goes on after one more, now.
     pub fn is_bearable(&self, now: Instant) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = locked(&self.last);
         let is_too_many =
             last.iter().all(|at| at.is_some_and(|at| now.saturating_duration_since(at) < WITHIN));
         last.rotate_left(1);

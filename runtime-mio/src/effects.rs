@@ -23,7 +23,7 @@ use ulna_core::queue::BellId;
 use crate::clock::Clock;
 use crate::hashing::Hasher;
 use crate::seats::{Bells, WORKERS_MAX};
-use crate::server::{EndsProcessOnPanic, StartError};
+use crate::server::{EndsProcessOnPanic, StartError, locked};
 use crate::storing::{RecordStore, StoreCounters, StoreJob, StoreLine, StoreThread};
 use crate::system_calls::SystemCalls;
 
@@ -282,11 +282,6 @@ impl Line {
             self.bells.ring(BellId(inbox.bell.load(Ordering::Relaxed)), calls);
         }
     }
-}
-
-/// A lock is poisoned only by a panic, which ends the process.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The lowest priority, for the thread that calls: on Linux it is a thread's own.

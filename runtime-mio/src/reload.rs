@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use ulna_core::configuration::Configuration;
 use ulna_core::conversation::slot::SlotOwners;
@@ -17,6 +17,7 @@ use ulna_core::reload::Waits;
 
 use crate::log::Names;
 use crate::seats::Bells;
+use crate::server::locked;
 use crate::supervisor::Supervisor;
 use crate::system_calls::SystemCalls;
 
@@ -235,9 +236,4 @@ impl Follower {
         locked(&self.steps.state).left -= 1;
         self.steps.changed.notify_all();
     }
-}
-
-/// A lock is poisoned only by a panic, which ends the process.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

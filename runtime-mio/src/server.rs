@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::reload::{Reloader, Steps};
 use crate::report::{Report, name_of};
 use crate::seats::{Bells, THREADS_MAX};
 use crate::storing::RecordStore;
-use crate::supervisor::{Berth, Shared, Supervisor, Threads, locked};
+use crate::supervisor::{Berth, Shared, Supervisor, Threads};
 use crate::turn::Stage;
 
 /// Between two looks whether all threads are drained.
@@ -232,6 +232,11 @@ impl Server {
             log.finish();
         }
     }
+}
+
+/// Locks. A lock is poisoned only by a panic that ends the process: no core runs under one.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ends the process if its thread panics.

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::patience::tripwire::Rounds;
 use crate::reload::{Follower, ReloadError, Step, Steps};
 use crate::report::ThreadReport;
 use crate::seats::Bells;
-use crate::server::EndsProcessOnPanic;
+use crate::server::{EndsProcessOnPanic, locked};
 use crate::system_calls::SystemCalls;
 use crate::turn::{Left, Orders, Stage, Turn};
 
@@ -317,9 +317,4 @@ impl Threads {
         let report = ThreadReport { thread: Arc::default(), ..report };
         self.former.push(Former { worker, report, writer });
     }
-}
-
-/// A lock is poisoned only by a panic, which ends the process.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

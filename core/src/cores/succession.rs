@@ -9,7 +9,9 @@ use super::links::{Ends, find};
 use super::tie::Tie;
 use super::{Cores, Running};
 use crate::path::Peer;
+use crate::queue::message::Message;
 use crate::time::Instant;
+use alloc::collections::VecDeque;
 
 impl Cores {
     /// After a panic in a phase of this thread's: puts a core in the place of the one that was running, and says which. The
@@ -49,12 +51,7 @@ impl Cores {
         };
         *dead = dead.successor(seed, &outstanding, now);
         dead.counters().deaths.up();
-        between.of_network.account.die();
-        if let Some(news) = between.of_network.news(false)
-            && worker.is_some()
-        {
-            between.to_worker.push_back(between.of_network.tell(news));
-        }
+        die_beside(&mut between.of_network, worker.is_some(), &mut between.to_worker);
         Some(own)
     }
 
@@ -67,13 +64,18 @@ impl Cores {
         for tie in of(own, links, ties) {
             tie.account.die();
         }
-        between.of_worker.account.die();
-        if let Some(news) = between.of_worker.news(false)
-            && network.is_some()
-        {
-            between.to_network.push_back(between.of_worker.tell(news));
-        }
+        die_beside(&mut between.of_worker, network.is_some(), &mut between.to_network);
         Some(own)
+    }
+}
+
+/// A core dies beside the other one of its thread, if there is one: that is told at once.
+fn die_beside(tie: &mut Tie, is_joined: bool, line: &mut VecDeque<Message>) {
+    tie.account.die();
+    if let Some(news) = tie.news(false)
+        && is_joined
+    {
+        line.push_back(tie.tell(news));
     }
 }
 
