@@ -161,7 +161,8 @@ impl Network {
         dedup_seed: &Seed,
         outstanding: &dyn Fn(Peer) -> Outstanding,
     ) -> Self {
-        let Origin { life, id, generations, generation, owners, slots, own_worker, sightings, counters } = origin;
+        let Origin { life, id, generations, generation, owners, slots, own_worker, sightings, counters } =
+            origin;
         let configuration = Arc::clone(generations.of(generation));
         let runtime = &configuration.runtime;
         let networks = configuration.network_cores();

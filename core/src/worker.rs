@@ -95,7 +95,8 @@ impl Worker {
         sightings: &Arc<Sightings>,
         seed: &Seed,
     ) -> Self {
-        let (life, generations, counters) = (Life::default(), Generations::new(configuration), Arc::default());
+        let (life, generations, counters) =
+            (Life::default(), Generations::new(configuration), Arc::default());
         let newest = generations.first();
         let strangers = Strangers::new(life, newest, sightings, seed, &counters);
         Worker::begin(life, id, generations, policy, strangers, seed, 0, counters)
@@ -249,7 +250,9 @@ impl Worker {
             EffectDone::Shed(Effect::LookUp(_)) => {
                 return self.handle_looked_up(ticket, Err(Discard::LookUpLineFull), now);
             }
-            answer @ (EffectDone::PasswordChecked { .. } | EffectDone::Stored { .. } | EffectDone::Shed(_)) => answer,
+            answer @ (EffectDone::PasswordChecked { .. }
+            | EffectDone::Stored { .. }
+            | EffectDone::Shed(_)) => answer,
         };
         if !self.held.is_current(ticket) {
             self.counters.effects_late.up();
@@ -272,7 +275,9 @@ impl Worker {
                 self.memory.records.give_back(batch.octets);
                 Err(Discard::StoreLineFull)
             }
-            EffectDone::LookedUp(_) | EffectDone::Shed(Effect::LookUp(_)) => unreachable!("no request waits for it"),
+            EffectDone::LookedUp(_) | EffectDone::Shed(Effect::LookUp(_)) => {
+                unreachable!("no request waits for it")
+            }
         };
         while let Some(held) = self.held.take_answered(ticket) {
             let Held { network, request, waiting, taken_up } = held;
@@ -291,7 +296,8 @@ impl Worker {
 
     /// What this core needs to have done elsewhere, and the ticket under which it wants the answer.
     pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
-        let look_up = || self.strangers.poll_look_up().map(|(ticket, look_up)| (ticket, Effect::LookUp(look_up)));
+        let look_up =
+            || self.strangers.poll_look_up().map(|(ticket, look_up)| (ticket, Effect::LookUp(look_up)));
         self.effects.pop_front().or_else(look_up).or_else(|| self.memory.records.take())
     }
 

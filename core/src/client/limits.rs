@@ -64,11 +64,7 @@ impl Default for Limits {
             packets_per_second: 1_000,
             held_packets: 4,
             held_octets: 1 << 20,
-            per_address: AddressLimits {
-                connections: 5_000,
-                pending: 50,
-                new_per_second: 50,
-            },
+            per_address: AddressLimits { connections: 5_000, pending: 50, new_per_second: 50 },
         }
     }
 }

@@ -26,6 +26,7 @@ mod mark;
 mod networks;
 mod prefix;
 mod rule;
+mod secret_table;
 mod sightings;
 mod strangers;
 
@@ -36,6 +37,7 @@ pub use lookup::{Clients, ClientsBuilder, DuplicatePrefix};
 use mark::Marks;
 pub use prefix::{Prefix, PrefixError};
 pub use rule::{ClientRule, ClientRules, RuleSecret, Whom};
+pub use secret_table::{SecretEntry, SecretTable};
 pub use sightings::{Sighting, Sightings};
 pub use strangers::Strangers;
 

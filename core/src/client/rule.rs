@@ -105,7 +105,12 @@ struct List {
 
 impl ClientRules {
     /// The rules in the order of the configuration.
-    pub fn new(rules: Vec<ClientRule>, limits: Limits, unverified_per_second: u32, seed: &Seed) -> ClientRules {
+    pub fn new(
+        rules: Vec<ClientRule>,
+        limits: Limits,
+        unverified_per_second: u32,
+        seed: &Seed,
+    ) -> ClientRules {
         let mut by_network: BTreeMap<Prefix, Vec<u32>> = BTreeMap::new();
         for (place, rule) in (0..).zip(&rules) {
             for network in &rule.networks {

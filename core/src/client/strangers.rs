@@ -146,13 +146,7 @@ impl Strangers {
     }
 
     /// A stranger's packet. What becomes of it is [polled](Self::poll_decided), now or when its look-up is answered.
-    pub fn handle_stranger(
-        &mut self,
-        network: NetworkId,
-        stranger: Stranger,
-        time: UnixTime,
-        now: Instant,
-    ) {
+    pub fn handle_stranger(&mut self, network: NetworkId, stranger: Stranger, time: UnixTime, now: Instant) {
         let configuration = Arc::clone(&self.configuration);
         let rules = &configuration.client_rules;
         let path = stranger.path();
@@ -192,7 +186,12 @@ impl Strangers {
     }
 
     /// The answer to a look-up. False if nobody waits for it any more.
-    pub fn handle_looked_up(&mut self, ticket: Ticket, answer: Result<LookedUp, Discard>, now: Instant) -> bool {
+    pub fn handle_looked_up(
+        &mut self,
+        ticket: Ticket,
+        answer: Result<LookedUp, Discard>,
+        now: Instant,
+    ) -> bool {
         let configuration = Arc::clone(&self.configuration);
         let Some((place, key, held)) = self.answers.take_pending(ticket) else { return false };
         let rule = configuration.client_rules.rule(place);
@@ -293,7 +292,10 @@ impl Strangers {
         let was_client = self.answers.is_remembered(&rule.name, key)
             || stranger.previous().is_some_and(|client| client.origin() == (&*rule.name, key));
         let permit = if was_client {
-            Permit::take(Counted::Pending, [Some((&rule.counts, u32::MAX)), Some((&all.counts, u32::MAX)), None])
+            Permit::take(
+                Counted::Pending,
+                [Some((&rule.counts, u32::MAX)), Some((&all.counts, u32::MAX)), None],
+            )
         } else {
             let Some(counts) = self.addresses.counts(address, now) else {
                 return self.refuse((network, stranger), Discard::AddressesFull);
@@ -325,7 +327,8 @@ impl Strangers {
         let reason = if line.iter().any(|(_, held)| held.is_same(&stranger)) {
             Discard::HeldDuplicate
         } else if line.len() >= rule.limits.held_packets as usize
-            || self.held_octets + stranger.octet_count() > self.configuration.client_rules.limits.held_octets as usize
+            || self.held_octets + stranger.octet_count()
+                > self.configuration.client_rules.limits.held_octets as usize
         {
             Discard::HeldFull
         } else {
@@ -362,7 +365,8 @@ impl Strangers {
         now: Instant,
     ) -> Result<Authenticator, Discard> {
         // Under the very secrets that its connection's client has it has failed already.
-        let has_failed = |before: &Arc<DynamicClient>| !before.is_over(now) && before.mark(None) == client.mark(None);
+        let has_failed =
+            |before: &Arc<DynamicClient>| !before.is_over(now) && before.mark(None) == client.mark(None);
         if stranger.previous().is_some_and(has_failed) {
             return Err(Discard::BadMessageAuthenticator);
         }

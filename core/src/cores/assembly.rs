@@ -51,14 +51,22 @@ pub(super) fn build(configuration: &Arc<Configuration>, seed: &Seed, policies: &
         Peer::Worker(worker) => BellId(networks + worker.0),
     };
     let threads = if is_joined { workers } else { networks + workers };
-    let sightings = Arc::new(Sightings::new(configuration.network_cores() * configuration.runtime.dedup_entries_max));
+    let sightings =
+        Arc::new(Sightings::new(configuration.network_cores() * configuration.runtime.dedup_entries_max));
     let mut directory = Directory::new();
     let mut all: Vec<Cores> = (0..threads)
         .map(|thread| {
             let network = (thread < networks).then(|| {
                 let own_worker = is_joined.then_some(WorkerId(thread));
                 let (configuration, owners) = (Arc::clone(configuration), Arc::clone(&owners));
-                Network::new(NetworkId(thread), configuration, owners, own_worker, Arc::clone(&sightings), seed)
+                Network::new(
+                    NetworkId(thread),
+                    configuration,
+                    owners,
+                    own_worker,
+                    Arc::clone(&sightings),
+                    seed,
+                )
             });
             let worker = if is_joined { Some(thread) } else { thread.checked_sub(networks) };
             let worker = worker.map(|worker| {

@@ -172,7 +172,15 @@ impl Staff {
         let policy = (self.policies)(id, generation, configuration);
         let former = self.former.remove(&id);
         let epoch = self.owners.epoch();
-        let worker = Worker::hired(id, (generation, configuration), policy, &self.sightings, &self.seed, epoch, former);
+        let worker = Worker::hired(
+            id,
+            (generation, configuration),
+            policy,
+            &self.sightings,
+            &self.seed,
+            epoch,
+            former,
+        );
         let (handle, crossing) = self.directory.enter();
         self.workers.insert(id, handle.bell());
         let mut cores = assembly::cores(None, Some(worker), crossing, self.slots, &self.seed, &self.policies);

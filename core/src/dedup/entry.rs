@@ -23,7 +23,14 @@ pub struct Key {
 
 impl Key {
     /// The key of a request that came this way, with its hash in this index.
-    pub(super) fn new(path: &Path, code: u8, identifier: u8, signed: bool, definition: u32, index: &Index) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        code: u8,
+        identifier: u8,
+        signed: bool,
+        definition: u32,
+        index: &Index,
+    ) -> Self {
         let mut octets = [0; KEY_OCTETS];
         write_address(&mut octets[..22], path.remote);
         write_address(&mut octets[22..44], path.local);

@@ -170,9 +170,12 @@ impl Network {
         let facts = self.facts(&framed, &stamp, whose);
         match self.dedup.look_up(&facts.key, &facts.fingerprint) {
             Seen::InProgress(_, worker) => self.put_aside(worker, &verified, &facts),
-            seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => {
-                self.decide(seen, &facts, |buffers| Request::copied(&verified, stamp, &facts.whose, buffers), now)
-            }
+            seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => self.decide(
+                seen,
+                &facts,
+                |buffers| Request::copied(&verified, stamp, &facts.whose, buffers),
+                now,
+            ),
         }
     }
 
@@ -181,7 +184,13 @@ impl Network {
         // Nothing tells which secret an unsigned request is under, nor under which it was answered.
         let secret = stamp.signed.then_some(stamp.secret_index);
         Facts {
-            key: self.dedup.key(&stamp.path, framed.code_octet(), framed.identifier(), stamp.signed, whose.definition()),
+            key: self.dedup.key(
+                &stamp.path,
+                framed.code_octet(),
+                framed.identifier(),
+                stamp.signed,
+                whose.definition(),
+            ),
             fingerprint: fingerprint(framed, whose.mark(clients, secret)),
             class: Class::of(framed),
             route: self.route(framed, &whose),
@@ -266,7 +275,8 @@ impl Network {
         if self.aside.len() == ASIDE_MAX {
             return Err(Discard::NoBuffer);
         }
-        let duplicate = Request::copied(verified, facts.stamp, &facts.whose, &mut self.buffers).ok_or(Discard::NoBuffer)?;
+        let duplicate = Request::copied(verified, facts.stamp, &facts.whose, &mut self.buffers)
+            .ok_or(Discard::NoBuffer)?;
         self.aside.push_back(Aside { worker, duplicate });
         Ok(())
     }

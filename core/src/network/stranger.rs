@@ -200,9 +200,9 @@ impl Network {
         let client = stranger.previous().expect("whoever has seen it knows whose it is");
         let secrets = &client.client().secrets;
         let seen = stranger.sighting().place.and_then(|place| {
-            let mut seen = secrets.iter().map(|(index, _)| {
-                self.dedup.look_at(place, &fingerprint(&framed, client.mark(Some(index))))
-            });
+            let mut seen = secrets
+                .iter()
+                .map(|(index, _)| self.dedup.look_at(place, &fingerprint(&framed, client.mark(Some(index)))));
             seen.find(|seen| !matches!(seen, Seen::Fresh | Seen::Superseding(..)))
         });
         let decided = match (seen, stranger.sighting().place) {

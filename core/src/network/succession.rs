@@ -42,7 +42,11 @@ impl Network {
         network.lazy_sweep = Some(now + LAZY_SWEEP);
         let counters = &network.counters;
         // Strays that had not left this thread went with it: nobody will take them.
-        let unsent = self.outgoing.iter().filter(|(_, message)| matches!(message, Message::Stray(_) | Message::Retransmission(_))).count();
+        let unsent = self
+            .outgoing
+            .iter()
+            .filter(|(_, message)| matches!(message, Message::Stray(_) | Message::Retransmission(_)))
+            .count();
         counters.strays_sent.set(counters.strays_sent.value() - unsent as u64);
         counters.in_progress.set(0);
         counters.strangers.set(0);

@@ -37,7 +37,10 @@ impl Network {
     /// A worker has gone: it has said its last, and so have we.
     pub fn remove_worker(&mut self, worker: WorkerId) {
         let lane = &self.lanes[worker];
-        assert!(lane.in_progress() + lane.strangers() == 0, "a worker goes when it has given all requests back");
+        assert!(
+            lane.in_progress() + lane.strangers() == 0,
+            "a worker goes when it has given all requests back"
+        );
         self.lanes.remove(worker);
         self.buffers.lower(for_each_worker(&self.configuration));
     }

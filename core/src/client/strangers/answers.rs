@@ -45,10 +45,16 @@ struct Entry {
 
 enum State {
     Free,
-    Pending { line: Vec<Held>, _permit: Permit },
+    Pending {
+        line: Vec<Held>,
+        _permit: Permit,
+    },
     Denied,
     /// Some packet has verified under it if there is a permit.
-    Found { client: Arc<DynamicClient>, permit: Option<Permit> },
+    Found {
+        client: Arc<DynamicClient>,
+        permit: Option<Permit>,
+    },
 }
 
 /// What is known of a key.
@@ -152,7 +158,14 @@ impl Answers {
     }
 
     /// An answer says yes.
-    pub fn tell(&mut self, place: u32, rule: &ClientRule, key: &[u8], client: Arc<DynamicClient>, now: Instant) {
+    pub fn tell(
+        &mut self,
+        place: u32,
+        rule: &ClientRule,
+        key: &[u8],
+        client: Arc<DynamicClient>,
+        now: Instant,
+    ) {
         let until = (now + rule.negative_lifetime).min(client.expires());
         let state = State::Found { client, permit: None };
         self.add_unproven(place, rule, key, state, until);
@@ -173,7 +186,9 @@ impl Answers {
     ) -> bool {
         let (rule_name, key) = client.origin();
         let Some(place) = self.find(rule_name, key) else { return true };
-        let State::Found { client: known, permit } = &mut self.entries[place as usize].state else { return true };
+        let State::Found { client: known, permit } = &mut self.entries[place as usize].state else {
+            return true;
+        };
         if permit.is_some() || !Arc::ptr_eq(known, client) {
             return true;
         }
