@@ -13,7 +13,7 @@ use ulna_core::conversation::slot::SlotOwners;
 use ulna_core::cores::Cores;
 use ulna_core::generation::Generation;
 use ulna_core::path::WorkerId;
-use ulna_core::reload::Waits;
+use ulna_core::reload::{Refusal, Waits};
 
 use crate::log::Names;
 use crate::seats::Bells;
@@ -43,6 +43,8 @@ pub enum ReloadError {
     Ends,
     /// A thread that the new configuration needs cannot be had; the one that runs stays.
     Thread(io::Error),
+    /// It cannot take effect while this server runs; the one that runs stays.
+    Refused(Refusal),
 }
 
 impl fmt::Display for ReloadError {
@@ -50,6 +52,7 @@ impl fmt::Display for ReloadError {
         match self {
             ReloadError::Ends => f.write_str("the server is about to end"),
             ReloadError::Thread(error) => write!(f, "cannot start a thread: {error}"),
+            ReloadError::Refused(refusal) => refusal.fmt(f),
         }
     }
 }
@@ -70,11 +73,11 @@ impl Reloader {
     /// is under way ends under the one before; if requests still have the one before that, it waits for them.
     ///
     /// # Errors
-    /// When the server ends, or a thread cannot be had.
+    /// When the server ends, a thread cannot be had, or the configuration is refused.
     pub fn put_in_force(&self, mut configuration: Configuration) -> Result<Vec<Waits>, ReloadError> {
         let mut running = locked(&self.running);
         self.forget(&mut running)?;
-        let waits = configuration.follow(&running.configuration);
+        let waits = configuration.follow(&running.configuration).map_err(ReloadError::Refused)?;
         let shared = self.supervisor.shared()?;
         shared.effects.start_for(&configuration).map_err(ReloadError::Thread)?;
         drop(shared);

@@ -3,12 +3,12 @@
 use crate::dictionary_files::FileSystem;
 use crate::document::Report;
 use crate::keys;
-use crate::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 use crate::section::Section;
 use crate::shown;
 use std::time::Duration;
 use ulna_core::configuration::{Cores, Protocol, RuntimeSettings, Signal};
 use ulna_core::dictionary::Dictionary;
+use ulna_core::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 
 const WORKERS_MAX: usize = 256;
 const HASH_THREADS_MAX: usize = 64;

@@ -177,7 +177,7 @@ impl Server {
     pub fn learn(&mut self, text: &str) -> Vec<Waits> {
         let parsed = ulna_config::parse(text, "reloaded.toml", MachineCores(2));
         let (mut configuration, _) = parsed.unwrap_or_else(|errors| panic!("{errors}"));
-        let waits = configuration.follow(&self.configuration);
+        let waits = configuration.follow(&self.configuration).expect("it is no larger than what runs");
         self.generation = self.generation.next();
         self.configuration = Arc::new(configuration);
         for cores in &mut self.threads {

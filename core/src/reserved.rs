@@ -1,7 +1,7 @@
 //! How much address space the tables of a server take. They are made at start and never grow, so what is too much is
-//! known, and refused, when a file is read: at start the allocator could only end the process.
+//! known, and refused, when a file is read or a reload asks for more workers: the allocator could only end the process.
 
-use ulna_core::configuration::{Protocol, RuntimeSettings};
+use crate::configuration::{Protocol, RuntimeSettings};
 
 /// What all tables may take. Far above what serves a site, far below what a process can address.
 pub const RESERVED_OCTETS_MAX: u64 = 64 << 30;
