@@ -139,14 +139,24 @@ impl Worker {
 
     /// Takes the configuration under which requests may come from here on, beside the one before it.
     pub fn handle_configuration(&mut self, generation: Generation, configuration: Arc<Configuration>) {
+        // Before the policy is told: if that panics, the successor's is told at once.
+        self.generations.learn(generation, Arc::clone(&configuration));
         self.policy.handle_configuration(generation, &configuration);
-        self.generations.learn(generation, configuration);
+    }
+
+    /// Whether this core has been handed that configuration.
+    pub fn knows(&self, generation: Generation) -> bool {
+        self.generations.knows(generation)
     }
 
     /// Forgets the older of two configurations: no network core has a request under way that came under it.
     pub fn forget_older(&mut self) {
-        self.policy.forget_older();
+        if self.generations.second().is_none() {
+            return;
+        }
+        // Before the policy is told: if that panics, the successor's never hears of the older.
         self.generations.forget_older();
+        self.policy.forget_older();
     }
 
     /// What this core counts.

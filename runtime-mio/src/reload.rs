@@ -43,6 +43,8 @@ pub enum ReloadError {
     Ends,
     /// A thread that the new configuration needs cannot be had; the one that runs stays.
     Thread(io::Error),
+    /// The policy of a worker that it needs cannot be made: its factory panicked. What that said is on standard error.
+    Policy,
     /// It cannot take effect while this server runs; the one that runs stays.
     Refused(Refusal),
 }
@@ -52,6 +54,7 @@ impl fmt::Display for ReloadError {
         match self {
             ReloadError::Ends => f.write_str("the server is about to end"),
             ReloadError::Thread(error) => write!(f, "cannot start a thread: {error}"),
+            ReloadError::Policy => f.write_str("the policy of a new worker panicked as it was made"),
             ReloadError::Refused(refusal) => refusal.fmt(f),
         }
     }
@@ -98,7 +101,7 @@ impl Reloader {
     /// that has changed; which takes as long again at most.
     ///
     /// # Errors
-    /// When the server ends, or a thread cannot be had.
+    /// When the server ends, a thread cannot be had, or the policy of a new worker cannot be made.
     pub fn settle(&self) -> Result<Option<usize>, ReloadError> {
         let mut running = locked(&self.running);
         self.forget(&mut running)?;

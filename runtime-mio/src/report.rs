@@ -69,6 +69,7 @@ pub struct Report<'a> {
     pub(crate) threads: Vec<ThreadReport>,
     /// What workers counted that have gone.
     pub(crate) gone: Vec<ThreadReport>,
+    pub(crate) failed_hires: u64,
     pub(crate) listening: &'a Listening,
     pub(crate) store: Option<&'a Arc<StoreCounters>>,
 }
@@ -112,6 +113,7 @@ impl Report<'_> {
                 }
             }
         }
+        sums.push(("failed_hires", self.failed_hires));
         sums.extend(self.store.iter().flat_map(|store| store.named()));
         sums
     }

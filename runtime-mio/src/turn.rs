@@ -195,11 +195,19 @@ impl Turn {
         Ok(())
     }
 
-    /// Another core in the place of the one that has panicked.
-    fn recover(&mut self, panic: Box<dyn Any + Send>) {
-        let is_bearable = panic.is::<Drill>() || self.deaths.is_bearable(std::time::Instant::now());
-        if !is_bearable || self.cores.recover(self.clock.now()).is_none() {
-            resume_unwind(panic);
+    /// Another core in the place of the one that has panicked. Its policy may panic, too, as it is made: that is one panic more.
+    fn recover(&mut self, mut panic: Box<dyn Any + Send>) {
+        loop {
+            let is_bearable = panic.is::<Drill>() || self.deaths.is_bearable(std::time::Instant::now());
+            if !is_bearable {
+                resume_unwind(panic);
+            }
+            let now = self.clock.now();
+            match catch_unwind(AssertUnwindSafe(|| self.cores.recover(now))) {
+                Ok(Some(_)) => return,
+                Ok(None) => resume_unwind(panic),
+                Err(again) => panic = again,
+            }
         }
     }
 

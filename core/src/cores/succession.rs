@@ -18,8 +18,12 @@ impl Cores {
     /// thread goes on with [`begin`](Cores::begin).
     ///
     /// `None` if no core was running: the queues themselves may be broken then, and the process has to end.
+    ///
+    /// # Panics
+    /// When the policy that a worker's successor is to have cannot be made, or panics as it hears of a configuration: that is
+    /// the worker's panic, too, and this may be called again.
     pub fn recover(&mut self, now: Instant) -> Option<Peer> {
-        match core::mem::replace(&mut self.running, Running::Queues) {
+        match self.running {
             Running::Queues => None,
             Running::Network => self.replace_network(now),
             Running::Worker => self.replace_worker(),
@@ -36,7 +40,8 @@ impl Cores {
     }
 
     fn replace_network(&mut self, now: Instant) -> Option<Peer> {
-        let Cores { network, worker, links, ties, between, seed, .. } = self;
+        let Cores { network, worker, links, ties, between, seed, running, .. } = self;
+        *running = Running::Queues;
         let dead = network.as_mut()?;
         let own = Peer::Network(dead.id());
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
@@ -56,11 +61,13 @@ impl Cores {
     }
 
     fn replace_worker(&mut self) -> Option<Peer> {
-        let Cores { network, worker, links, ties, between, seed, policies, .. } = self;
+        let Cores { network, worker, links, ties, between, seed, policies, running, .. } = self;
         let dead = worker.as_mut()?;
         let own = Peer::Worker(dead.id());
-        *dead = dead.successor(seed, &**policies);
         dead.counters().deaths.up();
+        let policy = dead.policy_of_successor(&**policies);
+        *running = Running::Queues;
+        *dead = dead.successor(policy, seed);
         for tie in of(own, links, ties) {
             tie.account.die();
         }

@@ -41,8 +41,8 @@ pub struct ServerId(pub u16);
 ///
 /// It runs on a worker's thread, between two packets, and all other requests of that worker wait for it: **a call must
 /// return within a fraction of a millisecond**. It must not block: no file, no socket, no lock that another thread holds
-/// for long, no sleep. It should not allocate for each request. A panic in deciding costs all requests that its worker has: they are
-/// orphaned, the worker and its policy are made anew, and the third panic within ten seconds ends the process. What takes time is an effect, asked for by a decision: checking a slow password hash or looking something
+/// for long, no sleep. It should not allocate for each request. A panic in any of these functions costs all requests that its worker has: they
+/// are orphaned, the worker and its policy are made anew, and the third panic within ten seconds ends the process. What takes time is an effect, asked for by a decision: checking a slow password hash or looking something
 /// up elsewhere will be variants of [`Decision`]; until they are, a policy keeps its tables in memory, and another thread of
 /// the program fills them, for instance behind an `Arc` that is exchanged whole.
 ///
@@ -85,8 +85,9 @@ pub trait Policy {
     fn forget_older(&mut self) {}
 }
 
-/// Makes a worker's policy, which begins with this configuration: when the server starts, and when a worker has panicked.
-/// Where a newer configuration is alive by then, the policy is told at once.
+/// Makes a worker's policy, which begins with this configuration: when the server starts, when a worker is hired, and when
+/// one has panicked. Where a newer configuration is alive by then, the policy is told at once. If this panics, the server is not
+/// started, or there are as many workers as before, or that counts as one more panic of the worker.
 pub type PolicyFactory =
     dyn Fn(WorkerId, Generation, &Arc<Configuration>) -> Box<dyn Policy + Send> + Send + Sync;
 

@@ -31,17 +31,23 @@ impl Worker {
         Worker::begin(life, id, generations, policy, &seed, epoch, counters)
     }
 
-    /// The core that takes the place of this one, which has panicked, with a policy of its own. It knows the configurations
-    /// and counts on, and hands out what this one had noted. What this one had taken up is lost; answers to what it asked for
-    /// find nobody.
-    pub fn successor(&mut self, seed: &Seed, policies: &PolicyFactory) -> Worker {
-        let life = self.life().next();
-        let seed = seed.fork(&format!("worker {} in life {}", self.id.0, life.0));
+    /// A policy for the core that takes the place of this one, of the configurations that this one knows. May panic, as it is
+    /// not ours; then nothing has changed.
+    pub fn policy_of_successor(&self, policies: &PolicyFactory) -> Box<dyn Policy + Send> {
         let (generation, configuration) = self.generations.first();
         let mut policy = policies(self.id, generation, configuration);
         if let Some((generation, configuration)) = self.generations.second() {
             policy.handle_configuration(generation, configuration);
         }
+        policy
+    }
+
+    /// The core that takes the place of this one, which has panicked, with a policy of its own. It knows the configurations
+    /// and counts on, and hands out what this one had noted. What this one had taken up is lost; answers to what it asked for
+    /// find nobody.
+    pub fn successor(&mut self, policy: Box<dyn Policy + Send>, seed: &Seed) -> Worker {
+        let life = self.life().next();
+        let seed = seed.fork(&format!("worker {} in life {}", self.id.0, life.0));
         let counters = Arc::clone(&self.counters);
         for gauge in [&counters.requests_held, &counters.reply_buffers_lent, &counters.completions_waiting] {
             gauge.set(0);
