@@ -79,8 +79,8 @@ pub struct Cores {
     lines: Vec<Line>,
     /// The one that is looked at next.
     next_line: usize,
-    /// A core that was told to panic.
-    drill: Option<Peer>,
+    /// Cores that were told to panic, each as often as it was told: as many as a supervisor has posted.
+    drills: VecDeque<Peer>,
 }
 
 /// Whose code runs.
@@ -374,7 +374,7 @@ impl Cores {
 
     /// Whether nothing is left to do that needs no bell, socket or deadline.
     pub fn may_park(&self) -> bool {
-        !self.has_output() || seeded::is(Bug::OutputForgottenBeforeAPark)
+        self.drills.is_empty() && (!self.has_output() || seeded::is(Bug::OutputForgottenBeforeAPark))
     }
 
     /// Whether a core has something that the driver has not polled yet, or one core of this thread for the other.

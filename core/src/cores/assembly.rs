@@ -12,6 +12,7 @@ use crate::queue::message::Message;
 use crate::queue::{BellId, Crossing, Directory, link};
 use crate::seed::Seed;
 use crate::worker::Worker;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -110,6 +111,6 @@ pub(super) fn cores(
         sweep_budget: SWEEP_BUDGET.min(slots / 2).max(1),
         lines: Vec::from_iter(is_joined.then_some(Line::Own)),
         next_line: 0,
-        drill: None,
+        drills: VecDeque::new(),
     }
 }

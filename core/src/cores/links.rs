@@ -73,9 +73,9 @@ impl Cores {
         self.network.is_none() && self.links.iter().all(Option::is_none)
     }
 
-    /// A core of this thread that was told to panic, once.
+    /// A core of this thread that was told to panic: once for each time that it was told.
     pub fn take_drill(&mut self) -> Option<Peer> {
-        self.drill.take()
+        self.drills.pop_front()
     }
 
     pub(super) fn read_letters(&mut self) {
@@ -88,7 +88,7 @@ impl Cores {
                         network.add_worker(worker);
                     }
                 }
-                Letter::Drill(core) => self.drill = Some(core),
+                Letter::Drill(core) => self.drills.push_back(core),
             }
         }
     }
