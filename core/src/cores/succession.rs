@@ -1,6 +1,7 @@
 //! A core that panics, and the one that takes its place.
 //!
-//! A death costs a long turn: tables are made anew, and whoever lent the dead core anything looks for it among all requests.
+//! A death costs a long turn of whoever lent the dead core anything, who looks for it among all requests. Tables are made anew
+//! where the dead one's were.
 //!
 //! The crossing, its rings and the sockets stay as they are; what lies unread in the rings is for the successor. Each peer is
 //! told in its ring, before anything that the successor says, so that what the dead core had taken up is given a fate.
@@ -42,7 +43,7 @@ impl Cores {
     fn replace_network(&mut self, now: Instant) -> Option<Peer> {
         let Cores { network, worker, links, ties, between, seed, running, .. } = self;
         *running = Running::Queues;
-        let dead = network.as_mut()?;
+        let dead = network.take()?;
         let own = Peer::Network(dead.id());
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
         for tie in of(own, links, ties) {
@@ -54,20 +55,20 @@ impl Cores {
             }
             find(links, own, peer).map(|link| ties[link.0].account.outstanding()).unwrap_or_default()
         };
-        *dead = dead.successor(seed, &outstanding, now);
         dead.counters().deaths.up();
+        *network = Some(dead.into_successor(seed, &outstanding, now));
         die_beside(&mut between.of_network, worker.is_some(), &mut between.to_worker);
         Some(own)
     }
 
     fn replace_worker(&mut self) -> Option<Peer> {
         let Cores { network, worker, links, ties, between, seed, policies, running, .. } = self;
-        let dead = worker.as_mut()?;
+        let dead = worker.as_ref()?;
         let own = Peer::Worker(dead.id());
         dead.counters().deaths.up();
         let policy = dead.policy_of_successor(&**policies);
         *running = Running::Queues;
-        *dead = dead.successor(policy, seed);
+        *worker = worker.take().map(|dead| dead.into_successor(policy, seed));
         for tie in of(own, links, ties) {
             tie.account.die();
         }

@@ -44,19 +44,19 @@ impl Worker {
 
     /// The core that takes the place of this one, which has panicked, with a policy of its own. It knows the configurations
     /// and counts on, and hands out what this one had noted. What this one had taken up is lost; answers to what it asked for
-    /// find nobody.
-    pub fn successor(&mut self, policy: Box<dyn Policy + Send>, seed: &Seed) -> Worker {
+    /// find nobody. Its tables go before those of the successor come.
+    pub fn into_successor(mut self, policy: Box<dyn Policy + Send>, seed: &Seed) -> Worker {
         let life = self.life().next();
         let seed = seed.fork(&format!("worker {} in life {}", self.id.0, life.0));
         let counters = Arc::clone(&self.counters);
         for gauge in [&counters.requests_held, &counters.reply_buffers_lent, &counters.completions_waiting] {
             gauge.set(0);
         }
-        let mut worker = Worker::begin(life, self.id, self.generations.clone(), policy, &seed, 0, counters);
-        worker.epochs.clone_from(&self.epochs);
-        worker.time = self.time;
-        worker.events = core::mem::take(&mut self.events);
-        worker
+        let (id, generations, time) = (self.id, self.generations.clone(), self.time);
+        let (epochs, events) = (core::mem::take(&mut self.epochs), core::mem::take(&mut self.events));
+        drop(self);
+        let worker = Worker::begin(life, id, generations, policy, &seed, 0, counters);
+        Worker { epochs, events, time, ..worker }
     }
 
     /// Which of the cores that had this place it is.
