@@ -3,6 +3,7 @@
 //! Owns decoding and policy. A UDP reply it sends itself, and tells the network core afterwards, lazily. What takes time
 //! it asks its driver for, and holds the request meanwhile. Knows no descriptor, thread or clock.
 
+mod conversations;
 mod in_progress;
 mod mschap_answer;
 mod records;
@@ -35,9 +36,12 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use self::conversations::Conversations;
 use self::in_progress::{Held, InProgress};
 use self::records::Records;
 use self::request::{Answered, Desk, Known, Memory, Step, Waiting};
+
+pub use self::conversations::CONVERSATIONS_WAIT_MAX;
 
 /// Events that wait to be polled by the driver, at most; more are lost, and counted.
 const EVENTS_MAX: usize = 1024;
@@ -73,6 +77,8 @@ pub struct Worker {
     events: VecDeque<Event>,
     /// While buffers of ours are away: they come home in lazy messages.
     lazy_sweep: Option<Instant>,
+    /// Those that the policy keeps from before the last change of workers.
+    conversations: Conversations,
     counters: Arc<WorkerCounters>,
 }
 
@@ -132,6 +138,7 @@ impl Worker {
             desk: Desk::new(&seed.fork(&format!("salts of worker {}", id.0))),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
+            conversations: Conversations::default(),
             counters,
             generations,
         }
@@ -183,6 +190,8 @@ impl Worker {
                 self.epochs[usize::from(network.0)] = epoch;
                 if self.epochs.iter().all(|at| *at == epoch) {
                     self.held.mark(now);
+                    let Worker { conversations, policy, time, counters, .. } = self;
+                    conversations.mark(&mut **policy, *time, counters, now);
                 }
             }
             (Peer::Network(network), Message::Cancel(handle)) => self.let_go(network, handle, now),
@@ -225,12 +234,15 @@ impl Worker {
         if self.lazy_sweep.is_some_and(|due| due <= now) {
             self.lazy_sweep = (self.reply_buffers.lent() > 0).then(|| now + LAZY_SWEEP);
         }
+        self.conversations.handle_timeout(&*self.policy, self.time, &self.counters, now);
     }
 
     /// When [`handle_timeout`](Worker::handle_timeout) is wanted next, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, Cause)> {
         let overdue = self.held.next_deadline().map(|due| (due, Cause::RequestTimeout));
-        overdue.into_iter().chain(self.lazy_sweep.map(|due| (due, Cause::LazySweep))).min()
+        let lazy_sweep = self.lazy_sweep.map(|due| (due, Cause::LazySweep));
+        let conversations = self.conversations.next_deadline().map(|due| (due, Cause::Conversations));
+        overdue.into_iter().chain(lazy_sweep).chain(conversations).min()
     }
 
     /// The answer to an effect: to all requests that wait for it, or where these are gone to nobody.
@@ -330,12 +342,13 @@ impl Worker {
         self.held.next_deadline()
     }
 
-    /// Whether every network core routes by the owners of this epoch and nothing is held from before that: slots that have
-    /// gone to others need not be remembered as this worker's.
+    /// Whether every network core routes by the owners of this epoch and nothing is left from before that, neither a request
+    /// that is held nor a conversation that policy keeps: slots that have gone to others need not be remembered as this
+    /// worker's.
     pub fn has_settled(&self, epoch: u32) -> bool {
         let has_heard =
             self.epochs.iter().all(|at| *at == epoch) || seeded::is(Bug::WorkerChangeWithoutEpoch);
-        has_heard && !self.held.has_marked()
+        has_heard && !self.held.has_marked() && self.conversations.are_over()
     }
 
     /// The requests that wait for an effect, for the simulator's judges. Walks over them.

@@ -98,7 +98,7 @@ impl Reloader {
 
     /// Waits until no request has the configuration before the one in force any more, and forgets it: at most as long as
     /// its `request_timeout`. Then has workers come or go if the one in force says so, and says how many there are now if
-    /// that has changed; which takes as long again at most.
+    /// that has changed; which takes as long again at most, unless a policy keeps conversations.
     ///
     /// # Errors
     /// When the server ends, a thread cannot be had, or the policy of a new worker cannot be made.

@@ -190,7 +190,7 @@ impl Shared {
     }
 
     /// There are to be so many workers: hires and dismisses as many as that takes, and waits until all is settled, at most as
-    /// long as requests that are under way may take.
+    /// long as requests that are under way may take, or conversations that a policy keeps.
     ///
     /// # Errors
     /// When the server ends, or a thread or a policy cannot be had; then there are as many as before.

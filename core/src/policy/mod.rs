@@ -27,6 +27,7 @@ pub use session::{EMPTY_SESSION, SESSION_OCTETS_MAX, SESSION_VALUE_OCTETS_MAX, S
 use crate::configuration::Configuration;
 use crate::generation::Generation;
 use crate::path::WorkerId;
+use crate::time::UnixTime;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
@@ -74,6 +75,20 @@ pub trait Policy {
     /// written. Asked only of requests that may belong to another worker, when workers have come or gone: one whose State is
     /// not known here goes there.
     fn knows_state(&self, _state: &[u8]) -> bool {
+        false
+    }
+
+    /// Workers have come or gone, and every conversation that begins from here on is routed by who owns its slot now: those
+    /// that there are have to be finished where they are. Nothing is done unless this is written. A policy that keeps
+    /// conversations notes which they are, for instance by counting such marks.
+    fn mark_conversations(&mut self) {}
+
+    /// Whether it still keeps a conversation from before the last mark, as of this time on the wall; it keeps none unless
+    /// this is written. Asked at the mark and then each second until the answer is no; so long requests with a State that
+    /// their slot's owner does not know come here, and a worker that leaves stays. No longer than
+    /// [`CONVERSATIONS_WAIT_MAX`](crate::worker::CONVERSATIONS_WAIT_MAX), though: conversations should have a time-out of their
+    /// own below that. To be answered without a walk over all of them.
+    fn keeps_marked_conversations(&self, _time: UnixTime) -> bool {
         false
     }
 
