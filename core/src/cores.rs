@@ -318,6 +318,7 @@ impl Cores {
         }
     }
 
+    /// What cores have for others goes into the rings.
     fn stage(&mut self) {
         let Cores { network, worker, crossing, links, ties, between, running, .. } = self;
         let own_network = network.as_ref().map(|network| Peer::Network(network.id()));
@@ -327,7 +328,7 @@ impl Cores {
             // No core's: what goes wrong here is not mended by another core.
             let of_core = core::mem::replace(running, Running::Queues);
             let link = find(links, own, other).expect("every two cores are linked");
-            ties[link.0].account.staged(&message);
+            ties[link.0].staged(&message);
             let urgency = message.urgency();
             crossing.stage(link, message, urgency);
             *running = of_core;
@@ -336,7 +337,7 @@ impl Cores {
             *running = Running::Network;
             while let Some((to, message)) = network.poll_message() {
                 if Some(to) == own_worker {
-                    between.of_network.account.staged(&message);
+                    between.of_network.staged(&message);
                     between.to_worker.push_back(message);
                 } else {
                     stage(running, own_network, to, message);
@@ -347,7 +348,7 @@ impl Cores {
             *running = Running::Worker;
             while let Some((to, message)) = worker.poll_message() {
                 if Some(to) == own_network {
-                    between.of_worker.account.staged(&message);
+                    between.of_worker.staged(&message);
                     between.to_network.push_back(message);
                 } else {
                     stage(running, own_worker, to, message);

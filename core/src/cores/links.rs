@@ -133,8 +133,11 @@ impl Cores {
                 continue;
             }
             let is_there_room = match (own, other) {
-                // What network cores have for each other is not counted here: less than half a ring each way, and a slot for this.
-                (Peer::Network(_), Peer::Network(_)) => room == slots,
+                // What network cores have for each other they count themselves: less than half a ring of strays, and as many
+                // buffers of the other's. One slot is left for this, and so for one death that is unread.
+                (Peer::Network(_), Peer::Network(_)) => {
+                    room > 0 && self.ties[link].has_death_been_heard(slots - room)
+                }
                 (Peer::Network(_), Peer::Worker(_)) | (Peer::Worker(_), _) => room > 0,
             };
             if !is_there_room {

@@ -24,11 +24,14 @@ impl Cores {
     /// When the policy that a worker's successor is to have cannot be made, or panics as it hears of a configuration: that is
     /// the worker's panic, too, and this may be called again.
     pub fn recover(&mut self, now: Instant) -> Option<Peer> {
-        match self.running {
+        let died = match self.running {
             Running::Queues => None,
             Running::Network => self.replace_network(now),
             Running::Worker => self.replace_worker(),
-        }
+        }?;
+        // What the other core of this thread had ready: the next turn begins with a look at how much room is left.
+        self.stage();
+        Some(died)
     }
 
     /// As if a core of this thread had panicked just now, in the middle of a turn: [`recover`](Cores::recover) has to follow.
