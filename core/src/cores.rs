@@ -37,7 +37,7 @@ pub use self::assembly::{assemble, assemble_with};
 pub use self::inspection::Inspection;
 pub use self::staff::{Change, Letter, Staff};
 
-use self::links::{Ends, ends, find};
+use self::links::{Ends, Ways, ends};
 use self::tie::Tie;
 
 use crate::discard::Discard;
@@ -68,6 +68,7 @@ pub struct Cores {
     /// By link: which cores it joins, and what they have with each other.
     links: Vec<Option<Ends>>,
     ties: Vec<Tie>,
+    ways: Ways,
     between: Between,
     /// Which core is running: whose the panic is if there is one.
     running: Running,
@@ -320,14 +321,14 @@ impl Cores {
 
     /// What cores have for others goes into the rings.
     fn stage(&mut self) {
-        let Cores { network, worker, crossing, links, ties, between, running, .. } = self;
+        let Cores { network, worker, crossing, ties, ways, between, running, .. } = self;
         let own_network = network.as_ref().map(|network| Peer::Network(network.id()));
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
         let mut stage = |running: &mut Running, own: Option<Peer>, other: Peer, message: Message| {
             let own = own.expect(OWN_CORE);
             // No core's: what goes wrong here is not mended by another core.
             let of_core = core::mem::replace(running, Running::Queues);
-            let link = find(links, own, other).expect("every two cores are linked");
+            let link = ways.find(own, other).expect("every two cores are linked");
             ties[link.0].staged(&message);
             let urgency = message.urgency();
             crossing.stage(link, message, urgency);
@@ -389,9 +390,9 @@ impl Cores {
     /// Says that this thread is about to sleep. What waits for room in a ring asks for it first.
     pub fn announce(&mut self) {
         self.ask_for_what_is_waited_for();
-        let Cores { network, worker, crossing, links, .. } = self;
+        let Cores { network, worker, crossing, ways, .. } = self;
         let mut ask = |other: Peer, own: Peer| {
-            if let Some(link) = find(links, own, other) {
+            if let Some(link) = ways.find(own, other) {
                 crossing.ask_for_space(link);
             }
         };
@@ -462,7 +463,7 @@ impl Cores {
         let Some(network) = &mut self.network else { return };
         while let Some(holder) = network.poll_sweep() {
             let (own, other) = (Peer::Network(network.id()), Peer::Worker(holder));
-            if let Some(link) = find(&self.links, own, other) {
+            if let Some(link) = self.ways.find(own, other) {
                 let tie = &mut self.ties[link.0];
                 self.crossing.sweep_link(link, usize::MAX, |message| {
                     tie.hand_to_network(network, other, message, &mut self.running, now);

@@ -209,13 +209,15 @@ pub(crate) struct Follower {
     steps: Arc<Steps>,
     /// The last step that this thread has taken.
     taken: u32,
+    /// The step of that number, for which something here has to end first.
+    awaited: Option<(u32, Step)>,
 }
 
 impl Follower {
     /// Of a thread that takes those that come from here on.
     pub fn new(steps: &Arc<Steps>) -> Follower {
         // Relaxed: none is under way.
-        Follower { steps: Arc::clone(steps), taken: steps.ordered.load(Ordering::Relaxed) }
+        Follower { steps: Arc::clone(steps), taken: steps.ordered.load(Ordering::Relaxed), awaited: None }
     }
 
     /// At the end of a turn, when all that was to be sent has been: takes the step that was ordered, if there is one.
@@ -225,21 +227,82 @@ impl Follower {
         if ordered == self.taken {
             return;
         }
-        let step = locked(&self.steps.state).step.clone().expect("what was ordered stands there");
+        // A step that takes a while is looked up once, as threads take their turns all the while.
+        let awaited = self.awaited.take().filter(|(number, _)| *number == ordered).map(|(_, step)| step);
+        let step = awaited.unwrap_or_else(|| {
+            locked(&self.steps.state).step.clone().expect("what was ordered stands there")
+        });
         match step {
             Step::Know(generation, configuration) => cores.handle_configuration(generation, &configuration),
             Step::PutInForce(generation) => cores.put_in_force(generation),
             // The answers that it waits for come with turns of their own.
-            Step::Outlive if cores.needs_older() => return,
+            Step::Outlive if cores.needs_older() => {
+                self.awaited = Some((ordered, Step::Outlive));
+                return;
+            }
             Step::Outlive => {}
             Step::Forget => cores.forget_older(),
             Step::Own(owners) => cores.handle_owners(&owners),
-            Step::Settle(epoch) if !cores.has_settled(epoch) => return,
+            Step::Settle(epoch) if !cores.has_settled(epoch) => {
+                self.awaited = Some((ordered, Step::Settle(epoch)));
+                return;
+            }
             Step::Settle(_) => {}
             Step::Dismiss(worker) => cores.dismiss(worker),
         }
         self.taken = ordered;
         locked(&self.steps.state).left -= 1;
         self.steps.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+    use ulna_core::Seed;
+    use ulna_core::cores::assemble;
+
+    /// The cores of a worker's thread, which nobody has told of an epoch.
+    fn unsettled() -> Cores {
+        let text = format!("[runtime]\nnetwork_threads = 1\nworkers = 1\n{}", ulna_config::default_text());
+        let parsed = ulna_config::parse(&text, "test.toml", ulna_config::Cores(1)).expect("it is right");
+        let mut threads = assemble(&Arc::new(parsed.0), &Seed::new([1; 32]));
+        let cores = threads.pop().expect("there are two threads");
+        assert!(!cores.has_settled(1));
+        cores
+    }
+
+    #[test]
+    fn who_cannot_take_a_step_yet_takes_no_lock_each_turn() {
+        let (steps, mut cores, bells) = (Arc::new(Steps::new()), unsettled(), Bells::new());
+        steps.enter();
+        let mut follower = Follower::new(&steps);
+        std::thread::scope(|scope| {
+            let ordered = scope.spawn(|| steps.take(Step::Settle(1), &bells));
+            while follower.awaited.is_none() {
+                follower.follow(&mut cores);
+            }
+            let (done, is_done) = channel();
+            let held = locked(&steps.state);
+            let follows = scope.spawn(move || {
+                (0..3).for_each(|_| follower.follow(&mut cores));
+                done.send(()).expect("somebody waits");
+                (follower, cores)
+            });
+            let followed = is_done.recv_timeout(Duration::from_secs(10));
+            drop(held);
+            let (mut follower, mut cores) = follows.join().expect("it ends");
+            // The next number is another step.
+            steps.end();
+            assert!(matches!(ordered.join().expect("it ends"), Err(ReloadError::Ends)));
+            followed.expect("three turns without the lock");
+            locked(&steps.state).step = Some(Step::Settle(0));
+            locked(&steps.state).left = 1;
+            steps.ordered.fetch_add(1, Ordering::Release);
+            follower.follow(&mut cores);
+            assert_eq!((locked(&steps.state).left, follower.awaited.is_none()), (0, true));
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! Builds the cores of all threads of a server at once, and the rings between them.
 
+use super::links::Ways;
 use super::staff::NewLink;
 use super::{Between, Cores, Letter, Line, Running, SWEEP_BUDGET};
 use crate::configuration::Configuration;
@@ -104,6 +105,7 @@ pub(super) fn cores(
         crossing,
         links: Vec::new(),
         ties: Vec::new(),
+        ways: Ways::default(),
         between: Between::new(if is_joined { slots } else { 0 }),
         running: Running::Queues,
         seed: seed.clone(),

@@ -6,7 +6,7 @@
 //! The crossing, its rings and the sockets stay as they are; what lies unread in the rings is for the successor. Each peer is
 //! told in its ring, before anything that the successor says, so that what the dead core had taken up is given a fate.
 
-use super::links::{Ends, find};
+use super::links::Ends;
 use super::tie::Tie;
 use super::{Cores, Running};
 use crate::path::Peer;
@@ -44,7 +44,7 @@ impl Cores {
     }
 
     fn replace_network(&mut self, now: Instant) -> Option<Peer> {
-        let Cores { network, worker, links, ties, between, seed, running, .. } = self;
+        let Cores { network, worker, links, ties, ways, between, seed, running, .. } = self;
         *running = Running::Queues;
         let dead = network.take()?;
         let own = Peer::Network(dead.id());
@@ -56,7 +56,7 @@ impl Cores {
             if Some(peer) == own_worker {
                 return between.of_network.account.outstanding();
             }
-            find(links, own, peer).map(|link| ties[link.0].account.outstanding()).unwrap_or_default()
+            ways.find(own, peer).map(|link| ties[link.0].account.outstanding()).unwrap_or_default()
         };
         dead.counters().deaths.up();
         *network = Some(dead.into_successor(seed, &outstanding, now));
