@@ -284,7 +284,7 @@ fn rings_between_network_cores_never_overflow_however_often_both_die() {
                 server.turn(2);
             }
             server.threads[thread].begin();
-            if kind % 2 == 0 {
+            if kind.is_multiple_of(2) {
                 server.threads[thread].sweep(server.now);
             }
         }

@@ -7,6 +7,7 @@ use ulna_core::cores::Cores;
 use ulna_core::counters::{NetworkCounters, WorkerCounters};
 use ulna_core::discard::Discard;
 use ulna_core::network::Network;
+use ulna_core::path::WorkerId;
 use ulna_core::worker::Worker;
 
 use crate::counters::ThreadCounters;
@@ -55,10 +56,15 @@ impl ThreadReport {
 pub(crate) fn name_of(cores: &Cores) -> String {
     match (cores.network(), cores.worker()) {
         (Some(network), None) => format!("network-{}", network.id().0),
-        (None, Some(worker)) => format!("worker-{}", worker.id().0),
+        (None, Some(worker)) => name_of_worker(worker.id()),
         (Some(_), Some(worker)) => format!("joined-{}", worker.id().0),
         (None, None) => unreachable!("a thread has a core"),
     }
+}
+
+/// The name of the thread of a worker that shares it with nobody.
+pub(crate) fn name_of_worker(worker: WorkerId) -> String {
+    format!("worker-{}", worker.0)
 }
 
 /// The counters of a server. `Display` prints one `name value` a line: sums over all threads (of what ends in `_max` the

@@ -28,7 +28,7 @@ use crate::log::{EventWriter, Log};
 use crate::patience::Patience;
 use crate::patience::tripwire::Rounds;
 use crate::reload::{Follower, ReloadError, Step, Steps};
-use crate::report::ThreadReport;
+use crate::report::{ThreadReport, name_of_worker};
 use crate::seats::Bells;
 use crate::server::{EndsProcessOnPanic, locked};
 use crate::system_calls::SystemCalls;
@@ -202,7 +202,7 @@ impl Shared {
     ) -> Result<bool, ReloadError> {
         // New threads are had before anything is promised to anybody.
         let new = locked(&self.staff).next_workers(workers);
-        let berth = |worker: WorkerId| Berth::new(&format!("worker-{}", worker.0), Poll::new()?);
+        let berth = |worker: WorkerId| Berth::new(&name_of_worker(worker), Poll::new()?);
         let berths = new.into_iter().map(berth).collect::<io::Result<Vec<_>>>();
         let berths = berths.map_err(ReloadError::Thread).inspect_err(|_| self.note_failed_hire())?;
         let change = {

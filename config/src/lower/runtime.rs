@@ -6,11 +6,10 @@ use crate::keys;
 use crate::section::Section;
 use crate::shown;
 use std::time::Duration;
-use ulna_core::configuration::{Cores, Protocol, RuntimeSettings, Signal};
+use ulna_core::configuration::{Cores, NETWORK_THREADS_MAX, Protocol, RuntimeSettings, Signal, WORKERS_MAX};
 use ulna_core::dictionary::Dictionary;
 use ulna_core::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 
-const WORKERS_MAX: usize = 256;
 const HASH_THREADS_MAX: usize = 64;
 const GIBIBYTE: usize = 1 << 30;
 /// Whoever looks for longer had better sleep.
@@ -30,7 +29,7 @@ pub fn runtime(
     };
     let Some(section) = file.table("runtime", &keys::RUNTIME, report) else { return runtime };
     dictionaries(&section, dictionary, report);
-    if let Some(threads) = section.integer("network_threads", 0..=64, report) {
+    if let Some(threads) = section.integer("network_threads", 0..=NETWORK_THREADS_MAX, report) {
         runtime.network_threads = threads;
     }
     if let Some(workers) = threads(&section, "workers", automatic, WORKERS_MAX, report) {

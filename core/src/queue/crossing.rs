@@ -108,18 +108,22 @@ impl<M: Send, L: Send> Crossing<M, L> {
         self.bell
     }
 
-    /// The links of this thread are numbered below this. Where some have been detached, not every number is a link's.
+    /// The links of this thread are numbered below this. Where some have been detached, not every number is a link's. For
+    /// tests.
+    #[cfg(any(test, loom))]
     pub fn links(&self) -> usize {
         self.links.len()
     }
 
-    /// Whether this is the number of a link.
-    pub fn is_attached(&self, link: LinkId) -> bool {
+    /// Whether this is the number of a link. For tests.
+    #[cfg(test)]
+    pub(crate) fn is_attached(&self, link: LinkId) -> bool {
         self.links.get(link.0).is_some_and(Option::is_some)
     }
 
-    /// The thread at the other end.
-    pub fn peer(&self, link: LinkId) -> BellId {
+    /// The thread at the other end. For tests.
+    #[cfg(test)]
+    pub(crate) fn peer(&self, link: LinkId) -> BellId {
         self.links[link.0].as_ref().expect(ATTACHED).bell
     }
 
