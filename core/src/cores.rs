@@ -205,7 +205,9 @@ impl Cores {
         if self.poll_timeout().is_none_or(|(due, _)| due > now) {
             return;
         }
-        self.sweep_up_to(usize::MAX, now);
+        if !seeded::is(Bug::DeadlineWithoutSweep) {
+            self.sweep_up_to(usize::MAX, now);
+        }
         if let Some(network) = &mut self.network {
             self.running = Running::Network;
             network.handle_timeout(now);
@@ -463,7 +465,9 @@ impl Cores {
         let Some(network) = &mut self.network else { return };
         while let Some(holder) = network.poll_sweep() {
             let (own, other) = (Peer::Network(network.id()), Peer::Worker(holder));
-            if let Some(link) = self.ways.find(own, other) {
+            if let Some(link) = self.ways.find(own, other)
+                && !seeded::is(Bug::InProgressWithoutSweep)
+            {
                 let tie = &mut self.ties[link.0];
                 self.crossing.sweep_link(link, usize::MAX, |message| {
                     tie.hand_to_network(network, other, message, &mut self.running, now);

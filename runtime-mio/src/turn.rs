@@ -13,6 +13,7 @@ use std::time::Duration;
 use mio::{Events, Poll};
 use ulna_core::cores::Cores;
 use ulna_core::path::{Path, SocketId};
+use ulna_core::seeded::{self, Bug};
 
 use crate::bell::BELL;
 use crate::clock::{Clock, wall_time};
@@ -324,6 +325,7 @@ impl Turn {
     /// Waits if there is nothing to do, else looks at the sockets only.
     fn wait(&mut self, events: &mut Events, stage: Stage, calls: &mut SystemCalls) -> io::Result<()> {
         let has_unread = stage == Stage::Serving && self.sockets.iter().any(|(_, may_read)| *may_read);
+        let has_unread = has_unread && !seeded::is(Bug::ReadableSocketForgotten);
         let may_sleep = !has_unread && self.cores.may_park();
         self.patience.wait(&mut self.cores, &mut self.poll, events, may_sleep, calls)?;
         for event in events.iter().filter(|event| event.token() != BELL) {
