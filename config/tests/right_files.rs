@@ -410,7 +410,10 @@ fn a_machine_of_very_many_cores_gets_as_many_workers_as_there_is_room_for() {
         warnings.to_string().contains(&format!("{workers} workers for 256 cores")),
         "it says so: {warnings}"
     );
-    assert!(reserved_octets(&configuration.runtime, &configuration.protocol) <= RESERVED_OCTETS_MAX);
+    assert!(
+        reserved_octets(&configuration.runtime, &configuration.protocol, &configuration.client_rules.limits)
+            <= RESERVED_OCTETS_MAX
+    );
 }
 
 #[test]

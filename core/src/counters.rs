@@ -169,6 +169,8 @@ counters! {
         admitted,
         /// Notices about requests that had been finished before.
         late_notices,
+        /// Changes of workers that have waited long enough for conversations that this core's policy keeps.
+        conversations_cut,
         /// How often this core panicked and was replaced.
         deaths,
         /// Buffers made for replies that did not fit into their request's buffer.

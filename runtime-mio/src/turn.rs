@@ -13,6 +13,7 @@ use std::time::Duration;
 use mio::{Events, Poll};
 use ulna_core::cores::Cores;
 use ulna_core::path::{Path, SocketId};
+use ulna_core::seeded::{self, Bug};
 
 use crate::bell::BELL;
 use crate::clock::{Clock, wall_time};
@@ -195,11 +196,19 @@ impl Turn {
         Ok(())
     }
 
-    /// Another core in the place of the one that has panicked.
-    fn recover(&mut self, panic: Box<dyn Any + Send>) {
-        let is_bearable = panic.is::<Drill>() || self.deaths.is_bearable(std::time::Instant::now());
-        if !is_bearable || self.cores.recover(self.clock.now()).is_none() {
-            resume_unwind(panic);
+    /// Another core in the place of the one that has panicked. Its policy may panic, too, as it is made: that is one panic more.
+    fn recover(&mut self, mut panic: Box<dyn Any + Send>) {
+        loop {
+            let is_bearable = panic.is::<Drill>() || self.deaths.is_bearable(std::time::Instant::now());
+            if !is_bearable {
+                resume_unwind(panic);
+            }
+            let now = self.clock.now();
+            match catch_unwind(AssertUnwindSafe(|| self.cores.recover(now))) {
+                Ok(Some(_)) => return,
+                Ok(None) => resume_unwind(panic),
+                Err(again) => panic = again,
+            }
         }
     }
 
@@ -316,6 +325,7 @@ impl Turn {
     /// Waits if there is nothing to do, else looks at the sockets only.
     fn wait(&mut self, events: &mut Events, stage: Stage, calls: &mut SystemCalls) -> io::Result<()> {
         let has_unread = stage == Stage::Serving && self.sockets.iter().any(|(_, may_read)| *may_read);
+        let has_unread = has_unread && !seeded::is(Bug::ReadableSocketForgotten);
         let may_sleep = !has_unread && self.cores.may_park();
         self.patience.wait(&mut self.cores, &mut self.poll, events, may_sleep, calls)?;
         for event in events.iter().filter(|event| event.token() != BELL) {

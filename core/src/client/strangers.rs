@@ -51,7 +51,7 @@ use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::{Instant, UnixTime};
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 
 /// Strangers of one worker.
@@ -70,6 +70,13 @@ pub struct Strangers {
     sheet: Sheet,
     scratch: Box<Scratch>,
     counters: Arc<WorkerCounters>,
+}
+
+/// What is left of strangers when their core has died.
+pub struct Legacy {
+    configuration: (Generation, Arc<Configuration>),
+    sightings: Arc<Sightings>,
+    remembered: BTreeSet<(Arc<str>, Box<[u8]>)>,
 }
 
 /// A packet, and the network core whose it is.
@@ -100,11 +107,20 @@ impl Strangers {
         }
     }
 
-    /// Those of a core that takes the place of this one, which has panicked: what were clients are looked up anew.
-    pub fn successor(&mut self, life: Life, seed: &Seed) -> Strangers {
-        let newest = (self.generation, &self.configuration);
-        let mut strangers = Strangers::new(life, newest, &self.sightings, seed, &self.counters);
-        for (rule, key) in self.answers.remembered() {
+    /// What a core that has died leaves to the one that takes its place: what were clients are looked up anew.
+    pub fn legacy(&mut self) -> Legacy {
+        Legacy {
+            configuration: (self.generation, Arc::clone(&self.configuration)),
+            sightings: Arc::clone(&self.sightings),
+            remembered: self.answers.remembered(),
+        }
+    }
+
+    /// With what a core has left that has died.
+    pub fn of_legacy(life: Life, legacy: Legacy, seed: &Seed, counters: &Arc<WorkerCounters>) -> Strangers {
+        let Legacy { configuration: (generation, configuration), sightings, remembered } = legacy;
+        let mut strangers = Strangers::new(life, (generation, &configuration), &sightings, seed, counters);
+        for (rule, key) in remembered {
             strangers.remember(&rule, &key);
         }
         strangers

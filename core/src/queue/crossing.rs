@@ -80,7 +80,7 @@ pub struct QueueCounters {
     /// Parks ended by a ring after which, until the next announcement, neither a message nor room was found: another
     /// look had found it before.
     pub rings_spurious: u64,
-    /// Times that this thread asked for space.
+    /// Waits of this thread for room in a ring.
     pub full: u64,
     /// Most messages that the first sweep after a park without a ring found in one ring: all of them lazy ones, but
     /// for what came in that instant.
@@ -108,18 +108,22 @@ impl<M: Send, L: Send> Crossing<M, L> {
         self.bell
     }
 
-    /// The links of this thread are numbered below this. Where some have been detached, not every number is a link's.
+    /// The links of this thread are numbered below this. Where some have been detached, not every number is a link's. For
+    /// tests.
+    #[cfg(any(test, loom))]
     pub fn links(&self) -> usize {
         self.links.len()
     }
 
-    /// Whether this is the number of a link.
-    pub fn is_attached(&self, link: LinkId) -> bool {
+    /// Whether this is the number of a link. For tests.
+    #[cfg(test)]
+    pub(crate) fn is_attached(&self, link: LinkId) -> bool {
         self.links.get(link.0).is_some_and(Option::is_some)
     }
 
-    /// The thread at the other end.
-    pub fn peer(&self, link: LinkId) -> BellId {
+    /// The thread at the other end. For tests.
+    #[cfg(test)]
+    pub(crate) fn peer(&self, link: LinkId) -> BellId {
         self.links[link.0].as_ref().expect(ATTACHED).bell
     }
 
@@ -228,8 +232,9 @@ impl<M: Send, L: Send> Crossing<M, L> {
         assert!(!self.park.is_announced(), "space is asked for before the announcement");
         let link = self.links[link.0].as_mut().expect(ATTACHED);
         link.outgoing.ask_for_space();
+        // Asked for again before it has come it is the same wait.
+        self.counters.full += u64::from(!link.waits_for_space);
         link.waits_for_space = true;
-        self.counters.full += 1;
     }
 
     /// Shows the readers all that was staged, and passes the fence that stands before every look at their gates and
