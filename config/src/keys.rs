@@ -69,8 +69,8 @@ pub const PROTOCOL: Keys = Keys {
 
 pub const LISTEN: Keys = Keys {
     label: "[[listen]]",
-    built: &["name", "transport", "address", "packets", "server"],
-    later: &["connected"],
+    built: &["name", "transport", "address", "packets", "server", "connected"],
+    later: &[],
 };
 
 pub const CLIENT: Keys = Keys {
@@ -116,6 +116,7 @@ pub const LIMITS: Keys = Keys {
         "held_packets",
         "held_octets",
         "unverified_per_second",
+        "connected_sockets_max",
     ],
     later: &[],
 };

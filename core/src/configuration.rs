@@ -180,6 +180,8 @@ pub struct Listener {
     pub packets: Packets,
     /// Whose rules hold.
     pub server: ServerId,
+    /// Whether connections behind a NAT get sockets of their own, where their client rule does not say.
+    pub connected: bool,
 }
 
 /// A set of kinds of packets.

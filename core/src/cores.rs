@@ -15,7 +15,8 @@
 //!    request that the worker knows to be superseded has been let go of before its answer is looked at.
 //! 6. [`poll_effect`](Cores::poll_effect), until `None`: what is to be done elsewhere. One for which there is no room
 //!    there comes back through [`handle_effect_done`](Cores::handle_effect_done) at once.
-//! 7. [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`.
+//! 7. [`poll_socket`](Cores::poll_socket), until `None`: sockets to be opened and closed. What was in a socket that is closed
+//!    goes through [`handle_datagram`](Cores::handle_datagram). [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`.
 //! 8. [`finish`](Cores::finish), [`publish`](Cores::publish), [`check_gate`](Cores::check_gate) until `None`.
 //! 9. If [`may_park`](Cores::may_park): [`announce`](Cores::announce), [`look_again`](Cores::look_again), and unless
 //!    that found something, sleep until bell, socket or [`poll_timeout`](Cores::poll_timeout).
@@ -44,6 +45,7 @@ use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::Event;
 use crate::network::Network;
+use crate::network::connected::{OwnSocket, SocketOrder};
 use crate::path::{Path, Peer, Transmit};
 use crate::policy::PolicyFactory;
 use crate::queue::message::Message;
@@ -290,6 +292,27 @@ impl Cores {
             from_network.or_else(|| self.worker.as_mut().and_then(|worker| worker.poll_transmit(out)));
         self.running = Running::Queues;
         transmit
+    }
+
+    /// The next order about a socket of a connection's own. Only threads with a network core have any.
+    pub fn poll_socket(&mut self) -> Option<SocketOrder> {
+        self.network.as_mut().and_then(Network::poll_socket)
+    }
+
+    /// A socket that was ordered could not be had.
+    pub fn handle_socket_refused(&mut self, socket: OwnSocket) {
+        self.in_network(|network| network.handle_socket_refused(socket));
+    }
+
+    /// The network says that what was sent along this path did not arrive.
+    pub fn handle_unreachable(&mut self, path: Path, now: Instant) {
+        self.in_network(|network| network.handle_unreachable(path, now));
+    }
+
+    fn in_network(&mut self, input: impl FnOnce(&mut Network)) {
+        self.running = Running::Network;
+        input(self.network.as_mut().expect("sockets belong to threads with a network core"));
+        self.running = Running::Queues;
     }
 
     /// The next event for the log.

@@ -101,6 +101,8 @@ counters! {
         connections_taken_over,
         /// Gauge: connections of dynamic clients.
         connections,
+        /// Reports of the network that what was sent to a client with a socket of its own did not arrive.
+        unreachable,
         /// Requests verified under the old one of two secrets.
         verified_by_old_secret,
         /// Requests passed on to another worker, as the first did not know their State.

@@ -123,6 +123,18 @@ pub enum Event {
         /// Its name.
         client: ShortName,
     },
+    /// The network says that what was sent to a client did not arrive. Told when it says so first, and each time that it has
+    /// said so twice as often.
+    Unreachable {
+        /// When.
+        at: Instant,
+        /// Where the client speaks from.
+        remote: SocketAddr,
+        /// Its name.
+        client: ShortName,
+        /// How often so far.
+        times: u32,
+    },
 }
 
 /// A client as an event names it.

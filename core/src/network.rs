@@ -7,6 +7,7 @@
 //! no descriptor, thread or clock.
 
 mod completion;
+pub mod connected;
 mod datagram;
 pub mod lane;
 pub mod owner;
@@ -17,6 +18,7 @@ mod stranger;
 mod succession;
 mod workers;
 
+use self::connected::Orders;
 use self::lane::Lanes;
 use self::owner::Owners;
 use crate::client::{Connections, Pace, Sightings, Whose};
@@ -71,6 +73,8 @@ pub struct Network {
     dedup: Dedup,
     /// Of dynamic clients.
     connections: Connections,
+    /// About sockets of these.
+    orders: Orders,
     /// What strangers may send, by the hash of their address.
     paces: Box<[Pace]>,
     sightings: Arc<Sightings>,
@@ -189,6 +193,7 @@ impl Network {
                 dedup_seed,
             ),
             connections: Connections::new(connections_max, dedup_seed),
+            orders: Orders::default(),
             paces: (0..PACES).map(|_| Pace::default()).collect(),
             sightings,
             buffers: BufferPool::new(life, buffers_max, SMALL_BUFFERS_NOW, LARGE_BUFFERS_NOW),
@@ -419,6 +424,7 @@ impl Network {
         !self.outgoing.is_empty()
             || !self.answers.is_empty()
             || !self.aside.is_empty()
+            || self.has_socket_orders()
             || self.lanes.iter().any(|(_, lane)| lane.has_homeward())
     }
 

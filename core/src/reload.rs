@@ -132,7 +132,8 @@ impl Configuration {
                     }
                     let Listener { name, address, .. } = old.clone();
                     // It takes nothing, so no rule is ever asked.
-                    Listener { name, address, packets: Packets::NONE, server: ServerId(0) }
+                    let (packets, server) = (Packets::NONE, ServerId(0));
+                    Listener { name, address, packets, server, connected: false }
                 }
             });
         }

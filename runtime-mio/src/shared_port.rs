@@ -17,6 +17,7 @@ use ulna_core::Seed;
 use ulna_core::configuration::Configuration;
 use ulna_core::cores::{Cores, assemble_with};
 use ulna_core::counters::Counter;
+use ulna_core::network::connected::SocketOrder;
 use ulna_core::path::{ListenerId, Path, SocketId, Transmit, WorkerId};
 use ulna_core::policy::PolicyFactory;
 
@@ -261,7 +262,7 @@ impl SharedPort {
         let mut room = link.room();
         loop {
             self.reply.clear();
-            let Some(transmit) = self.cores.poll_transmit(&mut self.reply) else { return };
+            let Some(transmit) = self.cores.poll_transmit(&mut self.reply) else { break };
             if room == 0 {
                 self.report.thread.send_would_block.up();
                 continue;
@@ -269,6 +270,12 @@ impl SharedPort {
             room -= 1;
             link.stage(transmit.destination, self.local_of(&transmit), &self.reply);
             self.report.thread.packets_sent.up();
+        }
+        // Its datagrams come by a ring: there is nothing that a socket could be connected to.
+        while let Some(order) = self.cores.poll_socket() {
+            if let SocketOrder::Open { socket, .. } = order {
+                self.cores.handle_socket_refused(socket);
+            }
         }
     }
 

@@ -271,6 +271,7 @@ impl<'c> Site<'c> {
             self.hear(transmit.destination, &octets)?;
             octets.clear();
         }
+        assert_eq!(self.cores.poll_socket(), None, "no connection here has a socket of its own");
         self.cores.finish(now);
         self.cores.publish();
         while self.cores.check_gate().is_some() {}

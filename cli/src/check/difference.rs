@@ -268,6 +268,7 @@ fn listeners(new: &Configuration, old: &Configuration, lines: &mut Vec<String>) 
             ("name", listener.name != before.name),
             ("packets", listener.packets != before.packets),
             ("server", server(new, listener) != server(old, before)),
+            ("connected", listener.connected != before.connected),
         ]);
         if !keys.is_empty() {
             let keys: Vec<_> = keys.iter().map(|key| format!("`{key}`")).collect();

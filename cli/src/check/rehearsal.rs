@@ -80,6 +80,8 @@ pub fn rehearse(
             rehearsed.reply = Some((reply, now.saturating_since(start)));
             return rehearsed;
         }
+        // Here is no socket to be had, and none is needed.
+        while cores.poll_socket().is_some() {}
         cores.finish(now);
         cores.publish();
         while cores.check_gate().is_some() {}
@@ -126,7 +128,10 @@ fn discarded(cores: &mut Cores) -> Option<Discard> {
     std::iter::from_fn(|| cores.poll_event()).find_map(|event| match event {
         Event::Discarded { reason, .. } => Some(reason),
         Event::Finished { outcome: Outcome::Discarded(reason), .. } => Some(reason),
-        Event::Finished { .. } | Event::Admitted { .. } | Event::UnsignedBehindNat { .. } => None,
+        Event::Finished { .. }
+        | Event::Admitted { .. }
+        | Event::UnsignedBehindNat { .. }
+        | Event::Unreachable { .. } => None,
     })
 }
 

@@ -26,6 +26,7 @@ pub struct Lowered {
     rules: Vec<ClientRule>,
     limits: Limits,
     unverified_per_second: u32,
+    connected_sockets_max: Option<u32>,
     /// The tables that they name, each once.
     pub tables: Vec<Arc<SecretTable>>,
 }
@@ -37,8 +38,12 @@ impl Lowered {
     }
 
     pub fn build(self, seed: &Seed) -> (ClientRules, Vec<Arc<SecretTable>>) {
-        let Lowered { rules, limits, unverified_per_second, tables } = self;
-        (ClientRules::new(rules, limits, unverified_per_second, seed), tables)
+        let Lowered { rules, limits, unverified_per_second, connected_sockets_max, tables } = self;
+        let mut rules = ClientRules::new(rules, limits, unverified_per_second, seed);
+        if let Some(number) = connected_sockets_max {
+            rules.connected_sockets_max = number;
+        }
+        (rules, tables)
     }
 }
 
@@ -47,6 +52,7 @@ pub fn client_rules<'d>(file: &Section<'d>, dictionary: &Dictionary, report: &mu
         rules: Vec::new(),
         limits: Limits::of_all(),
         unverified_per_second: UNVERIFIED_PER_SECOND,
+        connected_sockets_max: None,
         tables: Vec::new(),
     };
     if let Some(section) = file.table("limits", &keys::LIMITS, report) {
@@ -54,6 +60,8 @@ pub fn client_rules<'d>(file: &Section<'d>, dictionary: &Dictionary, report: &mu
         if let Some(number) = section.integer("unverified_per_second", 1..=NUMBER_MAX, report) {
             lowered.unverified_per_second = number as u32;
         }
+        let sockets = section.integer("connected_sockets_max", 0..=CONNECTED_SOCKETS_MAX, report);
+        lowered.connected_sockets_max = sockets.map(|number| number as u32);
     }
     let mut names = Names::default();
     let mut asking = Asking::new(dictionary);
@@ -88,8 +96,8 @@ fn client_rule<'d>(
         let place = section.key_span("require_message_authenticator").unwrap_or(section.span());
         report.error(place, message.into());
     }
-    let connected = section.boolean("connected", report).unwrap_or(false);
-    if connected && !nat {
+    let connected = section.boolean("connected", report);
+    if connected == Some(true) && !nat {
         let place = section.key_span("connected").unwrap_or(section.span());
         report.error(place, "`connected` needs `nat = true`: a client of one address has many ports".into());
     }
@@ -227,6 +235,8 @@ fn number(section: &Section<'_>, key: &str, least: usize, into: &mut u32, report
     }
 }
 
+/// The kernel has no more sockets of one address share a port, the listening ones among them.
+const CONNECTED_SOCKETS_MAX: usize = 60_000;
 /// More of anything has no use in one server.
 const NUMBER_MAX: usize = 1_000_000;
 /// Packets that nobody has verified, of one source address: what a thread can look at and do its other work.

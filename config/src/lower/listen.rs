@@ -37,6 +37,7 @@ pub fn listeners(
         section.word("transport", &["udp"], &["tcp", "tls"], report);
         let packets = packets(section, report);
         let server = server(section, servers, report);
+        let connected = section.boolean("connected", report).unwrap_or(false);
         let expected = "an address with port such as \"0.0.0.0:1812\", or an array of them";
         for value in section.items("address", expected, report) {
             let Some(address) = address(section, value, report) else { continue };
@@ -57,7 +58,8 @@ pub fn listeners(
             }
             let (Some(name), Some(packets), Some(server)) = (&name, packets, server) else { continue };
             let name = (*name.get_ref()).into();
-            listeners.push(Placed { value: Listener { name, address, packets, server }, span: value.span() });
+            let listener = Listener { name, address, packets, server, connected };
+            listeners.push(Placed { value: listener, span: value.span() });
         }
     }
     if let Some(beyond) = listeners.get(LISTENERS_MAX) {

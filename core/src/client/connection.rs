@@ -8,6 +8,7 @@ use super::dynamic::DynamicClient;
 use super::limits::Permit;
 use crate::deadlines::Deadlines;
 use crate::generation::Generation;
+use crate::network::connected::OwnSocket;
 use crate::path::Path;
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
@@ -47,6 +48,8 @@ pub struct Connection {
     heard: Instant,
     /// Under which configuration it was seen last that rules decide about its address.
     pub checked: Generation,
+    /// The socket of its own that was asked for.
+    pub own_socket: Option<OwnSocket>,
     _permit: Permit,
 }
 
@@ -123,12 +126,17 @@ impl Connections {
         self.index.find(self.index.hash(&key.octets()), is_it)
     }
 
+    /// The connection of this place, if there is one.
+    pub fn get(&mut self, place: u32) -> Option<&mut Connection> {
+        self.places.get_mut(place as usize).and_then(Option::as_mut)
+    }
+
     /// The connection of a place that was found.
     pub fn at(&mut self, place: u32) -> &mut Connection {
         self.places[place as usize].as_mut().expect("what is in the index is there")
     }
 
-    /// Adds a connection, or gives it to another client.
+    /// Adds a connection, or gives it to another client, with the socket that it has: its place.
     ///
     /// # Errors
     /// `Full` when there are as many as may be.
@@ -138,7 +146,7 @@ impl Connections {
         admission: Admission,
         generation: Generation,
         now: Instant,
-    ) -> Result<(), Full<()>> {
+    ) -> Result<u32, Full<()>> {
         let Admitted { client, permit } = *admission.0;
         let (local, remote) = (path.local, path.remote);
         let key = if client.is_behind_nat() && !seeded::is(Bug::ClientByAddressBehindNat) {
@@ -147,9 +155,8 @@ impl Connections {
             ConnectionKey::Address(remote.ip())
         };
         let (due, hash) = (ends(&client, now), self.index.hash(&key.octets()));
-        let connection = Connection { key, hash, client, heard: now, checked: generation, _permit: permit };
         let place = match self.find_key(&key) {
-            Some(_) if seeded::is(Bug::PortReuseKeepsTheOldClient) => return Ok(()),
+            Some(place) if seeded::is(Bug::PortReuseKeepsTheOldClient) => return Ok(place),
             Some(place) => place,
             None if self.index.len() == self.bound => return Err(Full(())),
             None => {
@@ -161,18 +168,21 @@ impl Connections {
                 place
             }
         };
-        self.places[place as usize] = Some(connection);
+        let at = &mut self.places[place as usize];
+        let own_socket = at.as_ref().and_then(|before| before.own_socket);
+        let checked = generation;
+        *at = Some(Connection { key, hash, client, heard: now, checked, own_socket, _permit: permit });
         self.deadlines.set(place, due);
-        Ok(())
+        Ok(place)
     }
 
-    /// Ends a connection: who spoke there.
-    pub fn end(&mut self, place: u32) -> Arc<DynamicClient> {
+    /// Ends a connection.
+    pub fn end(&mut self, place: u32) -> Connection {
         let connection = self.places[place as usize].take().expect("what ends is there");
         self.index.remove(connection.hash, place);
         self.deadlines.remove(place);
         self.free.push(place);
-        connection.client
+        connection
     }
 
     /// When to [look](Connections::expire) next.
@@ -180,8 +190,8 @@ impl Connections {
         self.deadlines.next().map(|(due, _)| due)
     }
 
-    /// Ends a connection whose time has come, if there is one: who spoke there. Looks at no more than `budget` of them.
-    pub fn expire(&mut self, now: Instant, budget: &mut usize) -> Option<Arc<DynamicClient>> {
+    /// Ends a connection whose time has come, if there is one. Looks at no more than `budget` of them.
+    pub fn expire(&mut self, now: Instant, budget: &mut usize) -> Option<Connection> {
         while let Some((due, place)) = self.deadlines.next()
             && due <= now
             && *budget > 0

@@ -14,7 +14,7 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 
 /// A client that a rule has admitted.
@@ -24,13 +24,14 @@ pub struct DynamicClient {
     rule: Arc<str>,
     key: Box<[u8]>,
     nat: bool,
-    connected: bool,
+    connected: Option<bool>,
     idle_timeout: Duration,
     expires: Instant,
     packets_per_second: u32,
     pace: Pace,
     retired: AtomicBool,
     warned: AtomicBool,
+    unreachable: AtomicU32,
 }
 
 impl DynamicClient {
@@ -56,6 +57,7 @@ impl DynamicClient {
             pace: Pace::default(),
             retired: AtomicBool::new(false),
             warned: AtomicBool::new(false),
+            unreachable: AtomicU32::new(0),
         }
     }
 
@@ -85,9 +87,15 @@ impl DynamicClient {
         self.nat
     }
 
-    /// Whether its connections get sockets of their own.
-    pub fn is_connected(&self) -> bool {
-        self.connected
+    /// Whether its connections get sockets of their own, where its rule leaves that to the listener as this listener has it.
+    pub fn is_connected(&self, by_listener: bool) -> bool {
+        self.nat && self.connected.unwrap_or(by_listener)
+    }
+
+    /// The network says that something sent to it did not arrive: how often it has said so.
+    pub(crate) fn count_unreachable(&self) -> u32 {
+        // Relaxed: a count, read by nobody else. At most the ICMP messages of the client's lifetime.
+        self.unreachable.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     /// How long a connection of it may say nothing.

@@ -33,8 +33,8 @@ pub struct ClientRule {
     pub secret: RuleSecret,
     /// A client for each connection, and not for each source address: several behind one NAT, each with a secret of its own.
     pub nat: bool,
-    /// Each connection gets a socket of its own, as far as there are any.
-    pub connected: bool,
+    /// Each connection gets a socket of its own, as far as there are any; where nothing is said, as its listener has it.
+    pub connected: Option<bool>,
     /// It decides also where a `[[client]]` has the same network, or one within its own.
     pub prefer_dynamic: bool,
     /// Access-Requests without Message-Authenticator are discarded. Always so with `nat`.
@@ -96,6 +96,8 @@ pub struct ClientRules {
     pub limits: Limits,
     /// Packets of no client, or that fail under their connection's client, looked at in a second of one source address.
     pub unverified_per_second: u32,
+    /// Sockets that connections may have for themselves, in the whole process.
+    pub connected_sockets_max: u32,
     /// See [`ClientRule::counts`].
     pub counts: Arc<Counts>,
 }
@@ -145,6 +147,7 @@ impl ClientRules {
             rules: rules.into(),
             limits,
             unverified_per_second,
+            connected_sockets_max: CONNECTED_SOCKETS_MAX,
             counts: Arc::default(),
         }
     }
@@ -218,6 +221,9 @@ impl ClientRules {
         }
     }
 }
+
+/// Where nothing is said. What comes to the listening sockets costs more with each of them.
+const CONNECTED_SOCKETS_MAX: u32 = 1_000;
 
 /// Whose packets from an address are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -157,7 +157,8 @@ impl Network {
         let is_others = before.is_some_and(|before| before.mark(None) != client.mark(None));
         let admitted = self.connections.admit(&path, admission, self.generation, now);
         let entered = match admitted {
-            Ok(()) => {
+            Ok(place) => {
+                self.order_socket(place, &path);
                 self.counters.connections_admitted.up();
                 self.counters.connections.set(self.connections.len() as u64);
                 if is_others {
@@ -239,12 +240,15 @@ impl Network {
     /// Ends connections whose time is over.
     pub(super) fn end_connections(&mut self, now: Instant) {
         let mut budget = super::EXPIRIES_EACH_TURN;
-        while self.connections.expire(now, &mut budget).is_some() {}
+        while let Some(ended) = self.connections.expire(now, &mut budget) {
+            self.order_close(ended.own_socket);
+        }
         self.counters.connections.set(self.connections.len() as u64);
     }
 
     fn end_connection(&mut self, place: u32) {
-        self.connections.end(place);
+        let ended = self.connections.end(place);
+        self.order_close(ended.own_socket);
         self.counters.connections.set(self.connections.len() as u64);
     }
 }

@@ -23,6 +23,7 @@ use ulna_core::discard::Discard;
 use ulna_core::effect::{Effect, EffectDone, LookedUp, NotStored, RecordBatch, Ticket};
 use ulna_core::event::Event;
 use ulna_core::generation::Generation;
+use ulna_core::network::connected::SocketOrder;
 use ulna_core::network::owner::Owners;
 use ulna_core::path::Peer;
 use ulna_core::policy::{ConfiguredRules, Policy, PolicyFactory};
@@ -112,6 +113,8 @@ pub struct Server {
     pub events: Vec<Event>,
     /// What threads have asked for and nobody has done yet, in order.
     pub effects: Vec<(usize, Ticket, Effect)>,
+    /// About sockets of connections, with the thread that has them.
+    pub orders: Vec<(usize, SocketOrder)>,
     /// How many requests a worker takes up in a turn.
     pub requests_max: usize,
     owners: Owners,
@@ -158,6 +161,7 @@ impl Server {
             sent: Vec::new(),
             events: Vec::new(),
             effects: Vec::new(),
+            orders: Vec::new(),
             requests_max: usize::MAX,
             generation: Generation::default(),
             staff,
@@ -260,6 +264,9 @@ impl Server {
         cores.work(self.requests_max, self.now);
         while let Some((ticket, effect)) = cores.poll_effect() {
             self.effects.push((thread, ticket, effect));
+        }
+        while let Some(order) = self.threads[thread].poll_socket() {
+            self.orders.push((thread, order));
         }
         self.transmit(thread);
         let cores = &mut self.threads[thread];

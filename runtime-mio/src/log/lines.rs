@@ -71,6 +71,9 @@ impl Lines {
             Event::UnsignedBehindNat { at, remote, ref client } => {
                 self.write_client(at, "unsigned-behind-nat", client, remote)
             }
+            Event::Unreachable { at, remote, ref client, times } => {
+                self.write_unreachable(at, client, remote, times)
+            }
         };
     }
 
@@ -132,6 +135,18 @@ impl Lines {
     ) -> io::Result<()> {
         let line = Line::begin(&mut self.out, self.format, wall(self.origin, at), what)?;
         line.with("client", Value::User(client))?.with("from", Value::Address(remote))?.end()
+    }
+
+    fn write_unreachable(
+        &mut self,
+        at: Instant,
+        client: &ShortName,
+        remote: SocketAddr,
+        times: u32,
+    ) -> io::Result<()> {
+        let line = Line::begin(&mut self.out, self.format, wall(self.origin, at), "unreachable")?;
+        let line = line.with("client", Value::User(client))?.with("from", Value::Address(remote))?;
+        line.with("times", Value::Number(times.into()))?.end()
     }
 
     fn write_discard(&mut self, at: Instant, reason: Discard, key: &str, value: Value<'_>) -> io::Result<()> {
