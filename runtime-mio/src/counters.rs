@@ -77,6 +77,16 @@ thread_counters! {
     linger_us,
     /// Wake-ups that were lost: a defect of ulna if it is ever more than 0.
     lost_wakeups,
+    /// Sockets opened for single connections.
+    connected_opened,
+    /// Sockets of single connections closed.
+    connected_closed,
+    /// Connections that were to have a socket of their own and got none: there are as many as may be, or the kernel has no more.
+    connected_refused,
+    /// Datagrams read from such a socket that were another connection's.
+    connected_elsewhere,
+    /// Datagrams that the kernel dropped at such sockets, counted when they are closed.
+    connected_drops,
     /// Events that found the log's ring full.
     events_lost,
     /// The longest turn, in microseconds, from its begin until its packets were ready to be sent.

@@ -10,6 +10,7 @@
 
 pub mod bell;
 pub mod clock;
+mod connected;
 pub mod counters;
 mod deaths;
 mod effects;

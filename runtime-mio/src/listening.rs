@@ -12,8 +12,9 @@ use mio::net::UdpSocket;
 use mio::{Interest, Poll, Token};
 use ulna_core::configuration::{Configuration, Listener};
 use ulna_core::network::owner::Mixing;
-use ulna_core::path::{ListenerId, SocketId};
+use ulna_core::path::{ListenerId, Path, SocketId};
 
+use crate::mmsg::Received;
 use crate::sockets::{BoundUdp, bind_udp, join_udp};
 use crate::steering::{Family, steer};
 
@@ -41,6 +42,31 @@ pub struct Bound {
     pub granted_receive_octets: usize,
     /// Its number in the kernel's tables of sockets.
     pub inode: u64,
+}
+
+/// What the paths of all datagrams of one socket have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadFrom {
+    /// Through which listening socket replies leave.
+    pub via: SocketId,
+    /// The address of the configuration that it belongs to.
+    pub listener: ListenerId,
+    /// Where it is bound; the address may be a wildcard.
+    pub local: SocketAddr,
+    /// The peer of a connection whose own socket it is.
+    pub connected_to: Option<SocketAddr>,
+}
+
+impl ReadFrom {
+    /// The way that this datagram came.
+    #[inline]
+    pub fn path(&self, datagram: &Received<'_>) -> Path {
+        let ReadFrom { via, listener, mut local, .. } = *self;
+        if let Some(address) = datagram.local_address {
+            local.set_ip(address);
+        }
+        Path { via, listener, local, remote: datagram.remote }
+    }
 }
 
 /// An address that could not be listened on.
@@ -150,6 +176,12 @@ impl Listening {
     /// The socket of this number.
     pub(crate) fn socket(&self, via: SocketId) -> &Bound {
         &self.sockets[usize::from(via.0)]
+    }
+
+    /// What all that is read from this socket has in common.
+    pub(crate) fn read_from(&self, via: SocketId) -> ReadFrom {
+        let Bound { listener, local, .. } = *self.socket(via);
+        ReadFrom { via, listener, local, connected_to: None }
     }
 
     /// The token under which readiness of this socket is reported.

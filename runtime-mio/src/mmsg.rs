@@ -11,10 +11,12 @@
 
 mod kernel;
 mod receive;
+mod reports;
 mod send;
 
 pub(crate) use kernel::set_option;
 pub use receive::{ReceiveBatch, Received};
+pub(crate) use reports::{report_errors, socket_drops, take_error};
 pub use send::{Outlet, SendBatch, SendOutcome};
 
 pub use crate::segments::{MESSAGES_MAX, SEGMENT_OCTETS_MAX};

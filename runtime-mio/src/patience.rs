@@ -108,6 +108,8 @@ pub struct Patience {
     /// Processors that the process may use.
     processors: usize,
     empty_polls: u64,
+    /// A deadline beside those of the cores.
+    wake_by: Option<Instant>,
 }
 
 impl Patience {
@@ -123,7 +125,13 @@ impl Patience {
             rounds: rounds.clone(),
             processors,
             empty_polls: 0,
+            wake_by: None,
         }
+    }
+
+    /// From here on each wait ends at this time at the latest, whatever the cores' own deadline is.
+    pub fn wake_by(&mut self, due: Option<Instant>) {
+        self.wake_by = due;
     }
 
     /// Whether this thread's messages ring whatever the gates say.
@@ -162,7 +170,7 @@ impl Patience {
             self.look(poll, events, calls)?;
             return Ok(());
         }
-        let deadline = sleeper.deadline();
+        let deadline = [sleeper.deadline(), self.wake_by].into_iter().flatten().min();
         if self.linger(sleeper, poll, events, deadline, calls)? {
             return Ok(());
         }

@@ -143,6 +143,7 @@ impl Server {
             // By the affinity of the thread that starts the server, which those that it starts inherit.
             processors: thread::available_parallelism().map_or(1, usize::from),
             deaths: Arc::default(),
+            connected: Arc::default(),
             staff: Mutex::new(staff),
             threads,
         });

@@ -55,11 +55,23 @@ pub fn bind_udp(address: SocketAddr, share: bool, receive_buffer_octets: usize) 
 /// # Errors
 /// `AddrInUse` if the other one is not shared; otherwise as [`bind_udp`].
 pub fn join_udp(address: SocketAddr, receive_buffer_octets: usize) -> io::Result<BoundUdp> {
+    finish(new_sharing(address, receive_buffer_octets)?)
+}
+
+/// The same of which nothing is told. If it fails nothing was bound, and so nothing has come.
+///
+/// # Errors
+/// As [`join_udp`].
+pub(crate) fn share_udp(address: SocketAddr, receive_buffer_octets: usize) -> io::Result<UdpSocket> {
+    new_sharing(address, receive_buffer_octets).map(|socket| UdpSocket::from_std(socket.into()))
+}
+
+fn new_sharing(address: SocketAddr, receive_buffer_octets: usize) -> io::Result<Socket> {
     let socket = new_udp(address, receive_buffer_octets)?;
     tell_destinations(&socket, address)?;
     socket.set_reuse_port(true)?;
     socket.bind(&SockAddr::from(address))?;
-    finish(socket)
+    Ok(socket)
 }
 
 /// Makes a socket connected to this peer, from a port of the kernel's choice: it receives nothing from anyone else.

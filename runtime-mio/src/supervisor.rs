@@ -20,6 +20,7 @@ use ulna_core::{Configuration, SocketId};
 
 use crate::bell::Bell;
 use crate::clock::Clock;
+use crate::connected::{Budget, ConnectedSockets};
 use crate::counters::ThreadCounters;
 use crate::deaths::Deaths;
 use crate::effects::EffectThreads;
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     /// Processors that the process may use.
     pub processors: usize,
     pub deaths: Arc<Deaths>,
+    /// How many sockets connections have for themselves.
+    pub connected: Arc<Budget>,
     pub staff: Mutex<Staff>,
     pub threads: Arc<Mutex<Threads>>,
 }
@@ -178,7 +181,12 @@ impl Shared {
             patience: Patience::new(&self.settings, &self.rounds, self.processors, self.clock),
             rounds: self.rounds.clone(),
             turn: Duration::ZERO,
-            read_from: SocketId(0),
+            read_from: self.listening.read_from(SocketId(0)),
+            connected: ConnectedSockets::new(
+                &self.connected,
+                self.settings.receive_buffer_octets,
+                &report.thread,
+            ),
             deaths: Arc::clone(&self.deaths),
             cores,
         });

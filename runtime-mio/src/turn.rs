@@ -12,15 +12,17 @@ use std::time::Duration;
 
 use mio::{Events, Poll};
 use ulna_core::cores::Cores;
-use ulna_core::path::{Path, SocketId};
+use ulna_core::network::connected::SocketOrder;
+use ulna_core::path::{Peer, SocketId};
 use ulna_core::seeded::{self, Bug};
 
 use crate::bell::BELL;
 use crate::clock::{Clock, wall_time};
+use crate::connected::{ConnectedSockets, ORDERS_EACH_TURN, READ_EACH_TURN};
 use crate::counters::ThreadCounters;
 use crate::deaths::Deaths;
 use crate::effects::Desk;
-use crate::listening::Listening;
+use crate::listening::{Listening, ReadFrom};
 use crate::log::EventWriter;
 use crate::mmsg::{Outlet, PACKET_OCTETS_MAX, ReceiveBatch, SendBatch};
 use crate::patience::Patience;
@@ -94,7 +96,9 @@ pub(crate) struct Turn {
     /// How long the last turn was, until its packets were ready to be sent.
     pub turn: Duration,
     /// The socket that was read last.
-    pub read_from: SocketId,
+    pub read_from: ReadFrom,
+    /// Those that connections have for themselves.
+    pub connected: ConnectedSockets,
     pub deaths: Arc<Deaths>,
 }
 
@@ -172,8 +176,10 @@ impl Turn {
         self.cores.sweep(now);
         if stage == Stage::Serving {
             self.read(receive, now, calls)?;
+            self.read_connected(receive, now, calls);
         }
         self.cores.handle_timeout(now);
+        self.order_sockets(stage, receive, now, calls);
         self.work(now);
         if let Some(desk) = &mut self.effects {
             desk.take_answers(|ticket, done| self.cores.handle_effect_done(ticket, done, now));
@@ -205,7 +211,11 @@ impl Turn {
             }
             let now = self.clock.now();
             match catch_unwind(AssertUnwindSafe(|| self.cores.recover(now))) {
-                Ok(Some(_)) => return,
+                Ok(Some(Peer::Network(_))) => {
+                    self.connected.close_all(self.poll.registry(), now);
+                    return;
+                }
+                Ok(Some(Peer::Worker(_))) => return,
                 Ok(None) => resume_unwind(panic),
                 Err(again) => panic = again,
             }
@@ -243,7 +253,7 @@ impl Turn {
                 // A short batch has emptied the socket: mio reports it again when something comes.
                 let is_empty = received < receive.capacity();
                 self.sockets[socket].1 = !is_empty;
-                self.read_from = via;
+                self.read_from = self.listening.read_from(via);
                 self.hand_in(receive, now);
                 if is_empty {
                     break;
@@ -255,14 +265,59 @@ impl Turn {
 
     /// Hands in what was read and has not been handed in.
     fn hand_in(&mut self, receive: &mut ReceiveBatch, now: ulna_core::Instant) {
-        let bound = self.listening.socket(self.read_from);
+        let from = self.read_from;
         while let Some(datagram) = receive.next_datagram() {
-            let mut local = bound.local;
-            if let Some(address) = datagram.local_address {
-                local.set_ip(address);
+            if from.connected_to.is_some_and(|peer| peer != datagram.remote) {
+                self.counters.connected_elsewhere.up();
             }
-            let path = Path { via: self.read_from, listener: bound.listener, local, remote: datagram.remote };
-            self.cores.handle_datagram(path, datagram.octets, now);
+            self.cores.handle_datagram(from.path(&datagram), datagram.octets, now);
+        }
+    }
+
+    /// One batch from each socket of a connection's own that may have something, in turn.
+    fn read_connected(
+        &mut self,
+        receive: &mut ReceiveBatch,
+        now: ulna_core::Instant,
+        calls: &mut SystemCalls,
+    ) {
+        for _ in 0..self.connected.ready().min(READ_EACH_TURN) {
+            let Some(read) = self.connected.read_next(receive, calls) else { break };
+            self.read_from = read.from;
+            self.hand_in(receive, now);
+            for _ in 0..read.unreachable {
+                self.cores.handle_unreachable(read.path, now);
+            }
+        }
+    }
+
+    /// Opens and closes sockets of connections, as core has ordered, and hands in what is in those that are closed.
+    fn order_sockets(
+        &mut self,
+        stage: Stage,
+        receive: &mut ReceiveBatch,
+        now: ulna_core::Instant,
+        calls: &mut SystemCalls,
+    ) {
+        for _ in 0..ORDERS_EACH_TURN {
+            let Some(order) = self.cores.poll_socket() else { break };
+            let registry = self.poll.registry();
+            match order {
+                SocketOrder::Open { socket, path, at_most } => {
+                    let is_open = stage == Stage::Serving
+                        && self.connected.open(socket, &path, at_most, &self.listening, registry, now);
+                    if !is_open {
+                        self.cores.handle_socket_refused(socket);
+                    }
+                }
+                SocketOrder::Close { socket } => self.connected.close(socket, registry, now),
+            }
+        }
+        while stage == Stage::Serving
+            && let Some(from) = self.connected.read_parked(receive, calls, now)
+        {
+            self.read_from = from;
+            self.hand_in(receive, now);
         }
     }
 
@@ -326,9 +381,14 @@ impl Turn {
     fn wait(&mut self, events: &mut Events, stage: Stage, calls: &mut SystemCalls) -> io::Result<()> {
         let has_unread = stage == Stage::Serving && self.sockets.iter().any(|(_, may_read)| *may_read);
         let has_unread = has_unread && !seeded::is(Bug::ReadableSocketForgotten);
+        let has_unread = has_unread || stage == Stage::Serving && self.connected.has_ready();
         let may_sleep = !has_unread && self.cores.may_park();
+        self.patience.wake_by(self.connected.deadline().filter(|_| stage == Stage::Serving));
         self.patience.wait(&mut self.cores, &mut self.poll, events, may_sleep, calls)?;
         for event in events.iter().filter(|event| event.token() != BELL) {
+            if self.connected.note_ready(event.token()) {
+                continue;
+            }
             if let Some((_, may_read)) =
                 self.sockets.iter_mut().find(|(via, _)| Listening::token(*via) == event.token())
             {
