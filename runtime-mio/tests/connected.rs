@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use ulna_config::Cores;
 use ulna_core::packet::{Code, Encoder, Framed, MessageAuthenticator, Secret, number};
+use ulna_core::path::{NetworkId, Peer};
 use ulna_core::{Discard, Seed};
 use ulna_runtime_mio::Server;
 
@@ -343,6 +344,24 @@ fn at_the_bound_all_others_are_served_from_the_table() {
         });
         sum(&server, "connected_opened") > opened
     });
+    server.exit();
+}
+
+#[test]
+fn a_network_thread_that_panics_closes_its_sockets_and_its_clients_get_new_ones() {
+    let server = start("panics", SPLIT, "127.0.0.1:0", 30, "", Lines::default());
+    let address = server.addresses().next().expect("it listens");
+    let mut nases: Vec<_> =
+        (0..30).map(|site| Nas::new(site, "127.0.0.2".parse().expect("an address"), address)).collect();
+    nases.iter_mut().for_each(|nas| assert_eq!(nas.ask(), 1));
+    wait_until("each has its socket", &server, || sum(&server, "connected_opened") == 30);
+    for network in 0..3 {
+        server.supervisor().panic_thread(Peer::Network(NetworkId(network)));
+    }
+    wait_until("all have died", &server, || sum(&server, "deaths") == 3);
+    wait_until("all are closed", &server, || sum(&server, "connected_closed") == 30);
+    nases.iter_mut().for_each(|nas| assert_eq!(nas.ask(), 1));
+    wait_until("each has its socket again", &server, || sum(&server, "connected_opened") == 60);
     server.exit();
 }
 

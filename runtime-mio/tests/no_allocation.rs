@@ -155,6 +155,21 @@ name = "localhost"
 network = ["127.0.0.0/8", "::1"]
 secret = "a secret of the test"
 
+[[client_rule]]
+name = "behind a NAT"
+network = ["127.0.0.2/32"]
+nat = true
+secret = "a secret of the test"
+limits = {{ packets_per_second = 0 }}
+
+[[client_rule]]
+name = "behind a NAT with sockets of their own"
+network = ["127.0.0.3/32"]
+nat = true
+connected = true
+secret = "a secret of the test"
+limits = {{ packets_per_second = 0 }}
+
 [[user]]
 name = "bob"
 password = "hello"
@@ -208,6 +223,8 @@ set_reply = {{ Class = "0x01", "Tunnel-Password:2" = "open" }}
 
 /// RFC 2865 §5.11.
 const FILTER_ID: u8 = 11;
+/// Clients behind each of two NATs.
+const BEHIND_EACH_NAT: usize = 3;
 /// Requests that one port has outstanding.
 const WINDOW: u8 = 16;
 
@@ -254,8 +271,10 @@ struct Nas {
 
 impl Nas {
     fn new(server: SocketAddr, number: u128, asks: Asks) -> Nas {
-        let local: SocketAddr =
-            (if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).parse().expect("an address");
+        Nas::from(if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }, server, number, asks)
+    }
+
+    fn from(local: &str, server: SocketAddr, number: u128, asks: Asks) -> Nas {
         let socket = UdpSocket::bind(local).expect("a free port");
         socket.connect(server).expect("it is on this machine");
         socket.set_read_timeout(Some(Duration::from_millis(100))).expect("not zero");
@@ -410,6 +429,11 @@ fn measure(threads: &str, format: &str, extent: &Extent) {
     for (number, asks) in (16..).zip([Asks::Chap, Asks::MsChap]) {
         nases.extend([addresses[0], addresses[1]].map(|address| Nas::new(address, number << 8, asks)));
     }
+    let behind_nats = ["127.0.0.2:0", "127.0.0.3:0"].into_iter().cycle().take(2 * BEHIND_EACH_NAT);
+    // Numbers of such as sign.
+    nases.extend(
+        behind_nats.zip(4..).map(|(from, number)| Nas::from(from, addresses[0], number << 16 | 4, Asks::Pap)),
+    );
     nases.extend((20..22).map(|number| Nas::new(addresses[2], number, Asks::Accounting)));
     // Every Identifier of every port lives at once, several times over.
     load(&mut nases, u64::MAX, 3 * LIFETIME + Duration::from_secs(2));
@@ -434,6 +458,8 @@ fn measure(threads: &str, format: &str, extent: &Extent) {
     for name in ["duplicates_resent", "accepts", "rejects", "accepted_unsigned", "records"] {
         assert!(sum(name) > 1_000, "the load has something of everything: {name} {}\n{report}", sum(name));
     }
+    let with_own_socket = sum("connected_opened") - sum("connected_closed");
+    assert_eq!((sum("connections"), with_own_socket), (2 * BEHIND_EACH_NAT as u64, BEHIND_EACH_NAT as u64));
     assert_eq!(sum("records"), sum("accounting_stored"), "what is stored is answered\n{report}");
     assert_eq!(
         CALLS.swap(0, Ordering::Relaxed),
