@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -105,9 +105,22 @@ impl<'r> Load<'r> {
     /// # Errors
     /// The kernel's.
     pub fn new(requests: &'r Requests, server: SocketAddr, ports: usize) -> io::Result<Load<'r>> {
+        Load::from_address(requests, None, server, ports)
+    }
+
+    /// The same from this address.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn from_address(
+        requests: &'r Requests,
+        source: Option<IpAddr>,
+        server: SocketAddr,
+        ports: usize,
+    ) -> io::Result<Load<'r>> {
         let port = |number: usize| {
             Ok(Port {
-                bound: connect_udp(None, server, 1 << 20)?,
+                bound: connect_udp(source, server, 1 << 20)?,
                 // Ports do not ask for the same at the same time.
                 next: requests.first_of(number, ports),
                 outstanding: vec![None; IDENTIFIERS],
@@ -274,6 +287,14 @@ impl<'r> Load<'r> {
         if self.send.is_full() {
             self.flush(port, outcome);
         }
+    }
+
+    /// Sends these octets from a port, whatever they are, apart from all requests.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn send_as_is(&self, port: usize, octets: &[u8]) -> io::Result<usize> {
+        self.ports[port].bound.socket.send(octets)
     }
 
     /// How many replies the kernel threw away before they were read, as their socket's receive buffer was full.

@@ -23,8 +23,8 @@ use ulna_stores::file::FileDisk;
 use crate::machine::{cpu_time, memory, pin_to};
 use crate::responder::{Counts, Responder};
 use crate::workload::{
-    RECORDS, Setup, Slow, Waiting, accounting_configuration, configuration, hashing_configuration,
-    waiting_configuration,
+    RECORDS, Setup, Slow, Waiting, accounting_configuration, configuration, connections_configuration,
+    hashing_configuration, waiting_configuration,
 };
 
 /// What a child is to be.
@@ -45,6 +45,8 @@ pub enum Role {
     Accounting(Setup),
     /// A server whose threads wait so.
     Waiting(Setup, Waiting),
+    /// A server with clients behind NATs, and so many sockets of their own at most.
+    Connections(Setup, u32),
     /// A joined thread that serves one process over a shared ring, [`RING`] in the folder in which it is started.
     Sharing,
 }
@@ -74,6 +76,11 @@ impl Role {
                 arguments
             }
             Role::Accounting(setup) => Role::of_server("accounting", setup),
+            Role::Connections(setup, connected_max) => {
+                let mut arguments = Role::of_server("connections", setup);
+                arguments.push(connected_max.to_string());
+                arguments
+            }
             Role::Waiting(setup, Waiting { signal, linger_us }) => {
                 let mut arguments = Role::of_server("waiting", setup);
                 let (word, _) = SIGNALS.iter().find(|(_, each)| *each == signal).expect("all are listed");
@@ -106,6 +113,7 @@ impl Role {
                     ("hashing", []) => Some(Role::Hashing(setup)),
                     ("deciding", [each]) => Some(Role::Deciding(setup, each.parse().ok()?)),
                     ("accounting", []) => Some(Role::Accounting(setup)),
+                    ("connections", [most]) => Some(Role::Connections(setup, most.parse().ok()?)),
                     ("waiting", [word, linger_us]) => {
                         let (_, signal) = *SIGNALS.iter().find(|(each, _)| each == word)?;
                         let waiting = Waiting { signal, linger_us: linger_us.parse().ok()? };
@@ -135,6 +143,9 @@ pub fn act() -> Option<ExitCode> {
         }
         Role::Accounting(setup) => record_store(Path::new(RECORDS))
             .and_then(|store| act_as_server(accounting_configuration(setup), Duration::ZERO, Some(store))),
+        Role::Connections(setup, connected_max) => {
+            act_as_server(connections_configuration(setup, connected_max, None), Duration::ZERO, None)
+        }
         Role::Waiting(setup, waiting) => {
             act_as_server(waiting_configuration(setup, waiting), Duration::ZERO, None)
         }

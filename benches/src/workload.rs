@@ -3,6 +3,8 @@
 //! 1 000 users, PAP, 105 to 110 octets with Message-Authenticator first: what a small access switch sends. For accounting
 //! some 190 octets, each a record of a session of its own.
 
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -113,11 +115,18 @@ pub struct Requests {
 impl Requests {
     /// Makes those of PAP, all that a benchmark needs.
     pub fn prepare() -> Requests {
-        let count = IDENTIFIERS * REQUESTS_EACH;
+        Requests::prepare_sets(REQUESTS_EACH)
+    }
+
+    /// So many of each Identifier. Where as many source ports ask, no two of them send the same octets: from clients of one
+    /// secret that would be one request, sent again from elsewhere.
+    pub fn prepare_sets(sets: usize) -> Requests {
+        let count = IDENTIFIERS * sets;
         let request = |n: usize| {
             let mut octets = Vec::with_capacity(128);
             // Long runs of one user's length, as the load generator sends equal lengths together.
-            request(n / IDENTIFIERS * USERS / REQUESTS_EACH + n % 15, n as u8, n as u64, &mut octets);
+            let user = (n / IDENTIFIERS * USERS / sets + n % 15) % USERS;
+            request(user, n as u8, n as u64, &mut octets);
             octets
         };
         Requests { all: (0..count).map(request).collect(), reply: Code::AccessAccept }
@@ -258,6 +267,54 @@ pub fn hashing_configuration(setup: Setup) -> Configuration {
     let digest = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$IMit9qkFULCMA/ViizL57cnTLOa5DiVM9eMwpAvPwr4";
     let user = format!("[[user]]\nname = \"{HASHED_USER}\"\npassword = {{ argon2 = \"{digest}\" }}\n");
     configured(setup, &user)
+}
+
+/// Where clients behind NATs speak from: each connection from [`TABLED`] is a client from the table, with [`OWN_SOCKETS`] for its
+/// own as far as there may be any.
+pub const TABLED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// See [`TABLED`].
+pub const OWN_SOCKETS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+/// Where clients behind a NAT have a secret of their own each, [`sites`] of them.
+pub const SITES: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
+
+/// The configuration of a server that has clients behind NATs beside the one of all others. Replies are not remembered for long: with
+/// many ports there are many. Secrets of sites come from this table, if there is one.
+pub fn connections_configuration(setup: Setup, connected_max: u32, table: Option<&Path>) -> Configuration {
+    let rule = |name: &str, address: Ipv4Addr, keys: &str| {
+        format!(
+            "[[client_rule]]\nname = \"{name}\"\nnetwork = \"{address}/32\"\nnat = true\nidle_timeout = \"1h\"\n{keys}\n\
+             limits = {{ connections = 20_000, clients = 20_000, new_per_second = 1_000_000, packets_per_second = 0, \
+             per_address = {{ connections = 20_000, new_per_second = 1_000_000 }} }}\n"
+        )
+    };
+    let secret = format!("secret = \"{}\"", std::str::from_utf8(SECRET).expect("it is text"));
+    let mut text = format!(
+        "[protocol]\ndedup_lifetime = \"2s\"\n[limits]\nnew_per_second = 1_000_000\nconnected_sockets_max = {connected_max}\n"
+    );
+    text += &rule("tabled", TABLED, &secret);
+    text += &rule("own sockets", OWN_SOCKETS, &format!("connected = true\n{secret}"));
+    if let Some(table) = table {
+        text += &rule("sites", SITES, &format!("secret = {{ table = {table:?}, key = \"NAS-Identifier\" }}"));
+    }
+    configured(setup, &text)
+}
+
+/// A table with the secret of so many sites.
+pub fn sites(count: usize) -> String {
+    let secret = std::str::from_utf8(SECRET).expect("it is text");
+    (0..count).map(|site| format!("\"site-{site}\" = {{ secret = \"{secret}\" }}\n")).collect()
+}
+
+/// A request of a site, the `draw`th of all.
+pub fn request_of_site(site: usize, identifier: u8, draw: u64, out: &mut Vec<u8>) {
+    let authenticator = authenticator(draw);
+    let mut encoder =
+        Encoder::request(out, Code::AccessRequest, identifier, &authenticator, MessageAuthenticator::First);
+    let secret = secret();
+    encoder.attribute(number::USER_NAME, user_name(0).as_bytes()).expect("a name fits");
+    encoder.user_password(password(0).as_bytes(), &secret).expect("one block");
+    encoder.attribute(number::NAS_IDENTIFIER, format!("site-{site}").as_bytes()).expect("a name fits");
+    encoder.finish_request(&secret);
 }
 
 fn configured(setup: Setup, users: &str) -> Configuration {

@@ -30,7 +30,7 @@ mod secret_table;
 mod sightings;
 mod strangers;
 
-pub use connection::{Admission, Connections};
+pub use connection::{Admission, Connection, Connections};
 pub use dynamic::{DynamicClient, Whose};
 pub use limits::{AddressLimits, Counted, Counts, Limits, Pace, Permit};
 pub use lookup::{Clients, ClientsBuilder, DuplicatePrefix};
