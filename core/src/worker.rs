@@ -12,12 +12,12 @@ mod succession;
 
 use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
-use crate::client::{Sightings, Strangers, Whose};
+use crate::client::{Sightings, Strangers};
 use crate::configuration::{Configuration, Protocol};
 use crate::counters::WorkerCounters;
 use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, LookedUp, NotStored, Ticket};
-use crate::event::{Event, EventClient, Outcome, ShortName};
+use crate::event::{Event, Outcome, ShortName};
 use crate::generation::{Generation, Generations};
 use crate::life::Life;
 use crate::network::LAZY_SWEEP;
@@ -593,10 +593,7 @@ impl Worker {
             finished: now,
             remote: stamp.path.remote,
             generation: stamp.generation,
-            client: match request.whose() {
-                Whose::Configured(client) => EventClient::Configured(*client),
-                Whose::Dynamic(client) => EventClient::Dynamic(client.name()),
-            },
+            client: request.whose().for_event(),
             listener: stamp.path.listener,
             identifier: framed.identifier(),
             request_authenticator: *framed.authenticator(),

@@ -28,7 +28,7 @@ mod addresses;
 mod answers;
 
 use self::addresses::Addresses;
-use self::answers::{Answers, Begun, Known};
+use self::answers::{Answers, Begun, Ended, Known};
 use super::connection::Admission;
 use super::dynamic::DynamicClient;
 use super::limits::{Counted, Permit};
@@ -207,9 +207,11 @@ impl Strangers {
         now: Instant,
     ) -> bool {
         let configuration = Arc::clone(&self.configuration);
-        let Some((place, key, held)) = self.answers.take_pending(ticket) else { return false };
+        let Some(ended) = self.answers.take_pending(ticket) else { return false };
+        let Ended { rule: place, key, is_void, line: held } = ended;
         let rule = configuration.client_rules.rule(place);
         let reason = match answer {
+            Ok(_) if is_void => Discard::LookUpFailed,
             Ok(LookedUp::Found { name, secrets }) => {
                 let client = DynamicClient::new(rule, &key, name, secrets, now);
                 self.answers.tell(place, rule, &key, Arc::new(client), now);
