@@ -29,6 +29,7 @@ mod inspection;
 mod links;
 mod reload;
 mod staff;
+mod staging;
 mod succession;
 mod tie;
 
@@ -38,6 +39,7 @@ pub use self::inspection::Inspection;
 pub use self::staff::{Change, Letter, Staff};
 
 use self::links::{Ends, ends, find};
+use self::staging::{polling, stage_from};
 use self::tie::Tie;
 
 use crate::discard::Discard;
@@ -322,39 +324,17 @@ impl Cores {
         let Cores { network, worker, crossing, links, ties, between, running, .. } = self;
         let own_network = network.as_ref().map(|network| Peer::Network(network.id()));
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
-        let mut stage = |running: &mut Running, own: Option<Peer>, other: Peer, message: Message| {
-            let own = own.expect(OWN_CORE);
-            // No core's: what goes wrong here is not mended by another core.
-            let of_core = core::mem::replace(running, Running::Queues);
-            let link = find(links, own, other).expect("every two cores are linked");
-            ties[link.0].account.staged(&message);
-            let urgency = message.urgency();
-            crossing.stage(link, message, urgency);
-            *running = of_core;
-        };
-        if let Some(network) = network {
-            *running = Running::Network;
-            while let Some((to, message)) = network.poll_message() {
-                if Some(to) == own_worker {
-                    between.of_network.account.staged(&message);
-                    between.to_worker.push_back(message);
-                } else {
-                    stage(running, own_network, to, message);
-                }
-            }
+        let Between { to_worker, to_network, of_worker, of_network, .. } = between;
+        if let (Some(network), Some(own)) = (network, own_network) {
+            let joined = own_worker.map(|other| (other, &mut of_network.account, to_worker));
+            let poll = polling(running, Running::Network, || network.poll_message());
+            stage_from(poll, own, joined, crossing, links, ties);
         }
-        if let Some(worker) = worker {
-            *running = Running::Worker;
-            while let Some((to, message)) = worker.poll_message() {
-                if Some(to) == own_network {
-                    between.of_worker.account.staged(&message);
-                    between.to_network.push_back(message);
-                } else {
-                    stage(running, own_worker, to, message);
-                }
-            }
+        if let (Some(worker), Some(own)) = (worker, own_worker) {
+            let joined = own_network.map(|other| (other, &mut of_worker.account, to_network));
+            let poll = polling(running, Running::Worker, || worker.poll_message());
+            stage_from(poll, own, joined, crossing, links, ties);
         }
-        *running = Running::Queues;
     }
 
     /// Shows the other threads what was staged.
