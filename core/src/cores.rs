@@ -164,6 +164,11 @@ impl Cores {
         reasons.map(|reason| network.counters().discarded[reason as usize].value()).into_iter().sum()
     }
 
+    /// Whether this thread has a worker, and its network core, if it has one, need not cross for each request.
+    pub fn has_worker(&self) -> bool {
+        self.worker.is_some()
+    }
+
     /// A turn begins: each core learns how much room its rings have.
     pub fn begin(&mut self) {
         self.read_letters();
