@@ -74,6 +74,7 @@ fn every_key_that_is_built_does_something() {
         signal = "timer"
         linger_max = "1ms"
         linger_cpu = 20
+        state_directory = "state"
         ring_slots = 64
         requests_max = 16_384
         receive_buffer_octets = 65_536
@@ -136,6 +137,7 @@ fn every_key_that_is_built_does_something() {
     assert_eq!(
         configuration.runtime,
         RuntimeSettings {
+            state_directory: Some("state".into()),
             network_threads: 2,
             workers: 3,
             signal: Signal::Timer,
@@ -359,7 +361,6 @@ fn no_name_of_the_contract_is_unknown() {
     assert_eq!(
         refused,
         [
-            "`state_directory`",
             "`state_lifetime`",
             "`state_max`",
             "`connected`",

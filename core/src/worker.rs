@@ -402,6 +402,11 @@ impl Worker {
         waiting.map(|(network, _)| NetworkId(network as u16))
     }
 
+    /// What this core knows of who is no client, or not yet.
+    pub fn strangers(&mut self) -> &mut Strangers {
+        &mut self.strangers
+    }
+
     /// What a table says of these keys has changed.
     pub fn handle_table_changed(&mut self, source: &str, keys: &[Box<[u8]>]) {
         self.strangers.handle_table_changed(source, keys);

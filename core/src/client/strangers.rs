@@ -126,6 +126,11 @@ impl Strangers {
         strangers
     }
 
+    /// Each rule and key that is a client's now. Walks over them.
+    pub fn keys(&self) -> impl Iterator<Item = (&Arc<str>, &[u8])> {
+        self.answers.keys()
+    }
+
     /// Clients of before: their keys are looked up without counting as new.
     pub fn remember(&mut self, rule: &Arc<str>, key: &[u8]) {
         self.answers.remember(rule, key);

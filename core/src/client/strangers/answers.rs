@@ -262,14 +262,18 @@ impl Answers {
         Some(self.end(place))
     }
 
+    /// Each rule and key that is a client's.
+    pub fn keys(&self) -> impl Iterator<Item = (&Arc<str>, &[u8])> {
+        self.entries.iter().filter_map(|entry| match &entry.state {
+            State::Found { permit: Some(_), .. } => Some((&entry.rule_name, &*entry.key)),
+            State::Found { permit: None, .. } | State::Free | State::Pending { .. } | State::Denied => None,
+        })
+    }
+
     /// What a core that has died knew of clients, for the one that takes its place.
     pub fn remembered(&mut self) -> BTreeSet<(Arc<str>, Box<[u8]>)> {
         let mut remembered = core::mem::take(&mut self.remembered);
-        for entry in &self.entries {
-            if let State::Found { permit: Some(_), .. } = &entry.state {
-                remembered.insert((Arc::clone(&entry.rule_name), (*entry.key).into()));
-            }
-        }
+        remembered.extend(self.keys().map(|(rule, key)| (Arc::clone(rule), key.into())));
         remembered
     }
 
