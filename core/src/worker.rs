@@ -85,6 +85,15 @@ pub struct Worker {
     counters: Arc<WorkerCounters>,
 }
 
+/// What a worker has from its server, or from its predecessor.
+struct Origin {
+    life: Life,
+    id: WorkerId,
+    generations: Generations,
+    epoch: u32,
+    counters: Arc<WorkerCounters>,
+}
+
 /// Completions for one network core, which wait in order while its ring is full.
 struct Outbox {
     room: usize,
@@ -105,19 +114,11 @@ impl Worker {
             (Life::default(), Generations::new(configuration), Arc::default());
         let newest = generations.first();
         let strangers = Strangers::new(life, newest, sightings, seed, &counters);
-        Worker::begin(life, id, generations, policy, strangers, seed, 0, counters)
+        Worker::begin(Origin { life, id, generations, epoch: 0, counters }, policy, strangers, seed)
     }
 
-    fn begin(
-        life: Life,
-        id: WorkerId,
-        generations: Generations,
-        policy: Box<dyn Policy + Send>,
-        strangers: Strangers,
-        seed: &Seed,
-        epoch: u32,
-        counters: Arc<WorkerCounters>,
-    ) -> Self {
+    fn begin(origin: Origin, policy: Box<dyn Policy + Send>, strangers: Strangers, seed: &Seed) -> Self {
+        let Origin { life, id, generations, epoch, counters } = origin;
         let (_, configuration) = generations.first();
         let networks = configuration.network_cores();
         let runtime = &configuration.runtime;

@@ -367,6 +367,32 @@ fn a_client_too_fast_is_slowed_and_a_forger_makes_nobody_too_fast() {
 }
 
 #[test]
+fn replays_of_a_clients_requests_make_it_no_slower() {
+    for layout in LAYOUTS {
+        let mut server = server(layout, "nat = true\nlimits = { packets_per_second = 5 }");
+        let recorded: Vec<Ask> = (1..5).map(|n| bob(b"site-1", ONE).identifier(n).authenticator(n)).collect();
+        for asked in &recorded {
+            accepted(&mut server, nat(1), ONE, asked);
+        }
+        // Duplicates, as long as they are known as such, and then as new ones, of which only a few are taken.
+        for span in [1, 15] {
+            server.run(Duration::from_secs(span));
+            for _ in 0..20 {
+                for asked in &recorded {
+                    ask(&mut server, nat(1), &asked.octets());
+                }
+                server.run(Duration::from_millis(1));
+            }
+            let n = 100 + span as u8;
+            accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE).identifier(n).authenticator(n));
+        }
+        assert_eq!(server.discarded(Discard::ClientTooFast), 0);
+        server.run(Duration::from_secs(200));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
 fn a_changed_secret_ends_just_that_clients_connections_and_what_is_under_way_ends_under_its_own() {
     let mut server = server(LAYOUTS[2], "nat = true");
     accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
@@ -387,8 +413,8 @@ fn a_changed_secret_ends_just_that_clients_connections_and_what_is_under_way_end
     assert!(
         server.ask(nat(1), &bob(b"site-1", OLD_THREE).identifier(10).authenticator(10).octets()).is_empty()
     );
-    let (_, sent) =
-        server.answer_look_up(LookedUp::Found { name: "site-1".into(), secrets: secret(OLD_THREE) });
+    let (_, sent) = server
+        .answer_look_up(LookedUp::Found { name: "site-1".into(), secrets: Box::new(secret(OLD_THREE)) });
     assert_eq!((sent.len(), server.count("look_ups")), (1, before + 1));
     accepted(&mut server, nat(2), TWO, &bob(b"site-2", TWO).identifier(3).authenticator(3));
     assert_eq!(server.count("look_ups"), before + 1);

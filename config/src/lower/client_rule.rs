@@ -142,7 +142,7 @@ fn rule_secret(
 ) -> Option<RuleSecret> {
     let table = section.value("secret").and_then(|value| value.get_ref().as_table());
     let Some(table) = table.filter(|table| table.contains_key("table") || table.contains_key("key")) else {
-        return secrets(section, report).map(RuleSecret::Own);
+        return secrets(section, report).map(Box::new).map(RuleSecret::Own);
     };
     let place = section.key_span("secret").unwrap_or(section.span());
     let section = Section::open(&keys::TABLE_SECRET, table, place.clone(), report);

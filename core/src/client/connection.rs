@@ -102,8 +102,8 @@ impl Connections {
         }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
+    /// How many connections there are.
+    pub fn count(&self) -> usize {
         self.index.len()
     }
 

@@ -29,6 +29,7 @@ pub struct DynamicClient {
     expires: Instant,
     packets_per_second: u32,
     pace: Pace,
+    repeats: Pace,
     retired: AtomicBool,
     warned: AtomicBool,
     old_secret_used: AtomicBool,
@@ -55,6 +56,7 @@ impl DynamicClient {
             expires: now + rule.lifetime,
             packets_per_second: rule.limits.packets_per_second,
             pace: Pace::default(),
+            repeats: Pace::default(),
             retired: AtomicBool::new(false),
             warned: AtomicBool::new(false),
             old_secret_used: AtomicBool::new(false),
@@ -114,7 +116,13 @@ impl DynamicClient {
         self.retired.load(Ordering::Relaxed) && !seeded::is(Bug::RetiredClientStays) || self.expires <= now
     }
 
-    /// Whether one more packet of it may pass now.
+    /// Whether one more request of it may pass now that was taken before, too long ago to be known as a duplicate: a NAS may
+    /// retransmit so late, but not often.
+    pub fn repeats(&self, now: Instant) -> bool {
+        self.repeats.passes(REPEATS_PER_SECOND, now)
+    }
+
+    /// Whether one more new request of it may pass now.
     #[inline]
     pub fn passes(&self, now: Instant) -> bool {
         self.packets_per_second == 0 || self.pace.passes(self.packets_per_second, now)
@@ -125,6 +133,9 @@ impl DynamicClient {
         !self.warned.swap(true, Ordering::Relaxed)
     }
 }
+
+/// Late retransmissions of one client.
+const REPEATS_PER_SECOND: u32 = 16;
 
 impl fmt::Debug for DynamicClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

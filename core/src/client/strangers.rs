@@ -189,7 +189,7 @@ impl Strangers {
             RuleSecret::Own(secrets) => {
                 // Nothing is looked up: the answer stands in the rule.
                 if let Known::Nothing = self.answers.known(&rule.name, &[], now) {
-                    let client = DynamicClient::new(rule, &[], (*rule.name).into(), secrets.clone(), now);
+                    let client = DynamicClient::new(rule, &[], (*rule.name).into(), (**secrets).clone(), now);
                     self.answers.tell(place, rule, &[], Arc::new(client), now);
                 }
                 self.decide(network, stranger, place, rule, &[], now);
@@ -218,7 +218,7 @@ impl Strangers {
         let reason = match answer {
             Ok(_) if is_void => Discard::LookUpFailed,
             Ok(LookedUp::Found { name, secrets }) => {
-                let client = DynamicClient::new(rule, &key, name, secrets, now);
+                let client = DynamicClient::new(rule, &key, name, *secrets, now);
                 self.answers.tell(place, rule, &key, Arc::new(client), now);
                 self.counters.look_ups_found.up();
                 let mut is_first_wrong = None;

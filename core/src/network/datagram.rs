@@ -141,8 +141,10 @@ impl Network {
             Ok(verified) => verified,
             Err(error) => return self.take_unverified(path, framed, whose, error.discard(), received, now),
         };
-        if let Some(place) = connection {
-            self.hear(place, &whose, verified.signed(), now)?;
+        if let Some(place) = connection
+            && verified.signed()
+        {
+            self.connections.at(place).hear(now);
         }
         if verified.secret_index() != SecretIndex::NEWEST {
             self.counters.verified_by_old_secret.up();
@@ -247,6 +249,9 @@ impl Network {
                 let _ = self.dedup.begin(&facts.key, handle, &facts.fingerprint, worker);
             }
             return Err(reason);
+        }
+        if facts.stamp.signed {
+            self.check_pace(&facts.whose, &facts.fingerprint, now)?;
         }
         let request = request(&mut self.buffers).ok_or(Discard::NoBuffer)?;
         let handle = superseded.map(|(handle, _)| handle);
