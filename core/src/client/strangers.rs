@@ -32,29 +32,25 @@ use self::answers::{Answers, Begun, Known};
 use super::connection::Admission;
 use super::dynamic::DynamicClient;
 use super::limits::{Counted, Permit};
-use super::rule::{ClientRule, RuleSecret};
+use super::rule::{ClientRule, RuleSecret, look_up_key};
 use super::sightings::{Sighting, Sightings};
-use crate::attributes::{Scratch, Walk};
+use crate::attributes::Scratch;
 use crate::configuration::Configuration;
 use crate::counters::WorkerCounters;
 use crate::dedup::Authenticator;
-use crate::dictionary::{Dictionary, print_value};
 use crate::discard::Discard;
 use crate::effect::{LookUp, LookedUp, Ticket};
 use crate::generation::Generation;
 use crate::life::Life;
-use crate::packet::{DataType, Framed};
 use crate::path::NetworkId;
-use crate::policy::{Asked, EMPTY_SESSION, Selector, Sheet};
+use crate::policy::{Asked, EMPTY_SESSION, Sheet};
 use crate::queue::message::Message;
 use crate::request::Stranger;
 use crate::seed::Seed;
 use crate::time::{Instant, UnixTime};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::ToString;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 /// Strangers of one worker.
 pub struct Strangers {
@@ -176,7 +172,7 @@ impl Strangers {
                 self.decide(network, stranger, place, rule, &[], now);
             }
             RuleSecret::Table { key, .. } => {
-                let key = key_of(&framed, key, &configuration.dictionary, &mut self.scratch);
+                let key = look_up_key(&framed, key, &configuration.dictionary, &mut self.scratch);
                 match key {
                     Some(key) => self.decide(network, stranger, place, rule, &key, now),
                     None => self.try_recent(network, stranger, rule, now),
@@ -451,21 +447,6 @@ impl Strangers {
 
     fn refuse(&mut self, (network, stranger): Held, reason: Discard) {
         self.decided.push_back((network, Message::Refused { stranger, reason }));
-    }
-}
-
-/// The first value of the attribute that a rule looks up by, as it stands in a table: text as it is, all else as it is printed.
-fn key_of(
-    framed: &Framed<'_>,
-    selector: &Selector,
-    dictionary: &Dictionary,
-    scratch: &mut Scratch,
-) -> Option<Vec<u8>> {
-    let item = Walk::new(dictionary, framed.attributes(), scratch).find(|item| selector.selects(item))?;
-    let is_text = item.attribute.is_none_or(|known| known.data_type() == DataType::Text);
-    match item.attribute.filter(|_| !is_text).and_then(|known| print_value(known, item.value)) {
-        Some(printed) => Some(printed.to_string().into_bytes()),
-        None => Some(item.value.to_vec()),
     }
 }
 
