@@ -1,6 +1,7 @@
 //! A topology with its server, its NASes and two captures: inside of the NAT and where the server hears everybody.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -60,7 +61,7 @@ impl Bench {
         Bench { ulna, behind, neighbours, captures, moves: Vec::new(), topology, server }
     }
 
-    /// A site that has not been there before.
+    /// A site that has not been there before, one of [`SITES_TO_COME`].
     pub fn newcomer(&self, clients: Clients, number: u16) -> Nas {
         assert!((1..=SITES_TO_COME).contains(&number), "it has an address");
         let number = SITES + number;
@@ -154,8 +155,8 @@ impl Answers {
         times[at.min(times.len() - 1)]
     }
 
-    pub fn len(&self) -> u64 {
-        u64::try_from(self.outcomes.len()).expect("few")
+    pub fn len(&self) -> i64 {
+        i64::try_from(self.outcomes.len()).expect("few")
     }
 }
 
@@ -188,12 +189,31 @@ fn ask<'a>(nases: impl Iterator<Item = &'a mut Nas>, times: u32, every: Duration
 }
 
 /// Those counters that differ, and by how much.
-pub fn differences(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTreeMap<String, i128> {
+pub fn differences(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTreeMap<String, i64> {
     let differ = after.iter().filter_map(|(name, after)| {
         let before = before.get(name).copied().unwrap_or(0);
-        (before != *after).then(|| (name.clone(), i128::from(*after) - i128::from(before)))
+        (before != *after).then(|| (name.clone(), after.wrapping_sub(before).cast_signed()))
     });
     differ.collect()
+}
+
+/// Those counters that are not one thread's, nor 0.
+pub fn of_server<T: Default + PartialEq + Display>(counters: &BTreeMap<String, T>) -> String {
+    let some =
+        counters.iter().filter(|(name, value)| **value != T::default() && !name.starts_with("thread "));
+    some.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Fixes the outside port of each, its own or that of the other of its pair, and has the NAT forget what it tracks.
+pub fn move_ports(topology: &Topology, swapped: bool) {
+    let ports = (1..=SITES + SITES_TO_COME)
+        .map(|number| (topology.family.inside(number), INSIDE_PORT, outside_port(number, swapped)));
+    topology.fix_ports(&ports.collect::<Vec<_>>());
+    topology.flush();
+}
+
+pub fn outside_port(number: u16, swapped: bool) -> u16 {
+    30_000 + if swapped { ((number - 1) ^ 1) + 1 } else { number }
 }
 
 fn site(clients: Clients, number: u16) -> Site {
@@ -270,6 +290,8 @@ fn client(name: &str, network: &str, secret: &str) -> String {
     )
 }
 
+/// From one request of a NAS to its next.
+pub const EVERY: Duration = Duration::from_millis(100);
 /// One topology at a time: they would disturb each other's times.
 pub static ALONE: Mutex<()> = Mutex::new(());
 

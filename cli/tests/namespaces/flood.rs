@@ -122,8 +122,8 @@ impl Flood {
         flood
     }
 
-    /// Sends these kinds in turn at that rate until told to stop.
-    pub fn run(&mut self, kinds: &[Kind], per_second: u64, stop: &AtomicBool) -> Sent {
+    /// Sends these kinds in turn, in the names of so many siblings in turn, at that rate until told to stop.
+    pub fn run(&mut self, kinds: &[Kind], victims: usize, per_second: u64, stop: &AtomicBool) -> Sent {
         let server = SockAddr::from(self.server);
         let began = Instant::now();
         let mut sent = Sent { datagrams: 0, refused: 0, elapsed: Duration::ZERO };
@@ -137,7 +137,7 @@ impl Flood {
             let behind = due - skipped - sent.datagrams - sent.refused;
             skipped += behind.saturating_sub(burst_max);
             for _ in 0..behind.min(burst_max) {
-                let datagram = next(&mut self.siblings, &mut self.random, kinds, turn);
+                let datagram = next(&mut self.siblings, victims, &mut self.random, kinds, turn);
                 turn += 1;
                 match self.socket.send_to(datagram, &server) {
                     Ok(_) => sent.datagrams += 1,
@@ -166,10 +166,16 @@ impl Flood {
     }
 }
 
-fn next<'a>(siblings: &'a mut [Prepared], random: &mut u64, kinds: &[Kind], turn: usize) -> &'a [u8] {
+fn next<'a>(
+    siblings: &'a mut [Prepared],
+    victims: usize,
+    random: &mut u64,
+    kinds: &[Kind],
+    turn: usize,
+) -> &'a [u8] {
     let Kind { what, from } = kinds[turn % kinds.len()];
-    let whose = turn / kinds.len() % siblings.len();
-    let further = 1 + turn / kinds.len() / siblings.len() % (siblings.len() - 1);
+    let whose = turn / kinds.len() % victims;
+    let further = 1 + turn / kinds.len() / victims % (siblings.len() - 1);
     let random = next_random(random);
     let port = match from {
         Port::Its => siblings[whose].outside_port,
@@ -179,6 +185,8 @@ fn next<'a>(siblings: &'a mut [Prepared], random: &mut u64, kinds: &[Kind], turn
     let pool = match what {
         What::Forged => &mut siblings[whose].forged,
         What::Unsigned => &mut siblings[whose].unsigned,
+        // Of one who has not come yet nothing could be captured.
+        What::Replayed if siblings[whose].captured.is_empty() => &mut siblings[whose].forged,
         What::Replayed => &mut siblings[whose].captured,
     };
     let which = usize::try_from(random >> 40).expect("24 bits") % pool.len();
