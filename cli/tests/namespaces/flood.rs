@@ -26,6 +26,8 @@ enum What {
     Unsigned,
     /// A captured request of a sibling.
     Replayed,
+    /// Forged in a name that nobody has, another one each time.
+    Invented,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,9 @@ impl Kind {
         Kind { what: What::Unsigned, from: Port::Its },
         Kind { what: What::Unsigned, from: Port::Any },
     ];
+    /// With names that a rule matches and no table has.
+    pub const INVENTED: [Kind; 2] =
+        [Kind { what: What::Invented, from: Port::Its }, Kind { what: What::Invented, from: Port::Any }];
     pub const REPLAYED: [Kind; 2] =
         [Kind { what: What::Replayed, from: Port::Its }, Kind { what: What::Replayed, from: Port::Any }];
 }
@@ -70,6 +75,7 @@ pub struct Flood {
 struct Prepared {
     outside_port: u16,
     forged: Vec<Vec<u8>>,
+    invented: Vec<Vec<u8>>,
     unsigned: Vec<Vec<u8>>,
     captured: Vec<Vec<u8>>,
 }
@@ -99,21 +105,23 @@ impl Flood {
         assert!(siblings.iter().all(|one| !(ANY_PORTS[0]..=ANY_PORTS[1]).contains(&one.outside_port)));
         let mut flood = Flood { socket, server, from, siblings: Vec::new(), random: 0x9e37_79b9_7f4a_7c15 };
         let prepared = siblings.iter().map(|sibling| {
-            let forge = |flood: &mut Flood, signature| -> Vec<Vec<u8>> {
+            let forge = |flood: &mut Flood, site: &Site, signature| -> Vec<Vec<u8>> {
                 let one = |_| {
                     let [identifier, ..] = next_random(&mut flood.random).to_be_bytes();
                     let mut authenticator = [0; 16];
                     authenticator[..8].copy_from_slice(&next_random(&mut flood.random).to_be_bytes());
                     authenticator[8..].copy_from_slice(&next_random(&mut flood.random).to_be_bytes());
-                    let packet = access_request(&sibling.site, identifier, authenticator, signature);
+                    let packet = access_request(site, identifier, authenticator, signature);
                     flood.datagram(&packet)
                 };
                 (0..VARIANTS).map(one).collect()
             };
+            let invented = Site { name: INVENTED.into(), ..sibling.site.clone() };
             Prepared {
                 outside_port: sibling.outside_port,
-                forged: forge(&mut flood, Signature::Wrong),
-                unsigned: forge(&mut flood, Signature::Missing),
+                forged: forge(&mut flood, &sibling.site, Signature::Wrong),
+                invented: forge(&mut flood, &invented, Signature::Wrong),
+                unsigned: forge(&mut flood, &sibling.site, Signature::Missing),
                 captured: sibling.captured.iter().map(|packet| flood.datagram(packet)).collect(),
             }
         });
@@ -184,6 +192,7 @@ fn next<'a>(
     };
     let pool = match what {
         What::Forged => &mut siblings[whose].forged,
+        What::Invented => &mut siblings[whose].invented,
         What::Unsigned => &mut siblings[whose].unsigned,
         // Of one who has not come yet nothing could be captured.
         What::Replayed if siblings[whose].captured.is_empty() => &mut siblings[whose].forged,
@@ -192,6 +201,15 @@ fn next<'a>(
     let which = usize::try_from(random >> 40).expect("24 bits") % pool.len();
     let datagram = &mut pool[which];
     datagram[IP_OCTETS..IP_OCTETS + 2].copy_from_slice(&port.to_be_bytes());
+    if what == What::Invented {
+        // NAS-Identifier is the last attribute.
+        let digits = datagram.len() - INVENTED_DIGITS..;
+        let mut number = random;
+        for digit in &mut datagram[digits] {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    }
     datagram
 }
 
@@ -208,5 +226,8 @@ pub const ANY_PORTS: [u16; 2] = [40_000, 59_999];
 const ANY_PORTS_COUNT: u64 = 20_000;
 /// Different forged packets of each sort for each sibling.
 const VARIANTS: usize = 16;
+/// Its digits are different each time.
+const INVENTED: &str = "site-900000000";
+const INVENTED_DIGITS: usize = 8;
 const IP_OCTETS: usize = 20;
 const IPPROTO_RAW: i32 = 255;

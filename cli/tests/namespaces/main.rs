@@ -80,6 +80,17 @@ fn a_flood_beside_connected_clients_of_a_rule_behind_a_nat() {
 }
 
 #[test]
+fn a_static_client_behind_a_nat_is_replayed() {
+    siege::a_sibling_is_served_while_it_is_replayed(Clients::Static);
+}
+
+#[test]
+#[ignore = "client rules are not served yet"]
+fn a_client_of_a_rule_behind_a_nat_is_replayed() {
+    siege::a_sibling_is_served_while_it_is_replayed(TABLE);
+}
+
+#[test]
 fn leftovers_of_a_killed_run_are_removed_and_nothing_else() {
     let Some(_alone) = alone() else { return };
     let mut gone = Command::new("true").spawn().expect("there is such a program");

@@ -194,6 +194,12 @@ impl Topology {
         run("ip", &["netns", "exec", &self.nat, "conntrack", "-F"], "");
     }
 
+    /// UDP sockets in the namespace of the server that are connected to somebody.
+    pub fn connected_sockets(&self) -> usize {
+        let listed = run("ip", &["netns", "exec", &self.server, "ss", "-Huan", "state", "connected"], "");
+        listed.lines().count()
+    }
+
     /// Inside address and outside port of the UDP connections that the NAT tracks now.
     pub fn outside_ports(&self) -> Vec<(IpAddr, u16)> {
         let family = match self.family {

@@ -43,12 +43,15 @@ pub fn each_gets_its_own(clients: Clients, family: Family) {
     let counters = bench.ulna.counters();
     println!("  {}", of_server(&counters));
     assert_eq!(counters["deaths"], 0);
-    if let Clients::Rule { .. } = clients {
+    if let Clients::Rule { connected } = clients {
         // Each was seen from the port that the NAT had chosen and from one of those that were fixed; there are two for
         // each two, which changed hands five times.
         let sites = u64::from(SITES);
         assert_eq!(counters["connections"], 2 * sites);
         assert!(counters["connections_taken_over"] >= 5 * sites, "{counters:?}");
+        // A socket of its own for each, or none.
+        let sockets = if connected { counters["connections"] } else { 0 };
+        assert_eq!(bench.topology.connected_sockets() as u64, sockets);
         assert_eq!(counters["look_ups"], sites, "one for each, whatever its ports");
     }
     bench.ulna.stop();
