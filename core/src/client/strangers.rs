@@ -28,7 +28,7 @@ mod addresses;
 mod answers;
 
 use self::addresses::Addresses;
-use self::answers::{Answers, Begun, Known};
+use self::answers::{Answers, Begun, Ended, Known};
 use super::connection::Admission;
 use super::dynamic::DynamicClient;
 use super::limits::{Counted, Permit};
@@ -42,14 +42,16 @@ use crate::discard::Discard;
 use crate::effect::{LookUp, LookedUp, Ticket};
 use crate::generation::Generation;
 use crate::life::Life;
+use crate::packet::Requirements;
 use crate::path::NetworkId;
 use crate::policy::{Asked, EMPTY_SESSION, Sheet};
 use crate::queue::message::Message;
 use crate::request::Stranger;
 use crate::seed::Seed;
+use crate::seeded::{self, Bug};
 use crate::time::{Instant, UnixTime};
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 
 /// Strangers of one worker.
@@ -68,6 +70,13 @@ pub struct Strangers {
     sheet: Sheet,
     scratch: Box<Scratch>,
     counters: Arc<WorkerCounters>,
+}
+
+/// What is left of strangers when their core has died.
+pub struct Legacy {
+    configuration: (Generation, Arc<Configuration>),
+    sightings: Arc<Sightings>,
+    remembered: BTreeSet<(Arc<str>, Box<[u8]>)>,
 }
 
 /// A packet, and the network core whose it is.
@@ -98,11 +107,20 @@ impl Strangers {
         }
     }
 
-    /// Those of a core that takes the place of this one, which has panicked: what were clients are looked up anew.
-    pub fn successor(&mut self, life: Life, seed: &Seed) -> Strangers {
-        let newest = (self.generation, &self.configuration);
-        let mut strangers = Strangers::new(life, newest, &self.sightings, seed, &self.counters);
-        for (rule, key) in self.answers.remembered() {
+    /// What a core that has died leaves to the one that takes its place: what were clients are looked up anew.
+    pub fn legacy(&mut self) -> Legacy {
+        Legacy {
+            configuration: (self.generation, Arc::clone(&self.configuration)),
+            sightings: Arc::clone(&self.sightings),
+            remembered: self.answers.remembered(),
+        }
+    }
+
+    /// With what a core has left that has died.
+    pub fn of_legacy(life: Life, legacy: Legacy, seed: &Seed, counters: &Arc<WorkerCounters>) -> Strangers {
+        let Legacy { configuration: (generation, configuration), sightings, remembered } = legacy;
+        let mut strangers = Strangers::new(life, (generation, &configuration), &sightings, seed, counters);
+        for (rule, key) in remembered {
             strangers.remember(&rule, &key);
         }
         strangers
@@ -189,15 +207,26 @@ impl Strangers {
         now: Instant,
     ) -> bool {
         let configuration = Arc::clone(&self.configuration);
-        let Some((place, key, held)) = self.answers.take_pending(ticket) else { return false };
+        let Some(ended) = self.answers.take_pending(ticket) else { return false };
+        let Ended { rule: place, key, is_void, line: held } = ended;
         let rule = configuration.client_rules.rule(place);
         let reason = match answer {
+            Ok(_) if is_void => Discard::LookUpFailed,
             Ok(LookedUp::Found { name, secrets }) => {
                 let client = DynamicClient::new(rule, &key, name, secrets, now);
                 self.answers.tell(place, rule, &key, Arc::new(client), now);
                 self.counters.look_ups_found.up();
+                let mut is_first_wrong = None;
                 for (network, stranger) in held {
                     self.held_octets -= stranger.octet_count();
+                    if seeded::is(Bug::HeldDecidedByTheFirst)
+                        && let Known::Client(client) = self.answers.known(&rule.name, &key, now)
+                        && *is_first_wrong
+                            .get_or_insert_with(|| self.fingerprint(&stranger, &client, now).is_err())
+                    {
+                        self.refuse((network, stranger), Discard::BadMessageAuthenticator);
+                        continue;
+                    }
                     self.decide(network, stranger, place, rule, &key, now);
                 }
                 return true;
@@ -287,7 +316,7 @@ impl Strangers {
         let all = &all.client_rules;
         let was_client = self.answers.is_remembered(&rule.name, key)
             || stranger.previous().is_some_and(|client| client.origin() == (&*rule.name, key));
-        let permit = if was_client {
+        let permit = if was_client || seeded::is(Bug::LookUpsUnbounded) {
             Permit::take(
                 Counted::Pending,
                 [Some((&rule.counts, u32::MAX)), Some((&all.counts, u32::MAX)), None],
@@ -348,6 +377,12 @@ impl Strangers {
             Ok(fingerprint) => self.admit(network, stranger, rule, client, &fingerprint, now),
             Err(reason) => {
                 self.counters.strangers_unverified.up();
+                if seeded::is(Bug::ForgedPacketDeniesItsKey) {
+                    let (name, key) = client.origin();
+                    self.answers.forget(name, key);
+                    let place = self.configuration.client_rules.named(name).map_or(0, |(place, _)| place);
+                    self.answers.deny(place, rule, key, now);
+                }
                 self.refuse((network, stranger), reason);
             }
         }
@@ -367,10 +402,14 @@ impl Strangers {
             return Err(Discard::BadMessageAuthenticator);
         }
         let framed = stranger.framed();
-        let verified = framed
-            .verify_request(&client.client().secrets, client.client().requirements())
-            .map_err(|error| error.discard())?;
-        if !verified.signed() {
+        let requirements = if seeded::is(Bug::UnsignedPacketAdmits) {
+            Requirements::default()
+        } else {
+            client.client().requirements()
+        };
+        let verified =
+            framed.verify_request(&client.client().secrets, requirements).map_err(|error| error.discard())?;
+        if !verified.signed() && !seeded::is(Bug::UnsignedPacketAdmits) {
             return Err(Discard::UnsignedStranger);
         }
         Ok(crate::network::fingerprint(&framed, client.mark(Some(verified.secret_index()))))
@@ -385,7 +424,9 @@ impl Strangers {
         fingerprint: &Authenticator,
         now: Instant,
     ) {
-        if let Some(sighting) = self.sightings.look_up(fingerprint) {
+        if let Some(sighting) =
+            self.sightings.look_up(fingerprint).filter(|_| !seeded::is(Bug::ReplayedPacketAdmits))
+        {
             self.counters.strangers_seen_before.up();
             let stranger = stranger.seen_before(sighting, client);
             self.decided.push_back((network, Message::SeenBefore(stranger)));
