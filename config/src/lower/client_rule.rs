@@ -11,7 +11,7 @@ use crate::secret_table::load_secret_table;
 use crate::section::Section;
 use crate::shown;
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
@@ -189,7 +189,7 @@ fn selector(name: &Spanned<Cow<'_, str>>, dictionary: &Dictionary, report: &mut 
     Some(Selector { oid: named.oid, tag: named.tag, any_shape: attribute.is_none() })
 }
 
-fn secret_table(path: &PathBuf, tables: &mut Vec<Arc<SecretTable>>, report: &mut Report) -> Option<Arc<str>> {
+fn secret_table(path: &Path, tables: &mut Vec<Arc<SecretTable>>, report: &mut Report) -> Option<Arc<str>> {
     let source = path.display().to_string();
     if let Some(known) = tables.iter().find(|table| *table.source == *source) {
         return Some(Arc::clone(&known.source));
