@@ -272,6 +272,8 @@ impl Node for Server {
             snapshot.forgotten += counters.replies_evicted.value()
                 + counters.orphaned.value()
                 + counters.discarded[Discard::DelayedRejectsFull as usize].value();
+            snapshot.unverified += counters.discarded[Discard::BadMessageAuthenticator as usize].value()
+                + counters.discarded[Discard::BadRequestAuthenticator as usize].value();
             snapshot.discarded += counters.discarded.iter().map(|counter| counter.value()).sum::<u64>();
         }
         let networks = self.threads.iter().flatten().filter_map(|thread| thread.cores.network());
@@ -480,6 +482,8 @@ const ORDERED: &str = "a change of workers is under way";
 mod tests {
     use super::*;
     use crate::fault::FaultClass;
+    use crate::goals::{Goal, Goals};
+    use crate::plan::Standing;
     use crate::run::{check_determinism, run};
     use crate::swarm::Profile;
 
@@ -510,9 +514,48 @@ mod tests {
     }
 
     #[test]
+    fn nats_do_all_that_they_are_there_for() {
+        let mut struck = [0; FaultClass::COUNT];
+        let mut goals = Goals::default();
+        for seed in 0..30 {
+            let outcome = run(&Plan::drawn(seed, Profile::Nat), None, build, 0);
+            assert_eq!(outcome.violation, None, "{seed}");
+            struck.iter_mut().zip(outcome.counts).for_each(|(sum, count)| *sum += count);
+            goals.add(&outcome.goals);
+        }
+        for &class in FaultClass::ALL.iter().filter(|class| !Profile::Everything.has(**class)) {
+            assert!(struck[class as usize] > 50, "{class:?} {}", struck[class as usize]);
+        }
+        assert!(Goal::ALL.iter().all(|&goal| goals.count(goal) > 20), "{goals:?}");
+    }
+
+    #[test]
+    fn an_attacker_behind_a_nat_is_discarded_by_name_whatever_he_says_to_be() {
+        let mut attackers = 0;
+        for seed in 0..40 {
+            let mut plan = Plan::drawn(seed, Profile::Nat);
+            let nases = &mut plan.topology.nases;
+            nases.retain(|nas| nas.standing == Standing::WrongSecret && nas.nat.is_some());
+            attackers += nases.len();
+            (plan.faults, plan.reloads) = (Vec::new(), Vec::new());
+            // What finds no room is not looked at, and no secret is asked for what nobody answers.
+            plan.limits = Plan::drawn(0, Profile::Calm).limits;
+            plan.topology.answers_accounting = true;
+            let outcome = run(&plan, None, build, 0);
+            assert_eq!((outcome.violation, outcome.replies), (None, 0), "{seed}");
+            let Snapshot { received, unverified, .. } = outcome.counted;
+            assert_eq!(received, unverified, "{seed}");
+            assert!(received > 0 || plan.topology.nases.is_empty(), "{seed}");
+        }
+        assert!(attackers > 5, "{attackers}");
+    }
+
+    #[test]
     fn the_same_plan_gives_the_same_digest() {
         for seed in 0..5 {
             let plan = Plan::drawn(seed, Profile::Everything);
+            check_determinism(&plan, None, build).expect("the server is deterministic");
+            let plan = Plan::drawn(seed, Profile::Nat);
             check_determinism(&plan, None, build).expect("the server is deterministic");
         }
     }

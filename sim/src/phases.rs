@@ -256,6 +256,8 @@ pub struct Snapshot {
     pub in_progress_duplicates: u64,
     /// Silently discarded, all reasons together.
     pub discarded: u64,
+    /// Those of them that no secret of their client verifies.
+    pub unverified: u64,
     /// Requests that another one took the Identifier from.
     pub superseded: u64,
     /// Requests whose worker, or network core, died.

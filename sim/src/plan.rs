@@ -3,6 +3,9 @@
 //! A plan says everything that a run depends on but the draws, and those follow from its `seed`. All times are
 //! virtual, in the unit that the field's name says.
 
+pub mod nat;
+
+use self::nat::NatPlan;
 use crate::fault::{Fault, FaultClass};
 use crate::site::{Reload, Rules};
 use serde::{Deserialize, Serialize};
@@ -74,6 +77,9 @@ pub struct Topology {
     /// field have one that does not.
     #[serde(default, skip_serializing_if = "is_not")]
     pub steered: bool,
+    /// NATs between NASes and the server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nats: Vec<NatPlan>,
     /// Who sends.
     pub nases: Vec<NasPlan>,
 }
@@ -167,8 +173,15 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NasPlan {
-    /// Its address.
+    /// Its address; behind a NAT, where it is alone with it, its inside address.
     pub address: IpAddr,
+    /// The NAT that it is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat: Option<usize>,
+    /// What its requests say as NAS-Identifier, a drawn one each; none: they have no such attribute. An attacker says his
+    /// siblings'.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nas_identifiers: Vec<String>,
     /// The secret that it uses.
     pub secret: String,
     /// Other secrets, each from a virtual millisecond on.
@@ -296,6 +309,7 @@ impl Topology {
             rules: Rules::default(),
             answers_accounting: false,
             steered: false,
+            nats: Vec::new(),
             nases: Vec::new(),
         }
     }

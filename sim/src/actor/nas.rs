@@ -285,7 +285,7 @@ impl Nas {
         let (retransmission, timeout) = Retransmission::begin(around.now, bounded, self.jitter(around.draws));
         let number = self.exchanges.len();
         let begun = around.now;
-        let NasPlan { address, .. } = around.plan.topology.nases[self.place];
+        let address = around.plan.topology.seen(self.place);
         let secret = self.plan(around.plan).secret_at(begun).to_owned();
         let kind = around.plan.topology.listeners[usize::from(listener.0)].kind;
         let owed =

@@ -4,6 +4,7 @@
 //! verified under. A reload may change both, and then the same octets are another request.
 
 use crate::clock::Clock;
+use crate::goals::{Goal, Goals};
 use crate::oracle::codec::{Packet, code};
 use crate::oracle::judge::{Answer, Asked, Verdict, judge};
 use crate::plan::Plan;
@@ -36,6 +37,8 @@ impl Case<'_> {
 #[derive(Debug)]
 pub struct Record {
     pub(super) authenticator: [u8; 16],
+    /// The NAS that sent the first copy that deserves an answer, or else the first, if one is known to have.
+    pub(super) sender: Option<usize>,
     /// Its name in its slot.
     number: u64,
     /// By configuration under which a copy was read that deserves an answer: what is owed.
@@ -119,6 +122,7 @@ pub struct Ledger {
     pub excused: u64,
     /// What was given to another thread, and may be verified there under a configuration to come.
     passed_on: VecDeque<PassedOn>,
+    goals: Goals,
     /// By thread: Status-Servers that it has read and verified in this turn, and how many replies there will be to that.
     pub(super) status_read: Vec<Vec<(Key, [u8; 16], u64)>>,
 }
@@ -130,6 +134,7 @@ struct PassedOn {
     at: u64,
     owner: usize,
     path: Path,
+    sender: Option<usize>,
     octets: Vec<u8>,
 }
 
@@ -140,6 +145,8 @@ pub struct Handed<'a> {
     pub thread: usize,
     /// Where it came from, and to.
     pub path: &'a Path,
+    /// The NAS that has sent it as it is.
+    pub sender: Option<usize>,
     /// Its octets.
     pub octets: &'a [u8],
     /// To another network core than the one that the kernel gives its flow to, so that what was handed in after it may
@@ -169,6 +176,11 @@ impl Ledger {
         self.replies
     }
 
+    /// What it saw.
+    pub fn goals(&self) -> &Goals {
+        &self.goals
+    }
+
     /// A datagram is handed to the server.
     pub fn received(&mut self, case: &Case<'_>, handed: &Handed<'_>, now: u64) {
         let Ok(packet) = Packet::read(handed.octets) else { return };
@@ -179,7 +191,14 @@ impl Ledger {
             slot.strays += 1;
             slot.records.iter_mut().for_each(|record| record.runs += 1);
         }
-        let is_owed = slot.take(case, (key.0, key.1), packet, handed.site, true, now);
+        let lifetime = case.plan.limits.dedup_lifetime_ms * 1_000_000;
+        let is_remembered = |record: &&Record| record.decided_at.max(record.first_at) + lifetime > now;
+        let before = slot.newest().filter(is_remembered).and_then(|record| record.sender);
+        let copy = Copy { path: (key.0, key.1), packet, sender: handed.sender, is_another: true };
+        let is_owed = slot.take(case, &copy, handed.site, now);
+        if is_owed && before.is_some() && handed.sender.is_some() && before != handed.sender {
+            self.goals.reach(Goal::IdentifierOfAnother);
+        }
         if is_owed && handed.passed_on.is_none() && packet.code() == code::STATUS_SERVER {
             let authenticator = packet.authenticator();
             let read = &mut self.status_read[handed.thread];
@@ -191,8 +210,8 @@ impl Ledger {
         if let Some(owner) = handed.passed_on
             && case.sites.len() > 1
         {
-            let (path, octets) = (*handed.path, handed.octets.to_vec());
-            self.passed_on.push_back(PassedOn { at: now, owner, path, octets });
+            let (path, sender, octets) = (*handed.path, handed.sender, handed.octets.to_vec());
+            self.passed_on.push_back(PassedOn { at: now, owner, path, sender, octets });
         }
     }
 
@@ -201,12 +220,15 @@ impl Ledger {
         while self.passed_on.front().is_some_and(|first| first.at + PASSED_ON_MAX < now) {
             self.passed_on.pop_front();
         }
-        for PassedOn { path, octets, .. } in self.passed_on.iter().filter(|passed| passed.owner == owner) {
+        for PassedOn { path, sender, octets, .. } in
+            self.passed_on.iter().filter(|passed| passed.owner == owner)
+        {
             let Ok(packet) = Packet::read(octets) else { continue };
             let slot = self.slots.entry((path.remote, path.listener, packet.identifier())).or_default();
             slot.strays += 1;
             slot.records.iter_mut().for_each(|record| record.runs += 1);
-            slot.take(case, (path.remote, path.listener), packet, site, false, now);
+            let path = (path.remote, path.listener);
+            slot.take(case, &Copy { path, packet, sender: *sender, is_another: false }, site, now);
         }
     }
 
@@ -245,23 +267,30 @@ impl Ledger {
     }
 }
 
+/// A packet as it comes to be verified.
+struct Copy<'a> {
+    path: (SocketAddr, ListenerId),
+    packet: Packet<'a>,
+    sender: Option<usize>,
+    /// It was not counted before.
+    is_another: bool,
+}
+
 impl Slot {
+    /// The last packet that deserved an answer.
+    fn newest(&self) -> Option<&Record> {
+        self.records.iter().find(|record| Some(record.number) == self.current)
+    }
+
     /// How many replies there were to requests with this authenticator.
     pub(super) fn replies_to(&self, authenticator: &[u8; 16]) -> u64 {
         let of_it = self.records.iter().filter(|record| record.authenticator == *authenticator);
         of_it.map(|record| record.replies).sum()
     }
 
-    /// A packet is verified under this configuration: whether it deserves an answer. `is_another`: it was not counted before.
-    fn take(
-        &mut self,
-        case: &Case<'_>,
-        path: (SocketAddr, ListenerId),
-        packet: Packet<'_>,
-        site: usize,
-        is_another: bool,
-        now: u64,
-    ) -> bool {
+    /// A packet is verified under this configuration: whether it deserves an answer.
+    fn take(&mut self, case: &Case<'_>, copy: &Copy<'_>, site: usize, now: u64) -> bool {
+        let &Copy { path, packet, sender, is_another } = copy;
         let Slot { current, strays, records, numbers } = self;
         let authenticator = packet.authenticator();
         let known = records.iter().rposition(|record| {
@@ -271,6 +300,7 @@ impl Slot {
         });
         if let Some(place) = known {
             records[place].copies += u64::from(is_another);
+            records[place].sender = records[place].sender.or(sender);
             supersede(current, records, place, now);
             return true;
         }
@@ -291,6 +321,7 @@ impl Slot {
                 let record = &mut records[place];
                 if let Some(answer) = owed {
                     let is_first = record.owed.is_empty();
+                    record.sender = if is_first { sender } else { record.sender.or(sender) };
                     if is_first {
                         record.first_at = now;
                         record.octets = packet.octets().to_vec();
@@ -311,6 +342,7 @@ impl Slot {
                 *numbers += 1;
                 records.push(Record {
                     authenticator,
+                    sender,
                     number: *numbers,
                     owed: owed.map(|answer| (site, answer)).into_iter().collect(),
                     silence,

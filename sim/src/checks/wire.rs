@@ -2,7 +2,7 @@
 //! the oracle owes for it.
 
 use super::ledger::{Case, Ledger, Record, Slot, is_let_go};
-use super::{Violation, invariants};
+use super::{Violation, clients, invariants};
 use crate::fault::effect;
 use crate::oracle::codec::{Packet, code, kind};
 use crate::oracle::judge::{Answer, Verdict, client_of};
@@ -48,6 +48,14 @@ pub struct Leaving<'a> {
     pub network_died_at: Option<u64>,
 }
 
+/// The request that a reply answers.
+pub struct Answered<'l> {
+    /// Its octets.
+    pub octets: &'l [u8],
+    /// The NAS that has sent it, as far as one is known to have.
+    pub sender: Option<usize>,
+}
+
 /// A datagram leaves the server: the request that it answers.
 ///
 /// # Errors
@@ -58,7 +66,7 @@ pub fn transmitted<'l>(
     transmit: &Transmit,
     octets: &[u8],
     leaving: &Leaving<'_>,
-) -> Result<&'l [u8], Violation> {
+) -> Result<Answered<'l>, Violation> {
     ledger.replies += 1;
     let topology = &case.plan.topology;
     let (listener, _) = topology.listener_and_network(transmit.via);
@@ -127,6 +135,9 @@ pub fn transmitted<'l>(
         };
         return violation(&OWN_SECRET, details);
     };
+    if let Some(secret) = verifies(case, &records[owner], remote, packet) {
+        clients::signed(case, &records[owner], secret, leaving.now)?;
+    }
     // A stray may reach its owner after what was handed in later: who displaced whom is not known then.
     if *strays == 0
         && is_let_go(records, &records[owner], leaving.now, leaving.turn_max)
@@ -140,7 +151,7 @@ pub fn transmitted<'l>(
     let same = records.iter().filter(|record| record.authenticator == authenticator);
     let decisions = same.map(|record| record.decisions).sum();
     check_reply(case, &mut records[owner], packet, leaving, (remote, listener), decisions)?;
-    Ok(&records[owner].octets)
+    Ok(Answered { octets: &records[owner].octets, sender: records[owner].sender })
 }
 
 /// A turn has sent all that it had: whether the Status-Servers that it read have their answers. `unsent` tells how many

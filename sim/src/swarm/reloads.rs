@@ -93,8 +93,9 @@ fn rotate(
     if both {
         at_next.push(change(None));
     }
-    for (place, nas) in (0..).zip(&mut plan.topology.nases) {
-        if nas.standing == Standing::Known && client_of(&site.clients, nas.address) == Some(which) {
+    let seen: Vec<_> = (0..plan.topology.nases.len()).map(|nas| plan.topology.seen(nas)).collect();
+    for ((place, nas), seen) in (0..).zip(&mut plan.topology.nases).zip(seen) {
+        if nas.standing == Standing::Known && client_of(&site.clients, seen) == Some(which) {
             let draw = draw.fork(3).fork(place);
             let at_ms = match draw.below(4) {
                 0 => at_ms.saturating_sub(draw.fork(1).below(3_000)),

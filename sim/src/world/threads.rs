@@ -6,11 +6,10 @@ use crate::checks::ledger::{Case, Handed};
 use crate::checks::wire::{Leaving, answered_at_once, transmitted};
 use crate::checks::{Violation, channels, execution};
 use crate::draw::Class;
-use crate::fault::link::Carried;
 use crate::fault::thread;
-use crate::net::Way;
 use crate::oracle::codec::code;
 use crate::phases::{Died, GateCheck};
+use crate::sockets::Datagram;
 use crate::trace::Kind;
 use crate::turn::{Cause, Phase};
 use ulna_core::{Instant, Path, SocketId};
@@ -219,7 +218,8 @@ impl World<'_> {
             from = SocketId(socket.0 + 1);
             let (listener, network) = self.plan.topology.listener_and_network(socket);
             for _ in 0..self.plan.limits.read_batch {
-                let Some((remote, octets)) = self.sockets.read(socket) else { break };
+                let Some(datagram) = self.sockets.read(socket) else { break };
+                let Datagram { remote, sender, octets } = datagram;
                 let path = Path {
                     via: socket,
                     listener,
@@ -233,7 +233,9 @@ impl World<'_> {
                 let passed_on = (owner != network).then_some(owner);
                 let site = self.reloads.in_force(owner);
                 let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
-                let handed = Handed { thread: place, path: &path, octets: &octets, stray, passed_on, site };
+                let (path_seen, thread) = (&path, place);
+                let handed =
+                    Handed { thread, path: path_seen, sender, octets: &octets, stray, passed_on, site };
                 self.ledger.received(&case, &handed, self.now);
                 self.handed += 1;
                 self.node.thread(place).handle_datagram(path, &octets, now);
@@ -274,20 +276,13 @@ impl World<'_> {
                 network_died_at: self.network_died_at,
             };
             let answered = transmitted(&mut self.ledger, &case, &transmit, &octets, &leaving)?;
+            let requester = answered.sender;
             if octets[0] == code::ACCOUNTING_RESPONSE {
-                let request = answered.to_vec();
+                let request = answered.octets.to_vec();
                 self.acknowledge(&request)?;
             }
             let (listener, _) = self.plan.topology.listener_and_network(transmit.via);
-            if let Some(way) = self.net.way_to(transmit.destination, listener) {
-                let mut carried = self.carry(way, &octets);
-                let Way { nas, port, .. } = way;
-                for Carried { delay, octets, .. } in carried.drain(..) {
-                    let event = Event::Deliver { nas, port, listener, octets };
-                    self.schedule.add(self.now + delay, self.threads.len() + nas, event);
-                }
-                self.carried = carried;
-            }
+            self.send_back(transmit.destination, listener, requester, &octets);
         }
         self.buffer = octets;
         answered_at_once(&mut self.ledger, place, self.now, || self.node.snapshot().unsent)
