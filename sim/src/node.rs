@@ -539,7 +539,7 @@ mod tests {
             attackers += nases.len();
             (plan.faults, plan.reloads) = (Vec::new(), Vec::new());
             // What finds no room is not looked at, and no secret is asked for what nobody answers.
-            plan.limits = Plan::drawn(0, Profile::Calm).limits;
+            plan.limits = Plan::drawn(3, Profile::Calm).limits;
             plan.topology.answers_accounting = true;
             let outcome = run(&plan, None, build, 0);
             assert_eq!((outcome.violation, outcome.replies), (None, 0), "{seed}");
