@@ -24,7 +24,7 @@ fn key(dedup: &Dedup, n: usize) -> Key {
         local: ([192, 0, 2, 1], 1812).into(),
         remote: ([10, 0, 0, address], port).into(),
     };
-    dedup.key(&path, 1, identifier, true)
+    dedup.key(&path, 1, identifier, true, 0)
 }
 
 fn authenticator(n: usize, turn: u64) -> Authenticator {

@@ -65,7 +65,7 @@ fn rules(c: &mut Criterion) {
                 framed,
                 attributes: framed.attributes(),
                 session: &EMPTY_SESSION,
-                client: configuration.clients.client(ClientId(0)),
+                client: &configuration.clients.client(ClientId(0)).name,
                 listener: &configuration.listeners[0],
                 path: Path { via: SocketId(0), listener: ListenerId(0), local: here, remote: here },
                 time: UnixTime(1_800_000_000),

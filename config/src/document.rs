@@ -38,6 +38,8 @@ pub struct Report {
     readable: Vec<(Range<usize>, PathBuf)>,
     /// Made of all secrets that stand elsewhere.
     seed: Option<Seed>,
+    /// What was found in files that are no part of these.
+    elsewhere: (Vec<Finding>, Vec<Finding>),
     /// What is in the files.
     pub source: Found,
 }
@@ -274,6 +276,12 @@ impl Report {
         self.warning(span.clone(), message);
     }
 
+    /// What is wrong or odd in a file that is no part of these.
+    pub fn elsewhere(&mut self, ConfigErrors(errors): ConfigErrors, Warnings(warnings): Warnings) {
+        self.elsewhere.0.extend(errors);
+        self.elsewhere.1.extend(warnings);
+    }
+
     pub fn finish(mut self, documents: &Documents<'_>) -> (ConfigErrors, Warnings, Source) {
         self.warn_of_readable();
         self.masked.sort_by_key(|mask| mask.start);
@@ -292,7 +300,9 @@ impl Report {
                 })
                 .collect()
         };
-        let (errors, warnings) = (findings(&mut self.errors), findings(&mut self.warnings));
+        let (mut errors, mut warnings) = (findings(&mut self.errors), findings(&mut self.warnings));
+        errors.append(&mut self.elsewhere.0);
+        warnings.append(&mut self.elsewhere.1);
         (ConfigErrors(errors), Warnings(warnings), self.source.finish(documents))
     }
 }

@@ -42,11 +42,11 @@ impl fmt::Display for Finding {
 }
 
 /// Everything that is wrong with a file, in the order of its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfigErrors(pub(crate) Vec<Finding>);
 
 /// What is allowed but should not stay so, in the order of the text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Warnings(pub(crate) Vec<Finding>);
 
 impl ConfigErrors {

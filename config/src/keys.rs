@@ -17,8 +17,20 @@ pub struct Keys {
 
 pub const ROOT: Keys = Keys {
     label: "the file",
-    built: &["include", "runtime", "protocol", "listen", "client", "user", "server", "accounting", "log"],
-    later: &["client_rule", "remote_server", "pool", "realm", "limits", "control", "metrics"],
+    built: &[
+        "include",
+        "runtime",
+        "protocol",
+        "listen",
+        "client",
+        "client_rule",
+        "limits",
+        "user",
+        "server",
+        "accounting",
+        "log",
+    ],
+    later: &["remote_server", "pool", "realm", "control", "metrics"],
 };
 
 pub const RUNTIME: Keys = Keys {
@@ -65,6 +77,70 @@ pub const CLIENT: Keys = Keys {
     label: "[[client]]",
     built: &["name", "network", "secret", "require_message_authenticator", "limit_proxy_state"],
     later: &["coa_address"],
+};
+
+pub const CLIENT_RULE: Keys = Keys {
+    label: "[[client_rule]]",
+    built: &[
+        "name",
+        "network",
+        "nat",
+        "connected",
+        "prefer",
+        "when",
+        "secret",
+        "require_message_authenticator",
+        "limit_proxy_state",
+        "lifetime",
+        "idle_timeout",
+        "negative_lifetime",
+        "limits",
+    ],
+    later: &[],
+};
+
+/// `secret = { table = …, key = … }`.
+pub const TABLE_SECRET: Keys =
+    Keys { label: "the `secret` of a client rule", built: &["table", "key"], later: &[] };
+
+/// `"site-7" = { … }` in a table of secrets.
+pub const SECRET_TABLE: Keys = Keys { label: "a table of secrets", built: &["secret", "name"], later: &[] };
+
+pub const LIMITS: Keys = Keys {
+    label: "[limits]",
+    built: &[
+        "clients",
+        "connections",
+        "pending",
+        "new_per_second",
+        "held_packets",
+        "held_octets",
+        "unverified_per_second",
+    ],
+    later: &[],
+};
+
+/// `limits = { … }` of a client rule.
+pub const RULE_LIMITS: Keys = Keys {
+    label: "the `limits` of a client rule",
+    built: &[
+        "clients",
+        "connections",
+        "pending",
+        "new_per_second",
+        "packets_per_second",
+        "held_packets",
+        "held_octets",
+        "per_address",
+    ],
+    later: &[],
+};
+
+/// `per_address = { … }` in those.
+pub const ADDRESS_LIMITS: Keys = Keys {
+    label: "the `per_address` of `limits`",
+    built: &["connections", "pending", "new_per_second"],
+    later: &[],
 };
 
 pub const USER: Keys =
@@ -128,6 +204,8 @@ const ALL: &[&Keys] = &[
     &PROTOCOL,
     &LISTEN,
     &CLIENT,
+    &CLIENT_RULE,
+    &LIMITS,
     &USER,
     &SERVER,
     &RULE,

@@ -20,6 +20,7 @@ mod law;
 mod lower;
 mod reserved;
 mod secret_source;
+mod secret_table;
 mod section;
 mod shown;
 mod source;
@@ -30,6 +31,7 @@ pub use error::{ConfigErrors, Finding, Place, Warnings};
 pub use law::config_law;
 pub use lower::RuleList;
 pub use reserved::{RESERVED_OCTETS_MAX, reserved_octets};
+pub use secret_table::load_secret_table;
 pub use source::{RulePlace, Source};
 pub use ulna_core::configuration::{Configuration, Cores};
 

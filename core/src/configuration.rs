@@ -5,7 +5,7 @@
 use crate::accounting::Rotation;
 use crate::authenticate::mac::Devices;
 use crate::authenticate::users::Users;
-use crate::client::Clients;
+use crate::client::{ClientRules, Clients, SecretTable};
 use crate::dictionary::Dictionary;
 use crate::policy::{ServerId, VirtualServer};
 use alloc::boxed::Box;
@@ -28,6 +28,10 @@ pub struct Configuration {
     pub listeners: Vec<Listener>,
     /// Who may speak.
     pub clients: Clients,
+    /// Who else may, by rules.
+    pub client_rules: ClientRules,
+    /// The tables that those look up in, as they were when they were read: for drivers.
+    pub secret_tables: Vec<Arc<SecretTable>>,
     /// Users with their passwords.
     pub users: Users,
     /// Devices that are known by their hardware address. None of them is a user.

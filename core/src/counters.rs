@@ -4,7 +4,7 @@
 //! load and store. Every packet and every request ends in exactly one of them:
 //!
 //! - per packet: `received` = `strays_sent` + `status_answered` + `duplicates_resent` + `duplicates_in_progress`
-//!   + discards of packets + `accepted`, where an owner counts a stray that it takes as received;
+//!   + discards of packets + `strangers` + `accepted`, where an owner counts a stray that it takes as received;
 //! - per request: `accepted` = `answered` + `superseded` + discards of requests + `orphaned` + in progress.
 //!
 //! Of a network core that panics, also the packets about which it had not decided are counted as `orphaned`.
@@ -91,6 +91,16 @@ counters! {
         accepted,
         /// Requests without Message-Authenticator among them (RFC 2865 Access-Requests that nothing protects).
         accepted_unsigned,
+        /// Packets of nobody's, or that failed under their connection's client, that a worker was asked about.
+        strangers_asked,
+        /// Gauge: of these, those that a worker has.
+        strangers,
+        /// Connections that came to be a dynamic client's, or another's.
+        connections_admitted,
+        /// Of these, connections that another client had before.
+        connections_taken_over,
+        /// Gauge: connections of dynamic clients.
+        connections,
         /// Requests verified under the old one of two secrets.
         verified_by_old_secret,
         /// Requests passed on to another worker, as the first did not know their State.
@@ -147,6 +157,16 @@ counters! {
         effects_late,
         /// Gauge: requests that wait for an effect.
         requests_held,
+        /// Look-ups asked for.
+        look_ups,
+        /// Of these, those that found a client.
+        look_ups_found,
+        /// Strangers' packets that failed under the secret of their key.
+        strangers_unverified,
+        /// Strangers' packets that their clients had sent before from elsewhere, or somebody had recorded.
+        strangers_seen_before,
+        /// Strangers' packets whose clients were admitted.
+        admitted,
         /// Notices about requests that had been finished before.
         late_notices,
         /// How often this core panicked and was replaced.
@@ -174,6 +194,7 @@ impl NetworkCounters {
             &self.superseded,
             &self.orphaned,
             &self.in_progress,
+            &self.strangers,
             &self.delayed_rejects,
         ];
         fates.into_iter().chain(&self.discarded).map(Counter::value).sum()

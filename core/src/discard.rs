@@ -41,6 +41,42 @@ discards! {
     SeveralStates = "several-states",
     /// No client's network contains the source address (RFC 2865 §3).
     UnknownClient = "unknown-client",
+    /// No client rule matches it, or the one that did is gone.
+    NoClientRule = "no-client-rule",
+    /// It has no attribute that its client rule looks up by, and is none of those admitted from there last.
+    NoLookUpKey = "no-look-up-key",
+    /// A look-up of its key has said no.
+    ClientDenied = "client-denied",
+    /// An Access-Request of nobody's without Message-Authenticator: nothing could admit it.
+    UnsignedStranger = "unsigned-stranger",
+    /// An Access-Request without Message-Authenticator from a client behind a NAT: any neighbour could have sent it.
+    UnsignedBehindNat = "unsigned-behind-nat",
+    /// Its client sends more packets than it may.
+    ClientTooFast = "client-too-fast",
+    /// More packets of nobody's come from its address than are looked at.
+    StrangersTooFast = "strangers-too-fast",
+    /// The worker that it would have had to ask has no room for one more stranger's packet.
+    StrangersFull = "strangers-full",
+    /// Its look-up would be one more than may be under way, or begin in a second.
+    LookUpLimit = "look-up-limit",
+    /// The line of look-ups is full.
+    LookUpLineFull = "look-up-line-full",
+    /// Its look-up failed.
+    LookUpFailed = "look-up-failed",
+    /// Its look-up was not answered in time.
+    LookUpTimedOut = "look-up-timed-out",
+    /// The same packet waits for its look-up already.
+    HeldDuplicate = "held-duplicate",
+    /// As many packets as may wait for its look-up.
+    HeldFull = "held-full",
+    /// As many clients as its rule, or all rules together, may have.
+    ClientsFull = "clients-full",
+    /// As many connections as its address, its rule or all rules together may have.
+    ConnectionsFull = "connections-full",
+    /// Strangers from as many addresses as are known at once.
+    AddressesFull = "addresses-full",
+    /// It was sent before from elsewhere, too long ago to be a retransmission: somebody else may have recorded it.
+    Replayed = "replayed",
     /// The code is not one that a server takes (RFC 2865 §3).
     UnknownCode = "unknown-code",
     /// The listener does not take this kind of packet.

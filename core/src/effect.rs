@@ -9,6 +9,7 @@
 
 use crate::authenticate::{Argon2, Password};
 use crate::life::Life;
+use crate::packet::Secrets;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -37,6 +38,33 @@ pub enum Effect {
     },
     /// Write records to where they are kept, and answer when they are safe there.
     Store(RecordBatch),
+    /// Find out whose this key is.
+    LookUp(LookUp),
+}
+
+/// A key that is looked up.
+#[derive(Debug)]
+pub struct LookUp {
+    /// In which table, by a name that its driver knows.
+    pub source: Arc<str>,
+    /// As it stands in the table.
+    pub key: Arc<[u8]>,
+}
+
+/// What a look-up says.
+#[derive(Debug)]
+pub enum LookedUp {
+    /// There is such a client.
+    Found {
+        /// Its name.
+        name: Box<str>,
+        /// One, or two while rotating.
+        secrets: Secrets,
+    },
+    /// There is none.
+    NotFound,
+    /// Nobody knows: the table could not be asked. Why is the driver's to tell its operator.
+    Failed,
 }
 
 /// Records that are stored together, or not at all.
@@ -65,6 +93,8 @@ pub enum EffectDone {
         /// Whether the records are safe.
         result: Result<(), NotStored>,
     },
+    /// Of [`Effect::LookUp`].
+    LookedUp(LookedUp),
     /// The driver's line for such effects is full; nothing was done.
     Shed(Effect),
 }

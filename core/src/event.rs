@@ -77,10 +77,10 @@ pub enum Event {
         finished: Instant,
         /// Where it came from.
         remote: SocketAddr,
-        /// The configuration in which `client` is a place.
+        /// The configuration in which a configured client is a place.
         generation: Generation,
         /// Whose it was.
-        client: ClientId,
+        client: EventClient,
         /// Where it came in.
         listener: ListenerId,
         /// Its Identifier.
@@ -103,4 +103,33 @@ pub enum Event {
         /// Why.
         reason: Discard,
     },
+    /// A client rule has admitted a client on a connection.
+    Admitted {
+        /// When.
+        at: Instant,
+        /// Where it speaks from.
+        remote: SocketAddr,
+        /// Its name.
+        client: ShortName,
+        /// Whether another had that connection.
+        is_others: bool,
+    },
+    /// A client behind a NAT does not sign, for the first time: nothing of the kind is taken, since any neighbour could send it.
+    UnsignedBehindNat {
+        /// When.
+        at: Instant,
+        /// Where it speaks from.
+        remote: SocketAddr,
+        /// Its name.
+        client: ShortName,
+    },
+}
+
+/// A client as an event names it.
+#[derive(Debug, Clone, Copy)]
+pub enum EventClient {
+    /// One of the configuration.
+    Configured(ClientId),
+    /// One that a rule has admitted, by its name.
+    Dynamic(ShortName),
 }

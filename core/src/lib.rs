@@ -38,6 +38,7 @@ pub mod configuration;
 pub mod conversation;
 pub mod cores;
 pub mod counters;
+mod deadlines;
 pub mod dedup;
 pub mod dictionary;
 pub mod discard;

@@ -1,7 +1,8 @@
 //! The state machine of one network thread: from a datagram to a request at a worker, and from its end to what
 //! duplicates get.
 //!
-//! A packet's way is frame → client → verify → dedup → worker; each step that says no names its [`Discard`]. Owns the
+//! A packet's way is frame → client → verify → dedup → worker; each step that says no names its [`Discard`]. Where nobody is known
+//! a worker is asked first. Owns the
 //! connections that hash to this thread, their dedup table and the buffers of their requests. Knows no rule, no user,
 //! no descriptor, thread or clock.
 
@@ -12,11 +13,13 @@ pub mod owner;
 mod route;
 mod shed;
 mod status;
+mod stranger;
 mod succession;
 mod workers;
 
 use self::lane::Lanes;
 use self::owner::Owners;
+use crate::client::{Connections, Pace, Sightings, Whose};
 use crate::configuration::Configuration;
 use crate::conversation::slot::{SlotOwners, Slots};
 use crate::cores::Outstanding;
@@ -34,6 +37,7 @@ use crate::request::{Reply, Request, RequestHandle, Stamp};
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::{Cause, Instant};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -65,10 +69,18 @@ pub struct Network {
     /// Where threads are joined: the worker on this very thread.
     own_worker: Option<WorkerId>,
     dedup: Dedup,
+    /// Of dynamic clients.
+    connections: Connections,
+    /// What strangers may send, by the hash of their address.
+    paces: Box<[Pace]>,
+    sightings: Arc<Sightings>,
     buffers: BufferPool,
     lanes: Lanes,
     /// Strays that each other network thread has of ours.
     strays_out: Vec<usize>,
+    /// How many it may have. Half a ring: the other half is for the buffers of the owner's strays on their way home through it; but
+    /// for one slot, in which we say that we have died.
+    strays_max: usize,
     /// Duplicates of requests in progress, put aside until their worker's ring has been swept.
     aside: VecDeque<Aside>,
     answers: VecDeque<Answer>,
@@ -94,7 +106,7 @@ enum Answer {
     /// A reject whose time has come. It goes from its buffer: its copy may have been given up for other replies.
     Reject(Reply),
     /// The answer to a Status-Server.
-    Status { stamp: Stamp, identifier: u8, request_authenticator: [u8; 16] },
+    Status { stamp: Stamp, whose: Whose, identifier: u8, request_authenticator: [u8; 16] },
 }
 
 /// A reject that waits in its buffer.
@@ -112,6 +124,7 @@ struct Origin {
     owners: Owners,
     slots: Slots,
     own_worker: Option<WorkerId>,
+    sightings: Arc<Sightings>,
     counters: Arc<NetworkCounters>,
 }
 
@@ -123,6 +136,7 @@ impl Network {
         configuration: Arc<Configuration>,
         slots: Arc<SlotOwners>,
         own_worker: Option<WorkerId>,
+        sightings: Arc<Sightings>,
         seed: &Seed,
     ) -> Self {
         let networks = configuration.network_cores() as u16;
@@ -135,6 +149,7 @@ impl Network {
             owners: Owners::new(networks, seed),
             slots: Slots::new(slots, seed),
             own_worker,
+            sightings,
             counters: Arc::default(),
         };
         Network::begin(origin, &workers, &seed.fork("dedup"), &|_| Outstanding::default())
@@ -146,7 +161,8 @@ impl Network {
         dedup_seed: &Seed,
         outstanding: &dyn Fn(Peer) -> Outstanding,
     ) -> Self {
-        let Origin { life, id, generations, generation, owners, slots, own_worker, counters } = origin;
+        let Origin { life, id, generations, generation, owners, slots, own_worker, sightings, counters } =
+            origin;
         let configuration = Arc::clone(generations.of(generation));
         let runtime = &configuration.runtime;
         let networks = configuration.network_cores();
@@ -157,7 +173,9 @@ impl Network {
             (0..networks as u16).map(|network| outstanding(Peer::Network(NetworkId(network))));
         let strays_out =
             with_networks.map(|with_network| with_network.away.iter().sum::<u64>() as usize).collect();
-        let buffers_max = runtime.requests_max * workers.len() + runtime.ring_slots * networks + rejects_max;
+        let for_workers = workers::for_each_worker(&configuration) * workers.len();
+        let buffers_max = for_workers + runtime.ring_slots * networks + rejects_max;
+        let connections_max = configuration.client_rules.limits.connections as usize;
         let mut network = Network {
             id,
             owners,
@@ -170,9 +188,13 @@ impl Network {
                 configuration.protocol.dedup_lifetime,
                 dedup_seed,
             ),
+            connections: Connections::new(connections_max, dedup_seed),
+            paces: (0..PACES).map(|_| Pace::default()).collect(),
+            sightings,
             buffers: BufferPool::new(life, buffers_max, SMALL_BUFFERS_NOW, LARGE_BUFFERS_NOW),
             lanes: Lanes::default(),
             strays_out,
+            strays_max: (runtime.ring_slots.max(STRAY_SLOTS_MIN) - 1) / 2,
             aside: VecDeque::with_capacity(ASIDE_MAX),
             answers: VecDeque::with_capacity(ANSWERS_MAX),
             delayed: VecDeque::with_capacity(delayed_max),
@@ -251,6 +273,25 @@ impl Network {
                 }
             }
             (Peer::Worker(worker), Message::Elsewhere(request)) => self.send_elsewhere(worker, request, now),
+            (Peer::Worker(worker), Message::Admitted(stranger, admission)) => {
+                if let Some(stranger) = self.answered(worker, stranger) {
+                    self.admit(stranger, admission, now);
+                }
+            }
+            (Peer::Worker(worker), Message::Refused { stranger, reason }) => {
+                if let Some(stranger) = self.answered(worker, stranger) {
+                    self.discard(stranger.path().remote, reason, now);
+                    self.buffers.give_back(stranger.into_buffer());
+                }
+            }
+            (Peer::Worker(worker), Message::SeenBefore(stranger)) => {
+                if let Some(stranger) = self.answered(worker, stranger) {
+                    self.find_reply(stranger, now);
+                }
+            }
+            (Peer::Network(network), Message::Retransmission(stray)) => {
+                self.take_retransmission(network, stray, now);
+            }
             (Peer::Network(network), Message::Stray(stray)) => self.take_stray(network, stray, now),
             (Peer::Network(network), Message::StrayBuffer(buffer)) => {
                 self.strays_out[usize::from(network.0)] -= 1;
@@ -274,6 +315,7 @@ impl Network {
         self.release_delayed(now);
         self.dedup.expire(now, EXPIRIES_EACH_TURN);
         self.counters.dedup_entries.set(self.dedup.len() as u64);
+        self.end_connections(now);
         if self.lazy_sweep.is_some_and(|due| due <= now) {
             // As long as a buffer is away, a lazy message will bring it home; but not one that waits here.
             let is_any_away = self.buffers.lent() > self.rejects() || self.under_way != [0; 2];
@@ -291,6 +333,7 @@ impl Network {
         [
             self.delayed.front().map(|reject| (reject.due, Cause::DelayedReject)),
             self.dedup.next_expiry().map(|expires| (expires, Cause::DedupExpiry)),
+            self.connections.next_deadline().map(|due| (due, Cause::Connection)),
             self.lazy_sweep.map(|due| (due, Cause::LazySweep)),
         ]
         .into_iter()
@@ -345,8 +388,8 @@ impl Network {
                     self.note();
                     return Some(transmit);
                 }
-                Answer::Status { stamp, identifier, request_authenticator } => {
-                    self.encode_status(&stamp, identifier, &request_authenticator, out);
+                Answer::Status { stamp, whose, identifier, request_authenticator } => {
+                    self.encode_status(&stamp, &whose, identifier, &request_authenticator, out);
                     return Some(stamp.path.reversed());
                 }
             }
@@ -388,7 +431,8 @@ impl Network {
 
     /// Whether no request is under way and no reject waits: what a draining server waits for.
     pub fn is_drained(&self) -> bool {
-        self.delayed.is_empty() && self.counters.in_progress.value() == 0 && !self.has_output()
+        let with_workers = self.counters.in_progress.value() + self.counters.strangers.value();
+        self.delayed.is_empty() && with_workers == 0 && !self.has_output()
     }
 
     /// How many rejects are held here, waiting or in line to be sent; each in a buffer of ours.
@@ -399,14 +443,17 @@ impl Network {
 
     fn discard(&mut self, remote: SocketAddr, reason: Discard, now: Instant) {
         self.counters.discard(reason);
-        if !self.configuration.log.requests {
-            return;
+        if self.configuration.log.requests {
+            self.tell(Event::Discarded { at: now, remote, reason });
         }
+    }
+
+    fn tell(&mut self, event: Event) {
         if self.events.len() == EVENTS_MAX {
             self.counters.events_lost.up();
-            return;
+        } else {
+            self.events.push_back(event);
         }
-        self.events.push_back(Event::Discarded { at: now, remote, reason });
     }
 
     /// Shows what is counted elsewhere, wherever it may have changed.
@@ -428,10 +475,12 @@ impl Network {
 /// What tells a duplicate from another request with its Identifier: the Request Authenticator, mixed with the mark of the
 /// client and secret that it is verified under. A reply that another client or secret has signed is never found by it,
 /// also where a reload has given the address to somebody else.
-fn fingerprint(framed: &Framed<'_>, mark: &[u8; 16]) -> Authenticator {
+pub(crate) fn fingerprint(framed: &Framed<'_>, mark: &[u8; 16]) -> Authenticator {
     (u128::from_ne_bytes(*framed.authenticator()) ^ u128::from_ne_bytes(*mark)).to_ne_bytes()
 }
 
+/// Paces of strangers, each for the addresses of one hash.
+const PACES: usize = 1024;
 /// Buffers made at start.
 const SMALL_BUFFERS_NOW: usize = 2048;
 const LARGE_BUFFERS_NOW: usize = 64;

@@ -64,6 +64,12 @@ impl Configuration {
         keep("accounting.file", self.accounting != running.accounting);
         keep("requests", self.log.requests != running.log.requests);
         keep("format", self.log.format != running.log.format);
+        let (new, old) = (&mut self.client_rules, &running.client_rules);
+        keep("limits.clients", new.limits.clients != old.limits.clients);
+        keep("limits.connections", new.limits.connections != old.limits.connections);
+        new.limits.clients = old.limits.clients;
+        new.limits.connections = old.limits.connections;
+        new.count_on(old);
         self.runtime = RuntimeSettings { workers, ..running.runtime.clone() };
         self.protocol.delayed_rejects_max = running.protocol.delayed_rejects_max;
         self.protocol.dedup_lifetime = running.protocol.dedup_lifetime;

@@ -114,6 +114,13 @@ impl Index {
         KeyHash(hasher.finish() as u32)
     }
 
+    /// The hash of a key that stands in pieces.
+    pub fn hash_of<const N: usize>(&self, pieces: [&[u8]; N]) -> KeyHash {
+        let mut hasher = self.hash.build_hasher();
+        pieces.into_iter().for_each(|piece| hasher.write(piece));
+        KeyHash(hasher.finish() as u32)
+    }
+
     /// The place among those with the hash of its key for which `is_it` says yes.
     pub fn find(&self, KeyHash(hash): KeyHash, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.home(hash);

@@ -82,6 +82,10 @@ pub enum Cause {
     DedupExpiry,
     /// A request has waited for an effect as long as it may.
     RequestTimeout,
+    /// A connection has been silent for as long as it may, or its client's time is over.
+    Connection,
+    /// An answer to a look-up is void, or has not come.
+    LookUp,
     /// Lazy completions have lain in their rings long enough.
     LazySweep,
 }

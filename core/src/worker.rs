@@ -11,11 +11,12 @@ mod succession;
 
 use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
+use crate::client::{Sightings, Strangers, Whose};
 use crate::configuration::{Configuration, Protocol};
 use crate::counters::WorkerCounters;
 use crate::discard::Discard;
-use crate::effect::{Effect, EffectDone, NotStored, Ticket};
-use crate::event::{Event, Outcome, ShortName};
+use crate::effect::{Effect, EffectDone, LookedUp, NotStored, Ticket};
+use crate::event::{Event, EventClient, Outcome, ShortName};
 use crate::generation::{Generation, Generations};
 use crate::life::Life;
 use crate::network::LAZY_SWEEP;
@@ -65,6 +66,8 @@ pub struct Worker {
     epochs: Vec<u32>,
     /// Requests that wait for an effect.
     held: InProgress<Waiting>,
+    /// Who is no client, or not yet.
+    strangers: Strangers,
     /// Effects that the driver has not polled yet.
     effects: VecDeque<(Ticket, Effect)>,
     memory: Memory,
@@ -89,9 +92,14 @@ impl Worker {
         id: WorkerId,
         configuration: Arc<Configuration>,
         policy: Box<dyn Policy + Send>,
+        sightings: &Arc<Sightings>,
         seed: &Seed,
     ) -> Self {
-        Worker::begin(Life::default(), id, Generations::new(configuration), policy, seed, 0, Arc::default())
+        let (life, generations, counters) =
+            (Life::default(), Generations::new(configuration), Arc::default());
+        let newest = generations.first();
+        let strangers = Strangers::new(life, newest, sightings, seed, &counters);
+        Worker::begin(life, id, generations, policy, strangers, seed, 0, counters)
     }
 
     fn begin(
@@ -99,6 +107,7 @@ impl Worker {
         id: WorkerId,
         generations: Generations,
         policy: Box<dyn Policy + Send>,
+        strangers: Strangers,
         seed: &Seed,
         epoch: u32,
         counters: Arc<WorkerCounters>,
@@ -117,6 +126,7 @@ impl Worker {
             time: UnixTime::default(),
             reply_buffers,
             held: InProgress::new(life, networks * runtime.requests_max, seed),
+            strangers,
             effects: VecDeque::with_capacity(LINE_NOW),
             memory: Memory {
                 failures: Failures::new(failures_max, failure_window, seed),
@@ -140,6 +150,8 @@ impl Worker {
     /// Takes the configuration under which requests may come from here on, beside the one before it.
     pub fn handle_configuration(&mut self, generation: Generation, configuration: Arc<Configuration>) {
         self.policy.handle_configuration(generation, &configuration);
+        self.strangers.handle_configuration(generation, &configuration);
+        self.complete_strangers();
         self.generations.learn(generation, configuration);
     }
 
@@ -163,6 +175,10 @@ impl Worker {
     pub fn handle_message(&mut self, from: Peer, message: Message, now: Instant) {
         match (from, message) {
             (Peer::Network(network), Message::Request(request)) => self.handle_request(network, request, now),
+            (Peer::Network(network), Message::Stranger(stranger)) => {
+                self.strangers.handle_stranger(network, stranger, self.time, now);
+                self.complete_strangers();
+            }
             (Peer::Network(network), Message::Duplicate(handle)) => {
                 // Of one that waits for an effect, too, there is nothing to be sent again.
                 if !self.held.contains(network, handle) {
@@ -212,6 +228,8 @@ impl Worker {
             self.discard_held(network, request, &waiting, Discard::EffectTimedOut, now);
         }
         self.counters.requests_held.set(self.held.len() as u64);
+        self.strangers.handle_timeout(now);
+        self.complete_strangers();
         if self.lazy_sweep.is_some_and(|due| due <= now) {
             self.lazy_sweep = (self.reply_buffers.lent() > 0).then(|| now + LAZY_SWEEP);
         }
@@ -220,11 +238,22 @@ impl Worker {
     /// When [`handle_timeout`](Worker::handle_timeout) is wanted next, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, Cause)> {
         let overdue = self.held.next_deadline().map(|due| (due, Cause::RequestTimeout));
-        overdue.into_iter().chain(self.lazy_sweep.map(|due| (due, Cause::LazySweep))).min()
+        let look_up = self.strangers.next_deadline().map(|due| (due, Cause::LookUp));
+        let lazy_sweep = self.lazy_sweep.map(|due| (due, Cause::LazySweep));
+        overdue.into_iter().chain(look_up).chain(lazy_sweep).min()
     }
 
     /// The answer to an effect: to all requests that wait for it, or where these are gone to nobody.
     pub fn handle_effect_done(&mut self, ticket: Ticket, answer: EffectDone, now: Instant) {
+        let answer = match answer {
+            EffectDone::LookedUp(answer) => return self.handle_looked_up(ticket, Ok(answer), now),
+            EffectDone::Shed(Effect::LookUp(_)) => {
+                return self.handle_looked_up(ticket, Err(Discard::LookUpLineFull), now);
+            }
+            answer @ (EffectDone::PasswordChecked { .. }
+            | EffectDone::Stored { .. }
+            | EffectDone::Shed(_)) => answer,
+        };
         if !self.held.is_current(ticket) {
             self.counters.effects_late.up();
         }
@@ -246,6 +275,9 @@ impl Worker {
                 self.memory.records.give_back(batch.octets);
                 Err(Discard::StoreLineFull)
             }
+            EffectDone::LookedUp(_) | EffectDone::Shed(Effect::LookUp(_)) => {
+                unreachable!("no request waits for it")
+            }
         };
         while let Some(held) = self.held.take_answered(ticket) {
             let Held { network, request, waiting, taken_up } = held;
@@ -264,7 +296,9 @@ impl Worker {
 
     /// What this core needs to have done elsewhere, and the ticket under which it wants the answer.
     pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
-        self.effects.pop_front().or_else(|| self.memory.records.take())
+        let look_up =
+            || self.strangers.poll_look_up().map(|(ticket, look_up)| (ticket, Effect::LookUp(look_up)));
+        self.effects.pop_front().or_else(look_up).or_else(|| self.memory.records.take())
     }
 
     /// One reply, into the caller's empty buffer. Only then is its network core told.
@@ -298,6 +332,7 @@ impl Worker {
     pub fn has_output(&self) -> bool {
         !self.transmits.is_empty()
             || !self.effects.is_empty()
+            || self.strangers.has_look_up()
             || self.memory.records.has_any()
             || self.outboxes.iter().any(|outbox| outbox.room > 0 && !outbox.waiting.is_empty())
     }
@@ -313,11 +348,12 @@ impl Worker {
         self.transmits.iter().map(|(_, completion)| completion.buffers()).sum::<usize>()
             + waiting.map(Message::buffers).sum::<usize>()
             + self.held.len()
+            + self.strangers.held()
     }
 
     /// The next deadline, for the simulator's judges.
     pub fn earliest_deadline(&self) -> Option<Instant> {
-        self.held.next_deadline()
+        self.held.next_deadline().into_iter().chain(self.strangers.next_deadline()).min()
     }
 
     /// Whether every network core routes by the owners of this epoch and nothing is held from before that: slots that have
@@ -335,13 +371,32 @@ impl Worker {
 
     /// Whether nothing is under way: what a draining server waits for.
     pub fn is_drained(&self) -> bool {
-        self.held.len() == 0 && self.waits_for_room().next().is_none()
+        self.held.len() + self.strangers.held() == 0 && self.waits_for_room().next().is_none()
     }
 
     /// Network cores to which completions wait for room in the ring.
     pub fn waits_for_room(&self) -> impl Iterator<Item = NetworkId> + '_ {
         let waiting = self.outboxes.iter().enumerate().filter(|(_, outbox)| !outbox.waiting.is_empty());
         waiting.map(|(network, _)| NetworkId(network as u16))
+    }
+
+    /// What a table says of these keys has changed.
+    pub fn handle_table_changed(&mut self, source: &str, keys: &[Box<[u8]>]) {
+        self.strangers.handle_table_changed(source, keys);
+    }
+
+    fn handle_looked_up(&mut self, ticket: Ticket, answer: Result<LookedUp, Discard>, now: Instant) {
+        if !self.strangers.handle_looked_up(ticket, answer, now) {
+            self.counters.effects_late.up();
+        }
+        self.complete_strangers();
+    }
+
+    /// What has been decided about strangers goes home.
+    fn complete_strangers(&mut self) {
+        while let Some((network, decided)) = self.strangers.poll_decided() {
+            self.complete(network, decided);
+        }
     }
 
     fn handle_request(&mut self, network: NetworkId, request: Request, now: Instant) {
@@ -516,7 +571,10 @@ impl Worker {
             finished: now,
             remote: stamp.path.remote,
             generation: stamp.generation,
-            client: stamp.client,
+            client: match request.whose() {
+                Whose::Configured(client) => EventClient::Configured(*client),
+                Whose::Dynamic(client) => EventClient::Dynamic(client.name()),
+            },
             listener: stamp.path.listener,
             identifier: framed.identifier(),
             request_authenticator: *framed.authenticator(),

@@ -26,10 +26,12 @@ use crate::seats::{Bells, WORKERS_MAX};
 use crate::server::{EndsProcessOnPanic, StartError, locked};
 use crate::storing::{RecordStore, StoreCounters, StoreJob, StoreLine, StoreThread};
 use crate::system_calls::SystemCalls;
+use crate::tables::Tables;
 
 /// All of them. They end when this is dropped; what waits then is forgotten.
 pub(crate) struct EffectThreads {
     line: Arc<Line>,
+    tables: Arc<Tables>,
     store: Option<Arc<StoreCounters>>,
     /// The store's.
     storing: Option<JoinHandle<()>>,
@@ -43,6 +45,7 @@ pub(crate) struct EffectThreads {
 pub(crate) struct Desk {
     worker: usize,
     line: Arc<Line>,
+    tables: Arc<Tables>,
     /// Taken from the inbox at once, so that its lock is not held while cores work on them.
     answers: Vec<(Ticket, EffectDone)>,
 }
@@ -117,9 +120,16 @@ impl EffectThreads {
             bells: Arc::clone(bells),
         });
         let threads_max = runtime.hash_threads;
+        let tables = Arc::new(Tables::new(&configuration.secret_tables));
         let counters = store.is_some().then_some(counters);
-        let mut started =
-            EffectThreads { line, store: counters, storing: None, threads: Mutex::default(), threads_max };
+        let mut started = EffectThreads {
+            line,
+            tables,
+            store: counters,
+            storing: None,
+            threads: Mutex::default(),
+            threads_max,
+        };
         if let Some((_, thread)) = store {
             let line = Arc::clone(&started.line);
             let handle = thread::Builder::new().name("store".into()).spawn(move || {
@@ -158,6 +168,11 @@ impl EffectThreads {
         self.store.as_ref()
     }
 
+    /// The tables that look-ups are answered from.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
     /// Begins a new file of records, if any are stored.
     pub fn ask_for_new_file(&self) {
         if let Some(records) = &self.line.records {
@@ -176,7 +191,8 @@ impl EffectThreads {
         inbox.bell.store(bell.0, Ordering::Relaxed);
         inbox.has_answers.store(false, Ordering::Relaxed);
         drop(answers);
-        Desk { worker, line: Arc::clone(&self.line), answers: Vec::with_capacity(ANSWERS_NOW) }
+        let (line, tables) = (Arc::clone(&self.line), Arc::clone(&self.tables));
+        Desk { worker, line, tables, answers: Vec::with_capacity(ANSWERS_NOW) }
     }
 }
 
@@ -200,7 +216,8 @@ impl Drop for EffectThreads {
 }
 
 impl Desk {
-    /// Puts an effect in line. If that is full, or nobody does such things, the effect comes back as its answer.
+    /// Puts an effect in line. If that is full, or nobody does such things, the effect comes back as its answer. A look-up is
+    /// answered at once.
     pub fn ask(&self, ticket: Ticket, effect: Effect) -> Result<(), EffectDone> {
         match effect {
             Effect::CheckPassword { hash, password } => {
@@ -220,6 +237,7 @@ impl Desk {
                 let job = StoreJob { worker: self.worker, ticket, batch };
                 records.ask(job).map_err(|job| EffectDone::Shed(Effect::Store(job.batch)))
             }
+            Effect::LookUp(look_up) => Err(EffectDone::LookedUp(self.tables.look_up(&look_up))),
         }
     }
 

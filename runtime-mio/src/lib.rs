@@ -33,6 +33,7 @@ mod steering;
 pub mod storing;
 pub mod supervisor;
 pub mod system_calls;
+mod tables;
 mod turn;
 
 pub use bell::{BELL, Bell};

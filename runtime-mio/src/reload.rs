@@ -8,6 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use ulna_core::client::SecretTable;
 use ulna_core::configuration::Configuration;
 use ulna_core::conversation::slot::SlotOwners;
 use ulna_core::cores::Cores;
@@ -85,6 +86,10 @@ impl Reloader {
         }
         self.take(Step::Know(generation, Arc::clone(&configuration)))?;
         self.take(Step::PutInForce(generation))?;
+        for table in &configuration.secret_tables {
+            self.put_table(table)?;
+        }
+        self.supervisor.shared()?.effects.tables().keep_only(&configuration.secret_tables);
         running.generation = generation;
         running.older = Some(std::mem::replace(&mut running.configuration, configuration));
         Ok(waits)
@@ -102,6 +107,35 @@ impl Reloader {
         let workers = running.configuration.runtime.workers;
         let changed = self.supervisor.change_workers(workers, running.generation, &running.configuration)?;
         Ok(changed.then_some(workers))
+    }
+
+    /// Has look-ups answered from this table from here on, in the place of the one of that source. Clients whose secrets are
+    /// others now end, and no others do. How many keys have changed.
+    ///
+    /// # Errors
+    /// When the server ends.
+    pub fn put_secret_table(&self, table: &Arc<SecretTable>) -> Result<usize, ReloadError> {
+        let running = locked(&self.running);
+        let tables = &running.configuration.secret_tables;
+        if !tables.iter().any(|known| known.source == table.source) {
+            return Ok(0);
+        }
+        self.put_table(table)
+    }
+
+    fn put_table(&self, table: &Arc<SecretTable>) -> Result<usize, ReloadError> {
+        let changed = self.supervisor.shared()?.effects.tables().put(table);
+        let count = changed.len();
+        if count > 0 {
+            self.take(Step::TableChanged(Arc::clone(&table.source), changed.into()))?;
+        }
+        Ok(count)
+    }
+
+    /// The sources of the tables that look-ups are answered from.
+    pub fn secret_tables(&self) -> Vec<Arc<str>> {
+        let running = locked(&self.running);
+        running.configuration.secret_tables.iter().map(|table| Arc::clone(&table.source)).collect()
     }
 
     fn forget(&self, running: &mut Running) -> Result<(), ReloadError> {
@@ -152,6 +186,8 @@ pub(crate) enum Step {
     Settle(u32),
     /// This worker is to go.
     Dismiss(WorkerId),
+    /// This table says something else of these keys.
+    TableChanged(Arc<str>, Arc<[Box<[u8]>]>),
 }
 
 impl Steps {
@@ -231,6 +267,7 @@ impl Follower {
             Step::Settle(epoch) if !cores.has_settled(epoch) => return,
             Step::Settle(_) => {}
             Step::Dismiss(worker) => cores.dismiss(worker),
+            Step::TableChanged(source, keys) => cores.handle_table_changed(&source, &keys),
         }
         self.taken = ordered;
         locked(&self.steps.state).left -= 1;

@@ -177,8 +177,8 @@ impl Turn {
         if let Some(desk) = &mut self.effects {
             desk.take_answers(|ticket, done| self.cores.handle_effect_done(ticket, done, now));
             while let Some((ticket, effect)) = self.cores.poll_effect() {
-                if let Err(shed) = desk.ask(ticket, effect) {
-                    self.cores.handle_effect_done(ticket, shed, now);
+                if let Err(done) = desk.ask(ticket, effect) {
+                    self.cores.handle_effect_done(ticket, done, now);
                 }
             }
         }

@@ -263,6 +263,7 @@ impl<'c> Site<'c> {
             match effect {
                 Effect::Store(batch) => self.store.take(ticket, batch),
                 Effect::CheckPassword { .. } => unreachable!("nobody has a password here"),
+                Effect::LookUp(_) => unreachable!("no rule admits anybody here"),
             }
         }
         let mut octets = Vec::new();

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use ulna_core::cores::{Cores, Staff};
-use ulna_core::effect::{Effect, EffectDone, Ticket};
+use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Ticket};
 use ulna_core::event::{Event, Outcome};
 use ulna_core::generation::Generation;
 use ulna_core::network::owner::Owners;
@@ -194,6 +194,12 @@ impl Node for Server {
     }
 
     /// By the program that tells the kernel whose a connection is; or, where the kernel takes none, by its own hash over the
+    /// What the tables of secrets of the configuration in force say.
+    fn look_up(&self, look_up: &LookUp) -> LookedUp {
+        let table = self.running.secret_tables.iter().find(|table| table.source == look_up.source);
+        table.map_or(LookedUp::Failed, |table| table.look_up(&look_up.key))
+    }
+
     /// sockets of a port, which knows nothing of ours.
     fn steer(&self, listener: ListenerId, remote: SocketAddr) -> usize {
         if self.plan.topology.steered {

@@ -20,7 +20,7 @@
 use crate::fault::thread::Panic;
 use crate::site::Site;
 use std::net::SocketAddr;
-use ulna_core::effect::{Effect, EffectDone, Ticket};
+use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Ticket};
 use ulna_core::time::UnixTime;
 use ulna_core::{Instant, ListenerId, Path, Transmit};
 
@@ -41,6 +41,11 @@ pub trait Node {
     /// A new configuration as the operator has written it: site number `site` of the plan. The threads take it step by
     /// step, under this generation.
     fn prepare(&mut self, site: &Site, generation: u8);
+
+    /// What the tables of secrets say that it has.
+    fn look_up(&self, _look_up: &LookUp) -> LookedUp {
+        LookedUp::Failed
+    }
 
     /// Whether there is a thread of this number now.
     fn is_here(&self, thread: usize) -> bool;

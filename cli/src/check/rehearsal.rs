@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ulna_core::configuration::{Configuration, RuntimeSettings};
 use ulna_core::cores::{Cores, assemble_with};
 use ulna_core::discard::Discard;
-use ulna_core::effect::{Effect, EffectDone, Ticket};
+use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Ticket};
 use ulna_core::event::{Event, Outcome};
 use ulna_core::policy::PolicyFactory;
 use ulna_core::time::UnixTime;
@@ -74,7 +74,7 @@ pub fn rehearse(
         cores.handle_timeout(now);
         cores.work(usize::MAX, now);
         while let Some((ticket, effect)) = cores.poll_effect() {
-            answers.push((ticket, rehearsed.perform(effect)));
+            answers.push((ticket, rehearsed.perform(effect, configuration)));
         }
         let mut reply = Vec::new();
         if cores.poll_transmit(&mut reply).is_some() {
@@ -97,7 +97,7 @@ pub fn rehearse(
 }
 
 impl Rehearsed {
-    fn perform(&mut self, effect: Effect) -> EffectDone {
+    fn perform(&mut self, effect: Effect, configuration: &Configuration) -> EffectDone {
         match effect {
             Effect::CheckPassword { hash, mut password } => {
                 let matches = Hasher::default().matches(&hash, &password);
@@ -108,6 +108,10 @@ impl Rehearsed {
                 self.records += &String::from_utf8_lossy(&batch.octets);
                 EffectDone::Stored { buffer: batch.octets, result: Ok(()) }
             }
+            Effect::LookUp(LookUp { source, key }) => {
+                let table = configuration.secret_tables.iter().find(|table| table.source == source);
+                EffectDone::LookedUp(table.map_or(LookedUp::Failed, |table| table.look_up(&key)))
+            }
         }
     }
 }
@@ -116,7 +120,7 @@ fn discarded(cores: &mut Cores) -> Option<Discard> {
     std::iter::from_fn(|| cores.poll_event()).find_map(|event| match event {
         Event::Discarded { reason, .. } => Some(reason),
         Event::Finished { outcome: Outcome::Discarded(reason), .. } => Some(reason),
-        Event::Finished { .. } => None,
+        Event::Finished { .. } | Event::Admitted { .. } | Event::UnsignedBehindNat { .. } => None,
     })
 }
 

@@ -23,8 +23,11 @@ pub fn clients(file: &Section<'_>, listeners: &[Placed<Listener>], report: &mut 
     let mut names = Names::default();
     let mut unsigned = Vec::new();
     let sections = file.tables("client", &keys::CLIENT, report);
-    if sections.is_empty() && file.value("client").is_none() {
-        report.warning(file.span(), "there is no [[client]]: every packet will be discarded".into());
+    if sections.is_empty() && file.value("client").is_none() && file.value("client_rule").is_none() {
+        report.warning(
+            file.span(),
+            "there is no [[client]] and no [[client_rule]]: every packet will be discarded".into(),
+        );
     }
     for section in &sections {
         let name = section.name("name", report);
@@ -62,7 +65,7 @@ pub fn clients(file: &Section<'_>, listeners: &[Placed<Listener>], report: &mut 
     builder
 }
 
-fn prefixes(section: &Section<'_>, report: &mut Report) -> Vec<Placed<Prefix>> {
+pub fn prefixes(section: &Section<'_>, report: &mut Report) -> Vec<Placed<Prefix>> {
     let expected = "a network such as \"192.0.2.0/24\", or an array of them";
     let mut prefixes = Vec::new();
     for value in section.items("network", expected, report) {
@@ -81,7 +84,7 @@ fn prefixes(section: &Section<'_>, report: &mut Report) -> Vec<Placed<Prefix>> {
 }
 
 /// One, or `[NEW, OLD]` while rotating.
-fn secrets(section: &Section<'_>, report: &mut Report) -> Option<Secrets> {
+pub fn secrets(section: &Section<'_>, report: &mut Report) -> Option<Secrets> {
     let expected = format!("{}, or [NEW, OLD] while rotating", secret_source::EXPECTED);
     let Some(value) = section.value("secret") else {
         section.missing("secret", report);

@@ -309,6 +309,12 @@ fn own_question<'d>(
     report: &mut Report,
 ) -> Option<Question> {
     let text: &'d str = name.get_ref();
+    if list == RuleList::Client && (matches!(text, "client" | "reply") || text.starts_with("session.")) {
+        let shown = shown::key(name);
+        let message = format!("`{shown}` is not known yet where a client rule decides who a client is");
+        report.error(name.span(), message);
+        return None;
+    }
     match text {
         "realm" => Some(Question::Realm(words(text, form, Case::Folded, asking, report)?)),
         "client" | "listener" => {

@@ -4,6 +4,7 @@ mod accounting;
 mod argon2;
 mod attributes;
 mod client;
+mod client_rule;
 mod condition;
 mod edits;
 mod listen;
@@ -11,6 +12,7 @@ mod runtime;
 mod server;
 mod user;
 
+pub use client::secrets;
 pub use server::RuleList;
 
 use crate::document::Report;
@@ -47,17 +49,21 @@ pub fn lower<'t>(
     let listeners = listen::listeners(&file, &server_names, report);
     listen::keep_countable(&listeners, &runtime, report);
     let clients = client::clients(&file, &listeners, report);
+    let client_rules = client_rule::client_rules(&file, &dictionary, report);
     let (users, devices) = user::users(&file, &dictionary, report);
     let log = log(&file, report);
     // The tables' hashes are keyed from all that was read: whoever does not know the secrets does not know the key, and
     // the same texts make the same configuration.
     let seed = texts.fold(report.secrets_seed(), |seed, text| seed.fork(text));
 
+    let (client_rules, secret_tables) = client_rules.build(&seed);
     Some(Configuration {
         runtime,
         protocol,
         listeners: listeners.into_iter().map(|listener| listener.value).collect(),
         clients: clients.build(&seed),
+        client_rules,
+        secret_tables,
         users: Users::new(users, &seed).ok()?,
         devices: Devices::new(devices, &seed).ok()?,
         servers,

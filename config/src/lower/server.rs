@@ -27,6 +27,8 @@ pub enum RuleList {
     Reply,
     /// `[[server.accounting]]`.
     Accounting,
+    /// `[[client_rule]]`.
+    Client,
 }
 
 /// What all rules are read with, and what they name that stands elsewhere.
@@ -56,15 +58,7 @@ pub fn servers<'d>(
     let mut servers = Vec::new();
     let mut numbers = BTreeMap::new();
     let mut names = Names::default();
-    let mut asking = Asking {
-        dictionary,
-        has_accounting_file: has_accounting_file(file),
-        patterns_octets: 0,
-        sessions_set: BTreeSet::new(),
-        sessions_asked: Vec::new(),
-        clients: Vec::new(),
-        listeners: Vec::new(),
-    };
+    let mut asking = Asking { has_accounting_file: has_accounting_file(file), ..Asking::new(dictionary) };
     for section in &file.tables("server", &keys::SERVER, report) {
         let name = section.name("name", report);
         report.source.begin_server();
@@ -106,9 +100,21 @@ fn has_accounting_file(file: &Section<'_>) -> bool {
     accounting.is_some_and(|accounting| accounting.contains_key("file"))
 }
 
-impl Asking<'_, '_> {
+impl<'c> Asking<'_, 'c> {
+    pub fn new(dictionary: &'c Dictionary) -> Self {
+        Asking {
+            dictionary,
+            has_accounting_file: false,
+            patterns_octets: 0,
+            sessions_set: BTreeSet::new(),
+            sessions_asked: Vec::new(),
+            clients: Vec::new(),
+            listeners: Vec::new(),
+        }
+    }
+
     /// Reports names of what is nowhere: such conditions would never hold, whatever comes.
-    fn check(&self, file: &Section<'_>, report: &mut Report) {
+    pub fn check(&self, file: &Section<'_>, report: &mut Report) {
         for (name, place) in &self.sessions_asked {
             if !self.sessions_set.contains(name) {
                 let meant = nearest(name, self.sessions_set.iter().copied());

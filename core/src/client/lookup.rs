@@ -1,33 +1,21 @@
-//! From a source address to a client, by the longest prefix.
-//!
-//! One hash table for each prefix length that occurs, longest first: a look-up tries each once, hosts at the first,
-//! allocates nothing and takes no lock. Networks seldom have more than a few lengths.
+//! From a source address to a client of the configuration, by the longest prefix.
 
-use super::prefix::{mask_v4, mask_v6};
-use super::{Client, ClientId, Prefix};
+use super::networks::Networks;
+use super::{Client, ClientId, Marks, Prefix};
 use crate::packet::SecretIndex;
 use crate::seed::Seed;
-use crate::table::Table;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
-use core::hash::Hash;
 use core::net::IpAddr;
 
 /// The clients of a configuration. Made once, then only read.
 pub struct Clients {
     clients: Box<[Client]>,
-    /// By client, of its new secret, of its old one, and of all that it has.
-    marks: Box<[[[u8; 16]; 3]]>,
-    v4: Box<[Length<u32>]>,
-    v6: Box<[Length<u128>]>,
-}
-
-/// All prefixes of one length.
-struct Length<Bits> {
-    mask: Bits,
-    networks: Table<Bits, ClientId>,
+    /// By client.
+    marks: Box<[Marks]>,
+    networks: Networks<ClientId>,
 }
 
 /// Collects clients and their networks for [`Clients`].
@@ -87,49 +75,12 @@ impl ClientsBuilder {
 
     /// Makes the tables, their hashes keyed from `seed`.
     pub fn build(self, seed: &Seed) -> Clients {
-        let (mut v4, mut v6) = (BTreeMap::new(), BTreeMap::new());
-        for (prefix, client) in self.networks {
-            match prefix.address() {
-                IpAddr::V4(address) => {
-                    v4.entry(prefix.length()).or_insert_with(Vec::new).push((address.to_bits(), client));
-                }
-                IpAddr::V6(address) => {
-                    v6.entry(prefix.length()).or_insert_with(Vec::new).push((address.to_bits(), client));
-                }
-            }
-        }
-        let marks = |client: &Client| {
-            let mark = |place| {
-                let secret = client.secrets.get(SecretIndex(place));
-                secret.map_or(0, |secret| u128::from_be_bytes(secret.mark(client.name.as_bytes())))
-            };
-            let [new, old] = [mark(0), mark(1)];
-            // Turned, or two secrets that change places would be the same two.
-            [new, old, new ^ old.rotate_left(64)].map(u128::to_be_bytes)
-        };
         Clients {
-            marks: self.clients.iter().map(marks).collect(),
+            marks: self.clients.iter().map(Marks::of).collect(),
             clients: self.clients.into(),
-            v4: lengths(v4, mask_v4, &seed.fork("clients v4")),
-            v6: lengths(v6, mask_v6, &seed.fork("clients v6")),
+            networks: Networks::new(self.networks, &seed.fork("clients")),
         }
     }
-}
-
-/// Longest first.
-fn lengths<Bits: Hash + Eq>(
-    networks: BTreeMap<u8, Vec<(Bits, ClientId)>>,
-    mask: fn(u8) -> Bits,
-    seed: &Seed,
-) -> Box<[Length<Bits>]> {
-    let length = |(length, entries): (u8, Vec<(Bits, ClientId)>)| {
-        let mut networks = Table::new(entries.len(), seed);
-        for (address, client) in entries {
-            assert!(networks.insert(address, client).is_ok(), "the table was made for all of them");
-        }
-        Length { mask: mask(length), networks }
-    };
-    networks.into_iter().rev().map(length).collect()
 }
 
 impl Clients {
@@ -143,23 +94,7 @@ impl Clients {
     /// The same with the length of that prefix.
     #[inline]
     pub fn look_up_network(&self, address: IpAddr) -> Option<(ClientId, u8)> {
-        // No network has more than 128 bits.
-        match address.to_canonical() {
-            IpAddr::V4(address) => {
-                let bits = address.to_bits();
-                let found = |length: &Length<u32>| {
-                    Some((*length.networks.get(&(bits & length.mask))?, length.mask.count_ones() as u8))
-                };
-                self.v4.iter().find_map(found)
-            }
-            IpAddr::V6(address) => {
-                let bits = address.to_bits();
-                let found = |length: &Length<u128>| {
-                    Some((*length.networks.get(&(bits & length.mask))?, length.mask.count_ones() as u8))
-                };
-                self.v6.iter().find_map(found)
-            }
-        }
+        self.networks.look_up(address)
     }
 
     /// A client by its number.
@@ -174,12 +109,7 @@ impl Clients {
     /// only where both are. Nobody else can make a packet that hits upon it.
     #[inline]
     pub fn mark(&self, client: ClientId, secret: Option<SecretIndex>) -> &[u8; 16] {
-        let [new, old, all] = &self.marks[client.0 as usize];
-        match secret {
-            Some(SecretIndex::NEWEST) => new,
-            Some(_) => old,
-            None => all,
-        }
+        self.marks[client.0 as usize].of_secret(secret)
     }
 
     /// How many clients there are.

@@ -64,6 +64,11 @@ impl Prefix {
         if network.address == address { Ok(network) } else { Err(PrefixError::HostBits { network }) }
     }
 
+    /// The network of this length that holds an address; `length` is at most that of a host.
+    pub(super) fn around(address: IpAddr, length: u8) -> Prefix {
+        Prefix { address: masked(address, length), length }
+    }
+
     /// The network of this one address.
     pub fn host(address: IpAddr) -> Prefix {
         let address = address.to_canonical();

@@ -7,7 +7,6 @@
 //! network core that it has nothing more to come, and holds no request from before; till then the slot moves no further. What a
 //! policy keeps of conversations is not asked for: who leaves takes it along.
 
-use crate::client::ClientId;
 use crate::packet::{Framed, Landmark};
 use crate::path::WorkerId;
 use crate::seed::{KeyedHash, Seed};
@@ -16,6 +15,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hasher};
+use core::net::IpAddr;
 
 /// How many slots there are.
 pub const SLOTS: usize = 1024;
@@ -33,8 +33,8 @@ impl Slots {
         Slots { hash: seed.fork("conversation slots").hasher(), owners }
     }
 
-    /// The slot of an Access-Request.
-    pub fn slot(&self, framed: &Framed<'_>, client: ClientId) -> usize {
+    /// The slot of an Access-Request of the client of this number.
+    pub fn slot(&self, framed: &Framed<'_>, client: u32) -> usize {
         let mut hasher = self.hash.build_hasher();
         let user_name = framed.value(Landmark::UserName).unwrap_or_default();
         // The length goes in first, so that no two pairs of values run together into the same octets.
@@ -42,9 +42,19 @@ impl Slots {
         hasher.write(user_name);
         match framed.value(Landmark::CallingStationId) {
             Some(calling_station_id) => hasher.write(calling_station_id),
-            None => hasher.write_u32(client.0),
+            None => hasher.write_u32(client),
         }
         hasher.finish() as usize % SLOTS
+    }
+
+    /// The slot of a source address: whose worker decides about all strangers from there.
+    pub fn of_address(&self, address: IpAddr) -> usize {
+        self.hash_of(address.to_canonical()) as usize % SLOTS
+    }
+
+    /// A keyed hash of an address.
+    pub fn hash_of(&self, address: IpAddr) -> u64 {
+        self.hash.hash_one(address)
     }
 
     /// Who owns them now.

@@ -5,20 +5,19 @@
 //! wrong. A request is known by how many were lent before it.
 
 use crate::life::Life;
-use crate::queue::message::{Loss, Message};
+use crate::queue::message::{LOANS, Loss, Message};
 
-/// Counts of both directions of one link, each by the parity of the configuration under which a request came (0 for what is
-/// no request), since the link was made.
+/// Counts of both directions of one link, each by what is lent, since the link was made.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     /// Ours that went there, and those that came back or are lost.
-    lent: [u64; 2],
-    back: [u64; 2],
+    lent: [u64; LOANS],
+    back: [u64; LOANS],
     /// Theirs that this core has taken, and those that it has sent back or lost.
-    taken: [u64; 2],
-    returned: [u64; 2],
+    taken: [u64; LOANS],
+    returned: [u64; LOANS],
     /// Of ours that are there, those that a predecessor of this core lent.
-    older: u64,
+    older: [u64; LOANS],
     /// How many our predecessors ever lent.
     lent_before: u64,
     /// What the other core has still to be told of our death.
@@ -31,9 +30,9 @@ pub struct Bereavement {
     /// The peer had taken up the first so many that were ever lent to it.
     pub taken: u64,
     /// Those that are lost, by parity.
-    pub lost: [u64; 2],
+    pub lost: [u64; LOANS],
     /// How many of the lost ones the core itself had lent, and not its predecessors.
-    pub own: u64,
+    pub own: [u64; LOANS],
 }
 
 /// What is with a peer when a core begins.
@@ -42,7 +41,7 @@ pub struct Outstanding {
     /// How many were ever lent.
     pub lent: u64,
     /// How many are there, by parity.
-    pub away: [u64; 2],
+    pub away: [u64; LOANS],
 }
 
 impl Account {
@@ -65,7 +64,7 @@ impl Account {
         }
         if let Some((parity, lender)) = message.gives_back() {
             self.back[parity] += 1;
-            self.older -= u64::from(lender != life);
+            self.older[parity] -= u64::from(lender != life);
         }
     }
 
@@ -73,11 +72,11 @@ impl Account {
     pub fn die(&mut self) {
         let mut loss = self.owed.take().unwrap_or_default();
         loss.taken = sum(self.taken);
-        for parity in 0..2 {
+        for parity in 0..LOANS {
             loss.lost[parity] += (self.taken[parity] - self.returned[parity]) as u32;
         }
         self.returned = self.taken;
-        self.older = sum(self.outstanding().away);
+        self.older = self.outstanding().away;
         self.lent_before = sum(self.lent);
         self.owed = Some(loss);
     }
@@ -104,17 +103,23 @@ impl Account {
             *back += lost;
         }
         // The oldest are taken first: if it had come to ours, it had taken all older ones.
-        let older = if loss.taken >= self.lent_before { self.older } else { sum(lost) };
-        self.older -= older;
-        Bereavement { taken: loss.taken, lost, own: sum(lost) - older }
+        let older = if loss.taken >= self.lent_before { self.older } else { lost };
+        let mut own = lost;
+        for (place, older) in older.into_iter().enumerate() {
+            self.older[place] -= older;
+            own[place] -= older;
+        }
+        Bereavement { taken: loss.taken, lost, own }
     }
 
     /// What is there now.
     pub fn outstanding(&self) -> Outstanding {
-        Outstanding { lent: sum(self.lent), away: [self.lent[0] - self.back[0], self.lent[1] - self.back[1]] }
+        let mut away = self.lent;
+        away.iter_mut().zip(self.back).for_each(|(away, back)| *away -= back);
+        Outstanding { lent: sum(self.lent), away }
     }
 }
 
-fn sum(by_parity: [u64; 2]) -> u64 {
-    by_parity[0] + by_parity[1]
+fn sum(of_each: [u64; LOANS]) -> u64 {
+    of_each.iter().sum()
 }

@@ -4,6 +4,7 @@ use super::Cores;
 use crate::configuration::Configuration;
 use crate::generation::Generation;
 use crate::network::Network;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 impl Cores {
@@ -15,6 +16,14 @@ impl Cores {
         }
         if let Some(worker) = &mut self.worker {
             worker.handle_configuration(generation, Arc::clone(configuration));
+        }
+    }
+
+    /// What a table of secrets says of these keys has changed: answers to look-ups are void, and clients whose secrets were there
+    /// end.
+    pub fn handle_table_changed(&mut self, source: &str, keys: &[Box<[u8]>]) {
+        if let Some(worker) = &mut self.worker {
+            worker.handle_table_changed(source, keys);
         }
     }
 

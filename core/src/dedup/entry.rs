@@ -11,9 +11,10 @@ use core::net::SocketAddr;
 /// The 16 octets of a Request Authenticator.
 pub type Authenticator = [u8; 16];
 
-const KEY_OCTETS: usize = 47;
+const KEY_OCTETS: usize = 51;
 
-/// What requests of one connection are told apart by: both addresses and ports, code, Identifier, signed or not.
+/// What requests are told apart by: both addresses and ports, code, Identifier, signed or not; and where a connection can change
+/// hands, who had it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     octets: [u8; KEY_OCTETS],
@@ -22,7 +23,14 @@ pub struct Key {
 
 impl Key {
     /// The key of a request that came this way, with its hash in this index.
-    pub(super) fn new(path: &Path, code: u8, identifier: u8, signed: bool, index: &Index) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        code: u8,
+        identifier: u8,
+        signed: bool,
+        definition: u32,
+        index: &Index,
+    ) -> Self {
         let mut octets = [0; KEY_OCTETS];
         write_address(&mut octets[..22], path.remote);
         write_address(&mut octets[22..44], path.local);
@@ -32,6 +40,7 @@ impl Key {
         octets[44] = code;
         octets[45] = identifier;
         octets[46] = u8::from(signed);
+        octets[47..].copy_from_slice(&definition.to_le_bytes());
         Key { octets, hash: index.hash(&octets) }
     }
 

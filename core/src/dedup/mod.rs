@@ -89,14 +89,28 @@ impl Dedup {
         }
     }
 
-    /// What a request that came this way is told by here.
-    pub fn key(&self, path: &Path, code: u8, identifier: u8, signed: bool) -> Key {
-        Key::new(path, code, identifier, signed, &self.index)
+    /// What a request that came this way is told by here. `definition` stands for its client where a connection can change hands:
+    /// what the client before has there stays apart, so that its retransmissions from elsewhere find their answers.
+    pub fn key(&self, path: &Path, code: u8, identifier: u8, signed: bool, definition: u32) -> Key {
+        Key::new(path, code, identifier, signed, definition, &self.index)
     }
 
     /// Whether a request was seen before. Changes nothing.
     pub fn look_up(&self, key: &Key, request_authenticator: &Authenticator) -> Seen {
         let Some(place) = self.find(key) else { return Seen::Fresh };
+        self.seen_at(place, request_authenticator)
+    }
+
+    /// What is known of a request that was seen, and had this place then. [`Seen::Superseding`] if it has it no more.
+    pub fn look_at(&self, place: u32, request_authenticator: &Authenticator) -> Seen {
+        let is_live = |entry: &Entry| !matches!(entry.progress, Progress::Free);
+        match self.entries.get(place as usize).is_some_and(is_live) {
+            true => self.seen_at(place, request_authenticator),
+            false => Seen::Fresh,
+        }
+    }
+
+    fn seen_at(&self, place: u32, request_authenticator: &Authenticator) -> Seen {
         let entry = &self.entries[place as usize];
         let handle = RequestHandle { entry: place, generation: entry.generation, life: self.life };
         let same = entry.request_authenticator == *request_authenticator

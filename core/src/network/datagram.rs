@@ -1,7 +1,9 @@
 //! A datagram's way to its worker, or to its discard by name.
 
 use super::route::Route;
-use super::{ASIDE_MAX, Answer, Aside, LAZY_SWEEP, Network, STRAY_SLOTS_MIN, fingerprint};
+use super::stranger::Standing;
+use super::{ASIDE_MAX, Answer, Aside, LAZY_SWEEP, Network, fingerprint};
+use crate::client::{Sighting, Whose};
 use crate::configuration::Packets;
 use crate::dedup::{Authenticator, Key, Seen};
 use crate::discard::Discard;
@@ -28,7 +30,7 @@ impl Network {
     /// Decides about the duplicate that was put aside first, now that its worker's ring has been swept.
     pub fn handle_swept(&mut self, now: Instant) {
         let Some(Aside { duplicate, .. }) = self.aside.pop_front() else { return };
-        let facts = self.facts(&duplicate.framed(), duplicate.stamp());
+        let facts = self.facts(&duplicate.framed(), duplicate.stamp(), duplicate.whose().clone());
         let remote = facts.stamp.path.remote;
         let mut duplicate = Some(duplicate);
         let decided = match self.dedup.look_up(&facts.key, &facts.fingerprint) {
@@ -66,10 +68,7 @@ impl Network {
         // Padding beyond the longest packet is of no use to the owner.
         let octets = &octets[..octets.len().min(LARGE_OCTETS)];
         let out = &mut self.strays_out[usize::from(owner.0)];
-        // Half a ring: the other half is for the buffers of the owner's strays on their way home through it; but for one slot,
-        // in which we say that we have died.
-        let strays_max = (self.configuration.runtime.ring_slots.max(STRAY_SLOTS_MIN) - 1) / 2;
-        let reason = if *out >= strays_max {
+        let reason = if *out >= self.strays_max {
             Discard::StrayRingFull
         } else if let Some(buffer) = self.buffers.take(octets.len()) {
             *out += 1;
@@ -86,16 +85,25 @@ impl Network {
 
     fn take(&mut self, path: Path, octets: &[u8], now: Instant) {
         self.counters.received.up();
-        if let Err(reason) = self.verify_and_decide(path, octets, now) {
+        let framed = Framed::parse(octets).map_err(|error| error.discard());
+        if let Err(reason) = framed.and_then(|framed| self.enter(path, framed, now, now)) {
             self.discard(path.remote, reason, now);
         }
         self.note();
     }
 
-    fn verify_and_decide(&mut self, path: Path, octets: &[u8], now: Instant) -> Result<(), Discard> {
-        let framed = Framed::parse(octets).map_err(|error| error.discard())?;
-        let clients = &self.configuration.clients;
-        let client_id = clients.look_up(path.remote.ip()).ok_or(Discard::UnknownClient)?;
+    /// A framed packet that was read at that time: who sent it, and what becomes of it.
+    pub(super) fn enter(
+        &mut self,
+        path: Path,
+        framed: Framed<'_>,
+        received: Instant,
+        now: Instant,
+    ) -> Result<(), Discard> {
+        let standing = self.standing(&path, now);
+        if let Standing::Nobody = standing {
+            return Err(Discard::UnknownClient);
+        }
         let code = framed.code().ok_or(Discard::UnknownCode)?;
         let packets = self.configuration.listeners[usize::from(path.listener.0)].packets;
         match code {
@@ -119,12 +127,22 @@ impl Network {
             | Code::CoaNak
             | Code::ProtocolError => return Err(Discard::UnexpectedCode),
         }
+        let (whose, connection) = match standing {
+            Standing::Known(whose, connection) => (whose, connection),
+            Standing::Stranger(previous) => return self.ask(path, framed, previous, received, now),
+            Standing::Nobody => unreachable!("discarded above"),
+        };
         if code != Code::StatusServer || seeded::is(Bug::StatusServerShed) {
-            self.check_room_unverified(&path, &framed, client_id)?;
+            self.check_room_unverified(&path, &framed, &whose)?;
         }
-        let client = clients.client(client_id);
-        let verified =
-            framed.verify_request(&client.secrets, client.requirements()).map_err(|error| error.discard())?;
+        let client = whose.client(&self.configuration.clients);
+        let verified = match framed.verify_request(&client.secrets, client.requirements()) {
+            Ok(verified) => verified,
+            Err(error) => return self.take_unverified(path, framed, whose, error.discard(), received, now),
+        };
+        if let Some(place) = connection {
+            self.hear(place, &whose, verified.signed(), now)?;
+        }
         if verified.secret_index() != SecretIndex::NEWEST {
             self.counters.verified_by_old_secret.up();
         }
@@ -132,41 +150,52 @@ impl Network {
             handle: RequestHandle::NONE,
             path,
             generation: self.generation,
-            client: client_id,
             secret_index: verified.secret_index(),
             signed: verified.signed(),
-            received: now,
+            received,
             may_be_elsewhere: false,
         };
         if code == Code::StatusServer {
             // Never through dedup: the answer to the same octets is the same (RFC 5997 §4.2).
+            self.note_sighting(&framed, &whose, verified.secret_index());
             self.answer(Answer::Status {
                 stamp,
+                whose,
                 identifier: framed.identifier(),
                 request_authenticator: *framed.authenticator(),
             })?;
             self.counters.status_answered.up();
             return Ok(());
         }
-        let facts = self.facts(&framed, &stamp);
+        let facts = self.facts(&framed, &stamp, whose);
         match self.dedup.look_up(&facts.key, &facts.fingerprint) {
-            Seen::InProgress(_, worker) => self.put_aside(worker, &verified, stamp),
-            seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => {
-                self.decide(seen, &facts, |buffers| Request::copied(&verified, stamp, buffers), now)
-            }
+            Seen::InProgress(_, worker) => self.put_aside(worker, &verified, &facts),
+            seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => self.decide(
+                seen,
+                &facts,
+                |buffers| Request::copied(&verified, stamp, &facts.whose, buffers),
+                now,
+            ),
         }
     }
 
-    fn facts(&self, framed: &Framed<'_>, stamp: &Stamp) -> Facts {
+    fn facts(&self, framed: &Framed<'_>, stamp: &Stamp, whose: Whose) -> Facts {
         let clients = &self.generations.of(stamp.generation).clients;
         // Nothing tells which secret an unsigned request is under, nor under which it was answered.
         let secret = stamp.signed.then_some(stamp.secret_index);
         Facts {
-            key: self.dedup.key(&stamp.path, framed.code_octet(), framed.identifier(), stamp.signed),
-            fingerprint: fingerprint(framed, clients.mark(stamp.client, secret)),
+            key: self.dedup.key(
+                &stamp.path,
+                framed.code_octet(),
+                framed.identifier(),
+                stamp.signed,
+                whose.definition(),
+            ),
+            fingerprint: fingerprint(framed, whose.mark(clients, secret)),
             class: Class::of(framed),
-            route: self.route(framed, stamp.client),
+            route: self.route(framed, &whose),
             stamp: *stamp,
+            whose,
         }
     }
 
@@ -223,6 +252,12 @@ impl Network {
         let number = self.send(worker, Message::Request(request.to_be_sent(handle, may_be_elsewhere)));
         let before = self.lanes[worker].begin_request();
         self.dedup.sent(handle, number, before);
+        if facts.stamp.signed
+            && let Whose::Dynamic(_) = facts.whose
+        {
+            let sighting = Sighting { network: self.id, place: Some(handle.entry) };
+            self.sightings.note(&facts.fingerprint, sighting);
+        }
         if let Some((old, Some(old_worker))) = superseded {
             self.notify(old_worker, Message::Cancel(old));
         }
@@ -236,11 +271,12 @@ impl Network {
         Ok(())
     }
 
-    fn put_aside(&mut self, worker: WorkerId, verified: &Verified<'_>, stamp: Stamp) -> Result<(), Discard> {
+    fn put_aside(&mut self, worker: WorkerId, verified: &Verified<'_>, facts: &Facts) -> Result<(), Discard> {
         if self.aside.len() == ASIDE_MAX {
             return Err(Discard::NoBuffer);
         }
-        let duplicate = Request::copied(verified, stamp, &mut self.buffers).ok_or(Discard::NoBuffer)?;
+        let duplicate = Request::copied(verified, facts.stamp, &facts.whose, &mut self.buffers)
+            .ok_or(Discard::NoBuffer)?;
         self.aside.push_back(Aside { worker, duplicate });
         Ok(())
     }
@@ -283,4 +319,5 @@ struct Facts {
     class: Class,
     route: Route,
     stamp: Stamp,
+    whose: Whose,
 }

@@ -5,6 +5,7 @@
 use crate::cores::Outstanding;
 use crate::discard::Discard;
 use crate::path::WorkerId;
+use crate::queue::message::STRANGERS;
 use crate::request::buffer::Packet;
 use crate::request::class::Class;
 use alloc::boxed::Box;
@@ -22,10 +23,12 @@ pub struct Lane {
     /// Messages ever sent, and of these ever taken off.
     sent: u64,
     taken: u64,
-    /// Requests ever given to the worker, and those that it has.
-    requests: u64,
+    /// Requests and strangers' packets ever given to the worker, and the requests that it has.
+    lent: u64,
     in_progress: usize,
     requests_max: usize,
+    /// Strangers' packets that it has.
+    strangers: usize,
     /// Buffers of long replies that wait for room on their way home.
     homeward: VecDeque<Box<Packet>>,
 }
@@ -39,8 +42,9 @@ impl Lane {
             // As if so many had gone through it before: that core's messages may fill it still.
             sent: slots as u64,
             taken: 0,
-            requests: outstanding.lent,
-            in_progress: outstanding.away.iter().sum::<u64>() as usize,
+            lent: outstanding.lent,
+            in_progress: (outstanding.away.iter().sum::<u64>() - outstanding.away[STRANGERS]) as usize,
+            strangers: outstanding.away[STRANGERS] as usize,
             requests_max,
             // One turn's completions from one ring.
             homeward: VecDeque::with_capacity(slots.min(requests_max)),
@@ -78,11 +82,32 @@ impl Lane {
         number > self.taken
     }
 
-    /// Counts a request that goes, and says how many went before it.
+    /// Whether a stranger's packet may go. Half of the ring is kept for those who are known, whatever strangers send.
+    pub fn has_room_for_stranger(&self) -> bool {
+        self.room > self.slots / 2 && self.strangers < strangers_max(self.requests_max)
+    }
+
+    /// Counts a stranger's packet that goes.
+    pub fn begin_stranger(&mut self) {
+        self.strangers += 1;
+        self.lent += 1;
+    }
+
+    /// Counts one that is decided about, or several that died with the worker.
+    pub fn end_strangers(&mut self, packets: u64) {
+        self.strangers -= packets as usize;
+    }
+
+    /// How many strangers' packets the worker has.
+    pub fn strangers(&self) -> usize {
+        self.strangers
+    }
+
+    /// Counts a request that goes, and says how many were lent before it.
     pub fn begin_request(&mut self) -> u64 {
         self.in_progress += 1;
-        self.requests += 1;
-        self.requests - 1
+        self.lent += 1;
+        self.lent - 1
     }
 
     /// Requests died with the worker.
@@ -133,6 +158,11 @@ impl Lane {
     pub fn is_waiting_for_room(&self) -> bool {
         !self.homeward.is_empty() && self.room == 0
     }
+}
+
+/// How many strangers' packets a worker may have of one network core that may have so many requests there.
+pub fn strangers_max(requests_max: usize) -> usize {
+    requests_max.div_ceil(4)
 }
 
 /// The ways to all workers that there are.

@@ -6,7 +6,7 @@
 
 use super::Network;
 use super::fingerprint;
-use crate::client::ClientId;
+use crate::client::Whose;
 use crate::dedup::Seen;
 use crate::discard::Discard;
 use crate::packet::{Code, Framed, Landmark};
@@ -20,34 +20,35 @@ impl Network {
         &self,
         path: &Path,
         framed: &Framed<'_>,
-        client: ClientId,
+        whose: &Whose,
     ) -> Result<(), Discard> {
         if self.lanes.iter().all(|(_, lane)| lane.check(Class::New).is_ok())
             || seeded::is(Bug::RequestLeakedWhenDropped)
         {
             return Ok(());
         }
-        let worker = self.worker_for(self.route(framed, client));
+        let worker = self.worker_for(self.route(framed, whose));
         match self.lanes[worker].check(Class::of(framed)) {
-            Err(_) if self.may_be_duplicate(path, framed, client) => Ok(()),
+            Err(_) if self.may_be_duplicate(path, framed, whose) => Ok(()),
             checked => checked,
         }
     }
 
     /// Whether the same octets were accepted before, under whichever secret of this client.
-    fn may_be_duplicate(&self, path: &Path, framed: &Framed<'_>, client: ClientId) -> bool {
+    fn may_be_duplicate(&self, path: &Path, framed: &Framed<'_>, whose: &Whose) -> bool {
         let clients = &self.configuration.clients;
         // An Accounting-Request is signed by its Request Authenticator.
         let signed =
             framed.code() != Some(Code::AccessRequest) || framed.layout().has(Landmark::MessageAuthenticator);
-        let key = self.dedup.key(path, framed.code_octet(), framed.identifier(), signed);
+        let key = self.dedup.key(path, framed.code_octet(), framed.identifier(), signed, whose.definition());
         let is_known = |mark| match self.dedup.look_up(&key, &fingerprint(framed, mark)) {
             Seen::InProgress(..) | Seen::Delayed | Seen::Answered(_) => true,
             Seen::Fresh | Seen::Superseding(..) => false,
         };
         if !signed {
-            return is_known(clients.mark(client, None));
+            return is_known(whose.mark(clients, None));
         }
-        clients.client(client).secrets.iter().any(|(index, _)| is_known(clients.mark(client, Some(index))))
+        let secrets = &whose.client(clients).secrets;
+        secrets.iter().any(|(index, _)| is_known(whose.mark(clients, Some(index))))
     }
 }

@@ -1,6 +1,7 @@
 //! Status-Server, answered by the network core itself at any load, without policy. RFC 5997.
 
 use super::Network;
+use crate::client::Whose;
 use crate::configuration::Packets;
 use crate::packet::{Code, Encoder, MessageAuthenticator};
 use crate::request::Stamp;
@@ -12,6 +13,7 @@ impl Network {
     pub(super) fn encode_status(
         &self,
         stamp: &Stamp,
+        whose: &Whose,
         identifier: u8,
         request_authenticator: &[u8; 16],
         out: &mut Vec<u8>,
@@ -23,7 +25,7 @@ impl Network {
         } else {
             Code::AccountingResponse
         };
-        let secret = configuration.clients.client(stamp.client).secrets.get(stamp.secret_index);
+        let secret = whose.client(&configuration.clients).secrets.get(stamp.secret_index);
         let secret = secret.expect("the secret that verified is there");
         Encoder::reply(out, code, identifier, MessageAuthenticator::First)
             .finish_reply(secret, request_authenticator);

@@ -4,7 +4,7 @@ use super::{LAZY_SWEEP, Network, Origin};
 use crate::cores::{Bereavement, Outstanding};
 use crate::life::Life;
 use crate::path::Peer;
-use crate::queue::message::Message;
+use crate::queue::message::{Message, STRANGERS};
 use crate::seed::Seed;
 use crate::time::Instant;
 use alloc::format;
@@ -32,6 +32,7 @@ impl Network {
             owners: self.owners.clone(),
             slots: self.slots.clone(),
             own_worker: self.own_worker,
+            sightings: Arc::clone(&self.sightings),
             counters: Arc::clone(&self.counters),
         };
         let workers: Vec<_> = self.lanes.iter().map(|(worker, _)| worker).collect();
@@ -41,9 +42,15 @@ impl Network {
         network.lazy_sweep = Some(now + LAZY_SWEEP);
         let counters = &network.counters;
         // Strays that had not left this thread went with it: nobody will take them.
-        let unsent = self.outgoing.iter().filter(|(_, message)| matches!(message, Message::Stray(_))).count();
+        let unsent = self
+            .outgoing
+            .iter()
+            .filter(|(_, message)| matches!(message, Message::Stray(_) | Message::Retransmission(_)))
+            .count();
         counters.strays_sent.set(counters.strays_sent.value() - unsent as u64);
         counters.in_progress.set(0);
+        counters.strangers.set(0);
+        counters.connections.set(0);
         counters.delayed_rejects.set(0);
         counters.dedup_entries.set(0);
         let missing = counters.received.value() - counters.fates();
@@ -61,17 +68,22 @@ impl Network {
     pub fn handle_died(&mut self, peer: Peer, bereavement: &Bereavement) {
         let Bereavement { taken, lost, own } = *bereavement;
         let all = lost.iter().sum::<u64>();
-        self.buffers.write_off(own as usize);
+        let [.., own_strangers] = own;
+        let own_requests = own.iter().sum::<u64>() - own_strangers;
+        self.buffers.write_off((own_requests + own_strangers) as usize);
         match peer {
             Peer::Network(network) => self.strays_out[usize::from(network.0)] -= all as usize,
             Peer::Worker(worker) => {
-                self.lanes[worker].lose(all);
+                self.lanes[worker].end_strangers(lost[STRANGERS]);
+                self.lanes[worker].lose(all - lost[STRANGERS]);
                 self.under_way.iter_mut().zip(lost).for_each(|(sum, lost)| *sum -= lost as usize);
                 let orphaned = self.dedup.forget_lost(worker, taken);
                 self.counters.orphaned.add(orphaned);
                 // The others have been superseded while the worker had them.
-                self.counters.superseded.add(own - orphaned);
-                self.counters.in_progress.set(self.counters.in_progress.value() - own);
+                self.counters.superseded.add(own_requests - orphaned);
+                self.counters.in_progress.set(self.counters.in_progress.value() - own_requests);
+                self.counters.orphaned.add(own_strangers);
+                self.counters.strangers.set(self.counters.strangers.value() - own_strangers);
             }
         }
         self.note();

@@ -1,7 +1,8 @@
 //! Workers that come and go, and what is not known where it was sent first.
 
-use super::lane::Lane;
+use super::lane::{Lane, strangers_max};
 use super::{Message, Network};
+use crate::configuration::Configuration;
 use crate::conversation::slot::{SlotOwners, Slots};
 use crate::cores::Outstanding;
 use crate::discard::Discard;
@@ -12,12 +13,18 @@ use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::sync::Arc;
 
+/// Buffers for what one worker may have.
+pub(super) fn for_each_worker(configuration: &Configuration) -> usize {
+    let requests_max = configuration.runtime.requests_max;
+    requests_max + strangers_max(requests_max)
+}
+
 impl Network {
     /// A worker has come: there is a ring to it, and there are buffers for as many requests as it may have. It gets requests
     /// once it owns slots.
     pub fn add_worker(&mut self, worker: WorkerId) {
         self.add_lane(worker, Outstanding::default());
-        self.buffers.raise(self.configuration.runtime.requests_max);
+        self.buffers.raise(for_each_worker(&self.configuration));
     }
 
     /// The way to a worker; what is outstanding there is of a core that was here before.
@@ -29,14 +36,19 @@ impl Network {
 
     /// A worker has gone: it has said its last, and so have we.
     pub fn remove_worker(&mut self, worker: WorkerId) {
-        assert!(self.lanes[worker].in_progress() == 0, "a worker goes when it has given all requests back");
+        let lane = &self.lanes[worker];
+        assert!(
+            lane.in_progress() + lane.strangers() == 0,
+            "a worker goes when it has given all requests back"
+        );
         self.lanes.remove(worker);
-        self.buffers.lower(self.configuration.runtime.requests_max);
+        self.buffers.lower(for_each_worker(&self.configuration));
     }
 
     /// Whether nothing of ours or of the worker's is left on the way to it.
     pub fn has_done_with(&self, worker: WorkerId) -> bool {
-        self.lanes[worker].in_progress() == 0 && self.lanes[worker].buffers() == 0
+        let lane = &self.lanes[worker];
+        lane.in_progress() == 0 && lane.strangers() == 0 && lane.buffers() == 0
     }
 
     /// Who owns which slot, as this core has it.
@@ -67,7 +79,7 @@ impl Network {
         if seeded::is(Bug::ElsewhereNotSentBack) {
             return self.buffers.give_back(request.into_buffer());
         }
-        let slot = self.slots.slot(&request.framed(), stamp.client);
+        let slot = self.slots.slot(&request.framed(), request.whose().number());
         let (owner, previous) = (self.slots.owners().owner(slot), self.slots.owners().previous(slot));
         let (to, may_be_elsewhere) = match previous {
             Some(previous) if from == owner => (previous, true),

@@ -2,7 +2,6 @@
 
 use super::{ServerId, Session};
 use crate::attributes::{Item, Scratch, Walk};
-use crate::client::Client;
 use crate::configuration::Listener;
 use crate::conversation::realm::realm_of;
 use crate::dictionary::Dictionary;
@@ -26,8 +25,8 @@ pub struct Asked<'a> {
     pub attributes: Attributes<'a>,
     /// What rules remember of the session.
     pub session: &'a Session,
-    /// Whose request it is.
-    pub client: &'a Client,
+    /// The name of whose request it is; empty where that is not known yet, as client rules are asked.
+    pub client: &'a str,
     /// Where it came in.
     pub listener: &'a Listener,
     /// The way it came.
@@ -78,7 +77,7 @@ impl fmt::Debug for Asked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asked")
             .field("path", &self.path)
-            .field("client", &self.client.name)
+            .field("client", &self.client)
             .field("time", &self.time)
             .finish_non_exhaustive()
     }

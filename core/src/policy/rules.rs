@@ -272,7 +272,7 @@ impl Answers<'_, '_> {
                 let realm = self.realm.get_or_insert_with(|| asked.realm().map(Realm::folded));
                 realm.as_ref().is_some_and(|realm| comparison.matches(&realm.octets[..realm.length]))
             }
-            Question::Client(comparison) => comparison.matches(asked.client.name.as_bytes()),
+            Question::Client(comparison) => comparison.matches(asked.client.as_bytes()),
             Question::Listener(comparison) => comparison.matches(asked.listener.name.as_bytes()),
             Question::Session(name, comparison) => session(name, comparison),
             Question::Network(networks) => {

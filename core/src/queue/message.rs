@@ -2,16 +2,19 @@
 //!
 //! Network → worker: [`Request`](Message::Request) opens; each is completed by exactly one [`Replied`](Message::Replied),
 //! [`Reply`](Message::Reply), [`Discarded`](Message::Discarded) or [`Superseded`](Message::Superseded), which brings its
-//! buffer home. [`Elsewhere`](Message::Elsewhere) ends it with this worker only. The rest are notices, which complete nothing.
+//! buffer home. [`Elsewhere`](Message::Elsewhere) ends it with this worker only. A [`Stranger`](Message::Stranger) likewise is
+//! answered by one [`Admitted`](Message::Admitted), [`Refused`](Message::Refused) or [`SeenBefore`](Message::SeenBefore). The rest
+//! are notices, which complete nothing.
 //!
 //! When workers come and go: [`Epoch`](Message::Epoch), and [`Close`](Message::Close), behind which nothing follows. Either
 //! way: [`Died`](Message::Died), when the core at the other end has panicked and been replaced.
 
 use super::gate::Urgency;
+use crate::client::Admission;
 use crate::discard::Discard;
 use crate::life::Life;
 use crate::request::buffer::Packet;
-use crate::request::{Completion, Request, RequestHandle, Stray};
+use crate::request::{Completion, Request, RequestHandle, Stranger, Stray};
 use crate::time::Instant;
 use alloc::boxed::Box;
 
@@ -50,6 +53,21 @@ pub enum Message {
     StrayBuffer(Box<Packet>),
     /// Worker → network: this request's State is not known here, and may be elsewhere.
     Elsewhere(Request),
+    /// Network → worker: whose is this?
+    Stranger(Stranger),
+    /// Worker → network: it is this client's, who speaks there from now on.
+    Admitted(Stranger, Admission),
+    /// Worker → network, lazy: nobody's.
+    Refused {
+        /// The packet.
+        stranger: Stranger,
+        /// Why.
+        reason: Discard,
+    },
+    /// Worker → network: it is a client's who has sent the same on another connection.
+    SeenBefore(Stranger),
+    /// Network → network: the same, to the core that took it there. Comes back as a stray's buffer does.
+    Retransmission(Stray),
     /// Network → worker: what follows is routed by the owners of this epoch.
     Epoch(u32),
     /// Either way: the last message of this side. The link goes when both have said it.
@@ -58,13 +76,19 @@ pub enum Message {
     Died(Loss),
 }
 
+/// What buffers are lent for: requests by the parity of their configuration, the first also for whatever is no request; and
+/// [strangers](STRANGERS).
+pub const LOANS: usize = 3;
+/// Packets of nobody's.
+pub const STRANGERS: usize = 2;
+
 /// What died with a core of what one peer had given to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Loss {
     /// It had taken the peer's first so many buffers off the ring. What came later its successor takes.
     pub taken: u64,
-    /// Of these, the buffers that will never come home, by the parity of their request's configuration.
-    pub lost: [u32; 2],
+    /// Of these, the buffers that will never come home, by what they were lent for.
+    pub lost: [u32; LOANS],
 }
 
 impl Message {
@@ -77,12 +101,17 @@ impl Message {
             | Message::Reply { .. }
             | Message::Stray(_)
             | Message::Elsewhere(_)
+            | Message::Stranger(_)
+            | Message::Admitted(..)
+            | Message::SeenBefore(_)
+            | Message::Retransmission(_)
             | Message::Epoch(_)
             | Message::Close
             | Message::Died(_) => Urgency::Urgent,
             Message::Replied(_)
             | Message::Discarded { .. }
             | Message::Superseded(_)
+            | Message::Refused { .. }
             | Message::ReplyBuffer(_)
             | Message::StrayBuffer(_) => Urgency::Lazy,
         }
@@ -95,6 +124,11 @@ impl Message {
             | Message::Elsewhere(_)
             | Message::ReplyBuffer(_)
             | Message::Stray(_)
+            | Message::Stranger(_)
+            | Message::Admitted(..)
+            | Message::Refused { .. }
+            | Message::SeenBefore(_)
+            | Message::Retransmission(_)
             | Message::StrayBuffer(_) => 1,
             Message::Replied(completion)
             | Message::Superseded(completion)
@@ -108,11 +142,12 @@ impl Message {
         }
     }
 
-    /// Whether a buffer of the sender's travels in it that has to come home: the parity of its request's configuration.
+    /// Whether a buffer of the sender's travels in it that has to come home: what it is lent for, below [`LOANS`].
     pub fn lends(&self) -> Option<usize> {
         match self {
             Message::Request(request) => Some(request.stamp().generation.parity()),
-            Message::Stray(_) => Some(0),
+            Message::Stray(_) | Message::Retransmission(_) => Some(0),
+            Message::Stranger(_) => Some(STRANGERS),
             Message::Replied(completion)
             | Message::Superseded(completion)
             | Message::Reply { completion, .. }
@@ -122,13 +157,16 @@ impl Message {
             | Message::ReplyBuffer(_)
             | Message::StrayBuffer(_)
             | Message::Elsewhere(_)
+            | Message::Admitted(..)
+            | Message::Refused { .. }
+            | Message::SeenBefore(_)
             | Message::Epoch(_)
             | Message::Close
             | Message::Died(_) => None,
         }
     }
 
-    /// Whether a buffer of the recipient's comes home in it: its parity, and whose it is.
+    /// Whether a buffer of the recipient's comes home in it: what it was lent for, and whose it is.
     pub fn gives_back(&self) -> Option<(usize, Life)> {
         match self {
             Message::Replied(completion)
@@ -138,11 +176,16 @@ impl Message {
                 Some((completion.stamp().generation.parity(), completion.life()))
             }
             Message::Elsewhere(request) => Some((request.stamp().generation.parity(), request.life())),
+            Message::Admitted(stranger, _)
+            | Message::Refused { stranger, .. }
+            | Message::SeenBefore(stranger) => Some((STRANGERS, stranger.life())),
             Message::ReplyBuffer(buffer) | Message::StrayBuffer(buffer) => Some((0, buffer.owner())),
             Message::Request(_)
             | Message::Duplicate(_)
             | Message::Cancel(_)
             | Message::Stray(_)
+            | Message::Stranger(_)
+            | Message::Retransmission(_)
             | Message::Epoch(_)
             | Message::Close
             | Message::Died(_) => None,

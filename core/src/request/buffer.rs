@@ -5,6 +5,7 @@
 //! away at once than ever before.
 
 use super::Stamp;
+use crate::client::{ClientId, Whose};
 use crate::life::Life;
 use crate::packet::{Framed, Layout};
 use alloc::boxed::Box;
@@ -21,6 +22,7 @@ pub struct Packet<Octets: ?Sized = [u8]> {
     /// Whose it is.
     owner: Life,
     pub(super) stamp: Stamp,
+    pub(super) whose: Whose,
     layout: Layout,
     length: u16,
     octets: Octets,
@@ -31,6 +33,7 @@ impl Packet {
         Box::new(Packet {
             owner,
             stamp: Stamp::BLANK,
+            whose: NOBODY,
             layout: Layout::default(),
             length: 0,
             octets: [0; SMALL_OCTETS],
@@ -41,6 +44,7 @@ impl Packet {
         Box::new(Packet {
             owner,
             stamp: Stamp::BLANK,
+            whose: NOBODY,
             layout: Layout::default(),
             length: 0,
             octets: [0; LARGE_OCTETS],
@@ -144,7 +148,9 @@ impl BufferPool {
     }
 
     /// Takes a buffer back that [`take`](BufferPool::take) lent. One that the core's predecessor has lent is freed.
-    pub fn give_back(&mut self, buffer: Box<Packet>) {
+    pub fn give_back(&mut self, mut buffer: Box<Packet>) {
+        // No client lives on in a buffer that is free.
+        buffer.whose = NOBODY;
         if buffer.owner != self.life {
             self.freed += 1;
             return;
@@ -216,6 +222,9 @@ impl BufferPool {
         self.small.len() + self.large.len()
     }
 }
+
+/// Of a buffer with no packet in it.
+const NOBODY: Whose = Whose::Configured(ClientId(0));
 
 #[cfg(test)]
 mod tests {

@@ -7,13 +7,14 @@ pub mod buffer;
 pub mod class;
 
 use self::buffer::{BufferPool, Packet};
-use crate::client::ClientId;
+use crate::client::{DynamicClient, Sighting, Whose};
 use crate::generation::Generation;
 use crate::life::Life;
 use crate::packet::{Framed, SecretIndex, Verified};
-use crate::path::{ListenerId, Path, SocketId};
+use crate::path::{ListenerId, NetworkId, Path, SocketId};
 use crate::time::Instant;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -36,11 +37,9 @@ pub struct Stamp {
     pub handle: RequestHandle,
     /// The way it came.
     pub path: Path,
-    /// The configuration under which it was verified. Client, secret and listener are places in that one.
+    /// The configuration under which it was verified. A configured client and the listener are places in that one.
     pub generation: Generation,
-    /// Whose it is.
-    pub client: ClientId,
-    /// Which of the client's secrets verified it, and signs the reply.
+    /// Which of its client's secrets verified it, and signs the reply.
     pub secret_index: SecretIndex,
     /// Whether anything was verified: a Message-Authenticator or a computed Request Authenticator.
     pub signed: bool,
@@ -58,7 +57,6 @@ impl Stamp {
             handle: RequestHandle::NONE,
             path: Path { via: SocketId(0), listener: ListenerId(0), local: nowhere, remote: nowhere },
             generation: Generation(0),
-            client: ClientId(0),
             secret_index: SecretIndex(0),
             signed: false,
             received: Instant::ORIGIN,
@@ -77,21 +75,32 @@ pub struct Request(Box<Packet>);
 
 impl Request {
     /// Copies a verified packet into a buffer that is large enough for it.
-    fn new(verified: &Verified<'_>, mut buffer: Box<Packet>, stamp: Stamp) -> Self {
+    fn new(verified: &Verified<'_>, mut buffer: Box<Packet>, stamp: Stamp, whose: &Whose) -> Self {
         buffer.fill(*verified.framed());
         buffer.stamp = Stamp { secret_index: verified.secret_index(), signed: verified.signed(), ..stamp };
+        buffer.whose = whose.clone();
         Request(buffer)
     }
 
     /// The same in a buffer of `buffers`; `None` when all of them are away.
-    pub fn copied(verified: &Verified<'_>, stamp: Stamp, buffers: &mut BufferPool) -> Option<Self> {
+    pub fn copied(
+        verified: &Verified<'_>,
+        stamp: Stamp,
+        whose: &Whose,
+        buffers: &mut BufferPool,
+    ) -> Option<Self> {
         let buffer = buffers.take(verified.framed().octets().len())?;
-        Some(Request::new(verified, buffer, stamp))
+        Some(Request::new(verified, buffer, stamp, whose))
     }
 
     /// What is known beside the octets.
     pub fn stamp(&self) -> &Stamp {
         &self.0.stamp
+    }
+
+    /// Whose it is.
+    pub fn whose(&self) -> &Whose {
+        &self.0.whose
     }
 
     /// The life of the network core that gave it.
@@ -245,7 +254,100 @@ impl Stray {
         self.0.octets()
     }
 
+    /// As a retransmission of a request that the recipient took.
+    pub fn as_stranger(self) -> Stranger {
+        Stranger(self.0)
+    }
+
     /// The reader's buffer, to be sent home.
+    pub fn into_buffer(self) -> Box<Packet> {
+        self.0
+    }
+}
+
+/// A framed packet of nobody's, or one that failed under its connection's client, on its way to the worker that may know whose
+/// it is. In a buffer of its network core's, to which it goes home with the answer.
+#[derive(Debug)]
+pub struct Stranger(Box<Packet>);
+
+impl Stranger {
+    /// Copies a framed packet that came this way into a buffer that is large enough for it.
+    pub fn new(
+        path: Path,
+        framed: Framed<'_>,
+        previous: Option<Arc<DynamicClient>>,
+        mut buffer: Box<Packet>,
+        received: Instant,
+    ) -> Self {
+        buffer.fill(framed);
+        buffer.stamp = Stamp { path, received, ..Stamp::BLANK };
+        if let Some(client) = previous {
+            buffer.whose = Whose::Dynamic(client);
+        }
+        Stranger(buffer)
+    }
+
+    /// The way it came.
+    pub fn path(&self) -> Path {
+        self.0.stamp.path
+    }
+
+    /// When it was read.
+    pub fn received(&self) -> Instant {
+        self.0.stamp.received
+    }
+
+    /// The packet as it was framed.
+    pub fn framed(&self) -> Framed<'_> {
+        self.0.framed()
+    }
+
+    /// How many octets it has.
+    pub fn octet_count(&self) -> usize {
+        self.0.octets().len()
+    }
+
+    /// Who has its connection, and under whom it has failed unless that one's time is over; once it is
+    /// [seen before](Stranger::seen_before), whose it is.
+    pub fn previous(&self) -> Option<&Arc<DynamicClient>> {
+        match &self.0.whose {
+            Whose::Dynamic(client) => Some(client),
+            Whose::Configured(_) => None,
+        }
+    }
+
+    /// Whether this is the same packet that came the same way.
+    pub fn is_same(&self, other: &Stranger) -> bool {
+        self.path() == other.path() && self.0.octets() == other.0.octets()
+    }
+
+    /// It is a request of this client's that was taken there before.
+    pub fn seen_before(mut self, sighting: Sighting, client: &Arc<DynamicClient>) -> Self {
+        self.0.whose = Whose::Dynamic(Arc::clone(client));
+        self.0.stamp.handle =
+            RequestHandle { entry: sighting.place.unwrap_or(u32::MAX), ..RequestHandle::NONE };
+        // The core that took it, in a place that nobody else needs here.
+        self.0.stamp.handle.generation = u32::from(sighting.network.0);
+        self
+    }
+
+    /// Where it was taken before.
+    pub fn sighting(&self) -> Sighting {
+        let RequestHandle { entry, generation, .. } = self.0.stamp.handle;
+        Sighting { network: NetworkId(generation as u16), place: (entry != u32::MAX).then_some(entry) }
+    }
+
+    /// The life of the network core that gave it.
+    pub fn life(&self) -> Life {
+        self.0.owner()
+    }
+
+    /// It goes on to the network core that took it before, as a stray of its own core's.
+    pub fn into_stray(self) -> Stray {
+        Stray(self.0)
+    }
+
+    /// The buffer, to be given back.
     pub fn into_buffer(self) -> Box<Packet> {
         self.0
     }

@@ -163,7 +163,7 @@ pub fn answer(
         return Err(Discard::WaitedTooLong);
     }
     let listener = &configuration.listeners[usize::from(stamp.path.listener.0)];
-    let client = configuration.clients.client(stamp.client);
+    let client = request.whose().client(&configuration.clients);
     let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
     let Desk { reply: out, decided, edited, session, draft, next_draft, scratch, random } = desk;
     let dictionary = &configuration.dictionary;
@@ -177,7 +177,7 @@ pub fn answer(
         framed,
         attributes: received,
         session: &EMPTY_SESSION,
-        client,
+        client: &client.name,
         listener,
         path: stamp.path,
         time,
@@ -288,7 +288,7 @@ pub fn answer(
 pub fn acknowledge(configuration: &Configuration, request: &Request, desk: &mut Desk) -> Result<(), Discard> {
     let stamp = request.stamp();
     let framed = request.framed();
-    let client = configuration.clients.client(stamp.client);
+    let client = request.whose().client(&configuration.clients);
     let secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
     let code = Code::AccountingResponse;
     let mut encoder =
@@ -341,7 +341,7 @@ enum Authenticated<'c> {
 fn authenticate<'c>(
     configuration: &'c Configuration,
     decision: Decision,
-    request: &Request,
+    request: &'c Request,
     attributes: Attributes<'_>,
     known: &Known,
     memory: &mut Memory,
@@ -351,7 +351,7 @@ fn authenticate<'c>(
     let stamp = request.stamp();
     let framed = request.framed();
     let user_name = attributes.of(number::USER_NAME).next();
-    let client = configuration.clients.client(stamp.client);
+    let client = request.whose().client(&configuration.clients);
     // Who waits for a hash was not shut out when it was asked for.
     if matches!(known, Known::Nothing) && memory.failures.is_shut_out(user_name, &framed, &client.name, now) {
         memory.counters.rejects_unchecked.up();

@@ -1,6 +1,7 @@
 //! The death of a core, of this one or of a network core.
 
 use super::Worker;
+use crate::client::{Sightings, Strangers};
 use crate::configuration::Configuration;
 use crate::cores::Bereavement;
 use crate::counters::WorkerCounters;
@@ -20,6 +21,7 @@ impl Worker {
         id: WorkerId,
         (generation, configuration): (Generation, &Arc<Configuration>),
         policy: Box<dyn Policy + Send>,
+        sightings: &Arc<Sightings>,
         seed: &Seed,
         epoch: u32,
         former: Option<(Life, Arc<WorkerCounters>)>,
@@ -28,7 +30,8 @@ impl Worker {
             former.map_or_else(Default::default, |(life, counters)| (life.next(), counters));
         let seed = seed.fork(&format!("worker {} in life {}", id.0, life.0));
         let generations = Generations::from(generation, Arc::clone(configuration));
-        Worker::begin(life, id, generations, policy, &seed, epoch, counters)
+        let strangers = Strangers::new(life, (generation, configuration), sightings, &seed, &counters);
+        Worker::begin(life, id, generations, policy, strangers, &seed, epoch, counters)
     }
 
     /// The core that takes the place of this one, which has panicked, with a policy of its own. It knows the configurations
@@ -46,7 +49,9 @@ impl Worker {
         for gauge in [&counters.requests_held, &counters.reply_buffers_lent, &counters.completions_waiting] {
             gauge.set(0);
         }
-        let mut worker = Worker::begin(life, self.id, self.generations.clone(), policy, &seed, 0, counters);
+        let strangers = self.strangers.successor(life, &seed);
+        let generations = self.generations.clone();
+        let mut worker = Worker::begin(life, self.id, generations, policy, strangers, &seed, 0, counters);
         worker.epochs.clone_from(&self.epochs);
         worker.time = self.time;
         worker.events = core::mem::take(&mut self.events);
@@ -61,7 +66,7 @@ impl Worker {
     /// A network core has panicked and been replaced. Replies of ours that it had are lost; its requests are answered all the
     /// same, for their clients wait.
     pub fn handle_died(&mut self, bereavement: &Bereavement) {
-        self.reply_buffers.write_off(bereavement.own as usize);
+        self.reply_buffers.write_off(bereavement.own.iter().sum::<u64>() as usize);
         self.counters.reply_buffers_lent.set(self.reply_buffers.lent() as u64);
         self.counters.reply_buffers_made.set(self.reply_buffers.made() as u64);
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use ulna_core::configuration::Cores as MachineCores;
 use ulna_core::cores::{Change, Cores, Staff};
 use ulna_core::discard::Discard;
-use ulna_core::effect::{Effect, EffectDone, NotStored, RecordBatch, Ticket};
+use ulna_core::effect::{Effect, EffectDone, LookedUp, NotStored, RecordBatch, Ticket};
 use ulna_core::event::Event;
 use ulna_core::generation::Generation;
 use ulna_core::network::owner::Owners;
@@ -310,6 +310,22 @@ impl Server {
         self.done(thread, ticket, EffectDone::PasswordChecked { password: given, matches })
     }
 
+    /// Answers the look-up that was asked for first as the table has it. Gives its key and what left.
+    pub fn look_up(&mut self) -> (Vec<u8>, Vec<Sent>) {
+        let (_, _, effect) = &self.effects[0];
+        let Effect::LookUp(look_up) = effect else { panic!("{effect:?}") };
+        let tables = &self.configuration.secret_tables;
+        let table = tables.iter().find(|table| table.source == look_up.source).expect("it was read");
+        self.answer_look_up(table.look_up(&look_up.key))
+    }
+
+    /// Answers it so.
+    pub fn answer_look_up(&mut self, answer: LookedUp) -> (Vec<u8>, Vec<Sent>) {
+        let (thread, ticket, effect) = self.effects.remove(0);
+        let Effect::LookUp(look_up) = effect else { panic!("{effect:?}") };
+        (look_up.key.to_vec(), self.done(thread, ticket, EffectDone::LookedUp(answer)))
+    }
+
     /// Has no room for the effect that was asked for first. Gives what left.
     pub fn shed_effect(&mut self) -> Vec<Sent> {
         let (thread, ticket, effect) = self.effects.remove(0);
@@ -451,8 +467,14 @@ impl Server {
             let reasons = Discard::ALL.iter().filter(|reason| is_of_request(**reason) == of_requests);
             reasons.map(|reason| self.discarded(*reason)).sum::<u64>()
         };
-        let packets =
-            ["strays_sent", "status_answered", "duplicates_resent", "duplicates_in_progress", "accepted"];
+        let packets = [
+            "strays_sent",
+            "status_answered",
+            "duplicates_resent",
+            "duplicates_in_progress",
+            "strangers",
+            "accepted",
+        ];
         let packets = packets.map(|name| self.count(name)).iter().sum::<u64>() + discarded(false);
         assert_eq!(self.count("received"), packets, "each packet has one fate; {}", self.table());
         let requests = ["answered", "superseded", "orphaned", "in_progress", "delayed_rejects"];
@@ -472,6 +494,8 @@ impl Server {
             "reply_buffers_lent",
             "completions_waiting",
             "requests_held",
+            "strangers",
+            "connections",
         ] {
             assert_eq!(self.count(gauge), 0, "{gauge} returns to zero; {}", self.table());
         }

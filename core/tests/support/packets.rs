@@ -83,6 +83,11 @@ impl Ask {
         Ask { secret: OTHER_SECRET, ..self }
     }
 
+    /// Signed, and its password hidden, under this secret.
+    pub fn under(self, secret: &'static [u8]) -> Ask {
+        Ask { secret, ..self }
+    }
+
     /// One more attribute.
     pub fn with(self, number: u8, value: &[u8]) -> Ask {
         let length = u8::try_from(value.len() + 2).expect("an attribute's value has at most 253 octets");
@@ -122,10 +127,16 @@ pub struct Reply {
 impl Reply {
     /// Reads and verifies the reply to the request of these octets.
     pub fn to(request: &[u8], reply: &[u8]) -> Reply {
+        Reply::under(SECRET, request, reply)
+    }
+
+    /// The same under another secret.
+    pub fn under(secret: &[u8], request: &[u8], reply: &[u8]) -> Reply {
+        let secret = Secret::new(secret).expect("it has octets");
         let request = Framed::parse(request).expect("the request is a packet");
         let framed = Framed::parse(reply).expect("the reply is a packet");
         let verified = framed
-            .verify_reply(&secret(), request.authenticator(), true)
+            .verify_reply(&secret, request.authenticator(), true)
             .expect("a reply verifies, and its Message-Authenticator is there");
         assert_eq!(framed.identifier(), request.identifier(), "a reply has its request's Identifier");
         let first = framed.attributes().next().map(|attribute| attribute.number);

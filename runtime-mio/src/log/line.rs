@@ -13,7 +13,7 @@ use ulna_core::json::{JsonText, escape};
 
 /// A value of a line.
 pub enum Value<'v> {
-    /// A User-Name, whatever octets it has.
+    /// A User-Name, or the name of a dynamic client, whatever octets it has.
     User(&'v ShortName),
     /// A name from the configuration, or a word of ours.
     Word(&'v str),

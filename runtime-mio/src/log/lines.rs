@@ -1,13 +1,14 @@
 //! Which lines the log has: one for each event, and of discarded packets not more than anybody reads.
 
 use std::io::{self, BufWriter, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use humantime::Rfc3339Timestamp;
 use ulna_core::configuration::LogFormat;
 use ulna_core::discard::Discard;
-use ulna_core::event::{Decided, Event, Outcome};
+use ulna_core::event::{Decided, Event, EventClient, Outcome, ShortName};
 use ulna_core::time::Instant;
 
 use super::line::{Line, Value};
@@ -63,6 +64,13 @@ impl Lines {
                 }
                 self.write_discard(at, reason, "from", Value::Address(remote))
             }
+            Event::Admitted { at, remote, ref client, is_others } => {
+                let what = if is_others { "taken-over" } else { "admitted" };
+                self.write_client(at, what, client, remote)
+            }
+            Event::UnsignedBehindNat { at, remote, ref client } => {
+                self.write_client(at, "unsigned-behind-nat", client, remote)
+            }
         };
     }
 
@@ -85,7 +93,12 @@ impl Lines {
         let at = wall(self.origin, finished);
         // What nobody read for so long that its names are gone is told without them.
         let names = self.known.of(&self.names, generation);
-        let client = names.map_or(UNKNOWN, |names| &*names.clients[client.0 as usize]);
+        let client = match client {
+            EventClient::Configured(client) => {
+                Value::Word(names.map_or(UNKNOWN, |names| &*names.clients[client.0 as usize]))
+            }
+            EventClient::Dynamic(ref name) => Value::User(name),
+        };
         let outcome = match outcome {
             Outcome::Accept => "accept",
             Outcome::Reject => "reject",
@@ -95,7 +108,7 @@ impl Lines {
         };
         let mut line = Line::begin(&mut self.out, self.format, at, outcome)?
             .with("user", Value::User(user_name))?
-            .with("client", Value::Word(client))?
+            .with("client", client)?
             .with("from", Value::Address(remote))?
             .with("identifier", Value::Number(identifier.into()))?;
         if let Some(Decided { server, rule }) = decided {
@@ -108,6 +121,17 @@ impl Lines {
             line = line.with("queued_us", Value::Number(queued as u64))?;
         }
         line.end()
+    }
+
+    fn write_client(
+        &mut self,
+        at: Instant,
+        what: &str,
+        client: &ShortName,
+        remote: SocketAddr,
+    ) -> io::Result<()> {
+        let line = Line::begin(&mut self.out, self.format, wall(self.origin, at), what)?;
+        line.with("client", Value::User(client))?.with("from", Value::Address(remote))?.end()
     }
 
     fn write_discard(&mut self, at: Instant, reason: Discard, key: &str, value: Value<'_>) -> io::Result<()> {

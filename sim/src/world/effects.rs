@@ -46,7 +46,7 @@ impl World<'_> {
                 }
                 Course::Lost => {}
                 Course::Done(after) => {
-                    let (life, done) = (self.life, done(effect));
+                    let (life, done) = (self.life, self.done(effect));
                     let event = Event::EffectDone { life, thread: place, ticket, done };
                     self.schedule.add(self.now + after, place, event);
                 }
@@ -79,20 +79,21 @@ impl World<'_> {
         }
     }
 
+    /// What a hash thread would say, with a digest that is quicker made than Argon2; and a table of secrets.
+    fn done(&self, effect: Effect) -> EffectDone {
+        match effect {
+            Effect::CheckPassword { hash, mut password } => {
+                let matches = digest_of(password.octets())[..] == *hash.digest;
+                password.wipe();
+                EffectDone::PasswordChecked { password, matches }
+            }
+            Effect::LookUp(look_up) => EffectDone::LookedUp(self.node.look_up(&look_up)),
+            Effect::Store(_) => EffectDone::Shed(effect),
+        }
+    }
+
     /// How many effects were asked for.
     pub fn effects(&self) -> u64 {
         self.asked.iter().map(|asked| asked.count).sum()
-    }
-}
-
-/// What a hash thread would say, with a digest that is quicker made than Argon2.
-fn done(effect: Effect) -> EffectDone {
-    match effect {
-        Effect::CheckPassword { hash, mut password } => {
-            let matches = digest_of(password.octets())[..] == *hash.digest;
-            password.wipe();
-            EffectDone::PasswordChecked { password, matches }
-        }
-        Effect::Store(_) => EffectDone::Shed(effect),
     }
 }

@@ -1,0 +1,221 @@
+//! The connections of dynamic clients in one network core: which client speaks there, and until when.
+//!
+//! A client behind a NAT is known by its connection, that is by both addresses and both ports; any other dynamic client by its
+//! source address. Memory for all that there may be is taken at start. An end comes exactly on time: when nothing was heard for
+//! the idle time-out, or when the client's answer has expired.
+
+use super::dynamic::DynamicClient;
+use super::limits::Permit;
+use crate::deadlines::Deadlines;
+use crate::generation::Generation;
+use crate::path::Path;
+use crate::seed::Seed;
+use crate::table::{Full, Index, KeyHash};
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+/// The connections of one network core.
+pub struct Connections {
+    index: Index,
+    places: Vec<Option<Connection>>,
+    free: Vec<u32>,
+    /// When to look at each: it may have been heard since, and then stays.
+    deadlines: Deadlines,
+    bound: usize,
+}
+
+/// What a worker says who admits a client: yes, add this one.
+#[derive(Debug)]
+pub struct Admission(Box<Admitted>);
+
+#[derive(Debug)]
+struct Admitted {
+    client: Arc<DynamicClient>,
+    permit: Permit,
+}
+
+/// A connection, and who speaks there.
+pub struct Connection {
+    key: ConnectionKey,
+    hash: KeyHash,
+    client: Arc<DynamicClient>,
+    /// When it was heard last, signed.
+    heard: Instant,
+    /// Under which configuration it was seen last that rules decide about its address.
+    pub checked: Generation,
+    _permit: Permit,
+}
+
+/// What a dynamic client is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConnectionKey {
+    Connection { local: SocketAddr, remote: SocketAddr },
+    Address(IpAddr),
+}
+
+impl ConnectionKey {
+    fn octets(&self) -> [u8; 37] {
+        let mut octets = [0; 37];
+        let mut put = |at: usize, address: IpAddr| match address {
+            IpAddr::V4(v4) => octets[at..at + 4].copy_from_slice(&v4.octets()),
+            IpAddr::V6(v6) => octets[at..at + 16].copy_from_slice(&v6.octets()),
+        };
+        match self {
+            ConnectionKey::Connection { local, remote } => {
+                put(0, remote.ip());
+                put(16, local.ip());
+                octets[32..34].copy_from_slice(&remote.port().to_be_bytes());
+                octets[34..36].copy_from_slice(&local.port().to_be_bytes());
+                octets[36] = 1;
+            }
+            ConnectionKey::Address(address) => put(0, *address),
+        }
+        octets
+    }
+}
+
+impl Admission {
+    /// Of this client, whose connection is counted.
+    pub(super) fn new(client: Arc<DynamicClient>, permit: Permit) -> Admission {
+        Admission(Box::new(Admitted { client, permit }))
+    }
+
+    /// Who is admitted.
+    pub fn client(&self) -> &Arc<DynamicClient> {
+        &self.0.client
+    }
+}
+
+impl Connections {
+    /// For at most `bound` of them.
+    pub fn new(bound: usize, seed: &Seed) -> Connections {
+        Connections {
+            index: Index::new(bound, &seed.fork("connections")),
+            places: Vec::with_capacity(bound),
+            free: Vec::with_capacity(bound),
+            deadlines: Deadlines::new(bound),
+            bound,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The place of the connection that a packet came by: its own, or else its source address's.
+    #[inline]
+    pub fn find(&self, path: &Path) -> Option<u32> {
+        if self.index.is_empty() {
+            return None;
+        }
+        let (local, remote) = (path.local, path.remote);
+        let own = ConnectionKey::Connection { local, remote };
+        self.find_key(&own).or_else(|| self.find_key(&ConnectionKey::Address(remote.ip())))
+    }
+
+    fn find_key(&self, key: &ConnectionKey) -> Option<u32> {
+        let is_it = |place: u32| self.places[place as usize].as_ref().is_some_and(|there| there.key == *key);
+        self.index.find(self.index.hash(&key.octets()), is_it)
+    }
+
+    /// The connection of a place that was found.
+    pub fn at(&mut self, place: u32) -> &mut Connection {
+        self.places[place as usize].as_mut().expect("what is in the index is there")
+    }
+
+    /// Adds a connection, or gives it to another client.
+    ///
+    /// # Errors
+    /// `Full` when there are as many as may be.
+    pub fn admit(
+        &mut self,
+        path: &Path,
+        admission: Admission,
+        generation: Generation,
+        now: Instant,
+    ) -> Result<(), Full<()>> {
+        let Admitted { client, permit } = *admission.0;
+        let (local, remote) = (path.local, path.remote);
+        let key = if client.is_behind_nat() {
+            ConnectionKey::Connection { local, remote }
+        } else {
+            ConnectionKey::Address(remote.ip())
+        };
+        let (due, hash) = (ends(&client, now), self.index.hash(&key.octets()));
+        let connection = Connection { key, hash, client, heard: now, checked: generation, _permit: permit };
+        let place = match self.find_key(&key) {
+            Some(place) => place,
+            None if self.index.len() == self.bound => return Err(Full(())),
+            None => {
+                let place = self.free.pop().unwrap_or_else(|| {
+                    self.places.push(None);
+                    self.places.len() as u32 - 1
+                });
+                self.index.insert(hash, place).expect("there are fewer than may be");
+                place
+            }
+        };
+        self.places[place as usize] = Some(connection);
+        self.deadlines.set(place, due);
+        Ok(())
+    }
+
+    /// Ends a connection: who spoke there.
+    pub fn end(&mut self, place: u32) -> Arc<DynamicClient> {
+        let connection = self.places[place as usize].take().expect("what ends is there");
+        self.index.remove(connection.hash, place);
+        self.deadlines.remove(place);
+        self.free.push(place);
+        connection.client
+    }
+
+    /// When to [look](Connections::expire) next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.next().map(|(due, _)| due)
+    }
+
+    /// Ends a connection whose time has come, if there is one: who spoke there. Looks at no more than `budget` of them.
+    pub fn expire(&mut self, now: Instant, budget: &mut usize) -> Option<Arc<DynamicClient>> {
+        while let Some((due, place)) = self.deadlines.next()
+            && due <= now
+            && *budget > 0
+        {
+            *budget -= 1;
+            let connection = self.at(place);
+            let due = ends(&connection.client, connection.heard);
+            if due <= now || connection.client.is_over(now) {
+                return Some(self.end(place));
+            }
+            self.deadlines.set(place, due);
+        }
+        None
+    }
+}
+
+impl Connection {
+    /// Who speaks there.
+    pub fn client(&self) -> &Arc<DynamicClient> {
+        &self.client
+    }
+
+    /// A signed packet has come by it.
+    #[inline]
+    pub fn hear(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Whether its time is over, also if nobody has looked yet.
+    #[inline]
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.client.is_over(now) || self.heard + self.client.idle_timeout() <= now
+    }
+}
+
+/// When a connection ends that was heard last at that time.
+fn ends(client: &DynamicClient, heard: Instant) -> Instant {
+    (heard + client.idle_timeout()).min(client.expires())
+}

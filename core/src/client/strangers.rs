@@ -1,0 +1,475 @@
+//! What one worker knows of those who are no clients, or not yet: answers that it has had, look-ups under way, and the packets
+//! that wait for them.
+//!
+//! A stranger's packet is nobody's and proves nothing until it verifies. The first client rule that it matches says where its
+//! secret is; the answer is kept under (rule, key), so that a thousand packets that claim one key cost one look-up:
+//!
+//! ```text
+//!            ┌─ packet ──► pending ── not found ──► denied ── negative lifetime ──┐
+//!  nothing ──┤                │ ╲── failed, timed out ──► nothing                │
+//!            │              found                                                 ├──► nothing
+//!            │                ▼                                                   │
+//!            │            unproven ── negative lifetime ──────────────────────────┤
+//!            │                │ a packet verifies                                 │
+//!            │                ▼                                                   │
+//!            └───────────► proven ── lifetime; its rule or its secret changes ────┘ remembered
+//! ```
+//!
+//! Every packet is verified by itself, whoever else waited for the same answer. One that fails under the secret of its key leaves a
+//! counter and nothing else: nothing negative is ever kept under an address or a connection, or whoever can send from there, or
+//! pretend to, could silence a neighbour. One that verifies admits its client on the connection by which it came, unless the very
+//! packet has been [seen](super::Sightings) elsewhere. What has no key is tried under the clients that were admitted
+//! from its address last.
+//!
+//! All packets of one source address come to one worker, so that one look-up is under way for each key. RFC 2865 §3 chooses the
+//! secret by the source address alone; here the port and the first packet choose, too.
+
+mod addresses;
+mod answers;
+
+use self::addresses::Addresses;
+use self::answers::{Answers, Begun, Known};
+use super::connection::Admission;
+use super::dynamic::DynamicClient;
+use super::limits::{Counted, Permit};
+use super::rule::{ClientRule, RuleSecret};
+use super::sightings::{Sighting, Sightings};
+use crate::attributes::{Scratch, Walk};
+use crate::configuration::Configuration;
+use crate::counters::WorkerCounters;
+use crate::dedup::Authenticator;
+use crate::dictionary::{Dictionary, print_value};
+use crate::discard::Discard;
+use crate::effect::{LookUp, LookedUp, Ticket};
+use crate::generation::Generation;
+use crate::life::Life;
+use crate::packet::{DataType, Framed};
+use crate::path::NetworkId;
+use crate::policy::{Asked, EMPTY_SESSION, Selector, Sheet};
+use crate::queue::message::Message;
+use crate::request::Stranger;
+use crate::seed::Seed;
+use crate::time::{Instant, UnixTime};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Strangers of one worker.
+pub struct Strangers {
+    /// The newest that is known: what waits for an answer belongs to no configuration.
+    configuration: Arc<Configuration>,
+    generation: Generation,
+    answers: Answers,
+    addresses: Addresses,
+    held_octets: usize,
+    sightings: Arc<Sightings>,
+    /// Look-ups that the driver has not polled yet.
+    look_ups: VecDeque<(Ticket, LookUp)>,
+    /// What became of packets, for their network cores.
+    decided: VecDeque<(NetworkId, Message)>,
+    sheet: Sheet,
+    scratch: Box<Scratch>,
+    counters: Arc<WorkerCounters>,
+}
+
+/// A packet, and the network core whose it is.
+pub(super) type Held = (NetworkId, Stranger);
+
+impl Strangers {
+    /// None is known but `remembered` ones, which were clients before.
+    pub fn new(
+        life: Life,
+        (generation, configuration): (Generation, &Arc<Configuration>),
+        sightings: &Arc<Sightings>,
+        seed: &Seed,
+        counters: &Arc<WorkerCounters>,
+    ) -> Strangers {
+        let rules = &configuration.client_rules;
+        Strangers {
+            generation,
+            answers: Answers::new(life, rules.limits.clients as usize, seed),
+            addresses: Addresses::new(ADDRESSES_MAX, seed),
+            held_octets: 0,
+            sightings: Arc::clone(sightings),
+            look_ups: VecDeque::new(),
+            decided: VecDeque::new(),
+            sheet: rules.sheet(),
+            scratch: Box::default(),
+            counters: Arc::clone(counters),
+            configuration: Arc::clone(configuration),
+        }
+    }
+
+    /// Those of a core that takes the place of this one, which has panicked: what were clients are looked up anew.
+    pub fn successor(&mut self, life: Life, seed: &Seed) -> Strangers {
+        let newest = (self.generation, &self.configuration);
+        let mut strangers = Strangers::new(life, newest, &self.sightings, seed, &self.counters);
+        for (rule, key) in self.answers.remembered() {
+            strangers.remember(&rule, &key);
+        }
+        strangers
+    }
+
+    /// Clients of before: their keys are looked up without counting as new.
+    pub fn remember(&mut self, rule: &Arc<str>, key: &[u8]) {
+        self.answers.remember(rule, key);
+    }
+
+    /// Takes the configuration by which strangers are asked about from here on. Clients that the rules would no longer admit in
+    /// the same way end.
+    pub fn handle_configuration(&mut self, generation: Generation, configuration: &Arc<Configuration>) {
+        let before = core::mem::replace(&mut self.configuration, Arc::clone(configuration));
+        self.generation = generation;
+        self.sheet = configuration.client_rules.sheet();
+        let (old, new) = (&before.client_rules, &configuration.client_rules);
+        let place_of = |place: u32| {
+            let rule = old.rule(place);
+            new.named(&rule.name).filter(|(_, now)| now.admits_like(rule)).map(|(place, _)| place)
+        };
+        for held in self.answers.renumber(place_of) {
+            self.refuse_held(held, Discard::NoClientRule);
+        }
+    }
+
+    /// What a table says of these keys has changed: answers are void, and clients of other secrets end.
+    pub fn handle_table_changed(&mut self, source: &str, keys: &[Box<[u8]>]) {
+        let rules = &self.configuration.client_rules;
+        for rule in rules.iter() {
+            if let RuleSecret::Table { source: of_rule, .. } = &rule.secret
+                && **of_rule == *source
+            {
+                keys.iter().for_each(|key| self.answers.forget(&rule.name, key));
+            }
+        }
+    }
+
+    /// A stranger's packet. What becomes of it is [polled](Self::poll_decided), now or when its look-up is answered.
+    pub fn handle_stranger(&mut self, network: NetworkId, stranger: Stranger, time: UnixTime, now: Instant) {
+        let configuration = Arc::clone(&self.configuration);
+        let rules = &configuration.client_rules;
+        let path = stranger.path();
+        let framed = stranger.framed();
+        let asked = Asked {
+            generation: self.generation,
+            dictionary: &configuration.dictionary,
+            framed,
+            attributes: framed.attributes(),
+            session: &EMPTY_SESSION,
+            client: "",
+            listener: &configuration.listeners[usize::from(path.listener.0)],
+            path,
+            time,
+        };
+        let Some(place) = rules.first_match(&asked, &mut self.sheet) else {
+            return self.refuse((network, stranger), Discard::NoClientRule);
+        };
+        let rule = rules.rule(place);
+        match &rule.secret {
+            RuleSecret::Own(secrets) => {
+                // Nothing is looked up: the answer stands in the rule.
+                if let Known::Nothing = self.answers.known(&rule.name, &[], now) {
+                    let client = DynamicClient::new(rule, &[], (*rule.name).into(), secrets.clone(), now);
+                    self.answers.tell(place, rule, &[], Arc::new(client), now);
+                }
+                self.decide(network, stranger, place, rule, &[], now);
+            }
+            RuleSecret::Table { key, .. } => {
+                let key = key_of(&framed, key, &configuration.dictionary, &mut self.scratch);
+                match key {
+                    Some(key) => self.decide(network, stranger, place, rule, &key, now),
+                    None => self.try_recent(network, stranger, rule, now),
+                }
+            }
+        }
+    }
+
+    /// The answer to a look-up. False if nobody waits for it any more.
+    pub fn handle_looked_up(
+        &mut self,
+        ticket: Ticket,
+        answer: Result<LookedUp, Discard>,
+        now: Instant,
+    ) -> bool {
+        let configuration = Arc::clone(&self.configuration);
+        let Some((place, key, held)) = self.answers.take_pending(ticket) else { return false };
+        let rule = configuration.client_rules.rule(place);
+        let reason = match answer {
+            Ok(LookedUp::Found { name, secrets }) => {
+                let client = DynamicClient::new(rule, &key, name, secrets, now);
+                self.answers.tell(place, rule, &key, Arc::new(client), now);
+                self.counters.look_ups_found.up();
+                for (network, stranger) in held {
+                    self.held_octets -= stranger.octet_count();
+                    self.decide(network, stranger, place, rule, &key, now);
+                }
+                return true;
+            }
+            Ok(LookedUp::NotFound) => {
+                self.answers.deny(place, rule, &key, now);
+                Discard::ClientDenied
+            }
+            Ok(LookedUp::Failed) => Discard::LookUpFailed,
+            Err(reason) => reason,
+        };
+        for held in held {
+            self.refuse_held(held, reason);
+        }
+        true
+    }
+
+    /// What the driver is to look up.
+    pub fn poll_look_up(&mut self) -> Option<(Ticket, LookUp)> {
+        self.look_ups.pop_front()
+    }
+
+    /// What became of a packet, for its network core.
+    pub fn poll_decided(&mut self) -> Option<(NetworkId, Message)> {
+        self.decided.pop_front()
+    }
+
+    /// Whether the driver can poll something.
+    pub fn has_look_up(&self) -> bool {
+        !self.look_ups.is_empty()
+    }
+
+    /// How many packets are here.
+    pub fn held(&self) -> usize {
+        self.answers.held() + self.decided.len()
+    }
+
+    /// Does what is due: answers end, and look-ups that take too long.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..DUE_EACH_TURN {
+            let Some(held) = self.answers.take_due(now) else { break };
+            for held in held {
+                self.refuse_held(held, Discard::LookUpTimedOut);
+            }
+        }
+        self.addresses.expire(now, DUE_EACH_TURN);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.answers.next_deadline().into_iter().chain(self.addresses.next_deadline()).min()
+    }
+
+    /// A packet with a key: by what is known of that, or once it is known.
+    fn decide(
+        &mut self,
+        network: NetworkId,
+        stranger: Stranger,
+        place: u32,
+        rule: &ClientRule,
+        key: &[u8],
+        now: Instant,
+    ) {
+        match self.answers.known(&rule.name, key, now) {
+            Known::Client(client) => self.verify(network, stranger, rule, &client, now),
+            Known::Denied => self.refuse((network, stranger), Discard::ClientDenied),
+            Known::Pending(entry) => self.hold(network, stranger, rule, entry),
+            Known::Nothing => self.begin(network, stranger, place, rule, key, now),
+        }
+    }
+
+    fn begin(
+        &mut self,
+        network: NetworkId,
+        stranger: Stranger,
+        place: u32,
+        rule: &ClientRule,
+        key: &[u8],
+        now: Instant,
+    ) {
+        let RuleSecret::Table { source, .. } = &rule.secret else {
+            // The answer stands in the rule, but there was no room to note it.
+            return self.refuse((network, stranger), Discard::ClientsFull);
+        };
+        let address = stranger.path().remote.ip();
+        let all = Arc::clone(&self.configuration);
+        let all = &all.client_rules;
+        let was_client = self.answers.is_remembered(&rule.name, key)
+            || stranger.previous().is_some_and(|client| client.origin() == (&*rule.name, key));
+        let permit = if was_client {
+            Permit::take(
+                Counted::Pending,
+                [Some((&rule.counts, u32::MAX)), Some((&all.counts, u32::MAX)), None],
+            )
+        } else {
+            let Some(counts) = self.addresses.counts(address, now) else {
+                return self.refuse((network, stranger), Discard::AddressesFull);
+            };
+            let limits = [
+                (&counts, rule.limits.per_address.pending, rule.limits.per_address.new_per_second),
+                (&rule.counts, rule.limits.pending, rule.limits.new_per_second),
+                (&all.counts, all.limits.pending, all.limits.new_per_second),
+            ];
+            let permit = Permit::take(Counted::Pending, limits.map(|(counts, max, _)| Some((counts, max))));
+            permit.filter(|_| limits.iter().all(|(counts, _, pace)| counts.begun.passes(*pace, now)))
+        };
+        let Some(permit) = permit else {
+            return self.refuse((network, stranger), Discard::LookUpLimit);
+        };
+        let deadline = now + self.configuration.protocol.request_timeout;
+        match self.answers.begin(place, &rule.name, key, permit, deadline) {
+            Some(Begun { ticket, entry, key }) => {
+                self.counters.look_ups.up();
+                self.look_ups.push_back((ticket, LookUp { source: Arc::clone(source), key }));
+                self.hold(network, stranger, rule, entry);
+            }
+            None => self.refuse((network, stranger), Discard::LookUpLimit),
+        }
+    }
+
+    fn hold(&mut self, network: NetworkId, stranger: Stranger, rule: &ClientRule, entry: u32) {
+        let line = self.answers.line(entry);
+        let reason = if line.iter().any(|(_, held)| held.is_same(&stranger)) {
+            Discard::HeldDuplicate
+        } else if line.len() >= rule.limits.held_packets as usize
+            || self.held_octets + stranger.octet_count()
+                > self.configuration.client_rules.limits.held_octets as usize
+        {
+            Discard::HeldFull
+        } else {
+            self.held_octets += stranger.octet_count();
+            self.answers.hold(entry, (network, stranger));
+            return;
+        };
+        self.refuse((network, stranger), reason);
+    }
+
+    /// A packet whose secret is known: it alone decides whether that is so.
+    fn verify(
+        &mut self,
+        network: NetworkId,
+        stranger: Stranger,
+        rule: &ClientRule,
+        client: &Arc<DynamicClient>,
+        now: Instant,
+    ) {
+        match self.fingerprint(&stranger, client, now) {
+            Ok(fingerprint) => self.admit(network, stranger, rule, client, &fingerprint, now),
+            Err(reason) => {
+                self.counters.strangers_unverified.up();
+                self.refuse((network, stranger), reason);
+            }
+        }
+    }
+
+    /// What its request is known by, if it verifies under this client's secrets.
+    fn fingerprint(
+        &self,
+        stranger: &Stranger,
+        client: &Arc<DynamicClient>,
+        now: Instant,
+    ) -> Result<Authenticator, Discard> {
+        // Under the very secrets that its connection's client has it has failed already.
+        let has_failed =
+            |before: &Arc<DynamicClient>| !before.is_over(now) && before.mark(None) == client.mark(None);
+        if stranger.previous().is_some_and(has_failed) {
+            return Err(Discard::BadMessageAuthenticator);
+        }
+        let framed = stranger.framed();
+        let verified = framed
+            .verify_request(&client.client().secrets, client.client().requirements())
+            .map_err(|error| error.discard())?;
+        if !verified.signed() {
+            return Err(Discard::UnsignedStranger);
+        }
+        Ok(crate::network::fingerprint(&framed, client.mark(Some(verified.secret_index()))))
+    }
+
+    fn admit(
+        &mut self,
+        network: NetworkId,
+        stranger: Stranger,
+        rule: &ClientRule,
+        client: &Arc<DynamicClient>,
+        fingerprint: &Authenticator,
+        now: Instant,
+    ) {
+        if let Some(sighting) = self.sightings.look_up(fingerprint) {
+            self.counters.strangers_seen_before.up();
+            let stranger = stranger.seen_before(sighting, client);
+            self.decided.push_back((network, Message::SeenBefore(stranger)));
+            return;
+        }
+        let all = Arc::clone(&self.configuration);
+        let all = &all.client_rules;
+        let is_proven = self.answers.prove(client, rule, (&all.counts, all.limits.clients));
+        if !is_proven {
+            return self.refuse((network, stranger), Discard::ClientsFull);
+        }
+        let address = stranger.path().remote.ip();
+        let Some(counts) = self.addresses.counts(address, now) else {
+            return self.refuse((network, stranger), Discard::AddressesFull);
+        };
+        let permit = Permit::take(
+            Counted::Connection,
+            [
+                Some((&counts, rule.limits.per_address.connections)),
+                Some((&rule.counts, rule.limits.connections)),
+                Some((&all.counts, all.limits.connections)),
+            ],
+        );
+        let Some(permit) = permit else {
+            return self.refuse((network, stranger), Discard::ConnectionsFull);
+        };
+        // Its network core has no place for it yet. Who sends it again by then from elsewhere comes too late.
+        self.sightings.note(fingerprint, Sighting { network, place: None });
+        self.addresses.admitted(address, client);
+        self.counters.admitted.up();
+        let admission = Admission::new(Arc::clone(client), permit);
+        self.decided.push_back((network, Message::Admitted(stranger, admission)));
+    }
+
+    /// A packet without a key, such as a Status-Server from a socket of its own: of one of those who were admitted last from
+    /// where it comes, if it verifies.
+    fn try_recent(&mut self, network: NetworkId, stranger: Stranger, rule: &ClientRule, now: Instant) {
+        let address = stranger.path().remote.ip();
+        let mut reason = Discard::NoLookUpKey;
+        for client in self.addresses.recent(address, now) {
+            // Of this very rule, whose limits count.
+            if client.is_over(now) || client.origin().0 != &*rule.name {
+                continue;
+            }
+            match self.fingerprint(&stranger, &client, now) {
+                Ok(fingerprint) => {
+                    return self.admit(network, stranger, rule, &client, &fingerprint, now);
+                }
+                Err(failed) => reason = failed,
+            }
+        }
+        self.refuse((network, stranger), reason);
+    }
+
+    fn refuse_held(&mut self, held: Held, reason: Discard) {
+        self.held_octets -= held.1.octet_count();
+        self.refuse(held, reason);
+    }
+
+    fn refuse(&mut self, (network, stranger): Held, reason: Discard) {
+        self.decided.push_back((network, Message::Refused { stranger, reason }));
+    }
+}
+
+/// The first value of the attribute that a rule looks up by, as it stands in a table: text as it is, all else as it is printed.
+fn key_of(
+    framed: &Framed<'_>,
+    selector: &Selector,
+    dictionary: &Dictionary,
+    scratch: &mut Scratch,
+) -> Option<Vec<u8>> {
+    let item = Walk::new(dictionary, framed.attributes(), scratch).find(|item| selector.selects(item))?;
+    let is_text = item.attribute.is_none_or(|known| known.data_type() == DataType::Text);
+    match item.attribute.filter(|_| !is_text).and_then(|known| print_value(known, item.value)) {
+        Some(printed) => Some(printed.to_string().into_bytes()),
+        None => Some(item.value.to_vec()),
+    }
+}
+
+/// Source addresses with clients or look-ups, in one worker.
+const ADDRESSES_MAX: usize = 65_536;
+/// What is due at most in one turn.
+const DUE_EACH_TURN: usize = 256;

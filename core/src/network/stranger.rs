@@ -1,0 +1,249 @@
+//! Who sends a packet where client rules decide: the client of its connection, or a stranger about whom a worker is asked.
+//!
+//! A packet that fails changes nothing here: the connection stays its client's, heard last when it was. A signed one that fails may be
+//! another's who has the connection now, as NATs give a port to whom they like; so the worker is asked, and the connection
+//! changes hands only with a packet that verifies under another's secret. What the client before had under way, and its replies,
+//! stay known by its name: nobody else gets them, and its own retransmissions from elsewhere do.
+
+use super::{Answer, Network, fingerprint};
+use crate::client::{Admission, DynamicClient, Sighting, Whom, Whose};
+use crate::dedup::Seen;
+use crate::discard::Discard;
+use crate::event::Event;
+use crate::packet::{Code, Framed, Landmark, SecretIndex};
+use crate::path::{NetworkId, Path, Peer, WorkerId};
+use crate::queue::message::Message;
+use crate::request::{Stranger, Stray};
+use crate::time::Instant;
+use alloc::sync::Arc;
+
+/// Who sends what comes by a path.
+pub(super) enum Standing {
+    /// This client; a dynamic one by the connection of this place.
+    Known(Whose, Option<u32>),
+    /// Nobody that is known, or one whose time is over.
+    Stranger(Option<Arc<DynamicClient>>),
+    /// Nobody, and nobody is to be asked.
+    Nobody,
+}
+
+impl Network {
+    pub(super) fn standing(&mut self, path: &Path, now: Instant) -> Standing {
+        let address = path.remote.ip();
+        let place = self.connections.find(path);
+        if let Some(place) = place {
+            let generation = self.generation;
+            let connection = self.connections.at(place);
+            let client = Arc::clone(connection.client());
+            let is_checked = connection.checked == generation || {
+                let clients = &self.configuration.clients;
+                self.configuration.client_rules.decide(clients, address) == Whom::Rules
+            };
+            if is_checked {
+                let connection = self.connections.at(place);
+                connection.checked = generation;
+                if connection.is_over(now) {
+                    return Standing::Stranger(Some(client));
+                }
+                return Standing::Known(Whose::Dynamic(client), Some(place));
+            }
+            // The address is a configured client's now, or nobody's.
+            self.end_connection(place);
+        }
+        match self.configuration.client_rules.decide(&self.configuration.clients, address) {
+            Whom::Configured(client) => Standing::Known(Whose::Configured(client), None),
+            Whom::Rules => Standing::Stranger(None),
+            Whom::Nobody => Standing::Nobody,
+        }
+    }
+
+    /// Asks the worker of its address whose a packet is.
+    pub(super) fn ask(
+        &mut self,
+        path: Path,
+        framed: Framed<'_>,
+        previous: Option<Arc<DynamicClient>>,
+        received: Instant,
+        now: Instant,
+    ) -> Result<(), Discard> {
+        if !is_signed(&framed) {
+            return Err(Discard::UnsignedStranger);
+        }
+        let address = path.remote.ip().to_canonical();
+        let pace = self.slots.hash_of(address) as usize % self.paces.len();
+        // Each thread has its share.
+        let networks = self.configuration.network_cores() as u32;
+        let per_second = self.configuration.client_rules.unverified_per_second.div_ceil(networks);
+        if !self.paces[pace].passes(per_second, now) {
+            return Err(Discard::StrangersTooFast);
+        }
+        let worker = self.slots.owners().owner(self.slots.of_address(address));
+        if !self.lanes[worker].has_room_for_stranger() {
+            return Err(Discard::StrangersFull);
+        }
+        let buffer = self.buffers.take(framed.octets().len()).ok_or(Discard::NoBuffer)?;
+        self.send(worker, Message::Stranger(Stranger::new(path, framed, previous, buffer, received)));
+        self.lanes[worker].begin_stranger();
+        self.counters.strangers_asked.up();
+        self.counters.strangers.up();
+        self.lazy_sweep.get_or_insert(now + super::LAZY_SWEEP);
+        Ok(())
+    }
+
+    /// A packet that has failed under the client whose it should be, for this reason. Another may have its connection now.
+    pub(super) fn take_unverified(
+        &mut self,
+        path: Path,
+        framed: Framed<'_>,
+        whose: Whose,
+        reason: Discard,
+        received: Instant,
+        now: Instant,
+    ) -> Result<(), Discard> {
+        let Whose::Dynamic(client) = whose else { return Err(reason) };
+        if is_signed(&framed) {
+            return self.ask(path, framed, Some(client), received, now);
+        }
+        if !client.is_behind_nat() {
+            return Err(reason);
+        }
+        if client.is_first_unsigned() {
+            self.tell(Event::UnsignedBehindNat { at: now, remote: path.remote, client: client.name() });
+        }
+        Err(Discard::UnsignedBehindNat)
+    }
+
+    /// A packet of a dynamic client's has come, and nothing in it speaks against that.
+    pub(super) fn hear(
+        &mut self,
+        place: u32,
+        whose: &Whose,
+        signed: bool,
+        now: Instant,
+    ) -> Result<(), Discard> {
+        let Whose::Dynamic(client) = whose else { return Ok(()) };
+        // Only who verifies counts: nobody else makes a client too fast.
+        if !client.passes(now) {
+            return Err(Discard::ClientTooFast);
+        }
+        if signed {
+            self.connections.at(place).hear(now);
+        }
+        Ok(())
+    }
+
+    /// A stranger's packet that a worker has decided about, unless a predecessor of this core had asked.
+    pub(super) fn answered(&mut self, worker: WorkerId, stranger: Stranger) -> Option<Stranger> {
+        self.lanes[worker].end_strangers(1);
+        if stranger.life() != self.life() {
+            self.buffers.give_back(stranger.into_buffer());
+            return None;
+        }
+        self.counters.strangers.down();
+        Some(stranger)
+    }
+
+    /// Yes, add this client. Its packet goes on from there.
+    pub(super) fn admit(&mut self, stranger: Stranger, admission: Admission, now: Instant) {
+        let path = stranger.path();
+        let client = Arc::clone(admission.client());
+        let before = self.connections.find(&path).map(|place| self.connections.at(place).client());
+        let is_others = before.is_some_and(|before| before.mark(None) != client.mark(None));
+        let admitted = self.connections.admit(&path, admission, self.generation, now);
+        let entered = match admitted {
+            Ok(()) => {
+                self.counters.connections_admitted.up();
+                self.counters.connections.set(self.connections.len() as u64);
+                if is_others {
+                    self.counters.connections_taken_over.up();
+                }
+                self.tell(Event::Admitted { at: now, remote: path.remote, client: client.name(), is_others });
+                self.enter(path, stranger.framed(), stranger.received(), now)
+            }
+            Err(_) => Err(Discard::ConnectionsFull),
+        };
+        if let Err(reason) = entered {
+            self.discard(path.remote, reason, now);
+        }
+        self.buffers.give_back(stranger.into_buffer());
+    }
+
+    /// A request that was seen before, on another connection of the same client: who took it there has its reply.
+    pub(super) fn find_reply(&mut self, stranger: Stranger, now: Instant) {
+        let Sighting { network, .. } = stranger.sighting();
+        if network == self.id {
+            self.resend(&stranger, now);
+            return self.buffers.give_back(stranger.into_buffer());
+        }
+        let out = &mut self.strays_out[usize::from(network.0)];
+        if *out >= self.strays_max {
+            self.discard(stranger.path().remote, Discard::StrayRingFull, now);
+            return self.buffers.give_back(stranger.into_buffer());
+        }
+        *out += 1;
+        self.counters.strays_sent.up();
+        self.outgoing.push_back((Peer::Network(network), Message::Retransmission(stranger.into_stray())));
+    }
+
+    /// One that another network core was asked about, and that this core took.
+    pub(super) fn take_retransmission(&mut self, from: NetworkId, stray: Stray, now: Instant) {
+        self.counters.received.up();
+        self.counters.strays_taken.up();
+        let stranger = stray.as_stranger();
+        self.resend(&stranger, now);
+        self.outgoing.push_back((Peer::Network(from), Message::StrayBuffer(stranger.into_buffer())));
+    }
+
+    /// A request of a client that this core took on another connection: the same reply goes to where it came from now.
+    fn resend(&mut self, stranger: &Stranger, now: Instant) {
+        let (path, framed) = (stranger.path(), stranger.framed());
+        let client = stranger.previous().expect("whoever has seen it knows whose it is");
+        let secrets = &client.client().secrets;
+        let seen = stranger.sighting().place.and_then(|place| {
+            let mut seen = secrets
+                .iter()
+                .map(|(index, _)| self.dedup.look_at(place, &fingerprint(&framed, client.mark(Some(index)))));
+            seen.find(|seen| !matches!(seen, Seen::Fresh | Seen::Superseding(..)))
+        });
+        let decided = match (seen, stranger.sighting().place) {
+            (Some(Seen::Answered(handle)), _) if self.dedup.reply(handle).is_some() => {
+                self.answer(Answer::Kept(handle, path)).map(|()| self.counters.duplicates_resent.up())
+            }
+            (Some(Seen::Answered(_)), _) => Err(Discard::ReplyNotKept),
+            // A worker has it, or is about to: its next retransmission finds the reply.
+            (Some(_), _) | (None, None) => {
+                self.counters.duplicates_in_progress.up();
+                Ok(())
+            }
+            (None, Some(_)) => Err(Discard::Replayed),
+        };
+        if let Err(reason) = decided {
+            self.discard(path.remote, reason, now);
+        }
+    }
+
+    /// What has no place in dedup is seen, too.
+    pub(super) fn note_sighting(&self, framed: &Framed<'_>, whose: &Whose, secret: SecretIndex) {
+        if let Whose::Dynamic(client) = whose {
+            let fingerprint = fingerprint(framed, client.mark(Some(secret)));
+            self.sightings.note(&fingerprint, Sighting { network: self.id, place: None });
+        }
+    }
+
+    /// Ends connections whose time is over.
+    pub(super) fn end_connections(&mut self, now: Instant) {
+        let mut budget = super::EXPIRIES_EACH_TURN;
+        while self.connections.expire(now, &mut budget).is_some() {}
+        self.counters.connections.set(self.connections.len() as u64);
+    }
+
+    fn end_connection(&mut self, place: u32) {
+        self.connections.end(place);
+        self.counters.connections.set(self.connections.len() as u64);
+    }
+}
+
+/// Whether there is something in a packet that can be verified.
+fn is_signed(framed: &Framed<'_>) -> bool {
+    framed.code() == Some(Code::AccountingRequest) || framed.layout().has(Landmark::MessageAuthenticator)
+}

@@ -1,0 +1,406 @@
+//! Clients that nobody listed: admitted by rules, each behind one NAT by its connection.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+use support::{Ask, Reply, Sent, Server, USERS, configuration};
+use ulna_core::Discard;
+use ulna_core::effect::LookedUp;
+use ulna_core::packet::{Code, Secret, Secrets, number};
+
+const ONE: &[u8] = b"the secret of site one";
+const TWO: &[u8] = b"the secret of site two";
+const NEW_THREE: &[u8] = b"the new one of site three";
+const OLD_THREE: &[u8] = b"the old one of site three";
+
+/// Both layouts of threads.
+const LAYOUTS: [&str; 3] = [
+    "[runtime]\nnetwork_threads = 0\nworkers = 1\n",
+    "[runtime]\nnetwork_threads = 0\nworkers = 3\n",
+    "[runtime]\nnetwork_threads = 2\nworkers = 3\n",
+];
+
+/// A rule for 203.0.113.128/25 (which `strict` has, too) and 100.64.0.0/10, with these keys besides.
+fn rule(keys: &str) -> String {
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sites.toml");
+    format!(
+        "{USERS}\n[[client_rule]]\nname = \"branches\"\nnetwork = [\"203.0.113.128/25\", \"100.64.0.0/10\"]\n\
+         when = {{ NAS-Identifier = {{ regex = \"^site-[0-9]+$\" }} }}\n\
+         secret = {{ table = \"{table}\", key = \"NAS-Identifier\" }}\n{keys}\n"
+    )
+}
+
+fn server(layout: &str, keys: &str) -> Server {
+    Server::new(layout, &rule(keys))
+}
+
+/// The address of the NAT.
+fn nat(port: u16) -> SocketAddr {
+    SocketAddr::from(([100, 64, 0, 1], port))
+}
+
+fn bob(site: &[u8], secret: &'static [u8]) -> Ask {
+    Ask::bob().with(number::NAS_IDENTIFIER, site).under(secret)
+}
+
+/// Asks, answers the look-up if there is one, and gives what left.
+fn ask(server: &mut Server, remote: SocketAddr, octets: &[u8]) -> Vec<Sent> {
+    let mut sent = server.ask(remote, octets);
+    while !server.effects.is_empty() {
+        sent.extend(server.look_up().1);
+    }
+    sent
+}
+
+/// What was asked is accepted under this secret, and goes back where it came from.
+fn accepted(server: &mut Server, remote: SocketAddr, secret: &'static [u8], asked: &Ask) {
+    let octets = asked.octets();
+    let sent = ask(server, remote, &octets);
+    assert_eq!(sent.len(), 1, "{}", server.table());
+    assert_eq!(sent[0].transmit.destination, remote);
+    assert_eq!(Reply::under(secret, &octets, &sent[0].octets).code, Code::AccessAccept);
+}
+
+#[test]
+fn several_clients_behind_one_address_have_a_secret_each() {
+    // checklist 72
+    for layout in LAYOUTS {
+        let mut server = server(layout, "nat = true");
+        for turn in 0..3 {
+            accepted(&mut server, nat(1001), ONE, &bob(b"site-1", ONE).identifier(turn).authenticator(turn));
+            accepted(&mut server, nat(1002), TWO, &bob(b"site-2", TWO).identifier(turn).authenticator(turn));
+        }
+        assert_eq!((server.count("look_ups"), server.count("connections_admitted")), (2, 2));
+        assert_eq!((server.count("connections"), server.count("admitted")), (2, 2));
+        server.assert_sums();
+        server.run(Duration::from_secs(200));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn one_that_does_not_verify_creates_nothing() {
+    let mut server = server(LAYOUTS[0], "nat = true");
+    let forged = bob(b"site-1", TWO).octets();
+    assert!(ask(&mut server, nat(1001), &forged).is_empty());
+    assert!(ask(&mut server, nat(1001), &forged).is_empty());
+    assert_eq!(server.discarded(Discard::BadMessageAuthenticator), 2);
+    // One look-up tells the secret, and each packet fails by itself.
+    assert_eq!((server.count("look_ups"), server.count("connections")), (1, 0));
+    // It has silenced nobody: neither there nor under that name.
+    accepted(&mut server, nat(1001), ONE, &bob(b"site-1", ONE));
+    server.run(Duration::from_secs(200));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_connection_changes_hands_only_with_a_packet_that_verifies_and_nothing_is_inherited() {
+    // checklist 74
+    for layout in LAYOUTS {
+        let mut server = server(layout, "nat = true");
+        let mine = bob(b"site-1", ONE).identifier(7);
+        accepted(&mut server, nat(1001), ONE, &mine);
+        // A forger who claims a sibling's name takes nothing over.
+        assert!(ask(&mut server, nat(1001), &bob(b"site-2", ONE).identifier(8).forged().octets()).is_empty());
+        assert!(ask(&mut server, nat(1001), &bob(b"site-1", TWO).identifier(9).octets()).is_empty());
+        assert_eq!(server.count("connections_taken_over"), 0);
+        // The port is another's now, who happens to use the same Identifier and authenticator.
+        accepted(&mut server, nat(1001), TWO, &bob(b"site-2", TWO).identifier(7));
+        assert_eq!(server.count("connections_taken_over"), 1);
+        assert_eq!(server.count("duplicates_resent"), 0);
+        // The first comes back under another port, with the very same request: it gets the same octets.
+        let sent = ask(&mut server, nat(1002), &mine.octets());
+        assert_eq!((sent.len(), sent[0].transmit.destination), (1, nat(1002)));
+        Reply::under(ONE, &mine.octets(), &sent[0].octets);
+        assert_eq!((server.count("duplicates_resent"), server.count("connections")), (1, 1));
+        // And with its next it is there.
+        accepted(&mut server, nat(1002), ONE, &bob(b"site-1", ONE).identifier(8).authenticator(8));
+        assert_eq!(server.count("connections"), 2);
+        server.run(Duration::from_secs(200));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_replayed_packet_admits_nobody() {
+    for layout in LAYOUTS {
+        let mut server = server(layout, "nat = true");
+        accepted(&mut server, nat(1001), ONE, &bob(b"site-1", ONE));
+        accepted(&mut server, nat(1002), TWO, &bob(b"site-2", TWO));
+        let recorded = bob(b"site-1", ONE).octets();
+        for port in [1002, 2000, 2001] {
+            // As if it were a retransmission, it gets what its sender got already.
+            assert_eq!(ask(&mut server, nat(port), &recorded).len(), 1);
+        }
+        server.run(Duration::from_secs(15));
+        for port in [1002, 2000, 2001] {
+            assert!(ask(&mut server, nat(port), &recorded).is_empty(), "{}", server.table());
+        }
+        assert_eq!(server.discarded(Discard::Replayed), 3);
+        assert_eq!((server.count("connections"), server.count("connections_taken_over")), (2, 0));
+        accepted(&mut server, nat(1002), TWO, &bob(b"site-2", TWO).identifier(2).authenticator(2));
+        server.run(Duration::from_secs(200));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn packets_that_wait_for_one_look_up_are_verified_each_by_itself() {
+    // checklist 73
+    let mut server = server(LAYOUTS[2], "nat = true");
+    let mut sent = server.ask(nat(1001), &bob(b"site-1", TWO).octets());
+    sent.extend(server.ask(nat(1002), &bob(b"site-1", ONE).octets()));
+    sent.extend(server.ask(nat(1002), &bob(b"site-1", ONE).octets()));
+    sent.extend(server.ask(nat(1003), &bob(b"site-1", ONE).identifier(3).authenticator(3).octets()));
+    assert!(sent.is_empty());
+    assert_eq!((server.effects.len(), server.discarded(Discard::HeldDuplicate)), (1, 1));
+    let (key, sent) = server.look_up();
+    assert_eq!(key, b"site-1");
+    let mut to: Vec<_> = sent.iter().map(|sent| sent.transmit.destination.port()).collect();
+    to.sort_unstable();
+    assert_eq!(to, [1002, 1003]);
+    assert_eq!(server.discarded(Discard::BadMessageAuthenticator), 1);
+    server.run(Duration::from_secs(200));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_line_is_bounded_and_a_late_answer_finds_nobody() {
+    let mut server = server(LAYOUTS[1], "nat = true\nlimits = { held_packets = 2, pending = 1 }");
+    for port in 1001..1006 {
+        server.ask(nat(port), &bob(b"site-1", ONE).octets());
+    }
+    assert_eq!(server.discarded(Discard::HeldFull), 3);
+    server.ask(nat(1001), &bob(b"site-2", TWO).octets());
+    assert_eq!(server.discarded(Discard::LookUpLimit), 1);
+    server.run(Duration::from_secs(31));
+    assert_eq!(server.discarded(Discard::LookUpTimedOut), 2);
+    assert!(server.look_up().1.is_empty());
+    assert_eq!((server.count("effects_late"), server.count("connections")), (1, 0));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn an_answer_that_says_no_is_kept_under_its_key_and_nowhere_else() {
+    // checklist 8
+    let mut server = server(LAYOUTS[0], "nat = true\nnegative_lifetime = \"30s\"");
+    assert!(ask(&mut server, nat(1001), &bob(b"site-9", ONE).octets()).is_empty());
+    assert!(ask(&mut server, nat(1001), &bob(b"site-9", ONE).identifier(2).octets()).is_empty());
+    assert_eq!((server.discarded(Discard::ClientDenied), server.count("look_ups")), (2, 1));
+    accepted(&mut server, nat(1001), ONE, &bob(b"site-1", ONE));
+    server.run(Duration::from_secs(30));
+    assert!(ask(&mut server, nat(1002), &bob(b"site-9", ONE).octets()).is_empty());
+    assert_eq!(server.count("look_ups"), 3);
+    // A look-up that failed is kept nowhere.
+    server.ask(nat(1003), &bob(b"site-2", TWO).octets());
+    server.answer_look_up(LookedUp::Failed);
+    assert_eq!(server.discarded(Discard::LookUpFailed), 1);
+    accepted(&mut server, nat(1003), TWO, &bob(b"site-2", TWO).identifier(2));
+    server.run(Duration::from_secs(200));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn unsigned_packets_admit_nobody_and_keep_no_connection_alive() {
+    for layout in LAYOUTS {
+        let mut server = server(layout, "nat = true\nidle_timeout = \"10s\"");
+        let unsigned = |identifier| bob(b"site-1", ONE).identifier(identifier).unsigned().octets();
+        assert!(server.ask(nat(1001), &unsigned(1)).is_empty());
+        assert_eq!(server.discarded(Discard::UnsignedStranger), 1);
+        accepted(&mut server, nat(1001), ONE, &bob(b"site-1", ONE));
+        server.run(Duration::from_secs(9));
+        assert!(server.ask(nat(1001), &unsigned(2)).is_empty());
+        assert_eq!((server.discarded(Discard::UnsignedBehindNat), server.count("connections")), (1, 1));
+        server.run(Duration::from_nanos(999_999_999));
+        assert_eq!(server.count("connections"), 1);
+        server.run(Duration::from_nanos(1));
+        assert_eq!(server.count("connections"), 0);
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_connection_ends_exactly_when_it_was_idle_for_long_enough_or_its_clients_time_is_over() {
+    // checklist 76
+    let mut server = server(LAYOUTS[2], "nat = true\nidle_timeout = \"10s\"\nlifetime = \"25s\"");
+    for second in 0..3u8 {
+        accepted(&mut server, nat(1001), ONE, &bob(b"site-1", ONE).identifier(second).authenticator(second));
+        if second == 0 {
+            accepted(&mut server, nat(1002), TWO, &bob(b"site-2", TWO));
+        }
+        server.run(Duration::from_secs(8));
+        // A sibling's end touches no other.
+        assert_eq!(server.count("connections"), if second == 0 { 2 } else { 1 });
+    }
+    server.run(Duration::from_nanos(999_999_999));
+    assert_eq!(server.count("connections"), 1);
+    server.run(Duration::from_nanos(1));
+    assert_eq!(server.count("connections"), 0);
+    // What was a client is looked up anew.
+    accepted(&mut server, nat(1001), ONE, &bob(b"site-1", ONE).identifier(9).authenticator(9));
+    assert_eq!(server.count("look_ups"), 3);
+    server.run(Duration::from_secs(200));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_packet_without_the_key_is_of_one_who_was_admitted_from_there_last() {
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sites.toml");
+    let any = format!(
+        "{USERS}\n[[client_rule]]\nname = \"any\"\nnetwork = \"100.64.0.0/10\"\nnat = true\n\
+         secret = {{ table = \"{table}\", key = \"NAS-Identifier\" }}\n"
+    );
+    let mut server = Server::new(LAYOUTS[2], &any);
+    let status = Ask::status().under(TWO).octets();
+    assert!(ask(&mut server, nat(2000), &status).is_empty());
+    assert_eq!(server.discarded(Discard::NoLookUpKey), 1);
+    accepted(&mut server, nat(1001), ONE, &bob(b"site-1", ONE));
+    accepted(&mut server, nat(1002), TWO, &bob(b"site-2", TWO));
+    let sent = ask(&mut server, nat(2000), &status);
+    assert_eq!(sent.len(), 1, "{}", server.table());
+    Reply::under(TWO, &status, &sent[0].octets);
+    // From another address nobody was admitted.
+    assert!(ask(&mut server, SocketAddr::from(([100, 64, 0, 2], 2000)), &status).is_empty());
+    server.run(Duration::from_secs(200));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_client_keyed_by_its_address_is_known_from_all_its_ports_and_gives_way_to_who_verifies() {
+    for layout in LAYOUTS {
+        let mut server = server(layout, "require_message_authenticator = false");
+        for port in 1001..1020 {
+            accepted(
+                &mut server,
+                nat(port),
+                ONE,
+                &bob(b"site-1", ONE).identifier(port as u8).authenticator(port as u8),
+            );
+        }
+        assert_eq!(server.count("look_ups"), 1);
+        assert!(server.count("connections") <= 3);
+        // Unsigned ones are taken from who is known.
+        accepted(&mut server, nat(1001), ONE, &bob(b"site-1", ONE).identifier(9).unsigned());
+        // The line has got another address.
+        accepted(&mut server, nat(1001), TWO, &bob(b"site-2", TWO));
+        assert_eq!(server.count("connections_taken_over"), 1);
+        server.run(Duration::from_secs(200));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn the_longer_network_decides_and_at_equal_length_the_configured_client_unless_the_rule_is_preferred() {
+    let from = |last: u8, port: u16| SocketAddr::from(([203, 0, 113, last], port));
+    let with = |network: &str, prefer: &str| {
+        let rule = rule("nat = true").replace("203.0.113.128/25", network) + prefer;
+        Server::new(LAYOUTS[2], &rule)
+    };
+    // `strict` has 203.0.113.0/24.
+    let mut longer = with("203.0.113.128/25", "");
+    accepted(&mut longer, from(200, 1), ONE, &bob(b"site-1", ONE));
+    accepted(&mut longer, from(100, 1), support::SECRET, &bob(b"site-1", support::SECRET));
+    let mut equal = with("203.0.113.0/24", "");
+    accepted(&mut equal, from(200, 1), support::SECRET, &bob(b"site-1", support::SECRET));
+    let mut preferred = with("203.0.113.0/24", "prefer = \"dynamic\"\n");
+    accepted(&mut preferred, from(200, 1), ONE, &bob(b"site-1", ONE));
+}
+
+#[test]
+fn two_secrets_while_rotating_both_admit_and_each_signs_its_reply() {
+    let mut server = server(LAYOUTS[2], "nat = true");
+    accepted(&mut server, nat(1), NEW_THREE, &bob(b"site-3", NEW_THREE));
+    accepted(&mut server, nat(2), OLD_THREE, &bob(b"site-3", OLD_THREE).identifier(2));
+    assert_eq!((server.count("verified_by_old_secret"), server.count("look_ups")), (1, 1));
+}
+
+#[test]
+fn limits_hold_back_who_is_new_and_harm_nobody_who_is_known() {
+    let mut server = server(
+        LAYOUTS[2],
+        "nat = true\nidle_timeout = \"20s\"\nlimits = { clients = 1, per_address = { connections = 2 } }",
+    );
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+    assert!(ask(&mut server, nat(2), &bob(b"site-2", TWO).octets()).is_empty());
+    assert_eq!(server.discarded(Discard::ClientsFull), 1);
+    accepted(&mut server, nat(3), ONE, &bob(b"site-1", ONE).identifier(3).authenticator(3));
+    assert!(
+        ask(&mut server, nat(4), &bob(b"site-1", ONE).identifier(4).authenticator(4).octets()).is_empty()
+    );
+    assert_eq!(server.discarded(Discard::ConnectionsFull), 1);
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE).identifier(5).authenticator(5));
+    // When they are gone there is room.
+    server.run(Duration::from_secs(21));
+    accepted(&mut server, nat(4), ONE, &bob(b"site-1", ONE).identifier(6).authenticator(6));
+}
+
+#[test]
+fn a_client_too_fast_is_slowed_and_a_forger_makes_nobody_too_fast() {
+    let mut server = server(LAYOUTS[0], "nat = true\nlimits = { packets_per_second = 3 }");
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+    for identifier in 10..20 {
+        server.ask(nat(1), &bob(b"site-1", ONE).forged().identifier(identifier).octets());
+    }
+    let sent = (2..6)
+        .map(|n| server.ask(nat(1), &bob(b"site-1", ONE).identifier(n).authenticator(n).octets()).len());
+    assert_eq!(sent.sum::<usize>(), 2);
+    assert_eq!(server.discarded(Discard::ClientTooFast), 2);
+}
+
+#[test]
+fn a_changed_secret_ends_just_that_clients_connections_and_what_is_under_way_ends_under_its_own() {
+    let mut server = server(LAYOUTS[2], "nat = true");
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+    accepted(&mut server, nat(2), TWO, &bob(b"site-2", TWO));
+    // A reject waits for a second.
+    let wrong = Ask::wrong()
+        .with(number::NAS_IDENTIFIER, b"site-1")
+        .under(ONE)
+        .identifier(9)
+        .authenticator(9)
+        .octets();
+    assert!(server.ask(nat(1), &wrong).is_empty());
+    let source = server.configuration.secret_tables[0].source.clone();
+    let keys = [Box::from(&b"site-1"[..])];
+    server.threads.iter_mut().for_each(|cores| cores.handle_table_changed(&source, &keys));
+    let secret = |octets: &[u8]| Secrets::one(Secret::new(octets).expect("it has octets"));
+    let before = server.count("look_ups");
+    assert!(
+        server.ask(nat(1), &bob(b"site-1", OLD_THREE).identifier(10).authenticator(10).octets()).is_empty()
+    );
+    let (_, sent) =
+        server.answer_look_up(LookedUp::Found { name: "site-1".into(), secrets: secret(OLD_THREE) });
+    assert_eq!((sent.len(), server.count("look_ups")), (1, before + 1));
+    accepted(&mut server, nat(2), TWO, &bob(b"site-2", TWO).identifier(3).authenticator(3));
+    assert_eq!(server.count("look_ups"), before + 1);
+    let sent_before = server.sent.len();
+    server.run(Duration::from_secs(2));
+    assert_eq!(server.sent.len(), sent_before + 1);
+    assert_eq!(Reply::under(ONE, &wrong, &server.sent[sent_before].octets).code, Code::AccessReject);
+    server.run(Duration::from_secs(200));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_reload_ends_clients_whose_rule_has_changed_and_keeps_the_others() {
+    let file =
+        |lifetime: &str| configuration(LAYOUTS[2], &rule(&format!("nat = true\nlifetime = \"{lifetime}\"")));
+    let mut server = Server::of(&file("1h"));
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+    server.reload(&file("1h"));
+    server.settle();
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE).identifier(2).authenticator(2));
+    assert_eq!(server.count("look_ups"), 1);
+    server.settle();
+    server.forget_older();
+    server.reload(&file("2h"));
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE).identifier(3).authenticator(3));
+    assert_eq!(server.count("look_ups"), 2);
+    server.settle();
+    server.forget_older();
+    // No rule is left: what comes from there is nobody's.
+    server.reload(&configuration(LAYOUTS[2], USERS));
+    assert!(server.ask(nat(1), &bob(b"site-1", ONE).identifier(4).authenticator(4).octets()).is_empty());
+    assert_eq!((server.discarded(Discard::UnknownClient), server.count("connections")), (1, 0));
+}
