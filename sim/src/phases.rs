@@ -47,6 +47,12 @@ pub trait Node {
         LookedUp::Failed
     }
 
+    /// How many packets network cores took for those of strangers, whether they asked workers about them or had no room for
+    /// that.
+    fn strangers(&self) -> u64 {
+        0
+    }
+
     /// Whether there is a thread of this number now.
     fn is_here(&self, thread: usize) -> bool;
 

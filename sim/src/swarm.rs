@@ -166,12 +166,14 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
     };
     let crowded = is_crowded(draws, profile);
     let overloaded = is_overloaded(draws, profile);
+    let many = profile == Profile::Nat;
     let ring = if crowded { draw(12).pick(&[2, 4, 8]) } else { size(1, (2, 32), 1_024) };
     Limits {
         ring_slots: 1 << ring.ilog2(),
         requests_max: size(2, (1, 64), 16_384) as u32,
         buffers: size(3, (16, 128), 2_048) as u32,
-        dedup_entries: size(4, (64, 256), 8_192) as u32,
+        // What a site's NASes ask for once faults have ended has to fit, and comes again from other ports of their NATs.
+        dedup_entries: size(4, if many { (1_024, 4_096) } else { (64, 256) }, 8_192) as u32,
         // From a single page, which seven size classes have to share.
         replies_octets: size(13, (1 << 16, 16 << 16), 64 << 20),
         // RFC 5080 §2.2.2: cached for 5 to 30 seconds.
@@ -179,7 +181,7 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
         request_timeout_ms: size(6, (2_500, 10_000), 30_000),
         // Shorter than the least request time-out, as the configuration demands.
         reject_delay_ms: if draw(7).one_in(3) { 0 } else { draw(7).fork(1).range(100..=2_000) },
-        delayed_rejects_max: size(8, (4, 32), 10_000) as u32,
+        delayed_rejects_max: size(8, if many { (64, 256) } else { (4, 32) }, 10_000) as u32,
         receive_queue: size(9, (2, 16), 256) as u32,
         // Small ones leave a burst in its socket for turn after turn.
         read_batch: draw(10).magnitude(1..=if crowded { 8 } else { 64 }) as u32,
@@ -212,6 +214,7 @@ fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
         workers: draw(4).range(1..=3) as u16,
         listeners,
         clients: Vec::new(),
+        client_rules: Vec::new(),
         users,
         rules: Rules::default(),
         answers_accounting: draws.at(Class::Disk, 5, 0).one_in(2),
@@ -296,6 +299,7 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
                 old_secret: None,
                 require_message_authenticator: draw.fork(6).one_in(3),
                 limit_proxy_state: draw.fork(7).one_in(3),
+                rule: None,
             });
             Some(topology.clients.len() - 1)
         }

@@ -157,7 +157,7 @@ impl<'p> World<'p> {
         for nas in 0..self.nases.len() {
             self.with_nas(nas, |nas, around| nas.begin(around))?;
         }
-        let end = self.plan.idle_from() + WATCHED;
+        let end = self.plan.idle_from() + WATCHED + self.plan.clients_last();
         while self.schedule.next_at().is_some_and(|at| at <= end) {
             let (at, event) = self.schedule.take().expect("it was just seen");
             self.now = at;

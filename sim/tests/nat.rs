@@ -45,6 +45,7 @@ fn plan(nases: u32, transactions: u32) -> Plan {
         old_secret: None,
         require_message_authenticator: true,
         limit_proxy_state: true,
+        rule: None,
     }];
     topology.rules = Rules::default();
     let model = topology.nases[0].clone();

@@ -3,7 +3,7 @@
 
 use super::ledger::{Case, Record};
 use super::{Violation, invariants};
-use crate::plan::Standing;
+use crate::plan::{Client, Standing};
 
 invariants! {
     TRUE_SECRET = "true-secret", "No reply to a NAS's request verifies under a secret that is not that NAS's, behind one NAT and after port reuse too.";
@@ -53,7 +53,11 @@ impl Case<'_> {
         let told = plan.rotations.iter().map(|(_, secret)| secret);
         // An unsigned request is answered under a secret that its NAS may never hear of.
         let seen = topology.seen(nas);
-        let clients = self.sites.iter().flat_map(|site| &site.clients).filter(|client| client.contains(seen));
+        let is_it = |client: &&Client| {
+            let is_named = !client.is_ruled() || plan.nas_identifiers.contains(&client.name);
+            client.contains(seen) && is_named
+        };
+        let clients = self.sites.iter().flat_map(|site| &site.clients).filter(is_it);
         told.chain([&plan.secret]).any(|own| own == secret)
             || clients.flat_map(|client| client.secrets()).any(|own| own == secret)
     }
@@ -91,7 +95,9 @@ mod tests {
             sender: Some(nas),
             octets: &octets,
             stray: false,
-            passed_on: None,
+            owner: 0,
+            is_passed_on: false,
+            asked: false,
             site: 0,
         };
         ledger.received(&case, &handed, 5);

@@ -6,11 +6,11 @@
 use crate::clock::Clock;
 use crate::goals::{Goal, Goals};
 use crate::oracle::codec::{Packet, code};
-use crate::oracle::judge::{Answer, Asked, Verdict, judge};
+use crate::oracle::judge::{Answer, Asked, Verdict, clients_of, judge};
 use crate::plan::Plan;
 use crate::site::Site;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use ulna_core::{ListenerId, Path};
 
 /// By what everything is judged.
@@ -33,6 +33,14 @@ impl Case<'_> {
     }
 }
 
+impl Case<'_> {
+    /// Whether who sends from there is known by a client rule, if by any.
+    pub fn is_of_rule(&self, site: usize, source: IpAddr) -> bool {
+        let clients = &self.sites[site].clients;
+        clients_of(clients, source).next().is_some_and(|client| clients[client].is_ruled())
+    }
+}
+
 /// What was handed in under one authenticator, and verified under one client and secret.
 #[derive(Debug)]
 pub struct Record {
@@ -51,6 +59,10 @@ pub struct Record {
     /// Replies that were sent, each once.
     pub(super) different: Vec<Vec<u8>>,
     pub(super) first_at: u64,
+    /// When the first copy came by any connection, where its sender may have come here from another.
+    pub(super) earliest_at: u64,
+    /// Whether a worker was asked whose a copy is.
+    pub(super) asked: bool,
     /// Two different packets with this authenticator deserve an answer: only what holds for both is checked.
     pub(super) ambiguous: bool,
     pub(super) octets: Vec<u8>,
@@ -81,6 +93,12 @@ impl Record {
         self.owed.iter().any(|(other, _)| *other == site)
     }
 
+    /// Whose it is, where a client rule tells: who does not displace each other. Otherwise nobody's.
+    fn client_of_rule(&self, case: &Case<'_>) -> String {
+        let client = self.owed.first().map(|(site, answer)| &case.sites[*site].clients[answer.client]);
+        client.filter(|client| client.is_ruled()).map_or_else(String::new, |client| client.name.clone())
+    }
+
     /// Whether the first copy that deserves an answer was signed.
     fn signed(&self) -> Option<bool> {
         self.owed.first().map(|(_, answer)| answer.signed)
@@ -105,8 +123,11 @@ impl Record {
 /// What was handed in under one Identifier of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    /// The record of the last packet that deserved an answer.
-    current: Option<u64>,
+    /// By client, where rules tell them apart, as they have a connection in turn: the record of the last packet that deserved an
+    /// answer.
+    current: BTreeMap<String, u64>,
+    /// The last of them.
+    newest: Option<u64>,
     /// Strays: each may reach its owner after what was handed in later.
     pub(super) strays: u32,
     pub(super) records: Vec<Record>,
@@ -120,6 +141,8 @@ pub struct Ledger {
     pub(super) replies: u64,
     /// Decisions made again because the server had to forget the first.
     pub excused: u64,
+    /// When a packet of a client of a rule came first by any connection, and under which configurations it was read.
+    elsewhere: BTreeMap<[u8; 16], (u64, Vec<usize>)>,
     /// What was given to another thread, and may be verified there under a configuration to come.
     passed_on: VecDeque<PassedOn>,
     goals: Goals,
@@ -135,6 +158,7 @@ struct PassedOn {
     owner: usize,
     path: Path,
     sender: Option<usize>,
+    asked: bool,
     octets: Vec<u8>,
 }
 
@@ -152,8 +176,12 @@ pub struct Handed<'a> {
     /// To another network core than the one that the kernel gives its flow to, so that what was handed in after it may
     /// overtake it.
     pub stray: bool,
-    /// The network core that it belongs to, if another reads it: it is verified there, when it has come there.
-    pub passed_on: Option<usize>,
+    /// The network core that it belongs to.
+    pub owner: usize,
+    /// Whether another reads it: it is verified there, when it has come there.
+    pub is_passed_on: bool,
+    /// Whether a worker is asked whose it is: it is verified when that has answered.
+    pub asked: bool,
     /// The configuration in force where it is verified.
     pub site: usize,
 }
@@ -186,7 +214,7 @@ impl Ledger {
         let Ok(packet) = Packet::read(handed.octets) else { return };
         let key = (handed.path.remote, handed.path.listener, packet.identifier());
         let slot = self.slots.entry(key).or_default();
-        if handed.stray {
+        if handed.stray || handed.asked {
             // Where it comes to its owner it may part two copies of any one, and stand apart from its own.
             slot.strays += 1;
             slot.records.iter_mut().for_each(|record| record.runs += 1);
@@ -194,12 +222,36 @@ impl Ledger {
         let lifetime = case.plan.limits.dedup_lifetime_ms * 1_000_000;
         let is_remembered = |record: &&Record| record.decided_at.max(record.first_at) + lifetime > now;
         let before = slot.newest().filter(is_remembered).and_then(|record| record.sender);
-        let copy = Copy { path: (key.0, key.1), packet, sender: handed.sender, is_another: true };
+        let mut copy = Copy {
+            path: (key.0, key.1),
+            packet,
+            sender: handed.sender,
+            is_another: true,
+            earliest_at: now,
+            asked: handed.asked,
+        };
+        let is_of_rule = case.is_of_rule(handed.site, key.0.ip());
+        let mut other_sites = Vec::new();
+        if is_of_rule {
+            let (at, sites) =
+                self.elsewhere.entry(packet.authenticator()).or_insert_with(|| (now, Vec::new()));
+            copy.earliest_at = *at;
+            if handed.asked || handed.is_passed_on {
+                other_sites = sites.iter().copied().filter(|site| *site != handed.site).collect();
+            }
+            if !sites.contains(&handed.site) {
+                sites.push(handed.site);
+            }
+        }
         let is_owed = slot.take(case, &copy, handed.site, now);
+        copy.is_another = false;
+        other_sites.into_iter().for_each(|site| {
+            slot.take(case, &copy, site, now);
+        });
         if is_owed && before.is_some() && handed.sender.is_some() && before != handed.sender {
             self.goals.reach(Goal::IdentifierOfAnother);
         }
-        if is_owed && handed.passed_on.is_none() && packet.code() == code::STATUS_SERVER {
+        if is_owed && !handed.is_passed_on && !handed.asked && packet.code() == code::STATUS_SERVER {
             let authenticator = packet.authenticator();
             let read = &mut self.status_read[handed.thread];
             let before =
@@ -207,11 +259,10 @@ impl Ledger {
             let sent = slot.replies_to(&authenticator);
             read.push((key, authenticator, sent + before as u64 + 1));
         }
-        if let Some(owner) = handed.passed_on
-            && case.sites.len() > 1
-        {
-            let (path, sender, octets) = (*handed.path, handed.sender, handed.octets.to_vec());
-            self.passed_on.push_back(PassedOn { at: now, owner, path, sender, octets });
+        if (handed.is_passed_on || handed.asked) && case.sites.len() > 1 {
+            let &Handed { owner, sender, asked, .. } = handed;
+            let (path, octets) = (*handed.path, handed.octets.to_vec());
+            self.passed_on.push_back(PassedOn { at: now, owner, path, sender, asked, octets });
         }
     }
 
@@ -220,7 +271,7 @@ impl Ledger {
         while self.passed_on.front().is_some_and(|first| first.at + PASSED_ON_MAX < now) {
             self.passed_on.pop_front();
         }
-        for PassedOn { path, sender, octets, .. } in
+        for PassedOn { path, sender, asked, octets, .. } in
             self.passed_on.iter().filter(|passed| passed.owner == owner)
         {
             let Ok(packet) = Packet::read(octets) else { continue };
@@ -228,7 +279,16 @@ impl Ledger {
             slot.strays += 1;
             slot.records.iter_mut().for_each(|record| record.runs += 1);
             let path = (path.remote, path.listener);
-            slot.take(case, &Copy { path, packet, sender: *sender, is_another: false }, site, now);
+            let mut earliest_at = now;
+            if let Some((at, sites)) = self.elsewhere.get_mut(&packet.authenticator()) {
+                earliest_at = *at;
+                if !sites.contains(&site) {
+                    sites.push(site);
+                }
+            }
+            let (sender, asked) = (*sender, *asked);
+            let copy = Copy { path, packet, sender, is_another: false, earliest_at, asked };
+            slot.take(case, &copy, site, now);
         }
     }
 
@@ -240,7 +300,8 @@ impl Ledger {
     /// The server's process has ended, and another knows nothing of what it had: each request may be decided again.
     pub fn forget_process(&mut self) {
         for slot in self.slots.values_mut() {
-            slot.current = None;
+            slot.current.clear();
+            slot.newest = None;
             for record in &mut slot.records {
                 record.runs = record.runs.max(record.decisions);
                 record.displaced = None;
@@ -274,12 +335,16 @@ struct Copy<'a> {
     sender: Option<usize>,
     /// It was not counted before.
     is_another: bool,
+    /// When the first came by any connection.
+    earliest_at: u64,
+    /// A worker is asked whose it is.
+    asked: bool,
 }
 
 impl Slot {
     /// The last packet that deserved an answer.
     fn newest(&self) -> Option<&Record> {
-        self.records.iter().find(|record| Some(record.number) == self.current)
+        self.records.iter().find(|record| Some(record.number) == self.newest)
     }
 
     /// How many replies there were to requests with this authenticator.
@@ -290,8 +355,8 @@ impl Slot {
 
     /// A packet is verified under this configuration: whether it deserves an answer.
     fn take(&mut self, case: &Case<'_>, copy: &Copy<'_>, site: usize, now: u64) -> bool {
-        let &Copy { path, packet, sender, is_another } = copy;
-        let Slot { current, strays, records, numbers } = self;
+        let &Copy { path, packet, sender, is_another, earliest_at, asked } = copy;
+        let Slot { current, newest, strays, records, numbers } = self;
         let authenticator = packet.authenticator();
         let known = records.iter().rposition(|record| {
             record.authenticator == authenticator
@@ -301,7 +366,9 @@ impl Slot {
         if let Some(place) = known {
             records[place].copies += u64::from(is_another);
             records[place].sender = records[place].sender.or(sender);
-            supersede(current, records, place, now);
+            records[place].asked |= asked;
+            *newest = Some(records[place].number);
+            supersede(case, current, records, place, now);
             return true;
         }
         let wall = case.clock.shows(now).0;
@@ -322,8 +389,10 @@ impl Slot {
                 if let Some(answer) = owed {
                     let is_first = record.owed.is_empty();
                     record.sender = if is_first { sender } else { record.sender.or(sender) };
+                    record.asked |= asked;
                     if is_first {
                         record.first_at = now;
+                        record.earliest_at = earliest_at;
                         record.octets = packet.octets().to_vec();
                     } else if record.octets != packet.octets() {
                         record.ambiguous = true;
@@ -350,6 +419,8 @@ impl Slot {
                     replies: 0,
                     different: Vec::new(),
                     first_at: now,
+                    earliest_at,
+                    asked,
                     ambiguous: false,
                     octets: packet.octets().to_vec(),
                     runs: *strays,
@@ -361,20 +432,27 @@ impl Slot {
             }
         };
         if is_answerable {
-            supersede(current, records, place, now);
+            *newest = Some(records[place].number);
+            supersede(case, current, records, place, now);
         }
         is_answerable
     }
 }
 
 /// A copy of the record at this place came and deserves an answer, perhaps after one with another authenticator.
-fn supersede(current: &mut Option<u64>, records: &mut [Record], place: usize, now: u64) {
+fn supersede(
+    case: &Case<'_>,
+    current: &mut BTreeMap<String, u64>,
+    records: &mut [Record],
+    place: usize,
+    now: u64,
+) {
     let number = records[place].number;
-    if *current != Some(number) {
-        for record in records.iter_mut().filter(|record| Some(record.number) == *current) {
+    let before = current.insert(records[place].client_of_rule(case), number);
+    if before != Some(number) {
+        for record in records.iter_mut().filter(|record| Some(record.number) == before) {
             record.displaced = Some((number, now));
         }
-        *current = Some(number);
         records[place].runs += 1;
     }
     records[place].displaced = None;

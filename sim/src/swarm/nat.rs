@@ -1,11 +1,12 @@
 //! Draws NATs, and NASes behind them: from a router with one address and a handful of ports to a carrier's with chunks.
 //!
-//! Clients are static here, so that all behind one address are one client to the server, and share its secret.
+//! Behind one address there is one static client, so that all share its secret; or a client rule, and each has a secret of his
+//! own in its table, by his NAS-Identifier.
 
 use super::{nas_plan, pause_us};
 use crate::draw::{Class, Draw, Draws};
 use crate::plan::nat::{Dependence, NatPlan, Pooling, PortOrder, WhenFull};
-use crate::plan::{Client, Standing, Topology};
+use crate::plan::{Client, ClientRule, Standing, Topology};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Adds one to three NATs with all who are behind them.
@@ -58,7 +59,19 @@ fn add_nat(topology: &mut Topology, draw: Draw, place: u8) {
         inbound_refreshes: draw.fork(18).one_in(2),
         latency_us: draw.fork(19).magnitude(20..=80_000),
     });
-    if !is_inner {
+    if is_inner {
+        return;
+    }
+    if draw.fork(23).one_in(2) {
+        topology.client_rules.push(ClientRule {
+            name: format!("nat{place}"),
+            network: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 16 * place)),
+            prefix: 28,
+            lifetime_s: draw.fork(24).pick(&[10, 60, 3_600]),
+            idle_timeout_s: draw.fork(25).pick(&[10, 30, 120, 300]),
+            negative_lifetime_ms: draw.fork(26).pick(&[1_000, 30_000]),
+        });
+    } else {
         topology.clients.push(Client {
             name: format!("nat{place}"),
             network: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 16 * place)),
@@ -67,6 +80,7 @@ fn add_nat(topology: &mut Topology, draw: Draw, place: u8) {
             old_secret: None,
             require_message_authenticator: draw.fork(21).one_in(3),
             limit_proxy_state: draw.fork(22).one_in(3),
+            rule: None,
         });
     }
 }
@@ -75,8 +89,8 @@ fn add_nat(topology: &mut Topology, draw: Draw, place: u8) {
 fn add_nases(topology: &mut Topology, draw: Draw, nat: usize, faulty_ms: u64) {
     let outermost = topology.nats[nat].behind.unwrap_or(nat);
     let name = format!("nat{outermost}");
-    let client = topology.clients.iter().find(|client| client.name == name);
-    let client = client.expect("it came with its NAT").clone();
+    let client = topology.clients.iter().find(|client| client.name == name).cloned();
+    let rule = topology.client_rules.iter().find(|rule| rule.name == name).cloned();
     let count = draw.fork(1).magnitude(2..=24);
     let names: Vec<String> = (0..count).map(|nas| format!("site-{nat}-{nas}")).collect();
     let has_attacker = draw.fork(2).one_in(3);
@@ -84,13 +98,14 @@ fn add_nases(topology: &mut Topology, draw: Draw, nat: usize, faulty_ms: u64) {
     for place in 0..count {
         let draw = draw.fork(1_000 + place);
         let attacks = has_attacker && place == count - 1;
-        let (standing, secret) = if attacks {
-            (Standing::WrongSecret, format!("no-secret-{:016x}", draw.fork(200).bits()))
-        } else {
-            (Standing::Known, client.secret.clone())
+        let (standing, secret) = match &client {
+            _ if attacks => (Standing::WrongSecret, format!("no-secret-{:016x}", draw.fork(200).bits())),
+            Some(client) => (Standing::Known, client.secret.clone()),
+            None => (Standing::Known, format!("secret-{nat}-{place}-{:016x}", draw.fork(200).bits())),
         };
+        let must_sign = client.as_ref().is_none_or(|client| client.require_message_authenticator);
         let signed_per_mille = match standing {
-            Standing::Known if client.require_message_authenticator => draw.fork(201).pick(&[1_000, 800]),
+            Standing::Known if must_sign => draw.fork(201).pick(&[1_000, 800]),
             Standing::Known => draw.fork(201).pick(&[0, 500, 1_000]),
             Standing::WrongSecret | Standing::Unknown => 1_000,
         };
@@ -109,6 +124,18 @@ fn add_nases(topology: &mut Topology, draw: Draw, nat: usize, faulty_ms: u64) {
             (nas.transactions, nas.burst) = (draw.fork(203).range(2..=8) as u32, 1);
             nas.pause_us = pause_us(faulty_ms, nas.transactions, nas.burst);
         }
+        if let Some(rule) = rule.as_ref().filter(|_| !attacks) {
+            topology.clients.push(Client {
+                name: names[place as usize].clone(),
+                network: rule.network,
+                prefix: rule.prefix,
+                secret: nas.secret.clone(),
+                old_secret: None,
+                require_message_authenticator: true,
+                limit_proxy_state: true,
+                rule: Some(rule.name.clone()),
+            });
+        }
         topology.nases.push(nas);
     }
 }
@@ -119,26 +146,31 @@ const INSIDE_PORT: u16 = 1_812;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::judge::client_of;
+    use crate::oracle::judge::clients_of;
     use crate::plan::Plan;
     use crate::swarm::Profile;
     use std::collections::BTreeSet;
 
     #[test]
-    fn all_behind_one_address_are_one_client_whatever_address_they_have() {
+    fn all_behind_one_address_are_of_one_client_or_rule_whatever_address_they_have() {
         let (mut attackers, mut idle, mut tiny, mut inner, mut overloading) = (0, 0, 0, 0, 0);
+        let mut by_rule = 0;
         for seed in 0..200 {
             let Plan { topology, faulty_ms, .. } = Plan::drawn(seed, Profile::Nat);
             assert!((60_000..=400_000).contains(&faulty_ms));
             assert!((1..=3).contains(&topology.nats.len()));
             for (place, nas) in topology.nases.iter().enumerate() {
                 let Some(outermost) = topology.nats_before(place).last() else { continue };
-                let of = |address: &IpAddr| client_of(&topology.clients, *address);
+                let of = |address: &IpAddr| clients_of(&topology.clients, *address).collect::<Vec<_>>();
                 let clients: BTreeSet<_> = topology.nats[outermost].outside.iter().map(of).collect();
                 assert_eq!(clients.len(), 1, "seed {seed}");
-                let client = of(&topology.seen(place)).expect("a NAT's addresses are a client's");
-                let knows = nas.secret == topology.clients[client].secret;
+                let clients = of(&topology.seen(place)).into_iter().map(|client| &topology.clients[client]);
+                let of_secret: Vec<_> = clients.filter(|client| client.secret == nas.secret).collect();
+                let knows = of_secret.len() == 1;
                 assert_eq!(knows, nas.standing == Standing::Known, "seed {seed}, NAS {place}");
+                let ruled = of_secret.iter().filter(|client| client.is_ruled());
+                ruled.for_each(|client| assert_eq!([client.name.clone()], *nas.nas_identifiers));
+                by_rule += usize::from(of_secret.iter().any(|client| client.is_ruled()));
                 attackers += usize::from(!knows);
                 idle += usize::from(nas.pause_us > 30_000_000);
                 let own = topology.nases.iter().filter(|other| other.nat == nas.nat);
@@ -153,7 +185,7 @@ mod tests {
                 assert!(nat.behind.is_none_or(|outer| topology.nats[outer].behind.is_none()));
             }
         }
-        for count in [attackers, idle / 2, tiny * 2, inner, overloading] {
+        for count in [attackers, idle / 2, tiny * 2, inner, overloading, by_rule / 4] {
             assert!(count > 30, "{attackers} {idle} {tiny} {inner} {overloading}");
         }
     }

@@ -4,7 +4,7 @@ use super::Profile;
 use super::rules::rules;
 use crate::draw::{Class, Draw, Draws};
 use crate::oracle::judge::client_of;
-use crate::plan::{Plan, Standing};
+use crate::plan::{Client, Plan, Standing};
 use crate::site::{Change, Reload, Site};
 
 /// After the faults the NASes begin anew at the 31st second, and are at it for half a minute.
@@ -47,6 +47,8 @@ fn add(plan: &mut Plan, site: &mut Site, at_next: &mut Vec<Change>, at_ms: u64, 
         let draw = draw.fork(2).fork(place);
         let clients = site.clients.len() as u64;
         let which = draw.fork(1).below(clients) as usize;
+        // Tables stay as they are.
+        let clients = if site.clients.get(which).is_some_and(Client::is_ruled) { 0 } else { clients };
         let user = draw.fork(2).below(site.users.len() as u64) as usize;
         let change = match draw.below(8) {
             0..=3 if clients > 0 => rotate(plan, site, at_next, which, at_ms, draw.fork(3)),

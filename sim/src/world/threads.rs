@@ -230,15 +230,26 @@ impl World<'_> {
                 self.trace.add(self.now, place as u32, Kind::Reads, words, &octets);
                 let stray = self.node.steer(listener, remote) != network;
                 let owner = self.node.owner(remote);
-                let passed_on = (owner != network).then_some(owner);
+                let is_passed_on = owner != network;
                 let site = self.reloads.in_force(owner);
                 let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
-                let (path_seen, thread) = (&path, place);
-                let handed =
-                    Handed { thread, path: path_seen, sender, octets: &octets, stray, passed_on, site };
+                let is_of_rule = case.is_of_rule(site, remote.ip());
+                let before = if is_of_rule { self.node.strangers() } else { 0 };
+                self.node.thread(place).handle_datagram(path, &octets, now);
+                let asked = is_of_rule && (is_passed_on || self.node.strangers() > before);
+                let handed = Handed {
+                    thread: place,
+                    path: &path,
+                    sender,
+                    octets: &octets,
+                    stray,
+                    owner,
+                    is_passed_on,
+                    asked,
+                    site,
+                };
                 self.ledger.received(&case, &handed, self.now);
                 self.handed += 1;
-                self.node.thread(place).handle_datagram(path, &octets, now);
             }
         }
         self.take_decisions(place)
@@ -382,7 +393,7 @@ impl World<'_> {
         let quiet = self.plan.idle_from() + QUIET_AFTER;
         let restless = match cause {
             Cause::Bell | Cause::Datagram => self.now > quiet,
-            Cause::Deadline => self.now > quiet + REST_AFTER,
+            Cause::Deadline => self.now > quiet + REST_AFTER + self.plan.clients_last(),
         };
         if restless {
             let details = format!("thread {place}, by {cause:?}");
