@@ -1,6 +1,7 @@
 //! `ulna check`: what is wrong with a configuration, what it would do with a packet, what a reload would change. Touches
 //! no socket and no server.
 
+mod client;
 mod difference;
 mod explain;
 mod rehearsal;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use ulna_config::Source;
 use ulna_core::configuration::Configuration;
-use ulna_core::packet::Secret;
+use ulna_core::packet::{Framed, Secret, Secrets};
 use ulna_core::{ListenerId, Seed};
 
 use crate::request::Placement;
@@ -20,8 +21,9 @@ use crate::request::input::{self, Text};
 use crate::request::packet::{Form, Kind};
 use crate::standard_error::say;
 use crate::{EXIT_CONFIGURATION, cores, print, refuse};
+use client::Claimant;
 use explain::Explained;
-use rehearsal::Arrival;
+use rehearsal::{Arrival, wall_time};
 
 /// What the arguments say.
 #[derive(clap::Args)]
@@ -107,11 +109,20 @@ fn explained(
     };
     // Of who is not known no secret is, and none is asked for.
     let stranger = Secret::new(b"of nobody").expect("it has octets");
-    let client = configuration.clients.look_up(from.ip());
-    let secret = client.map_or(&stranger, |client| configuration.clients.client(client).secrets.newest());
     let mut chance = [0; 20];
     getrandom::fill(&mut chance).map_err(|error| format!("the system gives no random octets: {error}"))?;
-    let octets = form.write(&dictionary, assignments, secret, &chance)?.octets;
+    let octets = form.write(&dictionary, assignments.clone(), &stranger, &chance)?.octets;
+    let arrival = Arrival { listener, from, octets: &octets };
+    let local = configuration.listeners[usize::from(listener.0)].address;
+    // What it is looked up by needs no secret.
+    let octets = match Framed::parse(&octets) {
+        Ok(framed) => {
+            let claimant = Claimant::of(&configuration, arrival.path(local), framed, wall_time());
+            let secret = claimant.secrets().map_or(&stranger, Secrets::newest);
+            form.write(&dictionary, assignments, secret, &chance)?.octets
+        }
+        Err(_) => octets,
+    };
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| format!("the system gives no random octets: {error}"))?;
     let arrival = Arrival { listener, from, octets: &octets };

@@ -1,18 +1,46 @@
-//! SIGHUP: loads the file anew and puts it in force, on a thread of its own, so that other signals are obeyed meanwhile.
+//! SIGHUP: loads the file anew and puts it in force, on a thread of its own, so that other signals are obeyed meanwhile. The same
+//! thread reads tables of secrets again when their files change.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use ulna_runtime_mio::{ReloadError, Reloader};
+use ulna_runtime_mio::{FileWatch, ReloadError, Reloader};
 
 use crate::standard_error::Speaker;
 
 /// Takes what an operator asks for.
 pub struct Reload {
-    /// Holds one: that waits while another is under way, and does for all that come meanwhile.
-    ask: SyncSender<()>,
+    asked: Arc<Asked>,
+    _watch: Arc<FileWatch>,
+}
+
+#[derive(Default)]
+struct Asked {
+    waiting: Mutex<Waiting>,
+    came: Condvar,
+}
+
+/// What waits while another is under way. One of each does for all that come meanwhile.
+#[derive(Default)]
+struct Waiting {
+    configuration: bool,
+    tables: BTreeSet<PathBuf>,
+}
+
+impl Asked {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something, and takes it.
+    fn take(&self) -> Waiting {
+        let is_nothing = |waiting: &mut Waiting| !waiting.configuration && waiting.tables.is_empty();
+        let waiting = self.came.wait_while(self.waiting(), is_nothing);
+        std::mem::take(&mut *waiting.unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Reload {
@@ -21,50 +49,104 @@ impl Reload {
     /// # Errors
     /// When it cannot be had.
     pub fn start(file: PathBuf, reloader: Reloader, speaker: Speaker) -> io::Result<Reload> {
-        let (ask, asked) = sync_channel(1);
-        let thread = thread::Builder::new().name("reload".into());
-        thread.spawn(move || reload_when(&asked, &file, &reloader, &speaker))?;
-        Ok(Reload { ask })
+        let asked = Arc::<Asked>::default();
+        let tell = Arc::clone(&asked);
+        let watch = Arc::new(FileWatch::start(move |table| {
+            tell.waiting().tables.insert(table.to_owned());
+            tell.came.notify_one();
+        })?);
+        let reload = Reload { asked: Arc::clone(&asked), _watch: Arc::clone(&watch) };
+        let reading = Reading { file, reloader, speaker, watch };
+        reading.watch_tables();
+        thread::Builder::new()
+            .name("reload".into())
+            .spawn(move || while reading.read(asked.take()).is_ok() {})?;
+        Ok(reload)
     }
 
     /// Asks for a reload.
     pub fn ask(&self) {
-        match self.ask.try_send(()) {
-            Ok(()) => {}
-            Err(TrySendError::Full(())) => {
-                tracing::info!("reload: one waits already; it does for this one, too");
-            }
-            Err(TrySendError::Disconnected(())) => tracing::error!("reload: its thread has ended"),
+        if std::mem::replace(&mut self.asked.waiting().configuration, true) {
+            tracing::info!("reload: one waits already; it does for this one, too");
         }
+        self.asked.came.notify_one();
     }
 }
 
-fn reload_when(asked: &Receiver<()>, file: &std::path::Path, reloader: &Reloader, speaker: &Speaker) {
-    while asked.recv().is_ok() {
-        let (configuration, warnings) = match crate::load(Some(file)) {
+/// What reads files anew.
+struct Reading {
+    file: PathBuf,
+    reloader: Reloader,
+    speaker: Speaker,
+    watch: Arc<FileWatch>,
+}
+
+/// The server ends, and takes nothing any more.
+struct Ends;
+
+impl Reading {
+    fn read(&self, Waiting { configuration, tables }: Waiting) -> Result<(), Ends> {
+        if configuration {
+            self.read_configuration()?;
+        }
+        tables.iter().try_for_each(|table| self.read_table(table))
+    }
+
+    fn watch_tables(&self) {
+        let tables = self.reloader.secret_tables();
+        self.watch.watch(tables.iter().map(|source| PathBuf::from(&**source)).collect());
+    }
+
+    fn read_configuration(&self) -> Result<(), Ends> {
+        let (configuration, warnings) = match crate::load(Some(&self.file)) {
             Ok(loaded) => loaded,
             Err(errors) => {
-                speaker.say(errors.to_string());
+                self.speaker.say(errors.to_string());
                 tracing::error!("reload: the file has errors; the configuration stays as it is");
-                continue;
+                return Ok(());
             }
         };
         if !warnings.is_empty() {
-            speaker.say(warnings.to_string());
+            self.speaker.say(warnings.to_string());
         }
-        match reloader.put_in_force(configuration) {
+        match self.reloader.put_in_force(configuration) {
             Ok(waits) => {
                 waits.iter().for_each(|waits| tracing::warn!("reload: {waits}"));
                 tracing::info!("reload: the new configuration is in force");
             }
-            Err(ReloadError::Ends) => return,
+            Err(ReloadError::Ends) => return Err(Ends),
             Err(error) => tracing::error!("reload: {error}; the configuration stays as it is"),
         }
-        match reloader.settle() {
+        self.watch_tables();
+        match self.reloader.settle() {
             Ok(Some(workers)) => tracing::info!(workers, "reload: workers have come or gone"),
             Ok(None) => {}
-            Err(ReloadError::Ends) => return,
+            Err(ReloadError::Ends) => return Err(Ends),
             Err(error) => tracing::error!("reload: {error}; there are as many workers as before"),
+        }
+        Ok(())
+    }
+
+    /// What a table has wrong in it leaves clients as they are.
+    fn read_table(&self, table: &Path) -> Result<(), Ends> {
+        let (read, warnings) = match ulna_config::load_secret_table(table) {
+            Ok(read) => read,
+            Err(errors) => {
+                self.speaker.say(errors.to_string());
+                tracing::error!("{}: the table stays as it was", table.display());
+                return Ok(());
+            }
+        };
+        if !warnings.is_empty() {
+            self.speaker.say(warnings.to_string());
+        }
+        match self.reloader.put_secret_table(&Arc::new(read)) {
+            Ok(0) => Ok(()),
+            Ok(changed) => {
+                tracing::info!(changed, "{}: keys have changed", table.display());
+                Ok(())
+            }
+            Err(ReloadError::Ends | ReloadError::Thread(_)) => Err(Ends),
         }
     }
 }

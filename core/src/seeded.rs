@@ -110,6 +110,26 @@ bugs! {
     ElsewhereNotSentBack = "elsewhere-not-sent-back",
     /// What had died with a worker stays remembered as in progress.
     OrphansKeepTheirEntry = "orphans-keep-their-entry",
+    /// A client behind a NAT is known by its source address alone.
+    ClientByAddressBehindNat = "client-by-address-behind-nat",
+    /// A connection that changes hands stays the old client's.
+    PortReuseKeepsTheOldClient = "port-reuse-keeps-the-old-client",
+    /// With one connection all others of its source address end.
+    SiblingsEndTogether = "siblings-end-together",
+    /// A packet that fails under the secret of its key has that key denied.
+    ForgedPacketDeniesItsKey = "forged-packet-denies-its-key",
+    /// Packets that waited for one look-up are all decided by the first.
+    HeldDecidedByTheFirst = "held-decided-by-the-first",
+    /// A packet without Message-Authenticator admits a client.
+    UnsignedPacketAdmits = "unsigned-packet-admits",
+    /// Look-ups are begun whatever the limits say.
+    LookUpsUnbounded = "look-ups-unbounded",
+    /// A request that was seen on another connection admits its client once more.
+    ReplayedPacketAdmits = "replayed-packet-admits",
+    /// A packet that fails keeps its connection alive.
+    ForgedPacketKeepsAlive = "forged-packet-keeps-alive",
+    /// A client whose secret has changed stays.
+    RetiredClientStays = "retired-client-stays",
     /// A worker keeps the time of its next sweep as one on the wall.
     WallClockInATimer = "wall-clock-in-a-timer",
 }

@@ -251,6 +251,24 @@ fn every_reason_has_its_test() {
             Discard::ReplyNotKept => include_str!("duplicate_after_reply.rs"),
             Discard::EffectTimedOut | Discard::HashLineFull => include_str!("held_requests.rs"),
             Discard::StoreLineFull | Discard::NotStored => include_str!("accounting.rs"),
+            Discard::NoClientRule
+            | Discard::NoLookUpKey
+            | Discard::ClientDenied
+            | Discard::UnsignedStranger
+            | Discard::UnsignedBehindNat
+            | Discard::ClientTooFast
+            | Discard::StrangersTooFast
+            | Discard::StrangersFull
+            | Discard::LookUpLimit
+            | Discard::LookUpLineFull
+            | Discard::LookUpFailed
+            | Discard::LookUpTimedOut
+            | Discard::HeldDuplicate
+            | Discard::HeldFull
+            | Discard::ClientsFull
+            | Discard::ConnectionsFull
+            | Discard::AddressesFull
+            | Discard::Replayed => include_str!("dynamic_clients.rs"),
             // No packet makes such a line with the built-in dictionary: it is tested where lines are made.
             Discard::RecordTooLong => continue,
             // Every limit in front of it is reached first.

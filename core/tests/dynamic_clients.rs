@@ -404,3 +404,60 @@ fn a_reload_ends_clients_whose_rule_has_changed_and_keeps_the_others() {
     assert!(server.ask(nat(1), &bob(b"site-1", ONE).identifier(4).authenticator(4).octets()).is_empty());
     assert_eq!((server.discarded(Discard::UnknownClient), server.count("connections")), (1, 0));
 }
+
+#[test]
+fn what_no_rule_matches_is_asked_of_no_table() {
+    let mut server = server(LAYOUTS[1], "nat = true");
+    assert!(server.ask(nat(1), &bob(b"plant-1", ONE).octets()).is_empty());
+    assert_eq!((server.discarded(Discard::NoClientRule), server.effects.len()), (1, 0));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_full_line_of_look_ups_keeps_nothing_against_anybody() {
+    let mut server = server(LAYOUTS[2], "nat = true");
+    let asked = bob(b"site-1", ONE);
+    server.ask(nat(1), &asked.octets());
+    assert!(server.shed_effect().is_empty());
+    assert_eq!(server.discarded(Discard::LookUpLineFull), 1);
+    accepted(&mut server, nat(1), ONE, &asked);
+}
+
+#[test]
+fn strangers_are_looked_at_up_to_a_pace_and_a_worker_holds_so_many_of_them() {
+    let mut paced = server(LAYOUTS[0], "nat = true\n[limits]\nunverified_per_second = 2");
+    for port in 1..6 {
+        paced.ask(nat(port), &bob(b"site-1", TWO).octets());
+    }
+    assert_eq!(paced.discarded(Discard::StrangersTooFast), 3);
+    let mut small = server(&format!("{}requests_max = 4\n", LAYOUTS[0]), "nat = true");
+    small.ask(nat(1), &bob(b"site-1", ONE).octets());
+    small.ask(nat(2), &bob(b"site-2", TWO).octets());
+    assert_eq!(small.discarded(Discard::StrangersFull), 1);
+    // Who is known is served all the same.
+    small.look_up();
+    small.ask(nat(2), &bob(b"site-2", TWO).identifier(2).octets());
+    assert_eq!(small.effects.len(), 1);
+    let asked = bob(b"site-1", ONE).identifier(2).authenticator(2);
+    assert_eq!(small.ask(nat(1), &asked.octets()).len(), 1);
+}
+
+#[test]
+fn addresses_of_strangers_are_bounded_and_forgotten() {
+    let keys = "nat = true\nlimits = { new_per_second = 1_000_000 }\n[limits]\nnew_per_second = 1_000_000";
+    let mut server = server(LAYOUTS[0], keys);
+    let octets = bob(b"site-1", TWO).octets();
+    let from = |number: u32| SocketAddr::from(((0x6440_0000 + number).to_be_bytes(), 1));
+    for number in 0..65_600 {
+        // Another key for each, or no look-up would count an address.
+        let key = format!("site-{number}");
+        server.ask(from(number), &bob(key.as_bytes(), TWO).octets());
+        if !server.effects.is_empty() {
+            server.answer_look_up(LookedUp::NotFound);
+        }
+    }
+    assert_eq!(server.discarded(Discard::AddressesFull), 64);
+    server.run(Duration::from_secs(121));
+    server.ask(from(70_000), &octets);
+    assert_eq!((server.effects.len(), server.discarded(Discard::AddressesFull)), (1, 64));
+}

@@ -75,7 +75,7 @@ fn the_first_rule_whose_conditions_all_hold_decides() {
     assert_eq!(reply(&mut server, 4, &user("123")).code, Code::AccessReject);
     let decided = server.events.iter().filter_map(|event| match event {
         Event::Finished { decided, .. } => Some(*decided),
-        Event::Discarded { .. } => None,
+        Event::Discarded { .. } | Event::Admitted { .. } | Event::UnsignedBehindNat { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
     assert_eq!(decided.collect::<Vec<_>>(), [by(Some(1)), by(Some(2)), by(Some(3)), by(None)]);
@@ -128,7 +128,7 @@ fn the_user_of_a_rewritten_name_is_asked_for_the_password_and_later_rules_see_it
     // The name as it was received is what the log shows.
     let names = server.events.iter().filter_map(|event| match event {
         Event::Finished { user_name, .. } => Some(user_name.octets().to_vec()),
-        Event::Discarded { .. } => None,
+        Event::Discarded { .. } | Event::Admitted { .. } | Event::UnsignedBehindNat { .. } => None,
     });
     assert_eq!(names.collect::<Vec<_>>()[0], b"CORP\\robert");
     server.assert_nothing_is_left();
@@ -279,7 +279,7 @@ struct Counting {
 
 impl Policy for Counting {
     fn decide<'p>(&'p mut self, asked: &Asked<'_>) -> Verdict<'p> {
-        assert_eq!((asked.server(), &*asked.client.name), (ServerId(0), "branch"));
+        assert_eq!((asked.server(), asked.client), (ServerId(0), "branch"));
         assert_eq!(asked.code(), Some(Code::AccessRequest));
         let is_number =
             asked.user_name().is_some_and(|name| !name.is_empty() && name.iter().all(u8::is_ascii_digit));
@@ -316,7 +316,7 @@ fn code_decides_like_rules() {
     }
     let decided = server.events.iter().filter_map(|event| match event {
         Event::Finished { decided, .. } => Some(*decided),
-        Event::Discarded { .. } => None,
+        Event::Discarded { .. } | Event::Admitted { .. } | Event::UnsignedBehindNat { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
     assert_eq!(decided.collect::<Vec<_>>(), [by(Some(7)), by(None), by(Some(7))]);

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod counters;
 mod deaths;
 mod effects;
+pub mod file_watch;
 mod hashing;
 pub mod kernel_drops;
 pub mod listening;
@@ -38,6 +39,7 @@ mod turn;
 
 pub use bell::{BELL, Bell};
 pub use clock::Clock;
+pub use file_watch::FileWatch;
 pub use hashing::Hasher;
 pub use listening::{ListenError, is_on_this_host};
 pub use mmsg::{Outlet, ReceiveBatch, Received, SendBatch, SendOutcome};

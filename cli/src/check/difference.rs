@@ -9,7 +9,7 @@ use ulna_core::ServerId;
 use ulna_core::attributes::Preset;
 use ulna_core::authenticate::mac::Mac;
 use ulna_core::authenticate::users::User;
-use ulna_core::client::{Client, Prefix};
+use ulna_core::client::{Client, ClientRule, Prefix, SecretTable};
 use ulna_core::configuration::{Configuration, Listener, Packets};
 use ulna_core::policy::{Rules, VirtualServer};
 
@@ -22,6 +22,8 @@ pub fn difference((mut new, source): (Configuration, &Source), old: Side<'_>) ->
     // What waits is as it was from here on, and every listener has its place.
     let waits = new.follow(old.0);
     clients((&new, source), old, &mut lines);
+    client_rules(&new, old.0, &mut lines);
+    secret_tables(&new, old.0, &mut lines);
     users((&new, source), old, &mut lines);
     servers((&new, source), old, &mut lines);
     listeners(&new, old.0, &mut lines);
@@ -85,6 +87,56 @@ fn clients(new: Side<'_>, old: Side<'_>, lines: &mut Vec<String>) {
     };
     let what = |name: &str| format!("client \"{}\"", name.escape_debug());
     compare(what, &by_name(new.0), &by_name(old.0), changes, lines);
+}
+
+fn client_rules(new: &Configuration, old: &Configuration, lines: &mut Vec<String>) {
+    let changes = |new: &ClientRule, old: &ClientRule| {
+        changed(&[
+            ("network", new.networks != old.networks),
+            ("when", new.when != old.when),
+            ("secret", new.secret != old.secret),
+            ("nat", new.nat != old.nat),
+            ("connected", new.connected != old.connected),
+            ("prefer", new.prefer_dynamic != old.prefer_dynamic),
+            (
+                "require_message_authenticator",
+                new.require_message_authenticator != old.require_message_authenticator,
+            ),
+            ("limit_proxy_state", new.limit_proxy_state != old.limit_proxy_state),
+            ("lifetime", new.lifetime != old.lifetime),
+            ("idle_timeout", new.idle_timeout != old.idle_timeout),
+            ("negative_lifetime", new.negative_lifetime != old.negative_lifetime),
+            ("limits", new.limits != old.limits),
+        ])
+    };
+    let what = |name: &str| format!("client rule \"{}\"", name.escape_debug());
+    compare(what, &rules_by_name(new), &rules_by_name(old), changes, lines);
+}
+
+fn rules_by_name(configuration: &Configuration) -> BTreeMap<&str, &ClientRule> {
+    configuration.client_rules.iter().map(|rule| (&*rule.name, rule)).collect()
+}
+
+/// Of a table of thousands, how many keys differ; which ones is no operator's line.
+fn secret_tables(new: &Configuration, old: &Configuration, lines: &mut Vec<String>) {
+    let old = |source: &str| old.secret_tables.iter().find(|table| *table.source == *source);
+    for new in &new.secret_tables {
+        let Some(old) = old(&new.source) else { continue };
+        let changed = new.changed_since(old);
+        let is_in = |table: &SecretTable, key: &[u8]| table.entries.contains_key(key);
+        let added = changed.iter().filter(|key| !is_in(old, key)).count();
+        let gone = changed.iter().filter(|key| !is_in(new, key)).count();
+        let others = changed.len() - added - gone;
+        let counts = [(added, "new"), (gone, "gone"), (others, "changed")];
+        let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| {
+            let keys = if *count == 1 { "key is" } else { "keys are" };
+            format!("{count} {keys} {what}")
+        });
+        let counts: Vec<_> = counts.collect();
+        if !counts.is_empty() {
+            lines.push(format!("table {}: {}", new.source, counts.join(", ")));
+        }
+    }
 }
 
 fn by_name(configuration: &Configuration) -> BTreeMap<&str, &Client> {

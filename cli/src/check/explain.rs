@@ -15,7 +15,8 @@ use ulna_core::packet::{Attributes, Code, Framed, Landmark, Oid};
 use ulna_core::policy::{Accounting, Decision, Edit, Edits, PolicyFactory, Selector};
 use ulna_core::{Discard, Seed, ServerId};
 
-use super::rehearsal::{Arrival, Rehearsed, rehearse, small};
+use super::client::Claimant;
+use super::rehearsal::{Arrival, Rehearsed, rehearse, small, wall_time};
 use super::watch::{Noted, Notes, Says, Watched};
 
 /// All that there is to say about one packet.
@@ -64,29 +65,41 @@ impl<'a> Explained<'a> {
             .collect();
         writeln!(f, "listener: \"{}\", which takes {}", listener.name, taken.join(", "))?;
         let from = self.arrival.from.ip().to_canonical();
-        let Some((client, length)) = self.configuration.clients.look_up_network(from) else {
-            return writeln!(f, "client: none, as no network of a [[client]] holds {from}");
+        let path = self.arrival.path(listener.address);
+        let claimant = Claimant::of(&self.configuration, path, framed, wall_time());
+        let (secrets, require, limit) = match &claimant {
+            Claimant::Nobody => {
+                return writeln!(
+                    f,
+                    "client: none, as no network of a [[client]] or [[client_rule]] holds {from}"
+                );
+            }
+            Claimant::Configured(client) => {
+                let found = self.configuration.clients.look_up_network(from);
+                let (_, length) = found.expect("its network holds that address");
+                write!(f, "client: {claimant}, by its network {}", network(from, length))?;
+                (&client.secrets, client.require_message_authenticator, client.limit_proxy_state)
+            }
+            Claimant::Ruled { rule, found: Some((_, secrets)), .. } => {
+                write!(f, "client: {claimant}")?;
+                (secrets, rule.nat || rule.require_message_authenticator, rule.limit_proxy_state)
+            }
+            Claimant::Ruled { found: None, .. } | Claimant::Unmatched => {
+                return writeln!(f, "client: {claimant}");
+            }
         };
-        let network = network(from, length);
-        let client = self.configuration.clients.client(client);
-        write!(f, "client: \"{}\", by its network {network}", client.name)?;
-        writeln!(
-            f,
-            "{}",
-            if client.secrets.iter().count() > 1 { "; under the newer of its two secrets" } else { "" }
-        )?;
+        let newer = if secrets.iter().count() > 1 { "; under the newer of its two secrets" } else { "" };
+        writeln!(f, "{newer}")?;
         let signed =
             if framed.layout().has(Landmark::MessageAuthenticator) { "signed" } else { "not signed" };
         let must = match framed.code() {
-            Some(Code::AccessRequest) if client.require_message_authenticator => {
+            Some(Code::AccessRequest) if require => {
                 "Access-Requests of this client must be (`require_message_authenticator`)"
             }
             Some(Code::AccessRequest) if framed.layout().has(Landmark::EapMessage) => {
                 "with EAP-Message it must be"
             }
-            Some(Code::AccessRequest)
-                if client.limit_proxy_state && framed.proxy_states().next().is_some() =>
-            {
+            Some(Code::AccessRequest) if limit && framed.proxy_states().next().is_some() => {
                 "with Proxy-State it must be (`limit_proxy_state`)"
             }
             Some(Code::AccessRequest) => "this client need not sign",
@@ -101,6 +114,7 @@ impl<'a> Explained<'a> {
             RuleList::New => "rule",
             RuleList::Reply => "reply rule",
             RuleList::Accounting => "accounting rule",
+            RuleList::Client => "client rule",
         };
         for (number, (held, place)) in
             (1..).zip(noted.rules.iter().zip(self.source.rules(self.server(), noted.list)))
@@ -124,7 +138,7 @@ impl<'a> Explained<'a> {
             RuleList::New if !matched => writeln!(f, "no rule matches: the request is rejected"),
             RuleList::Accounting if !matched => writeln!(f, "no accounting rule matches"),
             RuleList::Reply if !matched && !noted.rules.is_empty() => writeln!(f, "no reply rule matches"),
-            RuleList::New | RuleList::Accounting | RuleList::Reply => Ok(()),
+            RuleList::New | RuleList::Accounting | RuleList::Reply | RuleList::Client => Ok(()),
         }
     }
 
@@ -322,7 +336,14 @@ fn network(address: IpAddr, length: u8) -> Prefix {
 /// What an operator can do about it, for those that one packet of ours can meet.
 fn why(reason: Discard) -> &'static str {
     match reason {
-        Discard::UnknownClient => "there is no [[client]] for this address",
+        Discard::UnknownClient => "there is no [[client]] and no [[client_rule]] for this address",
+        Discard::NoClientRule => "no [[client_rule]] for this address matches it",
+        Discard::NoLookUpKey => "it has not the attribute that its client rule looks up by",
+        Discard::ClientDenied => "the table has no such key",
+        Discard::LookUpFailed => "the table could not be asked",
+        Discard::UnsignedStranger | Discard::UnsignedBehindNat => {
+            "it is not signed, and who is known by a rule, or by the connection alone, must sign"
+        }
         Discard::UnknownCode => "no server takes packets of this code",
         Discard::UnexpectedCode => "the listener does not take such packets (`packets`)",
         Discard::MessageAuthenticatorRequired => "it is not signed, and this client must sign",
@@ -351,6 +372,18 @@ fn why(reason: Discard) -> &'static str {
         | Discard::StrayRingFull
         | Discard::TooOld
         | Discard::WaitedTooLong
+        | Discard::ClientTooFast
+        | Discard::StrangersTooFast
+        | Discard::StrangersFull
+        | Discard::LookUpLimit
+        | Discard::LookUpLineFull
+        | Discard::LookUpTimedOut
+        | Discard::HeldDuplicate
+        | Discard::HeldFull
+        | Discard::ClientsFull
+        | Discard::ConnectionsFull
+        | Discard::AddressesFull
+        | Discard::Replayed
         | Discard::ReplyNotKept
         | Discard::EffectTimedOut
         | Discard::HashLineFull

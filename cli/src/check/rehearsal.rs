@@ -67,9 +67,8 @@ pub fn rehearse(
         cores.handle_wall_time(wall_time());
         cores.sweep(now);
         answers.drain(..).for_each(|(ticket, done)| cores.handle_effect_done(ticket, done, now));
-        if let Some(Arrival { listener, from, octets }) = packet.take() {
-            let path = Path { via: SocketId(0), listener: *listener, local, remote: *from };
-            cores.handle_datagram(path, octets, now);
+        if let Some(Arrival { octets, .. }) = packet.take() {
+            cores.handle_datagram(arrival.path(local), octets, now);
         }
         cores.handle_timeout(now);
         cores.work(usize::MAX, now);
@@ -94,6 +93,13 @@ pub fn rehearse(
         }
     }
     rehearsed
+}
+
+impl Arrival<'_> {
+    /// The way that it comes, to this address.
+    pub fn path(&self, local: SocketAddr) -> Path {
+        Path { via: SocketId(0), listener: self.listener, local, remote: self.from }
+    }
 }
 
 impl Rehearsed {
@@ -124,7 +130,8 @@ fn discarded(cores: &mut Cores) -> Option<Discard> {
     })
 }
 
-fn wall_time() -> UnixTime {
+/// The time on the wall.
+pub fn wall_time() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 

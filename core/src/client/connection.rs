@@ -10,6 +10,7 @@ use crate::deadlines::Deadlines;
 use crate::generation::Generation;
 use crate::path::Path;
 use crate::seed::Seed;
+use crate::seeded::{self, Bug};
 use crate::table::{Full, Index, KeyHash};
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -140,7 +141,7 @@ impl Connections {
     ) -> Result<(), Full<()>> {
         let Admitted { client, permit } = *admission.0;
         let (local, remote) = (path.local, path.remote);
-        let key = if client.is_behind_nat() {
+        let key = if client.is_behind_nat() && !seeded::is(Bug::ClientByAddressBehindNat) {
             ConnectionKey::Connection { local, remote }
         } else {
             ConnectionKey::Address(remote.ip())
@@ -148,6 +149,7 @@ impl Connections {
         let (due, hash) = (ends(&client, now), self.index.hash(&key.octets()));
         let connection = Connection { key, hash, client, heard: now, checked: generation, _permit: permit };
         let place = match self.find_key(&key) {
+            Some(_) if seeded::is(Bug::PortReuseKeepsTheOldClient) => return Ok(()),
             Some(place) => place,
             None if self.index.len() == self.bound => return Err(Full(())),
             None => {
@@ -188,6 +190,13 @@ impl Connections {
             let connection = self.at(place);
             let due = ends(&connection.client, connection.heard);
             if due <= now || connection.client.is_over(now) {
+                if seeded::is(Bug::SiblingsEndTogether) {
+                    (0..self.places.len() as u32)
+                        .filter(|other| *other != place && self.places[*other as usize].is_some())
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .for_each(|other| drop(self.end(other)));
+                }
                 return Some(self.end(place));
             }
             self.deadlines.set(place, due);

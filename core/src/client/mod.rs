@@ -36,7 +36,7 @@ pub use limits::{AddressLimits, Counted, Counts, Limits, Pace, Permit};
 pub use lookup::{Clients, ClientsBuilder, DuplicatePrefix};
 use mark::Marks;
 pub use prefix::{Prefix, PrefixError};
-pub use rule::{ClientRule, ClientRules, RuleSecret, Whom};
+pub use rule::{ClientRule, ClientRules, RuleSecret, Whom, look_up_key};
 pub use secret_table::{SecretEntry, SecretTable};
 pub use sightings::{Sighting, Sightings};
 pub use strangers::Strangers;

@@ -7,11 +7,14 @@
 use super::limits::{Counts, Limits};
 use super::networks::Networks;
 use super::{Client, Clients, Prefix};
-use crate::packet::Secrets;
+use crate::attributes::{Scratch, Walk};
+use crate::dictionary::{Dictionary, print_value};
+use crate::packet::{DataType, Framed, Secrets};
 use crate::policy::{Asked, Condition, Rules, Selector, Sheet};
 use crate::seed::Seed;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -236,5 +239,20 @@ impl ClientRule {
             require_message_authenticator: self.nat || self.require_message_authenticator,
             limit_proxy_state: self.limit_proxy_state,
         }
+    }
+}
+
+/// The first value of the attribute that a rule looks up by, as it stands in a table: text as it is, all else as it is printed.
+pub fn look_up_key(
+    framed: &Framed<'_>,
+    selector: &Selector,
+    dictionary: &Dictionary,
+    scratch: &mut Scratch,
+) -> Option<Vec<u8>> {
+    let item = Walk::new(dictionary, framed.attributes(), scratch).find(|item| selector.selects(item))?;
+    let is_text = item.attribute.is_none_or(|known| known.data_type() == DataType::Text);
+    match item.attribute.filter(|_| !is_text).and_then(|known| print_value(known, item.value)) {
+        Some(printed) => Some(printed.to_string().into_bytes()),
+        None => Some(item.value.to_vec()),
     }
 }

@@ -32,29 +32,27 @@ use self::answers::{Answers, Begun, Known};
 use super::connection::Admission;
 use super::dynamic::DynamicClient;
 use super::limits::{Counted, Permit};
-use super::rule::{ClientRule, RuleSecret};
+use super::rule::{ClientRule, RuleSecret, look_up_key};
 use super::sightings::{Sighting, Sightings};
-use crate::attributes::{Scratch, Walk};
+use crate::attributes::Scratch;
 use crate::configuration::Configuration;
 use crate::counters::WorkerCounters;
 use crate::dedup::Authenticator;
-use crate::dictionary::{Dictionary, print_value};
 use crate::discard::Discard;
 use crate::effect::{LookUp, LookedUp, Ticket};
 use crate::generation::Generation;
 use crate::life::Life;
-use crate::packet::{DataType, Framed};
+use crate::packet::Requirements;
 use crate::path::NetworkId;
-use crate::policy::{Asked, EMPTY_SESSION, Selector, Sheet};
+use crate::policy::{Asked, EMPTY_SESSION, Sheet};
 use crate::queue::message::Message;
 use crate::request::Stranger;
 use crate::seed::Seed;
+use crate::seeded::{self, Bug};
 use crate::time::{Instant, UnixTime};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::ToString;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 /// Strangers of one worker.
 pub struct Strangers {
@@ -176,7 +174,7 @@ impl Strangers {
                 self.decide(network, stranger, place, rule, &[], now);
             }
             RuleSecret::Table { key, .. } => {
-                let key = key_of(&framed, key, &configuration.dictionary, &mut self.scratch);
+                let key = look_up_key(&framed, key, &configuration.dictionary, &mut self.scratch);
                 match key {
                     Some(key) => self.decide(network, stranger, place, rule, &key, now),
                     None => self.try_recent(network, stranger, rule, now),
@@ -200,8 +198,17 @@ impl Strangers {
                 let client = DynamicClient::new(rule, &key, name, secrets, now);
                 self.answers.tell(place, rule, &key, Arc::new(client), now);
                 self.counters.look_ups_found.up();
+                let mut is_first_wrong = None;
                 for (network, stranger) in held {
                     self.held_octets -= stranger.octet_count();
+                    if seeded::is(Bug::HeldDecidedByTheFirst)
+                        && let Known::Client(client) = self.answers.known(&rule.name, &key, now)
+                        && *is_first_wrong
+                            .get_or_insert_with(|| self.fingerprint(&stranger, &client, now).is_err())
+                    {
+                        self.refuse((network, stranger), Discard::BadMessageAuthenticator);
+                        continue;
+                    }
                     self.decide(network, stranger, place, rule, &key, now);
                 }
                 return true;
@@ -291,7 +298,7 @@ impl Strangers {
         let all = &all.client_rules;
         let was_client = self.answers.is_remembered(&rule.name, key)
             || stranger.previous().is_some_and(|client| client.origin() == (&*rule.name, key));
-        let permit = if was_client {
+        let permit = if was_client || seeded::is(Bug::LookUpsUnbounded) {
             Permit::take(
                 Counted::Pending,
                 [Some((&rule.counts, u32::MAX)), Some((&all.counts, u32::MAX)), None],
@@ -352,6 +359,12 @@ impl Strangers {
             Ok(fingerprint) => self.admit(network, stranger, rule, client, &fingerprint, now),
             Err(reason) => {
                 self.counters.strangers_unverified.up();
+                if seeded::is(Bug::ForgedPacketDeniesItsKey) {
+                    let (name, key) = client.origin();
+                    self.answers.forget(name, key);
+                    let place = self.configuration.client_rules.named(name).map_or(0, |(place, _)| place);
+                    self.answers.deny(place, rule, key, now);
+                }
                 self.refuse((network, stranger), reason);
             }
         }
@@ -371,10 +384,14 @@ impl Strangers {
             return Err(Discard::BadMessageAuthenticator);
         }
         let framed = stranger.framed();
-        let verified = framed
-            .verify_request(&client.client().secrets, client.client().requirements())
-            .map_err(|error| error.discard())?;
-        if !verified.signed() {
+        let requirements = if seeded::is(Bug::UnsignedPacketAdmits) {
+            Requirements::default()
+        } else {
+            client.client().requirements()
+        };
+        let verified =
+            framed.verify_request(&client.client().secrets, requirements).map_err(|error| error.discard())?;
+        if !verified.signed() && !seeded::is(Bug::UnsignedPacketAdmits) {
             return Err(Discard::UnsignedStranger);
         }
         Ok(crate::network::fingerprint(&framed, client.mark(Some(verified.secret_index()))))
@@ -389,7 +406,9 @@ impl Strangers {
         fingerprint: &Authenticator,
         now: Instant,
     ) {
-        if let Some(sighting) = self.sightings.look_up(fingerprint) {
+        if let Some(sighting) =
+            self.sightings.look_up(fingerprint).filter(|_| !seeded::is(Bug::ReplayedPacketAdmits))
+        {
             self.counters.strangers_seen_before.up();
             let stranger = stranger.seen_before(sighting, client);
             self.decided.push_back((network, Message::SeenBefore(stranger)));
@@ -451,21 +470,6 @@ impl Strangers {
 
     fn refuse(&mut self, (network, stranger): Held, reason: Discard) {
         self.decided.push_back((network, Message::Refused { stranger, reason }));
-    }
-}
-
-/// The first value of the attribute that a rule looks up by, as it stands in a table: text as it is, all else as it is printed.
-fn key_of(
-    framed: &Framed<'_>,
-    selector: &Selector,
-    dictionary: &Dictionary,
-    scratch: &mut Scratch,
-) -> Option<Vec<u8>> {
-    let item = Walk::new(dictionary, framed.attributes(), scratch).find(|item| selector.selects(item))?;
-    let is_text = item.attribute.is_none_or(|known| known.data_type() == DataType::Text);
-    match item.attribute.filter(|_| !is_text).and_then(|known| print_value(known, item.value)) {
-        Some(printed) => Some(printed.to_string().into_bytes()),
-        None => Some(item.value.to_vec()),
     }
 }
 

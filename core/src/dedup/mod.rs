@@ -432,7 +432,7 @@ mod tests {
             remote: core::net::SocketAddr::new("198.51.100.7".parse().unwrap(), port),
         };
         // The hash is by the seed, which all tables here share.
-        table(1).key(&path, 1, identifier, signed)
+        table(1).key(&path, 1, identifier, signed, 0)
     }
 
     fn seconds(n: u64) -> Instant {

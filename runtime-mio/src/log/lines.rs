@@ -184,7 +184,7 @@ pub mod tests {
     use ulna_core::ServerId;
     use ulna_core::client::ClientId;
     use ulna_core::configuration::Configuration;
-    use ulna_core::event::{NAME_OCTETS_MAX, ShortName};
+    use ulna_core::event::NAME_OCTETS_MAX;
     use ulna_core::generation::Generation;
     use ulna_core::path::ListenerId;
 
@@ -218,7 +218,7 @@ pub mod tests {
             finished: Instant::from_nanoseconds(finished),
             remote: "192.0.2.1:1000".parse().expect("an address"),
             generation: Generation::default(),
-            client: ClientId(0),
+            client: EventClient::Configured(ClientId(0)),
             listener: ListenerId(0),
             identifier: 7,
             request_authenticator: [0; 16],
