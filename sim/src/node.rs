@@ -200,7 +200,12 @@ impl Node for Server {
         table.map_or(LookedUp::Failed, |table| table.look_up(&look_up.key))
     }
 
-    fn strangers(&self) -> u64 {
+    fn discards(&self) -> u64 {
+        let networks = self.threads.iter().flatten().filter_map(|thread| thread.cores.network());
+        networks.flat_map(|network| &network.counters().discarded).map(|counter| counter.value()).sum()
+    }
+
+    fn strangers(&self) -> Option<u64> {
         let networks = self.threads.iter().flatten().filter_map(|thread| thread.cores.network());
         let of_one = |counters: &NetworkCounters| {
             let refused = [
@@ -212,7 +217,7 @@ impl Node for Server {
             let refused = refused.into_iter().map(|reason| counters.discarded[reason as usize].value());
             counters.strangers_asked.value() + refused.sum::<u64>()
         };
-        networks.map(|network| of_one(network.counters())).sum()
+        Some(networks.map(|network| of_one(network.counters())).sum())
     }
 
     /// By the program that tells the kernel whose a connection is; or, where the kernel takes none, by its own hash over the

@@ -48,8 +48,13 @@ pub trait Node {
     }
 
     /// How many packets network cores took for those of strangers, whether they asked workers about them or had no room for
-    /// that.
-    fn strangers(&self) -> u64 {
+    /// that. `None` where that is not offered: then about each packet of a client of a rule a worker may have been asked.
+    fn strangers(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many packets and requests network cores have discarded.
+    fn discards(&self) -> u64 {
         0
     }
 

@@ -12,7 +12,8 @@ mod threads;
 mod workers;
 
 use crate::actor::nas::{Nas, Note, Outbox, Surroundings, Timer};
-use crate::checks::ledger::Ledger;
+use crate::checks::connections::Connections;
+use crate::checks::ledger::{Case, Ledger};
 use crate::checks::{Violation, channels, clients, execution};
 use crate::clock::Clock;
 use crate::draw::Draws;
@@ -72,6 +73,7 @@ pub struct World<'p> {
     nases: Vec<Nas>,
     net: Net,
     ledger: Ledger,
+    connections: Connections,
     trace: Trace,
     now: u64,
     turn_max: u64,
@@ -121,6 +123,7 @@ impl<'p> World<'p> {
             nases: (0..plan.topology.nases.len()).map(Nas::new).collect(),
             net: Net::new(&plan.topology),
             ledger: Ledger::new(threads),
+            connections: Connections::default(),
             trace: Trace::new(tail_max),
             now: 0,
             turn_max: 0,
@@ -232,6 +235,8 @@ impl<'p> World<'p> {
     fn close(&mut self) -> Result<(), Violation> {
         let snapshot = self.node.snapshot();
         execution::sums(&snapshot, self.handed, self.now)?;
+        let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+        self.connections.count(&case, snapshot.unverified, self.now)?;
         let is_stored = !self.plan.topology.answers_accounting || self.records.store.is_idle();
         let is_over = self.reloads.are_over() && is_stored;
         execution::idle(&snapshot, is_over, self.now)?;

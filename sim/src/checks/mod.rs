@@ -3,6 +3,7 @@
 
 pub mod channels;
 pub mod clients;
+pub mod connections;
 pub mod execution;
 pub mod ledger;
 pub mod records;
@@ -33,6 +34,7 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
     wire::ALL
         .iter()
         .chain(clients::ALL)
+        .chain(connections::ALL)
         .chain(execution::ALL)
         .chain(channels::ALL)
         .chain(records::ALL)

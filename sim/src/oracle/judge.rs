@@ -87,6 +87,30 @@ fn prove(site: &Site, source: IpAddr, holds: impl Fn(&str) -> bool) -> Option<(u
         .find_map(|client| Some((client, site.clients[client].secrets().position(&holds)?)))
 }
 
+/// The client under one of whose secrets a packet verifies that its listener takes and that proves who has made it: signed, or an
+/// Accounting-Request.
+pub fn verified_by(site: &Site, asked: &Asked<'_>) -> Option<usize> {
+    let &Asked { listener, source, datagram, .. } = asked;
+    let packet = Packet::read(datagram).ok()?;
+    let signatures: Vec<_> = packet.all(kind::MESSAGE_AUTHENTICATOR).collect();
+    let authenticator = match (packet.code(), listener) {
+        (code::ACCESS_REQUEST, ListenerKind::Access) | (code::STATUS_SERVER, _) => packet.authenticator(),
+        (code::ACCOUNTING_REQUEST, ListenerKind::Accounting) => [0; 16],
+        _ => return None,
+    };
+    let is_whole = signatures.iter().all(|value| value.len() == 16) && packet.all(kind::STATE).count() <= 1;
+    let is_accounting = packet.code() == code::ACCOUNTING_REQUEST;
+    if !is_whole || signatures.len() > 1 || (signatures.is_empty() && !is_accounting) {
+        return None;
+    }
+    let holds = |secret: &str| {
+        let signed = packet.signature_holds(&authenticator, secret.as_bytes());
+        signed != Some(false)
+            && (!is_accounting || packet.authenticator_holds(&authenticator, secret.as_bytes()))
+    };
+    prove(site, source, holds).map(|(client, _)| client)
+}
+
 fn weigh(site: &Site, asked: &Asked<'_>) -> Result<Answer, &'static str> {
     let &Asked { listener, source, wall, datagram } = asked;
     let packet = Packet::read(datagram).map_err(|malformed| match malformed {

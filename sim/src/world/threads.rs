@@ -7,8 +7,8 @@ use crate::checks::wire::{Leaving, answered_at_once, transmitted};
 use crate::checks::{Violation, channels, execution};
 use crate::draw::Class;
 use crate::fault::thread;
-use crate::oracle::codec::code;
-use crate::phases::{Died, GateCheck};
+use crate::oracle::codec::{Packet, code};
+use crate::phases::{Died, GateCheck, Node};
 use crate::sockets::Datagram;
 use crate::trace::Kind;
 use crate::turn::{Cause, Phase};
@@ -172,6 +172,7 @@ impl World<'_> {
             self.network_died_at = Some(self.now);
         }
         self.ledger.forget_turn(place);
+        self.connections.forget_core();
     }
 
     /// How long a worker took for the requests that it has taken up since it was asked last.
@@ -234,9 +235,14 @@ impl World<'_> {
                 let site = self.reloads.in_force(owner);
                 let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
                 let is_of_rule = case.is_of_rule(site, remote.ip());
-                let before = if is_of_rule { self.node.strangers() } else { 0 };
+                let counts = |node: &dyn Node| {
+                    if is_of_rule { (node.strangers(), node.discards()) } else { (None, 0) }
+                };
+                let before = counts(&*self.node);
                 self.node.thread(place).handle_datagram(path, &octets, now);
-                let asked = is_of_rule && (is_passed_on || self.node.strangers() > before);
+                let after = counts(&*self.node);
+                let asked = is_of_rule && (is_passed_on || after.0.is_none() || after.0 > before.0);
+                let is_discarded = after.1 > before.1;
                 let handed = Handed {
                     thread: place,
                     path: &path,
@@ -249,6 +255,7 @@ impl World<'_> {
                     site,
                 };
                 self.ledger.received(&case, &handed, self.now);
+                self.connections.handed(&case, &handed, is_discarded, self.now, self.turn_max)?;
                 self.handed += 1;
             }
         }
@@ -266,6 +273,7 @@ impl World<'_> {
             let forgotten = || node.snapshot().forgotten;
             let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
             let of = (&decision, self.reloads.site(decision.generation));
+            self.connections.decided(decision.authenticator);
             execution::decided(&mut self.ledger, &case, of, self.now, self.turn_max, forgotten)?;
         }
         self.decisions = decisions;
@@ -288,6 +296,9 @@ impl World<'_> {
             };
             let answered = transmitted(&mut self.ledger, &case, &transmit, &octets, &leaving)?;
             let requester = answered.sender;
+            if let Ok(request) = Packet::read(answered.octets) {
+                self.connections.decided(request.authenticator());
+            }
             if octets[0] == code::ACCOUNTING_RESPONSE {
                 let request = answered.octets.to_vec();
                 self.acknowledge(&request)?;
@@ -364,6 +375,8 @@ impl World<'_> {
         if park.is_multiple_of(PARKS_PER_SUM) {
             let snapshot = self.node.snapshot();
             execution::sums(&snapshot, self.handed, self.now)?;
+            let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+            self.connections.count(&case, snapshot.unverified, self.now)?;
             channels::balance(&snapshot, self.now)?;
         }
         // What was due when this turn took its time should have been done in it.
