@@ -69,6 +69,7 @@ impl Profile {
                 | FaultClass::PortGivenToAnother
                 | FaultClass::NatAddressChange
                 | FaultClass::NatPoolExhausted
+                | FaultClass::NatForgery
         );
         match self {
             Profile::Swarm => heads && !of_nats,
@@ -503,7 +504,7 @@ mod tests {
     #[test]
     fn profiles_admit_what_they_name() {
         assert!(Plan::drawn(3, Profile::Calm).faults.is_empty());
-        assert_eq!(Plan::drawn(3, Profile::Everything).faults.len(), FaultClass::COUNT - 5);
+        assert_eq!(Plan::drawn(3, Profile::Everything).faults.len(), FaultClass::COUNT - 6);
         assert!(FaultClass::ALL.iter().all(|&class| Profile::Nat.has(class)));
         assert_eq!(Plan::drawn(3, Profile::Threads).faults.len(), 6);
         assert!(Plan::drawn(3, Profile::Threads).topology.network_threads > 0);

@@ -289,6 +289,7 @@ impl<'p> World<'p> {
             self.trace.add(self.now, NAS + place as u32, Kind::NasSends, words, &sent.octets);
             let Some(remote) = self.leave(place, &sent) else { continue };
             let way = Way { nas: place, port: sent.port, listener: sent.listener, up: true };
+            self.forge_behind(way, remote, &sent.octets);
             let mut carried = self.carry(way, &sent.octets);
             for Carried { delay, octets, origin } in carried.drain(..) {
                 let socket = self.socket_for(way, remote);

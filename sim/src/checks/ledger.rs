@@ -186,8 +186,10 @@ pub struct Handed<'a> {
     pub site: usize,
 }
 
-/// Records kept per Identifier; older ones have long left every cache.
+/// Records kept per Identifier, and more only while they are young; older ones have long left every cache.
 const RECORDS_MAX: usize = 48;
+/// A request waits for half a minute at most, and its reply is kept for half a minute.
+const LEFT_AFTER: u64 = 90_000_000_000;
 /// So long a datagram is on its way from thread to thread at most, generously.
 const PASSED_ON_MAX: u64 = 60_000_000_000;
 /// The latest bell and a wake-up, generously; what threads need in between is told by their longest turn.
@@ -405,7 +407,9 @@ impl Slot {
                 place
             }
             None => {
-                if records.len() == RECORDS_MAX {
+                // Behind a NAT of a single port all have the same slots.
+                let oldest_at = records.first().map_or(now, |record| record.first_at);
+                if records.len() >= RECORDS_MAX && oldest_at + LEFT_AFTER < now {
                     records.remove(0);
                 }
                 *numbers += 1;

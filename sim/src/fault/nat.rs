@@ -19,11 +19,15 @@
 //! becomes this flow's, at once or at the first packet after up to 120 s), [`FaultClass::NatPoolExhausted`] (no port is free for
 //! a time: strangers have them).
 //!
+//! And one from outside the NAT but from its address, as of a raw socket on the box: [`FaultClass::NatForgery`], at a NAS's own
+//! count of packets ([`forgery`]).
+//!
 //! Whose packet it is and where it goes at last is not known here, but in [`crate::net`].
 
 mod pool;
 
 use self::pool::{Pool, Wanted};
+use super::link::forge;
 use super::{FaultClass, Injector};
 use crate::draw::{Class, Draw};
 use crate::plan::nat::{Dependence, NatPlan, Pooling, WhenFull};
@@ -362,6 +366,45 @@ impl Nat {
         self.promises.clear();
         self.incidents.push(Incident::LostAll);
     }
+}
+
+/// What somebody makes of a packet that he has seen leave through a NAT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forged {
+    /// When it comes to the server's host after that, nanoseconds.
+    pub delay: u64,
+    /// From which port of the NAT's address.
+    pub port: u16,
+    /// Whether it is as it was.
+    pub is_recorded: bool,
+    /// It.
+    pub octets: Vec<u8>,
+}
+
+/// What becomes of the packet number `ordinal` of this NAS, that leaves through its NATs from this port, the outermost of which has
+/// the ports of `plan`: nothing else, mostly.
+pub fn forgery(
+    plan: &NatPlan,
+    nas: usize,
+    ordinal: u64,
+    (octets, port): (&[u8], u16),
+    now: u64,
+    faults: &mut Injector,
+) -> Option<Forged> {
+    let drawn = |draw: Draw| {
+        // Of five kinds, three of which are forged; from the same port, or another, which may be a sibling's.
+        let other = draw.fork(2).below(u64::from(plan.ports)) + 1;
+        let other = if draw.fork(3).one_in(2) { other } else { 0 };
+        [draw.fork(1).below(5) | other << 8, draw.fork(4).magnitude(MILLISECOND..=30 * SECOND)]
+    };
+    let entity = nas as u64;
+    let [which, delay] = faults.strike(FaultClass::NatForgery, entity, ordinal, now, drawn)?;
+    let (kind, other) = (which & 0xff, (which >> 8) as u16);
+    let port = if other == 0 { port } else { plan.first_port.saturating_add(other - 1) };
+    let is_recorded = kind > 2;
+    let fresh = faults.draws().at(Class::FaultDetail, 1 << 62 | entity, ordinal).octets();
+    let octets = if is_recorded { octets.to_vec() } else { forge(octets, kind, fresh)? };
+    Some(Forged { delay, port, is_recorded, octets })
 }
 
 /// The other end as far as it counts.

@@ -21,6 +21,8 @@ pub struct Nats {
     last_from: BTreeMap<(SocketAddr, SocketAddr), (usize, u64)>,
     /// By NAS and authenticator: the outside endpoint that it was last sent from.
     sent_from: BTreeMap<(usize, [u8; 16]), SocketAddr>,
+    /// By NAS: packets that have left through its NATs.
+    sent: Vec<u64>,
 }
 
 /// How a packet fared in the NATs of its NAS.
@@ -55,6 +57,7 @@ impl Nats {
             robbed_at: vec![None; topology.nases.len()],
             last_from: BTreeMap::new(),
             sent_from: BTreeMap::new(),
+            sent: vec![0; topology.nases.len()],
         }
     }
 
@@ -124,6 +127,12 @@ impl Nats {
             }
             nat = self.inner[&(Some(nat), to.ip())];
         }
+    }
+
+    /// Counts a packet that has left: its ordinal.
+    pub fn next_sent(&mut self, nas: usize) -> u64 {
+        self.sent[nas] += 1;
+        self.sent[nas] - 1
     }
 
     /// Whether a NAT has dropped a packet of this NAS, or ended a mapping of it, since then.

@@ -169,7 +169,7 @@ mod tests {
                 let knows = of_secret.len() == 1;
                 assert_eq!(knows, nas.standing == Standing::Known, "seed {seed}, NAS {place}");
                 let ruled = of_secret.iter().filter(|client| client.is_ruled());
-                ruled.for_each(|client| assert_eq!([client.name.clone()], *nas.nas_identifiers));
+                ruled.for_each(|client| assert_eq!(nas.nas_identifiers, [client.name.as_str()]));
                 by_rule += usize::from(of_secret.iter().any(|client| client.is_ruled()));
                 attackers += usize::from(!knows);
                 idle += usize::from(nas.pause_us > 30_000_000);

@@ -5,9 +5,10 @@ use super::{Event, Reply, World};
 use crate::actor::nas::Sent;
 use crate::checks::Violation;
 use crate::fault::link::{Carried, Origin};
-use crate::fault::nat::Refusal;
+use crate::fault::nat::{Forged, Refusal, forgery};
 use crate::goals::Goal;
 use crate::net::{Left, Way};
+use crate::sockets::Datagram;
 use crate::trace::{Kind, NAS, NAT};
 use std::net::SocketAddr;
 use ulna_core::ListenerId;
@@ -36,6 +37,23 @@ impl World<'_> {
                 None
             }
         }
+    }
+
+    /// Somebody has seen a packet leave through a NAT, and makes something of it.
+    pub(super) fn forge_behind(&mut self, way: Way, remote: SocketAddr, octets: &[u8]) {
+        let topology = &self.plan.topology;
+        let Some(outermost) = topology.nats_before(way.nas).last() else { return };
+        let ordinal = self.net.nats.next_sent(way.nas);
+        let plan = &topology.nats[outermost];
+        let seen = (octets, remote.port());
+        let forged = forgery(plan, way.nas, ordinal, seen, self.now, &mut self.faults);
+        let Some(Forged { delay, port, is_recorded, octets }) = forged else { return };
+        let remote = SocketAddr::new(remote.ip(), port);
+        let network = self.node.steer(way.listener, remote);
+        let socket = topology.socket(way.listener, network);
+        let sender = is_recorded.then_some(way.nas);
+        let event = Event::Arrive { socket, datagram: Datagram { remote, sender, octets } };
+        self.schedule.add(self.now + delay, self.threads.len() + self.nases.len() + 1 + outermost, event);
     }
 
     /// The server has sent to a NAS, or to a NAT: what arrives there.
