@@ -3,7 +3,7 @@
 //! | RFC 4787 | here |
 //! |---|---|
 //! | §4.1 mapping | endpoint-independent, address-dependent, address-and-port-dependent ([`Dependence`]) |
-//! | §4.1 REQ-2 pooling | one address, paired, arbitrary ([`Pooling`](crate::plan::nat::Pooling)) |
+//! | §4.1 REQ-2 pooling | one address, paired, arbitrary ([`Pooling`]) |
 //! | §4.2.1 ports | preserved or not, overloaded or not; a pool as small as one port, given out last-freed-first, longest-free-first or drawn, after a time of rest or at once; in chunks by inside host as carriers do |
 //! | §4.2.1 no port free | the new flow is dropped, or the mapping refreshed longest ago ends for it |
 //! | §4.3 refresh | by what goes out, and by what comes in if the plan says so; time-outs of 30 to 300 s, also below REQ-5's two minutes |
