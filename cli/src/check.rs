@@ -77,7 +77,13 @@ pub fn check(arguments: &CheckArguments) -> ExitCode {
     if let Some(old) = &arguments.against {
         return match ulna_config::load_with_source(old, cores()) {
             Ok((running, _, old_source)) => {
-                print(&difference::difference((configuration, &source), (&running, &old_source)))
+                match difference::difference((configuration, &source), (&running, &old_source)) {
+                    Ok(text) => print(&text),
+                    Err(refusal) => {
+                        say(&format!("ulna: a reload would be refused: {refusal}"));
+                        ExitCode::from(EXIT_CONFIGURATION)
+                    }
+                }
             }
             Err(errors) => refuse(&errors),
         };

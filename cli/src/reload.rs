@@ -146,7 +146,9 @@ impl Reading {
                 tracing::info!(changed, "{}: keys have changed", table.display());
                 Ok(())
             }
-            Err(ReloadError::Ends | ReloadError::Thread(_)) => Err(Ends),
+            Err(
+                ReloadError::Ends | ReloadError::Thread(_) | ReloadError::Policy | ReloadError::Refused(_),
+            ) => Err(Ends),
         }
     }
 }

@@ -143,6 +143,22 @@ fn listeners_settings_and_what_waits_for_a_restart() {
 }
 
 #[test]
+fn what_a_running_server_would_refuse_ends_with_2() {
+    let runtime = |workers: u32, size: u32| {
+        on_free_ports(&format!(
+            "[runtime]\nnetwork_threads = 16\nworkers = {workers}\nrequests_max = {size}\nring_slots = {size}\n"
+        ))
+    };
+    let [new, old] = files(&runtime(256, 64), &runtime(1, 65_536));
+    assert_eq!(run(&["check", "--config", &new]).status.code(), Some(0), "by itself it is right");
+    let output = run(&["check", "--config", &new, "--against", &old]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("a reload would be refused: with `workers` = 256 "), "{told}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
 fn an_error_in_either_ends_with_2() {
     let text = on_free_ports("");
     for (new, old, wrong) in [("x = 1", &*text, "new.toml:1:1: "), (&*text, "x = 1", "old.toml:1:1: ")] {

@@ -18,7 +18,6 @@ mod include;
 mod keys;
 mod law;
 mod lower;
-mod reserved;
 mod secret_source;
 mod secret_table;
 mod section;
@@ -30,10 +29,10 @@ pub use error::{ConfigErrors, Finding, Place, Warnings};
 #[doc(hidden)]
 pub use law::config_law;
 pub use lower::RuleList;
-pub use reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 pub use secret_table::load_secret_table;
 pub use source::{RulePlace, Source};
 pub use ulna_core::configuration::{Configuration, Cores};
+pub use ulna_core::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 
 use document::Report;
 use documents::Documents;

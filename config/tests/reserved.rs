@@ -72,7 +72,11 @@ fn the_formula_is_never_too_low_and_never_far_too_high() {
             );
             let configuration = configuration(&settings);
             let networks = configuration.network_cores() as u64;
-            let formula = reserved_octets(&configuration.runtime, &configuration.protocol);
+            let formula = reserved_octets(
+                &configuration.runtime,
+                &configuration.protocol,
+                &configuration.client_rules.limits,
+            );
             // The replies' share comes later.
             let at_start = formula - networks * configuration.runtime.replies_octets_max as u64;
             let taken = taken(configuration);

@@ -18,6 +18,11 @@ use core::time::Duration;
 /// Message-Authenticator. What a request's Proxy-States need comes off that, and is known only then.
 pub const REPLY_OCTETS_MAX: usize = 4096 - 20 - 18;
 
+/// Network threads that a configuration may ask for.
+pub const NETWORK_THREADS_MAX: usize = 64;
+/// Workers that a configuration may ask for.
+pub const WORKERS_MAX: usize = 256;
+
 /// A whole configuration. Shared by all threads, never changed.
 pub struct Configuration {
     /// Threads, rings and memory.
@@ -73,9 +78,9 @@ pub struct Cores(pub usize);
 /// Threads, rings and memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeSettings {
-    /// Network threads, 0 to 64; 0: joined, each worker thread has a network core of its own.
+    /// Network threads, 0 to [`NETWORK_THREADS_MAX`]; 0: joined, each worker thread has a network core of its own.
     pub network_threads: usize,
-    /// Worker threads, 1 to 256.
+    /// Worker threads, 1 to [`WORKERS_MAX`].
     pub workers: usize,
     /// How a thread that has nothing to do is woken for messages.
     pub signal: Signal,
@@ -97,6 +102,8 @@ pub struct RuntimeSettings {
     pub hash_threads: usize,
     /// Passwords that wait for one of them, 1 to 65 536.
     pub hash_line_max: usize,
+    /// Where what survives a restart is kept, if it is; as its driver opens it.
+    pub state_directory: Option<Box<str>>,
 }
 
 impl Default for RuntimeSettings {
@@ -115,6 +122,7 @@ impl Default for RuntimeSettings {
             replies_octets_max: 64 * 1024 * 1024,
             hash_threads: 1,
             hash_line_max: 128,
+            state_directory: None,
         }
     }
 }

@@ -29,6 +29,7 @@ mod inspection;
 mod links;
 mod reload;
 mod staff;
+mod staging;
 mod succession;
 mod tie;
 
@@ -37,7 +38,8 @@ pub use self::assembly::{assemble, assemble_with};
 pub use self::inspection::Inspection;
 pub use self::staff::{Change, Letter, Staff};
 
-use self::links::{Ends, ends, find};
+use self::links::{Ends, Ways, ends};
+use self::staging::{polling, stage_from};
 use self::tie::Tie;
 
 use crate::discard::Discard;
@@ -68,6 +70,7 @@ pub struct Cores {
     /// By link: which cores it joins, and what they have with each other.
     links: Vec<Option<Ends>>,
     ties: Vec<Tie>,
+    ways: Ways,
     between: Between,
     /// Which core is running: whose the panic is if there is one.
     running: Running,
@@ -79,8 +82,8 @@ pub struct Cores {
     lines: Vec<Line>,
     /// The one that is looked at next.
     next_line: usize,
-    /// A core that was told to panic.
-    drill: Option<Peer>,
+    /// Cores that were told to panic, each as often as it was told: as many as a supervisor has posted.
+    drills: VecDeque<Peer>,
 }
 
 /// Whose code runs.
@@ -162,6 +165,11 @@ impl Cores {
         reasons.map(|reason| network.counters().discarded[reason as usize].value()).into_iter().sum()
     }
 
+    /// Whether this thread has a worker, and its network core, if it has one, need not cross for each request.
+    pub fn has_worker(&self) -> bool {
+        self.worker.is_some()
+    }
+
     /// A turn begins: each core learns how much room its rings have.
     pub fn begin(&mut self) {
         self.read_letters();
@@ -204,7 +212,9 @@ impl Cores {
         if self.poll_timeout().is_none_or(|(due, _)| due > now) {
             return;
         }
-        self.sweep_up_to(usize::MAX, now);
+        if !seeded::is(Bug::DeadlineWithoutSweep) {
+            self.sweep_up_to(usize::MAX, now);
+        }
         if let Some(network) = &mut self.network {
             self.running = Running::Network;
             network.handle_timeout(now);
@@ -318,43 +328,22 @@ impl Cores {
         }
     }
 
+    /// What cores have for others goes into the rings.
     fn stage(&mut self) {
-        let Cores { network, worker, crossing, links, ties, between, running, .. } = self;
+        let Cores { network, worker, crossing, ties, ways, between, running, .. } = self;
         let own_network = network.as_ref().map(|network| Peer::Network(network.id()));
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
-        let mut stage = |running: &mut Running, own: Option<Peer>, other: Peer, message: Message| {
-            let own = own.expect(OWN_CORE);
-            // No core's: what goes wrong here is not mended by another core.
-            let of_core = core::mem::replace(running, Running::Queues);
-            let link = find(links, own, other).expect("every two cores are linked");
-            ties[link.0].account.staged(&message);
-            let urgency = message.urgency();
-            crossing.stage(link, message, urgency);
-            *running = of_core;
-        };
-        if let Some(network) = network {
-            *running = Running::Network;
-            while let Some((to, message)) = network.poll_message() {
-                if Some(to) == own_worker {
-                    between.of_network.account.staged(&message);
-                    between.to_worker.push_back(message);
-                } else {
-                    stage(running, own_network, to, message);
-                }
-            }
+        let Between { to_worker, to_network, of_worker, of_network, .. } = between;
+        if let (Some(network), Some(own)) = (network, own_network) {
+            let joined = own_worker.map(|other| (other, of_network, to_worker));
+            let poll = polling(running, Running::Network, || network.poll_message());
+            stage_from(poll, own, joined, crossing, ways, ties);
         }
-        if let Some(worker) = worker {
-            *running = Running::Worker;
-            while let Some((to, message)) = worker.poll_message() {
-                if Some(to) == own_network {
-                    between.of_worker.account.staged(&message);
-                    between.to_network.push_back(message);
-                } else {
-                    stage(running, own_worker, to, message);
-                }
-            }
+        if let (Some(worker), Some(own)) = (worker, own_worker) {
+            let joined = own_network.map(|other| (other, of_worker, to_network));
+            let poll = polling(running, Running::Worker, || worker.poll_message());
+            stage_from(poll, own, joined, crossing, ways, ties);
         }
-        *running = Running::Queues;
     }
 
     /// Shows the other threads what was staged.
@@ -374,7 +363,7 @@ impl Cores {
 
     /// Whether nothing is left to do that needs no bell, socket or deadline.
     pub fn may_park(&self) -> bool {
-        !self.has_output() || seeded::is(Bug::OutputForgottenBeforeAPark)
+        self.drills.is_empty() && (!self.has_output() || seeded::is(Bug::OutputForgottenBeforeAPark))
     }
 
     /// Whether a core has something that the driver has not polled yet, or one core of this thread for the other.
@@ -388,9 +377,9 @@ impl Cores {
     /// Says that this thread is about to sleep. What waits for room in a ring asks for it first.
     pub fn announce(&mut self) {
         self.ask_for_what_is_waited_for();
-        let Cores { network, worker, crossing, links, .. } = self;
+        let Cores { network, worker, crossing, ways, .. } = self;
         let mut ask = |other: Peer, own: Peer| {
-            if let Some(link) = find(links, own, other) {
+            if let Some(link) = ways.find(own, other) {
                 crossing.ask_for_space(link);
             }
         };
@@ -461,7 +450,9 @@ impl Cores {
         let Some(network) = &mut self.network else { return };
         while let Some(holder) = network.poll_sweep() {
             let (own, other) = (Peer::Network(network.id()), Peer::Worker(holder));
-            if let Some(link) = find(&self.links, own, other) {
+            if let Some(link) = self.ways.find(own, other)
+                && !seeded::is(Bug::InProgressWithoutSweep)
+            {
                 let tie = &mut self.ties[link.0];
                 self.crossing.sweep_link(link, usize::MAX, |message| {
                     tie.hand_to_network(network, other, message, &mut self.running, now);

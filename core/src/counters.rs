@@ -103,6 +103,8 @@ counters! {
         connections,
         /// Requests verified under the old one of two secrets.
         verified_by_old_secret,
+        /// Clients that were told of because they still have the old one.
+        clients_by_old_secret,
         /// Requests passed on to another worker, as the first did not know their State.
         sent_elsewhere,
         /// Requests that got their reply.
@@ -169,6 +171,8 @@ counters! {
         admitted,
         /// Notices about requests that had been finished before.
         late_notices,
+        /// Changes of workers that have waited long enough for conversations that this core's policy keeps.
+        conversations_cut,
         /// How often this core panicked and was replaced.
         deaths,
         /// Buffers made for replies that did not fit into their request's buffer.

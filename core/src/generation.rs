@@ -75,6 +75,11 @@ impl Generations {
         }
     }
 
+    /// Whether this one has been learnt, and not been forgotten.
+    pub fn knows(&self, generation: Generation) -> bool {
+        self.first.0 == generation || self.second.as_ref().is_some_and(|(second, _)| *second == generation)
+    }
+
     /// The newest that is known, in force or not.
     pub(crate) fn newest(&self) -> &Arc<Configuration> {
         &self.second.as_ref().unwrap_or(&self.first).1

@@ -54,6 +54,7 @@ pub mod policy;
 pub mod queue;
 pub mod reload;
 pub mod request;
+pub mod reserved;
 pub mod seed;
 pub mod seeded;
 pub mod table;

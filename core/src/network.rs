@@ -220,6 +220,11 @@ impl Network {
         self.generations.learn(generation, configuration);
     }
 
+    /// Whether this core has been handed that configuration.
+    pub fn knows(&self, generation: Generation) -> bool {
+        self.generations.knows(generation)
+    }
+
     /// From here on packets are verified under this configuration. What is under way ends under its own.
     pub fn put_in_force(&mut self, generation: Generation) {
         self.configuration = Arc::clone(self.generations.of(generation));

@@ -2,6 +2,7 @@
 
 use crate::ServerId;
 use crate::configuration::{Configuration, Listener, Packets, RuntimeSettings};
+use crate::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
@@ -29,11 +30,51 @@ impl fmt::Display for Waits {
     }
 }
 
+/// Why a new configuration cannot take effect while the server runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// With so many workers, and all else as large as it is until a restart, the tables of all threads would take so much.
+    TooLarge {
+        /// How many there would be.
+        workers: usize,
+        /// What all tables would take.
+        octets: u64,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refusal::TooLarge { workers, octets } = self;
+        let (asked, most) = (octets.div_ceil(GIBIBYTE), RESERVED_OCTETS_MAX / GIBIBYTE);
+        write!(
+            f,
+            "with `workers` = {workers} the tables of all threads would take {asked} GiB, at most {most} are allowed; until a \
+             restart all other sizes stay as they are, whatever the file says: lower `workers`, or restart"
+        )
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+const GIBIBYTE: u64 = 1 << 30;
+
 impl Configuration {
     /// Makes a new configuration one that can follow `running`: what is fixed from start to exit is taken from that.
     /// Gives what differed.
-    #[must_use = "an operator must be told what waits"]
-    pub fn follow(&mut self, running: &Configuration) -> Vec<Waits> {
+    ///
+    /// # Errors
+    /// When what would run takes more memory than is allowed: the new number of workers with the old sizes, which no file
+    /// has asked for together, and which has thus not been looked at so far. Then nothing has been taken over.
+    pub fn follow(&mut self, running: &Configuration) -> Result<Vec<Waits>, Refusal> {
+        // Joined, a worker has sockets of its own, whose number is fixed.
+        let is_joined = running.runtime.network_threads == 0;
+        let workers = if is_joined { running.runtime.workers } else { self.runtime.workers };
+        let runtime = RuntimeSettings { workers, ..running.runtime.clone() };
+        let octets = reserved_octets(&runtime, &running.protocol, &running.client_rules.limits);
+        // What runs already is no reload's to refuse, however it was started.
+        if workers > running.runtime.workers && octets > RESERVED_OCTETS_MAX {
+            return Err(Refusal::TooLarge { workers, octets });
+        }
         let mut waits = Vec::new();
         let mut keep = |key, differs| {
             if differs {
@@ -42,10 +83,7 @@ impl Configuration {
         };
         let (new, old) = (&self.runtime, &running.runtime);
         keep("network_threads", new.network_threads != old.network_threads);
-        // Joined, a worker has sockets of its own, whose number is fixed.
-        let is_joined = old.network_threads == 0;
-        keep("workers", is_joined && new.workers != old.workers);
-        let workers = if is_joined { old.workers } else { new.workers };
+        keep("workers", workers != new.workers);
         keep("signal", new.signal != old.signal);
         keep("linger_max", new.linger_max != old.linger_max);
         keep("linger_cpu", new.linger_cpu != old.linger_cpu);
@@ -54,6 +92,7 @@ impl Configuration {
         keep("receive_buffer_octets", new.receive_buffer_octets != old.receive_buffer_octets);
         keep("dedup_entries_max", new.dedup_entries_max != old.dedup_entries_max);
         keep("replies_octets_max", new.replies_octets_max != old.replies_octets_max);
+        keep("state_directory", new.state_directory != old.state_directory);
         keep("hash_threads", new.hash_threads != old.hash_threads);
         keep("hash_line_max", new.hash_line_max != old.hash_line_max);
         let (new, old) = (&self.protocol, &running.protocol);
@@ -70,7 +109,7 @@ impl Configuration {
         new.limits.clients = old.limits.clients;
         new.limits.connections = old.limits.connections;
         new.count_on(old);
-        self.runtime = RuntimeSettings { workers, ..running.runtime.clone() };
+        self.runtime = runtime;
         self.protocol.delayed_rejects_max = running.protocol.delayed_rejects_max;
         self.protocol.dedup_lifetime = running.protocol.dedup_lifetime;
         self.protocol.failures_max = running.protocol.failures_max;
@@ -78,7 +117,7 @@ impl Configuration {
         self.accounting = running.accounting.clone();
         self.log = running.log.clone();
         self.keep_listeners(running, &mut waits);
-        waits
+        Ok(waits)
     }
 
     /// A socket's place among the listeners never changes. What a `[[listen]]` takes and whose rules hold may.

@@ -88,6 +88,8 @@ pub enum Cause {
     LookUp,
     /// Lazy completions have lain in their rings long enough.
     LazySweep,
+    /// A policy is to be asked whether it still keeps conversations from before a change of workers.
+    Conversations,
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Owns decoding and policy. A UDP reply it sends itself, and tells the network core afterwards, lazily. What takes time
 //! it asks its driver for, and holds the request meanwhile. Knows no descriptor, thread or clock.
 
+mod conversations;
 mod in_progress;
 mod mschap_answer;
 mod records;
@@ -11,12 +12,12 @@ mod succession;
 
 use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
-use crate::client::{Sightings, Strangers, Whose};
+use crate::client::{Sightings, Strangers};
 use crate::configuration::{Configuration, Protocol};
 use crate::counters::WorkerCounters;
 use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, LookedUp, NotStored, Ticket};
-use crate::event::{Event, EventClient, Outcome, ShortName};
+use crate::event::{Event, Outcome, ShortName};
 use crate::generation::{Generation, Generations};
 use crate::life::Life;
 use crate::network::LAZY_SWEEP;
@@ -36,9 +37,12 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use self::conversations::Conversations;
 use self::in_progress::{Held, InProgress};
 use self::records::Records;
 use self::request::{Answered, Desk, Known, Memory, Step, Waiting};
+
+pub use self::conversations::CONVERSATIONS_WAIT_MAX;
 
 /// Events that wait to be polled by the driver, at most; more are lost, and counted.
 const EVENTS_MAX: usize = 1024;
@@ -76,6 +80,8 @@ pub struct Worker {
     events: VecDeque<Event>,
     /// While buffers of ours are away: they come home in lazy messages.
     lazy_sweep: Option<Instant>,
+    /// Those that the policy keeps from before the last change of workers.
+    conversations: Conversations,
     counters: Arc<WorkerCounters>,
 }
 
@@ -142,6 +148,7 @@ impl Worker {
             desk: Desk::new(&seed.fork(&format!("salts of worker {}", id.0))),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
+            conversations: Conversations::default(),
             counters,
             generations,
         }
@@ -149,16 +156,26 @@ impl Worker {
 
     /// Takes the configuration under which requests may come from here on, beside the one before it.
     pub fn handle_configuration(&mut self, generation: Generation, configuration: Arc<Configuration>) {
+        // Before the policy is told: if that panics, the successor's is told at once.
+        self.generations.learn(generation, Arc::clone(&configuration));
         self.policy.handle_configuration(generation, &configuration);
         self.strangers.handle_configuration(generation, &configuration);
         self.complete_strangers();
-        self.generations.learn(generation, configuration);
+    }
+
+    /// Whether this core has been handed that configuration.
+    pub fn knows(&self, generation: Generation) -> bool {
+        self.generations.knows(generation)
     }
 
     /// Forgets the older of two configurations: no network core has a request under way that came under it.
     pub fn forget_older(&mut self) {
-        self.policy.forget_older();
+        if self.generations.second().is_none() {
+            return;
+        }
+        // Before the policy is told: if that panics, the successor's never hears of the older.
         self.generations.forget_older();
+        self.policy.forget_older();
     }
 
     /// What this core counts.
@@ -189,6 +206,8 @@ impl Worker {
                 self.epochs[usize::from(network.0)] = epoch;
                 if self.epochs.iter().all(|at| *at == epoch) {
                     self.held.mark(now);
+                    let Worker { conversations, policy, time, counters, .. } = self;
+                    conversations.mark(&mut **policy, *time, counters, now);
                 }
             }
             (Peer::Network(network), Message::Cancel(handle)) => self.let_go(network, handle, now),
@@ -233,6 +252,7 @@ impl Worker {
         if self.lazy_sweep.is_some_and(|due| due <= now) {
             self.lazy_sweep = (self.reply_buffers.lent() > 0).then(|| now + LAZY_SWEEP);
         }
+        self.conversations.handle_timeout(&*self.policy, self.time, &self.counters, now);
     }
 
     /// When [`handle_timeout`](Worker::handle_timeout) is wanted next, and what for.
@@ -240,7 +260,8 @@ impl Worker {
         let overdue = self.held.next_deadline().map(|due| (due, Cause::RequestTimeout));
         let look_up = self.strangers.next_deadline().map(|due| (due, Cause::LookUp));
         let lazy_sweep = self.lazy_sweep.map(|due| (due, Cause::LazySweep));
-        overdue.into_iter().chain(look_up).chain(lazy_sweep).min()
+        let conversations = self.conversations.next_deadline().map(|due| (due, Cause::Conversations));
+        overdue.into_iter().chain(look_up).chain(lazy_sweep).chain(conversations).min()
     }
 
     /// The answer to an effect: to all requests that wait for it, or where these are gone to nobody.
@@ -356,12 +377,13 @@ impl Worker {
         self.held.next_deadline().into_iter().chain(self.strangers.next_deadline()).min()
     }
 
-    /// Whether every network core routes by the owners of this epoch and nothing is held from before that: slots that have
-    /// gone to others need not be remembered as this worker's.
+    /// Whether every network core routes by the owners of this epoch and nothing is left from before that, neither a request
+    /// that is held nor a conversation that policy keeps: slots that have gone to others need not be remembered as this
+    /// worker's.
     pub fn has_settled(&self, epoch: u32) -> bool {
         let has_heard =
             self.epochs.iter().all(|at| *at == epoch) || seeded::is(Bug::WorkerChangeWithoutEpoch);
-        has_heard && !self.held.has_marked()
+        has_heard && !self.held.has_marked() && self.conversations.are_over()
     }
 
     /// The requests that wait for an effect, for the simulator's judges. Walks over them.
@@ -378,6 +400,11 @@ impl Worker {
     pub fn waits_for_room(&self) -> impl Iterator<Item = NetworkId> + '_ {
         let waiting = self.outboxes.iter().enumerate().filter(|(_, outbox)| !outbox.waiting.is_empty());
         waiting.map(|(network, _)| NetworkId(network as u16))
+    }
+
+    /// What this core knows of who is no client, or not yet.
+    pub fn strangers(&mut self) -> &mut Strangers {
+        &mut self.strangers
     }
 
     /// What a table says of these keys has changed.
@@ -571,10 +598,7 @@ impl Worker {
             finished: now,
             remote: stamp.path.remote,
             generation: stamp.generation,
-            client: match request.whose() {
-                Whose::Configured(client) => EventClient::Configured(*client),
-                Whose::Dynamic(client) => EventClient::Dynamic(client.name()),
-            },
+            client: request.whose().for_event(),
             listener: stamp.path.listener,
             identifier: framed.identifier(),
             request_authenticator: *framed.authenticator(),

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use support::{Ask, HASHED, Reply, Server, USERS, configuration, nas};
+use ulna_core::Discard;
 use ulna_core::configuration::Configuration;
-use ulna_core::packet::{Code, Landmark};
+use ulna_core::packet::{Code, Landmark, number};
 use ulna_core::path::{NetworkId, Peer, WorkerId};
 use ulna_core::policy::{Asked, ConfiguredRules, Policy, Verdict};
 
@@ -221,6 +222,107 @@ fn strays_of_a_dead_reader_and_of_a_dead_owner_come_home_or_are_written_off() {
         assert_eq!(server.sent.len(), 12, "what lies in a ring is not lost");
         server.assert_nothing_is_left();
     }
+}
+
+#[test]
+fn a_network_cores_death_is_told_behind_the_strays_that_are_on_their_way() {
+    let mut server = Server::new("[runtime]\nnetwork_threads = 2\nworkers = 1\nring_slots = 16\n", USERS);
+    let of = |server: &Server, owner| {
+        (1000..).map(nas).find(|remote| server.owner(*remote) == owner).expect("ports spread over threads")
+    };
+    let (firsts, seconds) = (of(&server, 0), of(&server, 1));
+    let lent = |server: &Server| server.threads[0].network().expect("it has one").buffers().lent();
+    for round in 0..5_u8 {
+        // Never is the ring from the second to the first empty when the second looks.
+        server.datagram_at(1, 0, firsts, &Ask::bob().identifier(2 * round).octets());
+        server.finish_turn(1);
+        server.datagram_at(0, 0, seconds, &Ask::bob().identifier(round).octets());
+        server.finish_turn(0);
+        // The second takes the stray and dies with its buffer; and again, before anybody has heard of that.
+        server.threads[1].begin();
+        server.threads[1].sweep(server.now);
+        die(&mut server, networks()[1]);
+        server.turn(1);
+        die(&mut server, networks()[1]);
+        server.datagram_at(1, 0, firsts, &Ask::bob().identifier(2 * round + 1).octets());
+        server.turn(1);
+        assert_eq!(lent(&server), 1, "the first has not looked");
+        server.threads[0].begin();
+        server.threads[0].sweep(server.now);
+        assert_eq!(lent(&server), 2, "those of the two requests; what died with the second is written off");
+        server.datagram_at(1, 0, firsts, &Ask::bob().identifier(100 + round).octets());
+        server.turn(1);
+        server.finish_turn(0);
+        server.settle();
+    }
+    assert_eq!(server.count("deaths"), 10);
+    assert_eq!(server.discarded(Discard::StrayRingFull), 0);
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn rings_between_network_cores_never_overflow_however_often_both_die() {
+    for ring_slots in [2, 16] {
+        let layout = format!("[runtime]\nnetwork_threads = 2\nworkers = 1\nring_slots = {ring_slots}\n");
+        let mut server = Server::new(&layout, USERS);
+        (0..2).for_each(|thread| server.threads[thread].begin());
+        let mut draw = 1_u32;
+        for step in 0..4000_u32 {
+            draw = draw.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let thread = (draw >> 16) as usize % 2;
+            let kind = (draw >> 20) % 16;
+            if kind > 5 {
+                let request = Ask::bob().identifier(step as u8).authenticator((step >> 8) as u8).octets();
+                server.datagram_at(thread, 0, nas(1000 + (draw >> 24) as u16), &request);
+                continue;
+            }
+            if kind == 0 {
+                // In the middle of a turn.
+                die(&mut server, networks()[thread]);
+            } else {
+                server.finish_turn(thread);
+                server.turn(2);
+            }
+            server.threads[thread].begin();
+            if kind.is_multiple_of(2) {
+                server.threads[thread].sweep(server.now);
+            }
+        }
+        (0..2).for_each(|thread| server.finish_turn(thread));
+        server.drain();
+        assert!(server.count("deaths") > 100 && server.count("strays_taken") > 100);
+        assert!(server.discarded(Discard::StrayRingFull) > 100, "they were full");
+        // Also what had not been decided about is orphaned, thus each core's whole sum.
+        for core in &server.threads[..2] {
+            let counters = core.network().expect("it has one").counters();
+            assert_eq!(counters.received.value(), counters.fates(), "{}", server.table());
+        }
+        assert_eq!((server.count("buffers_lent"), server.count("in_progress")), (0, 0), "{}", server.table());
+    }
+}
+
+#[test]
+fn what_the_other_core_of_the_thread_had_ready_is_counted_when_the_next_turn_begins() {
+    let mut server = Server::new("[runtime]\nnetwork_threads = 0\nworkers = 2\nring_slots = 2\n", USERS);
+    let ports: Vec<_> = (1000..).filter(|port| server.owner(nas(*port)) == 0).take(40).collect();
+    server.threads[0].begin();
+    for part in ports.chunks(20) {
+        for port in part {
+            let user = format!("user{port}");
+            // With a State it goes to the owner of its slot, which may be on the other thread.
+            let ask = Ask::user(user.as_bytes(), b"x").with(number::STATE, b"s");
+            server.datagram(nas(*port), &ask.octets());
+        }
+        // The worker dies before any of it is in a ring.
+        die(&mut server, workers()[0]);
+        server.threads[0].begin();
+    }
+    server.finish_turn(0);
+    server.settle();
+    server.assert_sums();
+    assert_eq!(server.count("accepted"), 4, "two for each worker");
+    assert_eq!(server.discarded(Discard::WorkerFullOngoing), 36);
+    server.assert_nothing_is_left();
 }
 
 #[test]

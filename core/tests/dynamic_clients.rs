@@ -7,6 +7,7 @@ use std::time::Duration;
 use support::{Ask, Reply, Sent, Server, USERS, configuration};
 use ulna_core::Discard;
 use ulna_core::effect::LookedUp;
+use ulna_core::event::Event;
 use ulna_core::packet::{Code, Secret, Secrets, number};
 
 const ONE: &[u8] = b"the secret of site one";
@@ -313,6 +314,23 @@ fn two_secrets_while_rotating_both_admit_and_each_signs_its_reply() {
     accepted(&mut server, nat(1), NEW_THREE, &bob(b"site-3", NEW_THREE));
     accepted(&mut server, nat(2), OLD_THREE, &bob(b"site-3", OLD_THREE).identifier(2));
     assert_eq!((server.count("verified_by_old_secret"), server.count("look_ups")), (1, 1));
+    // Who still has the old one is told once.
+    accepted(&mut server, nat(2), OLD_THREE, &bob(b"site-3", OLD_THREE).identifier(3).authenticator(3));
+    let told = server.events.iter().filter(|event| matches!(event, Event::OldSecret { .. })).count();
+    assert_eq!((server.count("verified_by_old_secret"), told), (2, 1));
+}
+
+#[test]
+fn an_answer_that_was_on_its_way_when_its_table_changed_is_not_believed() {
+    let mut server = server(LAYOUTS[2], "nat = true");
+    server.ask(nat(1), &bob(b"site-1", ONE).octets());
+    let source = server.configuration.secret_tables[0].source.clone();
+    let keys = [Box::from(&b"site-1"[..])];
+    server.threads.iter_mut().for_each(|cores| cores.handle_table_changed(&source, &keys));
+    assert!(server.look_up().1.is_empty());
+    assert_eq!((server.discarded(Discard::LookUpFailed), server.count("connections")), (1, 0));
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+    assert_eq!(server.count("look_ups"), 2);
 }
 
 #[test]

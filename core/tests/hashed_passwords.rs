@@ -189,7 +189,10 @@ fn policy_is_asked_once_and_its_verdict_is_kept() {
     assert_eq!(asked.load(Ordering::Relaxed), 2);
     let decided = |event: &Event| match event {
         Event::Finished { decided, .. } => decided.and_then(|decided| decided.rule),
-        Event::Discarded { .. } | Event::Admitted { .. } | Event::UnsignedBehindNat { .. } => None,
+        Event::Discarded { .. }
+        | Event::Admitted { .. }
+        | Event::OldSecret { .. }
+        | Event::UnsignedBehindNat { .. } => None,
     };
     let rules: Vec<_> = server.events.iter().map(decided).collect();
     assert_eq!(rules, [Some(1), Some(1)], "the log says which rule decided, of a discard, too");

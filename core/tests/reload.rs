@@ -9,7 +9,7 @@ use support::{Ask, HASHED, OTHER_SECRET, Reply, SECRET, Server, USERS, configura
 use ulna_core::configuration::RuntimeSettings;
 use ulna_core::discard::Discard;
 use ulna_core::packet::{Code, Framed, Secret, number};
-use ulna_core::reload::Waits;
+use ulna_core::reload::{Refusal, Waits};
 
 const SEPARATE: &str = "[runtime]\nnetwork_threads = 1\nworkers = 1\n";
 const LAYOUTS: [&str; 3] = [
@@ -339,6 +339,30 @@ fn three_hundred_reloads_with_requests_under_way_through_each() {
         assert_eq!((server.count("accepts"), server.take_sent().len()), (300, 300));
         server.assert_nothing_is_left();
     }
+}
+
+#[test]
+fn more_workers_are_refused_where_they_do_not_fit_with_the_sizes_that_stay() {
+    let large = "[runtime]\nnetwork_threads = 16\nworkers = 1\nrequests_max = 65536\nring_slots = 65536\n";
+    let parsed = |settings: &str| {
+        let text = configuration(settings, USERS);
+        ulna_config::parse(&text, "test.toml", ulna_config::Cores(2)).expect("the file by itself is right").0
+    };
+    let running = parsed(large);
+    // By itself the new file is small: it lowers the sizes, too. They stay until a restart.
+    let small = large.replace("65536", "64");
+    let mut asked = parsed(&small.replace("workers = 1", "workers = 256"));
+    let refusal = asked.follow(&running).expect_err("it would not fit");
+    let Refusal::TooLarge { workers, octets } = refusal;
+    assert_eq!(workers, 256);
+    assert!(octets > 64 << 30, "{octets}");
+    assert!(refusal.to_string().contains("`workers` = 256"), "{refusal}");
+    assert_eq!(asked.runtime.workers, 256, "nothing has been taken over");
+    assert_eq!(asked.runtime.ring_slots, 64, "nothing has been taken over");
+    // As many as fit are had, and what waits is told.
+    let mut asked = parsed(&small.replace("workers = 1", "workers = 2"));
+    assert_eq!(asked.follow(&running), Ok(vec![Waits::Key("ring_slots"), Waits::Key("requests_max")]));
+    assert_eq!(asked.runtime, RuntimeSettings { workers: 2, ..running.runtime.clone() });
 }
 
 #[test]

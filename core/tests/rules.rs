@@ -75,7 +75,10 @@ fn the_first_rule_whose_conditions_all_hold_decides() {
     assert_eq!(reply(&mut server, 4, &user("123")).code, Code::AccessReject);
     let decided = server.events.iter().filter_map(|event| match event {
         Event::Finished { decided, .. } => Some(*decided),
-        Event::Discarded { .. } | Event::Admitted { .. } | Event::UnsignedBehindNat { .. } => None,
+        Event::Discarded { .. }
+        | Event::Admitted { .. }
+        | Event::OldSecret { .. }
+        | Event::UnsignedBehindNat { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
     assert_eq!(decided.collect::<Vec<_>>(), [by(Some(1)), by(Some(2)), by(Some(3)), by(None)]);
@@ -128,7 +131,10 @@ fn the_user_of_a_rewritten_name_is_asked_for_the_password_and_later_rules_see_it
     // The name as it was received is what the log shows.
     let names = server.events.iter().filter_map(|event| match event {
         Event::Finished { user_name, .. } => Some(user_name.octets().to_vec()),
-        Event::Discarded { .. } | Event::Admitted { .. } | Event::UnsignedBehindNat { .. } => None,
+        Event::Discarded { .. }
+        | Event::Admitted { .. }
+        | Event::OldSecret { .. }
+        | Event::UnsignedBehindNat { .. } => None,
     });
     assert_eq!(names.collect::<Vec<_>>()[0], b"CORP\\robert");
     server.assert_nothing_is_left();
@@ -316,7 +322,10 @@ fn code_decides_like_rules() {
     }
     let decided = server.events.iter().filter_map(|event| match event {
         Event::Finished { decided, .. } => Some(*decided),
-        Event::Discarded { .. } | Event::Admitted { .. } | Event::UnsignedBehindNat { .. } => None,
+        Event::Discarded { .. }
+        | Event::Admitted { .. }
+        | Event::OldSecret { .. }
+        | Event::UnsignedBehindNat { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
     assert_eq!(decided.collect::<Vec<_>>(), [by(Some(7)), by(None), by(Some(7))]);

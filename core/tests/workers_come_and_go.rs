@@ -5,13 +5,16 @@ mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::{Ask, HASHED, OTHER_SECRET, Reply, SECRET, Server, USERS, configuration, nas};
-use ulna_core::WorkerId;
 use ulna_core::attributes::{Preset, text};
 use ulna_core::packet::{Code, number};
 use ulna_core::path::{NetworkId, Peer};
 use ulna_core::policy::{Asked, ConfiguredRules, Decision, Edit, Policy, ReplyKind, Verdict};
+use ulna_core::time::UnixTime;
+use ulna_core::worker::CONVERSATIONS_WAIT_MAX;
+use ulna_core::{Configuration, WorkerId};
 
 const LAYOUT: &str = "[runtime]\nnetwork_threads = 2\nworkers = 2\n";
 const SMALL: &str = "[runtime]\nnetwork_threads = 2\nworkers = 2\nring_slots = 16\n";
@@ -148,11 +151,105 @@ impl Policy for Named {
 
 fn named_server() -> Server {
     Server::with_each(&configuration(LAYOUT, USERS), |worker, configuration| {
-        let said = format!("Reply-Message = \"{}\"", worker.0);
-        let message = text::parse(&configuration.dictionary, &said).expect("well-formed");
-        let edit = Edit::set(Preset::new(&configuration.dictionary, message).expect("it fits"));
-        Box::new(Named(worker, edit)) as Box<dyn Policy + Send>
+        Box::new(named(worker, &configuration)) as Box<dyn Policy + Send>
     })
+}
+
+fn named(worker: WorkerId, configuration: &Configuration) -> Named {
+    let said = format!("Reply-Message = \"{}\"", worker.0);
+    let message = text::parse(&configuration.dictionary, &said).expect("well-formed");
+    Named(worker, Edit::set(Preset::new(&configuration.dictionary, message).expect("it fits")))
+}
+
+/// The same with a conversation that ends when the test says so, and knows which of them are from before a change.
+struct Conversing {
+    named: Named,
+    /// Whether each worker keeps one.
+    keeps: Arc<[AtomicBool; 3]>,
+    is_marked: bool,
+}
+
+impl Conversing {
+    fn keeps(&self) -> bool {
+        self.keeps[usize::from(self.named.0.0)].load(Ordering::Relaxed)
+    }
+}
+
+impl Policy for Conversing {
+    fn decide<'p>(&'p mut self, asked: &Asked<'_>) -> Verdict<'p> {
+        self.named.decide(asked)
+    }
+
+    fn edit_reply<'p>(&'p mut self, asked: &Asked<'_>, reply: ReplyKind) -> Option<&'p Edit> {
+        self.named.edit_reply(asked, reply)
+    }
+
+    fn knows_state(&self, state: &[u8]) -> bool {
+        self.keeps() && self.named.knows_state(state)
+    }
+
+    fn mark_conversations(&mut self) {
+        self.is_marked = self.keeps();
+    }
+
+    fn keeps_marked_conversations(&self, _time: UnixTime) -> bool {
+        self.is_marked && self.keeps()
+    }
+}
+
+fn conversing_server() -> (Server, Arc<[AtomicBool; 3]>) {
+    let keeps = Arc::<[AtomicBool; 3]>::default();
+    let own = Arc::clone(&keeps);
+    let server = Server::with_each(&configuration(LAYOUT, USERS), move |worker, configuration| {
+        let named = named(worker, &configuration);
+        Box::new(Conversing { named, keeps: Arc::clone(&own), is_marked: false }) as Box<dyn Policy + Send>
+    });
+    (server, keeps)
+}
+
+#[test]
+fn a_worker_stays_until_the_conversations_of_its_policy_are_over() {
+    let (mut server, keeps) = conversing_server();
+    let user = (0..60)
+        .map(|user| format!("user{user}"))
+        .find(|user| decided_by(&mut server, user, None, 0) == "1")
+        .expect("some are the second's");
+    keeps[1].store(true, Ordering::Relaxed);
+    server.begin_change(1);
+    server.settle();
+    // One that begins now is routed by the new owners: nobody waits for it.
+    keeps[0].store(true, Ordering::Relaxed);
+    for round in 1..60 {
+        assert!(!server.has_settled(), "a conversation goes on with who leaves");
+        assert_eq!(decided_by(&mut server, &user, Some("1"), round), "1");
+        server.run(Duration::from_secs(1));
+    }
+    assert_eq!(server.count("sent_elsewhere"), 59);
+    keeps[1].store(false, Ordering::Relaxed);
+    server.run(Duration::from_secs(1));
+    assert!(server.has_settled());
+    server.end_change();
+    assert_eq!((server.threads.len(), server.count("conversations_cut")), (3, 0));
+    assert_eq!(decided_by(&mut server, &user, Some("1"), 60), "0", "as a new one");
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn conversations_without_end_are_cut_after_two_minutes() {
+    let (mut server, keeps) = conversing_server();
+    keeps.iter().for_each(|keeps| keeps.store(true, Ordering::Relaxed));
+    server.begin_change(1);
+    server.settle();
+    server.run(CONVERSATIONS_WAIT_MAX - Duration::from_millis(1));
+    assert!(!server.has_settled());
+    // A worker that dies takes its conversations along.
+    server.die(2, Peer::Worker(WorkerId(0)));
+    assert!(!server.has_settled(), "the other's are its own");
+    server.run(Duration::from_millis(1));
+    assert!(server.has_settled());
+    assert_eq!(server.count("conversations_cut"), 1);
+    server.end_change();
+    server.assert_nothing_is_left();
 }
 
 /// Each user has a port of its own.

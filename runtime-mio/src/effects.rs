@@ -15,14 +15,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use ulna_core::authenticate::{Argon2, Password};
-use ulna_core::configuration::Configuration;
+use ulna_core::configuration::{Configuration, WORKERS_MAX};
 use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::path::WorkerId;
 use ulna_core::queue::BellId;
 
 use crate::clock::Clock;
 use crate::hashing::Hasher;
-use crate::seats::{Bells, WORKERS_MAX};
+use crate::seats::Bells;
 use crate::server::{EndsProcessOnPanic, StartError, locked};
 use crate::storing::{RecordStore, StoreCounters, StoreJob, StoreLine, StoreThread};
 use crate::system_calls::SystemCalls;

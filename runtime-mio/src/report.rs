@@ -7,6 +7,7 @@ use ulna_core::cores::Cores;
 use ulna_core::counters::{NetworkCounters, WorkerCounters};
 use ulna_core::discard::Discard;
 use ulna_core::network::Network;
+use ulna_core::path::WorkerId;
 use ulna_core::worker::Worker;
 
 use crate::counters::ThreadCounters;
@@ -55,10 +56,15 @@ impl ThreadReport {
 pub(crate) fn name_of(cores: &Cores) -> String {
     match (cores.network(), cores.worker()) {
         (Some(network), None) => format!("network-{}", network.id().0),
-        (None, Some(worker)) => format!("worker-{}", worker.id().0),
+        (None, Some(worker)) => name_of_worker(worker.id()),
         (Some(_), Some(worker)) => format!("joined-{}", worker.id().0),
         (None, None) => unreachable!("a thread has a core"),
     }
+}
+
+/// The name of the thread of a worker that shares it with nobody.
+pub(crate) fn name_of_worker(worker: WorkerId) -> String {
+    format!("worker-{}", worker.0)
 }
 
 /// The counters of a server. `Display` prints one `name value` a line: sums over all threads (of what ends in `_max` the
@@ -69,6 +75,7 @@ pub struct Report<'a> {
     pub(crate) threads: Vec<ThreadReport>,
     /// What workers counted that have gone.
     pub(crate) gone: Vec<ThreadReport>,
+    pub(crate) failed_hires: u64,
     pub(crate) listening: &'a Listening,
     pub(crate) store: Option<&'a Arc<StoreCounters>>,
 }
@@ -112,6 +119,7 @@ impl Report<'_> {
                 }
             }
         }
+        sums.push(("failed_hires", self.failed_hires));
         sums.extend(self.store.iter().flat_map(|store| store.named()));
         sums
     }

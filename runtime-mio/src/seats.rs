@@ -2,16 +2,15 @@
 
 use std::sync::{PoisonError, RwLock};
 
+use ulna_core::configuration::{NETWORK_THREADS_MAX, WORKERS_MAX};
 use ulna_core::queue::BellId;
 
 use crate::bell::Bell;
 use crate::system_calls::SystemCalls;
 
-/// Workers that a server can have at once, as a configuration may say.
-pub(crate) const WORKERS_MAX: usize = 256;
-/// Threads that a server can have at once, at most: 64 network threads, 256 workers, and as many that have left and whose
-/// numbers are not free again.
-pub(crate) const THREADS_MAX: usize = 1024;
+/// Threads that a server can have at once, at most: all that a configuration may ask for, and as many workers that have left
+/// and whose numbers are not free again.
+pub(crate) const THREADS_MAX: usize = (NETWORK_THREADS_MAX + 2 * WORKERS_MAX).next_power_of_two();
 
 /// Who has which bell. A lock for each, taken where a bell is rung: next to the system call that follows it is nothing, and it
 /// is contended only when a thread comes or goes.

@@ -189,6 +189,7 @@ impl Server {
         Report {
             threads: threads.reports(),
             gone: threads.reports_of_those_gone(),
+            failed_hires: threads.failed_hires(),
             listening: &self.shared.listening,
             store: self.shared.effects.store_counters(),
         }

@@ -4,6 +4,7 @@
 //! ([`Change`]); here each step is ordered of all threads, and those of workers begin and end. docs/reload.md.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, Weak};
@@ -27,7 +28,7 @@ use crate::log::{EventWriter, Log};
 use crate::patience::Patience;
 use crate::patience::tripwire::Rounds;
 use crate::reload::{Follower, ReloadError, Step, Steps};
-use crate::report::ThreadReport;
+use crate::report::{ThreadReport, name_of_worker};
 use crate::seats::Bells;
 use crate::server::{EndsProcessOnPanic, locked};
 use crate::system_calls::SystemCalls;
@@ -61,6 +62,8 @@ pub(crate) struct Threads {
     former: Vec<Former>,
     /// What all threads have counted that have gone.
     counted: Arc<ThreadCounters>,
+    /// Changes of workers that came to nothing, as a thread or a policy could not be had.
+    failed_hires: u64,
 }
 
 /// A thread, and all that it takes from the kernel, which waits for what it is to run. If that never comes it ends.
@@ -187,10 +190,10 @@ impl Shared {
     }
 
     /// There are to be so many workers: hires and dismisses as many as that takes, and waits until all is settled, at most as
-    /// long as requests that are under way may take.
+    /// long as requests that are under way may take, or conversations that a policy keeps.
     ///
     /// # Errors
-    /// When the server ends, or a thread cannot be had; then there are as many as before.
+    /// When the server ends, or a thread or a policy cannot be had; then there are as many as before.
     pub(crate) fn change_workers(
         &self,
         workers: usize,
@@ -199,18 +202,25 @@ impl Shared {
     ) -> Result<bool, ReloadError> {
         // New threads are had before anything is promised to anybody.
         let new = locked(&self.staff).next_workers(workers);
-        let berth = |worker: WorkerId| Berth::new(&format!("worker-{}", worker.0), Poll::new()?);
-        let berths =
-            new.into_iter().map(berth).collect::<io::Result<Vec<_>>>().map_err(ReloadError::Thread)?;
+        let berth = |worker: WorkerId| Berth::new(&name_of_worker(worker), Poll::new()?);
+        let berths = new.into_iter().map(berth).collect::<io::Result<Vec<_>>>();
+        let berths = berths.map_err(ReloadError::Thread).inspect_err(|_| self.note_failed_hire())?;
         let change = {
             let mut staff = locked(&self.staff);
-            self.rounds.while_posting(|| {
-                let change = staff.change(workers, generation, configuration);
-                let bells = change.iter().flat_map(|change| &change.bells);
-                let mut calls = SystemCalls::default();
-                bells.for_each(|bell| self.bells.ring(*bell, &mut calls));
-                change
-            })
+            // It makes policies, before all else. What it leaves when that panics is whole.
+            let change = AssertUnwindSafe(|| {
+                self.rounds.while_posting(|| {
+                    let change = staff.change(workers, generation, configuration);
+                    let bells = change.iter().flat_map(|change| &change.bells);
+                    let mut calls = SystemCalls::default();
+                    bells.for_each(|bell| self.bells.ring(*bell, &mut calls));
+                    change
+                })
+            });
+            catch_unwind(change).map_err(|_| {
+                self.note_failed_hire();
+                ReloadError::Policy
+            })?
         };
         let Some(Change { hired, owners, leaving, .. }) = change else { return Ok(false) };
         for (cores, berth) in hired.into_iter().zip(berths) {
@@ -228,6 +238,10 @@ impl Shared {
             self.see_off(worker);
         }
         Ok(true)
+    }
+
+    fn note_failed_hire(&self) {
+        locked(&self.threads).failed_hires += 1;
     }
 
     /// Waits until a worker that was dismissed has gone.
@@ -283,6 +297,11 @@ impl Threads {
         let former = self.former.iter().map(|former| &former.report);
         let by_those_here: u64 = serving.chain(former).map(ThreadReport::events_lost).sum();
         by_those_here + self.counted.events_lost.value()
+    }
+
+    /// Changes of workers that came to nothing.
+    pub fn failed_hires(&self) -> u64 {
+        self.failed_hires
     }
 
     /// The counts of all that serve.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use mio::{Events, Poll};
 use ulna_core::cores::Cores;
 use ulna_core::path::{Path, SocketId};
+use ulna_core::seeded::{self, Bug};
 
 use crate::bell::BELL;
 use crate::clock::{Clock, wall_time};
@@ -34,6 +35,9 @@ pub(crate) const BATCH: usize = 64;
 pub(crate) const WORK_MAX: Duration = Duration::from_millis(1);
 /// Requests that it takes up between two looks at the clock, at most.
 pub(crate) const SLICE_MAX: usize = 8;
+/// Batches read from one socket in a turn, if the first is full, by a thread without a worker. A worker that is faster than it
+/// falls asleep after each turn's messages and has to be rung for the next, which costs as much as half a dozen requests.
+const BATCHES_FOR_OTHERS: u32 = 2;
 /// Batches read from one socket in a turn, at most.
 const BATCHES_MAX: u32 = 32;
 /// Readiness events taken at once.
@@ -195,15 +199,24 @@ impl Turn {
         Ok(())
     }
 
-    /// Another core in the place of the one that has panicked.
-    fn recover(&mut self, panic: Box<dyn Any + Send>) {
-        let is_bearable = panic.is::<Drill>() || self.deaths.is_bearable(std::time::Instant::now());
-        if !is_bearable || self.cores.recover(self.clock.now()).is_none() {
-            resume_unwind(panic);
+    /// Another core in the place of the one that has panicked. Its policy may panic, too, as it is made: that is one panic more.
+    fn recover(&mut self, mut panic: Box<dyn Any + Send>) {
+        loop {
+            let is_bearable = panic.is::<Drill>() || self.deaths.is_bearable(std::time::Instant::now());
+            if !is_bearable {
+                resume_unwind(panic);
+            }
+            let now = self.clock.now();
+            match catch_unwind(AssertUnwindSafe(|| self.cores.recover(now))) {
+                Ok(Some(_)) => return,
+                Ok(None) => resume_unwind(panic),
+                Err(again) => panic = again,
+            }
         }
     }
 
-    /// One batch from each socket that may have something; after a long turn several. So some 64 000 datagrams a second are
+    /// One batch from each socket that may have something, two where they are for workers of other threads; after a long turn
+    /// several. So some 64 000 datagrams a second are
     /// read of each socket, however long decisions take: what is too much is shed here, where it is counted by name and
     /// before it is old, and costs no more than a fifteenth of the time. What comes faster overflows the kernel's buffer.
     fn read(
@@ -214,7 +227,8 @@ impl Turn {
     ) -> io::Result<()> {
         // What a turn that ended in a panic has not handed in.
         self.hand_in(receive, now);
-        let batches = (self.turn.as_millis() as u32).clamp(1, BATCHES_MAX);
+        let least = if self.cores.has_worker() { 1 } else { BATCHES_FOR_OTHERS };
+        let batches = (self.turn.as_millis() as u32).clamp(least, BATCHES_MAX);
         for socket in 0..self.sockets.len() {
             let (via, may_read) = self.sockets[socket];
             if !may_read {
@@ -316,6 +330,7 @@ impl Turn {
     /// Waits if there is nothing to do, else looks at the sockets only.
     fn wait(&mut self, events: &mut Events, stage: Stage, calls: &mut SystemCalls) -> io::Result<()> {
         let has_unread = stage == Stage::Serving && self.sockets.iter().any(|(_, may_read)| *may_read);
+        let has_unread = has_unread && !seeded::is(Bug::ReadableSocketForgotten);
         let may_sleep = !has_unread && self.cores.may_park();
         self.patience.wait(&mut self.cores, &mut self.poll, events, may_sleep, calls)?;
         for event in events.iter().filter(|event| event.token() != BELL) {

@@ -7,11 +7,16 @@ use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{Nas, assert_all_is_accounted_for, start};
+use support::{Nas, assert_all_is_accounted_for, configuration, start};
+use ulna_core::generation::Generation;
 use ulna_core::packet::Landmark;
+use ulna_core::path::Peer;
 use ulna_core::policy::{Asked, Decision, Policy, PolicyFactory, Verdict};
+use ulna_core::{Configuration, WorkerId};
+use ulna_runtime_mio::ReloadError;
 
 /// Lets all in, and panics at the name `poison`.
 struct Poisonable;
@@ -56,6 +61,69 @@ fn the_others_are_answered_and_each_orphan_is_counted() {
         assert_eq!((report.sum("orphaned"), report.sum("deaths")), (Some(2), Some(2)));
         server.exit();
     }
+}
+
+/// Lets all in, and panics when it hears of a configuration as often as this says.
+struct Deaf(Arc<AtomicU64>);
+
+fn takes_one(fuse: &AtomicU64) -> bool {
+    fuse.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+}
+
+impl Policy for Deaf {
+    fn decide<'p>(&'p mut self, _asked: &Asked<'_>) -> Verdict<'p> {
+        Verdict::plain(Decision::Accept)
+    }
+
+    fn handle_configuration(&mut self, _generation: Generation, _configuration: &Arc<Configuration>) {
+        assert!(!takes_one(&self.0), "a policy panics");
+    }
+}
+
+#[test]
+fn a_reload_survives_policies_that_panic_as_they_are_made_or_told() {
+    let [making, hearing] = [0, 1].map(|_| Arc::<AtomicU64>::default());
+    let policies: Arc<PolicyFactory> = {
+        let (making, hearing) = (Arc::clone(&making), Arc::clone(&hearing));
+        Arc::new(move |_, _, _| {
+            assert!(!takes_one(&making), "a policy panics");
+            Box::new(Deaf(Arc::clone(&hearing)))
+        })
+    };
+    let server = start("network_threads = 2\nworkers = 1", &policies);
+    let (reloader, supervisor) = (server.reloader(), server.supervisor());
+    let mut nas = Nas::new(server.addresses().next().expect("it listens"), PATIENCE);
+    let reload = |workers: usize| {
+        let mut new = configuration(&format!("network_threads = 2\nworkers = {workers}"));
+        // The port that port 0 stood for at the start.
+        new.listeners[0].address.set_port(0);
+        reloader.put_in_force(new).expect("it runs");
+        reloader.settle()
+    };
+    // As it is told.
+    hearing.store(1, Ordering::Relaxed);
+    assert!(matches!(reload(1), Ok(None)));
+    assert_eq!(server.report().sum("deaths"), Some(1));
+    assert_eq!(nas.ask(b"one"), 1);
+    // As the second of two new ones is made.
+    making.store(1, Ordering::Relaxed);
+    assert!(matches!(reload(3), Err(ReloadError::Policy)));
+    assert_eq!((supervisor.workers(), server.report().sum("failed_hires")), (1, Some(1)));
+    assert_eq!(nas.ask(b"two"), 1);
+    assert!(matches!(reload(3), Ok(Some(3))));
+    assert_eq!((supervisor.workers(), server.report().threads().len()), (3, 5));
+    (0..20).for_each(|user: u8| assert_eq!(nas.ask(&[b'a' + user]), 1));
+    // As the successor of one is made, which is one more panic.
+    making.store(1, Ordering::Relaxed);
+    supervisor.panic_thread(Peer::Worker(WorkerId(2)));
+    let until = Instant::now() + Duration::from_secs(10);
+    while server.report().sum("deaths") != Some(3) {
+        assert!(Instant::now() < until, "it has not died twice");
+        std::thread::yield_now();
+    }
+    (0..20).for_each(|user: u8| assert_eq!(nas.ask(&[b'a' + user]), 1));
+    assert_all_is_accounted_for(&server);
+    server.exit();
 }
 
 /// Set for the process in which a worker panics three times.

@@ -249,7 +249,7 @@ impl Node for Server {
     fn prepare(&mut self, site: &Site, generation: u8) {
         // How many workers there are is changed apart from the configuration.
         let mut configuration = configuration(&self.plan, site, self.workers);
-        let waits = configuration.follow(&self.running);
+        let waits = configuration.follow(&self.running).expect("plans are small");
         assert!(waits.is_empty(), "reloads of plans change nothing that waits for a restart: {waits:?}");
         self.running = Arc::new(configuration);
         self.generation = Generation(generation);

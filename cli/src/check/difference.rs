@@ -12,15 +12,19 @@ use ulna_core::authenticate::users::User;
 use ulna_core::client::{Client, ClientRule, Prefix, SecretTable};
 use ulna_core::configuration::{Configuration, Listener, Packets};
 use ulna_core::policy::{Rules, VirtualServer};
+use ulna_core::reload::Refusal;
 
 /// A configuration, and what stands in its files.
 type Side<'s> = (&'s Configuration, &'s Source);
 
 /// What would change in a server that runs `old`. In the order of the names, so that the same change reads the same.
-pub fn difference((mut new, source): (Configuration, &Source), old: Side<'_>) -> String {
+///
+/// # Errors
+/// When that server would refuse it.
+pub fn difference((mut new, source): (Configuration, &Source), old: Side<'_>) -> Result<String, Refusal> {
     let mut lines = Vec::new();
     // What waits is as it was from here on, and every listener has its place.
-    let waits = new.follow(old.0);
+    let waits = new.follow(old.0)?;
     clients((&new, source), old, &mut lines);
     client_rules(&new, old.0, &mut lines);
     secret_tables(&new, old.0, &mut lines);
@@ -32,7 +36,7 @@ pub fn difference((mut new, source): (Configuration, &Source), old: Side<'_>) ->
     if lines.is_empty() {
         lines.push("no difference".into());
     }
-    lines.join("\n") + "\n"
+    Ok(lines.join("\n") + "\n")
 }
 
 /// Tells of all names of both sides what is new, gone or changed.

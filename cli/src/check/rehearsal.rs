@@ -126,7 +126,10 @@ fn discarded(cores: &mut Cores) -> Option<Discard> {
     std::iter::from_fn(|| cores.poll_event()).find_map(|event| match event {
         Event::Discarded { reason, .. } => Some(reason),
         Event::Finished { outcome: Outcome::Discarded(reason), .. } => Some(reason),
-        Event::Finished { .. } | Event::Admitted { .. } | Event::UnsignedBehindNat { .. } => None,
+        Event::Finished { .. }
+        | Event::Admitted { .. }
+        | Event::OldSecret { .. }
+        | Event::UnsignedBehindNat { .. } => None,
     })
 }
 

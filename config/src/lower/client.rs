@@ -9,7 +9,7 @@ use crate::section::{Section, found};
 use crate::shown;
 use std::ops::Range;
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 use ulna_core::client::{Client, ClientsBuilder, Prefix, PrefixError};
 use ulna_core::configuration::{Listener, Packets};
 use ulna_core::packet::{Secret, Secrets};
@@ -111,7 +111,13 @@ fn secret(
     place: Range<usize>,
     report: &mut Report,
 ) -> Option<Secret> {
-    let octets = secret_source::read("secret", expected, value, &place, &["table", "key"], report)?;
+    let of_a_table = |table: &DeTable<'_>| table.contains_key("table") || table.contains_key("key");
+    if value.get_ref().as_table().is_some_and(of_a_table) {
+        let message = "a `secret` from a table with keys is for a [[client_rule]]";
+        report.error(place, message.into());
+        return None;
+    }
+    let octets = secret_source::read("secret", expected, value, &place, &[], report)?;
     match Secret::new(&octets) {
         Ok(secret) => {
             if octets.len() <= SHORT_SECRET_OCTETS {

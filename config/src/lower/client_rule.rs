@@ -31,6 +31,11 @@ pub struct Lowered {
 }
 
 impl Lowered {
+    /// Of all rules together.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     pub fn build(self, seed: &Seed) -> (ClientRules, Vec<Arc<SecretTable>>) {
         let Lowered { rules, limits, unverified_per_second, tables } = self;
         (ClientRules::new(rules, limits, unverified_per_second, seed), tables)

@@ -43,13 +43,13 @@ pub fn lower<'t>(
     let file = Section::open(&keys::ROOT, root.get_ref(), 0..0, report);
     let mut runtime = runtime::runtime(&file, cores, &mut dictionary, report);
     let protocol = runtime::protocol(&file, report);
-    runtime::keep_within_reserve(&file, &mut runtime, &protocol, report);
+    let client_rules = client_rule::client_rules(&file, &dictionary, report);
+    runtime::keep_within_reserve(&file, &mut runtime, &protocol, client_rules.limits(), report);
     let accounting = accounting::accounting(&file, report);
     let (servers, server_names) = server::servers(&file, &dictionary, report);
     let listeners = listen::listeners(&file, &server_names, report);
     listen::keep_countable(&listeners, &runtime, report);
     let clients = client::clients(&file, &listeners, report);
-    let client_rules = client_rule::client_rules(&file, &dictionary, report);
     let (users, devices) = user::users(&file, &dictionary, report);
     let log = log(&file, report);
     // The tables' hashes are keyed from all that was read: whoever does not know the secrets does not know the key, and

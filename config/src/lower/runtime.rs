@@ -3,14 +3,14 @@
 use crate::dictionary_files::FileSystem;
 use crate::document::Report;
 use crate::keys;
-use crate::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 use crate::section::Section;
 use crate::shown;
 use std::time::Duration;
-use ulna_core::configuration::{Cores, Protocol, RuntimeSettings, Signal};
+use ulna_core::client::Limits;
+use ulna_core::configuration::{Cores, NETWORK_THREADS_MAX, Protocol, RuntimeSettings, Signal, WORKERS_MAX};
 use ulna_core::dictionary::Dictionary;
+use ulna_core::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 
-const WORKERS_MAX: usize = 256;
 const HASH_THREADS_MAX: usize = 64;
 const GIBIBYTE: usize = 1 << 30;
 /// Whoever looks for longer had better sleep.
@@ -30,7 +30,7 @@ pub fn runtime(
     };
     let Some(section) = file.table("runtime", &keys::RUNTIME, report) else { return runtime };
     dictionaries(&section, dictionary, report);
-    if let Some(threads) = section.integer("network_threads", 0..=64, report) {
+    if let Some(threads) = section.integer("network_threads", 0..=NETWORK_THREADS_MAX, report) {
         runtime.network_threads = threads;
     }
     if let Some(workers) = threads(&section, "workers", automatic, WORKERS_MAX, report) {
@@ -50,6 +50,12 @@ pub fn runtime(
     }
     if let Some(slots) = ring_slots(&section, report) {
         runtime.ring_slots = slots;
+    }
+    if section.value("state_directory").is_some()
+        && let Some(path) = section.name("state_directory", report)
+    {
+        let path = report.path(&path.span(), path.get_ref());
+        runtime.state_directory = Some(path.display().to_string().into());
     }
     let sizes = [
         ("requests_max", 1..=1_048_576, &mut runtime.requests_max),
@@ -72,17 +78,21 @@ pub fn keep_within_reserve(
     file: &Section<'_>,
     runtime: &mut RuntimeSettings,
     protocol: &Protocol,
+    limits: &Limits,
     report: &mut Report,
 ) {
     let workers = file.value("runtime").and_then(|value| value.get_ref().as_table()?.get("workers"));
     let is_automatic = workers.is_none_or(|workers| workers.get_ref().as_str() == Some("auto"));
-    let asked = reserved_octets(runtime, protocol);
+    let asked = reserved_octets(runtime, protocol, limits);
     let wanted = runtime.workers;
-    while is_automatic && runtime.workers > 1 && reserved_octets(runtime, protocol) > RESERVED_OCTETS_MAX {
+    while is_automatic
+        && runtime.workers > 1
+        && reserved_octets(runtime, protocol, limits) > RESERVED_OCTETS_MAX
+    {
         runtime.workers -= 1;
     }
     let place = workers.or_else(|| file.value("runtime")).map_or(file.span(), toml::Spanned::span);
-    if reserved_octets(runtime, protocol) > RESERVED_OCTETS_MAX {
+    if reserved_octets(runtime, protocol, limits) > RESERVED_OCTETS_MAX {
         let asked = asked.div_ceil(GIBIBYTE as u64);
         let most = RESERVED_OCTETS_MAX / GIBIBYTE as u64;
         report.error(

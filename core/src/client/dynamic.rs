@@ -7,7 +7,7 @@ use super::limits::Pace;
 use super::mark::Marks;
 use super::rule::ClientRule;
 use super::{Client, ClientId, Clients};
-use crate::event::ShortName;
+use crate::event::{EventClient, ShortName};
 use crate::packet::{SecretIndex, Secrets};
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
@@ -31,6 +31,7 @@ pub struct DynamicClient {
     pace: Pace,
     retired: AtomicBool,
     warned: AtomicBool,
+    old_secret_used: AtomicBool,
 }
 
 impl DynamicClient {
@@ -56,6 +57,7 @@ impl DynamicClient {
             pace: Pace::default(),
             retired: AtomicBool::new(false),
             warned: AtomicBool::new(false),
+            old_secret_used: AtomicBool::new(false),
         }
     }
 
@@ -156,6 +158,22 @@ impl Whose {
         match self {
             Whose::Configured(client) => clients.mark(*client, secret),
             Whose::Dynamic(dynamic) => dynamic.mark(secret),
+        }
+    }
+
+    /// Notes that a packet has verified under the client's old secret. Whether it is the first of that client.
+    pub fn note_old_secret(&self, clients: &Clients) -> bool {
+        match self {
+            Whose::Configured(client) => clients.note_old_secret(*client),
+            Whose::Dynamic(dynamic) => !dynamic.old_secret_used.swap(true, Ordering::Relaxed),
+        }
+    }
+
+    /// As events name it.
+    pub fn for_event(&self) -> EventClient {
+        match self {
+            Whose::Configured(client) => EventClient::Configured(*client),
+            Whose::Dynamic(dynamic) => EventClient::Dynamic(dynamic.name()),
         }
     }
 

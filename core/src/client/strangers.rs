@@ -28,7 +28,7 @@ mod addresses;
 mod answers;
 
 use self::addresses::Addresses;
-use self::answers::{Answers, Begun, Known};
+use self::answers::{Answers, Begun, Ended, Known};
 use super::connection::Admission;
 use super::dynamic::DynamicClient;
 use super::limits::{Counted, Permit};
@@ -51,7 +51,7 @@ use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::{Instant, UnixTime};
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 
 /// Strangers of one worker.
@@ -70,6 +70,13 @@ pub struct Strangers {
     sheet: Sheet,
     scratch: Box<Scratch>,
     counters: Arc<WorkerCounters>,
+}
+
+/// What is left of strangers when their core has died.
+pub struct Legacy {
+    configuration: (Generation, Arc<Configuration>),
+    sightings: Arc<Sightings>,
+    remembered: BTreeSet<(Arc<str>, Box<[u8]>)>,
 }
 
 /// A packet, and the network core whose it is.
@@ -100,14 +107,28 @@ impl Strangers {
         }
     }
 
-    /// Those of a core that takes the place of this one, which has panicked: what were clients are looked up anew.
-    pub fn successor(&mut self, life: Life, seed: &Seed) -> Strangers {
-        let newest = (self.generation, &self.configuration);
-        let mut strangers = Strangers::new(life, newest, &self.sightings, seed, &self.counters);
-        for (rule, key) in self.answers.remembered() {
+    /// What a core that has died leaves to the one that takes its place: what were clients are looked up anew.
+    pub fn legacy(&mut self) -> Legacy {
+        Legacy {
+            configuration: (self.generation, Arc::clone(&self.configuration)),
+            sightings: Arc::clone(&self.sightings),
+            remembered: self.answers.remembered(),
+        }
+    }
+
+    /// With what a core has left that has died.
+    pub fn of_legacy(life: Life, legacy: Legacy, seed: &Seed, counters: &Arc<WorkerCounters>) -> Strangers {
+        let Legacy { configuration: (generation, configuration), sightings, remembered } = legacy;
+        let mut strangers = Strangers::new(life, (generation, &configuration), &sightings, seed, counters);
+        for (rule, key) in remembered {
             strangers.remember(&rule, &key);
         }
         strangers
+    }
+
+    /// Each rule and key that is a client's now. Walks over them.
+    pub fn keys(&self) -> impl Iterator<Item = (&Arc<str>, &[u8])> {
+        self.answers.keys()
     }
 
     /// Clients of before: their keys are looked up without counting as new.
@@ -191,9 +212,11 @@ impl Strangers {
         now: Instant,
     ) -> bool {
         let configuration = Arc::clone(&self.configuration);
-        let Some((place, key, held)) = self.answers.take_pending(ticket) else { return false };
+        let Some(ended) = self.answers.take_pending(ticket) else { return false };
+        let Ended { rule: place, key, is_void, line: held } = ended;
         let rule = configuration.client_rules.rule(place);
         let reason = match answer {
+            Ok(_) if is_void => Discard::LookUpFailed,
             Ok(LookedUp::Found { name, secrets }) => {
                 let client = DynamicClient::new(rule, &key, name, secrets, now);
                 self.answers.tell(place, rule, &key, Arc::new(client), now);

@@ -4,8 +4,8 @@
 //! octet for octet; without the latter, of its client, too. All else goes to the less loaded of two workers.
 //!
 //! When workers come or go slots change hands. A slot remembers who owned it before until that worker has heard from every
-//! network core that it has nothing more to come, and holds no request from before; till then the slot moves no further. What a
-//! policy keeps of conversations is not asked for: who leaves takes it along.
+//! network core that it has nothing more to come, holds no request from before, and its policy keeps no conversation from before;
+//! till then the slot moves no further.
 
 use crate::packet::{Framed, Landmark};
 use crate::path::WorkerId;

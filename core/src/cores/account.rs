@@ -3,6 +3,27 @@
 //!
 //! Counted where messages enter and leave the rings, outside of both cores, so that no panic in one of them makes it
 //! wrong. A request is known by how many were lent before it.
+//!
+//! # When both die: an example
+//!
+//! A ring keeps its order, so of two buffers the one lent first is taken first, whoever lent it. That is enough to tell what
+//! died with a worker that had buffers of two lives of a network core, as the unit test at the end does it:
+//!
+//! | what happens | `lent` | `back` | `older` | `lent_before` |
+//! |---|---|---|---|---|
+//! | the network core lends five, one comes home | 5 | 1 | 0 | 0 |
+//! | it dies: four of its buffers are with the worker, or on their way | 5 | 1 | 4 | 5 |
+//! | its successor lends the sixth and the seventh; two of the older ones come home | 7 | 3 | 2 | 5 |
+//!
+//! Now the worker dies; three of what it had taken had been sent back.
+//!
+//! | it had taken | so it lost | of which `older` | and `own` |
+//! |---|---|---|---|
+//! | 4: not yet all that were lent before ours, thus none of ours | 1 | 1 | 0 |
+//! | 6: all that were lent before ours, thus all of them that were not back | 3 | 2 | 1: the sixth |
+//!
+//! In the first case the fifth is older, too, and lies in the ring: it is with the worker's successor, and `older` stays 1.
+//! `own` is what the buffer pool of this life writes off; buffers of its predecessor are not in that pool.
 
 use crate::life::Life;
 use crate::queue::message::{LOANS, Loss, Message};
@@ -16,7 +37,7 @@ pub(super) struct Account {
     /// Theirs that this core has taken, and those that it has sent back or lost.
     taken: [u64; LOANS],
     returned: [u64; LOANS],
-    /// Of ours that are there, those that a predecessor of this core lent.
+    /// Of ours that are there, those that a predecessor of this core lent: the first of them, as rings keep their order.
     older: [u64; LOANS],
     /// How many our predecessors ever lent.
     lent_before: u64,
@@ -122,4 +143,38 @@ impl Account {
 
 fn sum(of_each: [u64; LOANS]) -> u64 {
     of_each.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the table above has it.
+    fn two_lives() -> Account {
+        let mut account = Account { lent: [5, 0, 0], back: [1, 0, 0], ..Account::default() };
+        account.die();
+        assert_eq!((account.older, account.lent_before), ([4, 0, 0], 5));
+        assert_eq!(account.outstanding(), Outstanding { lent: 5, away: [4, 0, 0] });
+        account.told();
+        account.lent[0] += 2;
+        account.back[0] += 2;
+        account.older[0] -= 2;
+        account
+    }
+
+    #[test]
+    fn who_had_not_come_to_ours_has_lost_none_of_them() {
+        let mut account = two_lives();
+        let bereavement = account.bereave(Loss { taken: 4, lost: [1, 0, 0] });
+        assert_eq!(bereavement, Bereavement { taken: 4, lost: [1, 0, 0], own: [0; LOANS] });
+        assert_eq!((account.older, account.outstanding().away), ([1, 0, 0], [3, 0, 0]));
+    }
+
+    #[test]
+    fn who_had_come_to_ours_has_lost_all_older_ones_that_were_there() {
+        let mut account = two_lives();
+        let bereavement = account.bereave(Loss { taken: 6, lost: [3, 0, 0] });
+        assert_eq!(bereavement, Bereavement { taken: 6, lost: [3, 0, 0], own: [1, 0, 0] });
+        assert_eq!((account.older, account.outstanding().away), ([0; LOANS], [1, 0, 0]));
+    }
 }

@@ -1,5 +1,6 @@
 //! Builds the cores of all threads of a server at once, and the rings between them.
 
+use super::links::Ways;
 use super::staff::NewLink;
 use super::{Between, Cores, Letter, Line, Running, SWEEP_BUDGET};
 use crate::client::Sightings;
@@ -13,6 +14,7 @@ use crate::queue::message::Message;
 use crate::queue::{BellId, Crossing, Directory, link};
 use crate::seed::Seed;
 use crate::worker::Worker;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -114,6 +116,7 @@ pub(super) fn cores(
         crossing,
         links: Vec::new(),
         ties: Vec::new(),
+        ways: Ways::default(),
         between: Between::new(if is_joined { slots } else { 0 }),
         running: Running::Queues,
         seed: seed.clone(),
@@ -121,6 +124,6 @@ pub(super) fn cores(
         sweep_budget: SWEEP_BUDGET.min(slots / 2).max(1),
         lines: Vec::from_iter(is_joined.then_some(Line::Own)),
         next_line: 0,
-        drill: None,
+        drills: VecDeque::new(),
     }
 }

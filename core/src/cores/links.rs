@@ -13,6 +13,7 @@ use crate::conversation::slot::SlotOwners;
 use crate::path::{Peer, WorkerId};
 use crate::seeded::{self, Bug};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// The ends of a link.
 #[derive(Debug, Clone, Copy)]
@@ -31,11 +32,43 @@ pub(super) fn ends(links: &[Option<Ends>], link: LinkId) -> Ends {
     links[link.0].expect("what is swept is attached")
 }
 
-/// The link between two cores, if there is one.
-#[inline]
-pub(super) fn find(links: &[Option<Ends>], own: Peer, other: Peer) -> Option<LinkId> {
-    let is_it = |ends: &Option<Ends>| ends.is_some_and(|ends| (ends.own, ends.other) == (own, other));
-    links.iter().position(is_it).map(LinkId)
+/// Which link leads from a core of this thread to one elsewhere: asked for each message, so that none looks through all links.
+#[derive(Debug, Default)]
+pub(super) struct Ways {
+    /// Those of the network core, by the number of the core at the other end.
+    to_networks: Vec<Option<LinkId>>,
+    to_workers: Vec<Option<LinkId>>,
+    /// Those of the worker, which has links to network cores alone.
+    of_worker: Vec<Option<LinkId>>,
+}
+
+impl Ways {
+    /// The link between two cores, if there is one.
+    #[inline]
+    pub fn find(&self, own: Peer, other: Peer) -> Option<LinkId> {
+        let (line, place) = match (own, other) {
+            (Peer::Network(_), Peer::Network(network)) => (&self.to_networks, network.0),
+            (Peer::Network(_), Peer::Worker(worker)) => (&self.to_workers, worker.0),
+            (Peer::Worker(_), Peer::Network(network)) => (&self.of_worker, network.0),
+            (Peer::Worker(_), Peer::Worker(_)) => return None,
+        };
+        *line.get(usize::from(place))?
+    }
+
+    /// There is this one now, or none any more.
+    fn set(&mut self, own: Peer, other: Peer, link: Option<LinkId>) {
+        let (line, place) = match (own, other) {
+            (Peer::Network(_), Peer::Network(network)) => (&mut self.to_networks, network.0),
+            (Peer::Network(_), Peer::Worker(worker)) => (&mut self.to_workers, worker.0),
+            (Peer::Worker(_), Peer::Network(network)) => (&mut self.of_worker, network.0),
+            (Peer::Worker(_), Peer::Worker(_)) => unreachable!("there is no link between workers"),
+        };
+        let place = usize::from(place);
+        if line.len() <= place {
+            line.resize(place + 1, None);
+        }
+        line[place] = link;
+    }
 }
 
 impl Cores {
@@ -73,9 +106,9 @@ impl Cores {
         self.network.is_none() && self.links.iter().all(Option::is_none)
     }
 
-    /// A core of this thread that was told to panic, once.
+    /// A core of this thread that was told to panic: once for each time that it was told.
     pub fn take_drill(&mut self) -> Option<Peer> {
-        self.drill.take()
+        self.drills.pop_front()
     }
 
     pub(super) fn read_letters(&mut self) {
@@ -88,7 +121,7 @@ impl Cores {
                         network.add_worker(worker);
                     }
                 }
-                Letter::Drill(core) => self.drill = Some(core),
+                Letter::Drill(core) => self.drills.push_back(core),
             }
         }
     }
@@ -101,6 +134,7 @@ impl Cores {
             self.ties.resize_with(link.0 + 1, Tie::default);
         }
         self.links[link.0] = Some(Ends { own, other, slots });
+        self.ways.set(own, other, Some(link));
         self.ties[link.0] = Tie::default();
         if let Peer::Worker(_) = own {
             self.lines.push(Line::Ring(link));
@@ -109,12 +143,13 @@ impl Cores {
 
     pub(super) fn detach_what_is_over(&mut self) {
         for link in 0..self.links.len() {
-            let Some(Ends { other, .. }) = self.links[link] else { continue };
+            let Some(Ends { own, other, .. }) = self.links[link] else { continue };
             if !self.ties[link].is_over() || !self.crossing.is_drained(LinkId(link)) {
                 continue;
             }
             self.crossing.detach(LinkId(link));
             self.links[link] = None;
+            self.ways.set(own, other, None);
             self.lines.retain(|line| !matches!(line, Line::Ring(LinkId(gone)) if *gone == link));
             self.next_line = 0;
             if let (Some(network), Peer::Worker(worker)) = (&mut self.network, other) {
@@ -133,8 +168,11 @@ impl Cores {
                 continue;
             }
             let is_there_room = match (own, other) {
-                // What network cores have for each other is not counted here: less than half a ring each way, and a slot for this.
-                (Peer::Network(_), Peer::Network(_)) => room == slots,
+                // What network cores have for each other they count themselves: less than half a ring of strays, and as many
+                // buffers of the other's. One slot is left for this, and so for one death that is unread.
+                (Peer::Network(_), Peer::Network(_)) => {
+                    room > 0 && self.ties[link].has_death_been_heard(slots - room)
+                }
                 (Peer::Network(_), Peer::Worker(_)) | (Peer::Worker(_), _) => room > 0,
             };
             if !is_there_room {
@@ -170,5 +208,33 @@ impl Cores {
                 self.crossing.ask_for_space(LinkId(link));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::NetworkId;
+
+    #[test]
+    fn a_way_is_found_from_each_core_to_each_other_and_no_longer_when_it_is_gone() {
+        let (network, worker) = (Peer::Network(NetworkId(3)), Peer::Worker(WorkerId(3)));
+        let pairs = [
+            (network, Peer::Network(NetworkId(1))),
+            (network, Peer::Worker(WorkerId(1))),
+            (network, Peer::Worker(WorkerId(255))),
+            (worker, Peer::Network(NetworkId(1))),
+        ];
+        let mut ways = Ways::default();
+        for (number, (own, other)) in pairs.into_iter().enumerate() {
+            assert_eq!(ways.find(own, other), None);
+            ways.set(own, other, Some(LinkId(number)));
+        }
+        for (number, (own, other)) in pairs.into_iter().enumerate() {
+            assert_eq!(ways.find(own, other), Some(LinkId(number)));
+            ways.set(own, other, None);
+            assert_eq!(ways.find(own, other), None);
+        }
+        assert_eq!(ways.find(worker, Peer::Worker(WorkerId(1))), None);
     }
 }

@@ -12,11 +12,12 @@ use crate::counters::WorkerCounters;
 use crate::generation::Generation;
 use crate::life::Life;
 use crate::path::{NetworkId, Peer, WorkerId};
-use crate::policy::PolicyFactory;
+use crate::policy::{Policy, PolicyFactory};
 use crate::queue::message::Message;
 use crate::queue::{BellId, Directory, LinkEnd, link};
 use crate::seed::Seed;
 use crate::worker::Worker;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -113,7 +114,7 @@ impl Staff {
     /// are joined: then it would take other sockets.
     ///
     /// # Panics
-    /// If there is to be none.
+    /// If there is to be none. When the policy of a new worker cannot be made: then nothing has changed.
     pub fn change(
         &mut self,
         workers: usize,
@@ -124,11 +125,14 @@ impl Staff {
         if self.is_joined || workers == self.workers.len() {
             return None;
         }
+        // First of all, as they are not ours and may panic.
+        let make = |id| (id, (self.policies)(id, generation, configuration));
+        let policies: Vec<_> = self.next_workers(workers).into_iter().map(make).collect();
         let leaving: Vec<_> = self.workers.keys().copied().skip(workers).collect();
         let mut bells = Vec::new();
         let mut hired = Vec::new();
-        while self.workers.len() < workers {
-            hired.push(self.hire(generation, configuration, &mut bells));
+        for (id, policy) in policies {
+            hired.push(self.hire(id, policy, (generation, configuration), &mut bells));
         }
         let staying = self.workers.keys().copied().take(workers).collect();
         self.owners = Arc::new(self.owners.dealt_to(staying));
@@ -164,23 +168,14 @@ impl Staff {
 
     fn hire(
         &mut self,
-        generation: Generation,
-        configuration: &Arc<Configuration>,
+        id: WorkerId,
+        policy: Box<dyn Policy + Send>,
+        configuration: (Generation, &Arc<Configuration>),
         bells: &mut Vec<BellId>,
     ) -> Cores {
-        let id = self.next_workers(self.workers.len() + 1)[0];
-        let policy = (self.policies)(id, generation, configuration);
         let former = self.former.remove(&id);
         let epoch = self.owners.epoch();
-        let worker = Worker::hired(
-            id,
-            (generation, configuration),
-            policy,
-            &self.sightings,
-            &self.seed,
-            epoch,
-            former,
-        );
+        let worker = Worker::hired(id, configuration, policy, &self.sightings, &self.seed, epoch, former);
         let (handle, crossing) = self.directory.enter();
         self.workers.insert(id, handle.bell());
         let mut cores = assembly::cores(None, Some(worker), crossing, self.slots, &self.seed, &self.policies);

@@ -17,6 +17,9 @@ pub(super) struct Tie {
     told: u32,
     untold: Option<u32>,
     closing: Closing,
+    /// Messages that have ever gone to the other core, and which of them, counted from 1, told last of a death.
+    sent: u64,
+    died_at: u64,
 }
 
 /// How far the end of a link is.
@@ -86,6 +89,18 @@ impl Tie {
         *running = Running::Queues;
     }
 
+    /// A message of this core goes to the other.
+    #[inline]
+    pub fn staged(&mut self, message: &Message) {
+        self.sent += 1;
+        self.account.staged(message);
+    }
+
+    /// Whether no death of this core lies in the ring, in which so many messages are unread as far as we know.
+    pub fn has_death_been_heard(&self, unread: usize) -> bool {
+        self.died_at <= self.sent - unread as u64
+    }
+
     /// The other core is to be told that slots have changed hands.
     pub fn tell_epoch(&mut self, epoch: u32) {
         if self.closing == Closing::Open && self.told != epoch {
@@ -135,8 +150,10 @@ impl Tie {
 
     /// It is told now.
     pub fn tell(&mut self, news: News) -> Message {
+        self.sent += 1;
         match news {
             News::Died(loss) => {
+                self.died_at = self.sent;
                 self.account.told();
                 Message::Died(loss)
             }

@@ -36,6 +36,8 @@ pub struct Dedup {
     lifetime: Duration,
     entries_max: usize,
     evicted: u64,
+    /// How many of the entries are answered.
+    answered: usize,
 }
 
 /// Of the oldest kept replies, how many are looked at for one whose memory another reply could have.
@@ -86,6 +88,7 @@ impl Dedup {
             lifetime,
             entries_max,
             evicted: 0,
+            answered: 0,
         }
     }
 
@@ -260,10 +263,9 @@ impl Dedup {
         lost
     }
 
-    /// How many replies are kept. Walks over them.
+    /// How many replies are kept.
     pub fn answered(&self) -> usize {
-        let of = |list| self.lists.walk(&self.entries, list).count();
-        of(List::AnsweredSigned) + of(List::AnsweredUnsigned)
+        self.answered
     }
 
     /// Forgets up to `budget` replies whose lifetime is over.
@@ -330,6 +332,7 @@ impl Dedup {
         let kept = if reply.is_some() { Kept::Reply } else { Kept::Nothing };
         self.entries[place as usize].progress = Progress::Answered { reply, expires: now + self.lifetime };
         self.lists.append(&mut self.entries, List::answered(signed), place);
+        self.answered += 1;
         kept
     }
 
@@ -340,6 +343,7 @@ impl Dedup {
         let progress = core::mem::replace(&mut entry.progress, Progress::Free);
         if let Progress::Answered { reply, .. } = progress {
             self.lists.remove(&mut self.entries, List::answered(signed), place);
+            self.answered -= 1;
             if let Some(reply) = reply {
                 self.replies.forget(reply, signed);
             }

@@ -7,6 +7,7 @@ use crate::client::{Sighting, Whose};
 use crate::configuration::Packets;
 use crate::dedup::{Authenticator, Key, Seen};
 use crate::discard::Discard;
+use crate::event::Event;
 use crate::packet::{Code, Framed, SecretIndex, Verified};
 use crate::path::{NetworkId, Path, Peer, WorkerId};
 use crate::queue::message::Message;
@@ -145,6 +146,11 @@ impl Network {
         }
         if verified.secret_index() != SecretIndex::NEWEST {
             self.counters.verified_by_old_secret.up();
+            if verified.signed() && whose.note_old_secret(&self.configuration.clients) {
+                self.counters.clients_by_old_secret.up();
+                let (remote, generation, client) = (path.remote, self.generation, whose.for_event());
+                self.tell(Event::OldSecret { at: now, remote, generation, client });
+            }
         }
         let stamp = Stamp {
             handle: RequestHandle::NONE,

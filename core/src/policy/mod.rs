@@ -27,6 +27,7 @@ pub use session::{EMPTY_SESSION, SESSION_OCTETS_MAX, SESSION_VALUE_OCTETS_MAX, S
 use crate::configuration::Configuration;
 use crate::generation::Generation;
 use crate::path::WorkerId;
+use crate::time::UnixTime;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
@@ -41,8 +42,8 @@ pub struct ServerId(pub u16);
 ///
 /// It runs on a worker's thread, between two packets, and all other requests of that worker wait for it: **a call must
 /// return within a fraction of a millisecond**. It must not block: no file, no socket, no lock that another thread holds
-/// for long, no sleep. It should not allocate for each request. A panic in deciding costs all requests that its worker has: they are
-/// orphaned, the worker and its policy are made anew, and the third panic within ten seconds ends the process. What takes time is an effect, asked for by a decision: checking a slow password hash or looking something
+/// for long, no sleep. It should not allocate for each request. A panic in any of these functions costs all requests that its worker has: they
+/// are orphaned, the worker and its policy are made anew, and the third panic within ten seconds ends the process. What takes time is an effect, asked for by a decision: checking a slow password hash or looking something
 /// up elsewhere will be variants of [`Decision`]; until they are, a policy keeps its tables in memory, and another thread of
 /// the program fills them, for instance behind an `Arc` that is exchanged whole.
 ///
@@ -77,6 +78,20 @@ pub trait Policy {
         false
     }
 
+    /// Workers have come or gone, and every conversation that begins from here on is routed by who owns its slot now: those
+    /// that there are have to be finished where they are. Nothing is done unless this is written. A policy that keeps
+    /// conversations notes which they are, for instance by counting such marks.
+    fn mark_conversations(&mut self) {}
+
+    /// Whether it still keeps a conversation from before the last mark, as of this time on the wall; it keeps none unless
+    /// this is written. Asked at the mark and then each second until the answer is no; so long requests with a State that
+    /// their slot's owner does not know come here, and a worker that leaves stays. No longer than
+    /// [`CONVERSATIONS_WAIT_MAX`](crate::worker::CONVERSATIONS_WAIT_MAX), though: conversations should have a time-out of their
+    /// own below that. To be answered without a walk over all of them.
+    fn keeps_marked_conversations(&self, _time: UnixTime) -> bool {
+        false
+    }
+
     /// Takes the configuration under which requests may come from here on, beside the one before it. Nothing is done unless
     /// this is written: code of an embedder's own may not look at configurations.
     fn handle_configuration(&mut self, _generation: Generation, _configuration: &Arc<Configuration>) {}
@@ -85,8 +100,9 @@ pub trait Policy {
     fn forget_older(&mut self) {}
 }
 
-/// Makes a worker's policy, which begins with this configuration: when the server starts, and when a worker has panicked.
-/// Where a newer configuration is alive by then, the policy is told at once.
+/// Makes a worker's policy, which begins with this configuration: when the server starts, when a worker is hired, and when
+/// one has panicked. Where a newer configuration is alive by then, the policy is told at once. If this panics, the server is not
+/// started, or there are as many workers as before, or that counts as one more panic of the worker.
 pub type PolicyFactory =
     dyn Fn(WorkerId, Generation, &Arc<Configuration>) -> Box<dyn Policy + Send> + Send + Sync;
 

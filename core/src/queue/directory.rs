@@ -134,14 +134,6 @@ impl<L: Send> Directory<L> {
             Place::Left(_) => None,
         }
     }
-
-    /// Everybody who is here, by number.
-    pub fn handles(&self) -> impl Iterator<Item = &ThreadHandle<L>> {
-        self.places.iter().filter_map(|place| match place {
-            Place::Present(handle) => Some(handle),
-            Place::Left(_) => None,
-        })
-    }
 }
 
 impl<L: Send> Default for Directory<L> {

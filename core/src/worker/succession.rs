@@ -34,28 +34,34 @@ impl Worker {
         Worker::begin(life, id, generations, policy, strangers, &seed, epoch, counters)
     }
 
-    /// The core that takes the place of this one, which has panicked, with a policy of its own. It knows the configurations
-    /// and counts on, and hands out what this one had noted. What this one had taken up is lost; answers to what it asked for
-    /// find nobody.
-    pub fn successor(&mut self, seed: &Seed, policies: &PolicyFactory) -> Worker {
-        let life = self.life().next();
-        let seed = seed.fork(&format!("worker {} in life {}", self.id.0, life.0));
+    /// A policy for the core that takes the place of this one, of the configurations that this one knows. May panic, as it is
+    /// not ours; then nothing has changed.
+    pub fn policy_of_successor(&self, policies: &PolicyFactory) -> Box<dyn Policy + Send> {
         let (generation, configuration) = self.generations.first();
         let mut policy = policies(self.id, generation, configuration);
         if let Some((generation, configuration)) = self.generations.second() {
             policy.handle_configuration(generation, configuration);
         }
+        policy
+    }
+
+    /// The core that takes the place of this one, which has panicked, with a policy of its own. It knows the configurations
+    /// and counts on, and hands out what this one had noted. What this one had taken up is lost; answers to what it asked for
+    /// find nobody. Its tables go before those of the successor come.
+    pub fn into_successor(mut self, policy: Box<dyn Policy + Send>, seed: &Seed) -> Worker {
+        let life = self.life().next();
+        let seed = seed.fork(&format!("worker {} in life {}", self.id.0, life.0));
         let counters = Arc::clone(&self.counters);
         for gauge in [&counters.requests_held, &counters.reply_buffers_lent, &counters.completions_waiting] {
             gauge.set(0);
         }
-        let strangers = self.strangers.successor(life, &seed);
-        let generations = self.generations.clone();
-        let mut worker = Worker::begin(life, self.id, generations, policy, strangers, &seed, 0, counters);
-        worker.epochs.clone_from(&self.epochs);
-        worker.time = self.time;
-        worker.events = core::mem::take(&mut self.events);
-        worker
+        let (id, generations, time) = (self.id, self.generations.clone(), self.time);
+        let (epochs, events) = (core::mem::take(&mut self.epochs), core::mem::take(&mut self.events));
+        let legacy = self.strangers.legacy();
+        drop(self);
+        let strangers = Strangers::of_legacy(life, legacy, &seed, &counters);
+        let worker = Worker::begin(life, id, generations, policy, strangers, &seed, 0, counters);
+        Worker { epochs, events, time, ..worker }
     }
 
     /// Which of the cores that had this place it is.

@@ -2,7 +2,8 @@
 
 use crate::laws::{self, Law};
 use crate::memory::{self, Kind};
-use crate::queue::crossing::{BellId, Exchange};
+use crate::queue::crossing::Crossing;
+use crate::queue::directory::{Directory, ThreadHandle};
 use crate::queue::link;
 use crate::thread::{Phase, Role, Stepped, Thread, digest};
 use std::collections::{HashSet, VecDeque};
@@ -152,16 +153,20 @@ fn start(scenario: &Scenario) -> State {
     let rings = links.flat_map(|(one, other)| [format!("ring {one}→{other}"), format!("ring {other}→{one}")]);
     let has_letters = !scenario.later.is_empty();
     let ((crossings, handles, mut ends), memory) = memory::build(rings.collect(), has_letters, || {
-        let mut exchange = Exchange::with_letters(scenario.roles.len() as u16);
+        let mut directory = Directory::new();
+        let (handles, mut crossings): (Vec<ThreadHandle<u8>>, Vec<Crossing<u8, u8>>) =
+            scenario.roles.iter().map(|_| directory.enter()).unzip();
+        let join = |one: &u16, other: &u16| {
+            link(&handles[usize::from(*one)], &handles[usize::from(*other)], scenario.slots)
+        };
         for (one, other) in scenario.links {
-            exchange.link(BellId(*one), BellId(*other), scenario.slots);
+            let (ones, others) = join(one, other);
+            crossings[usize::from(*one)].attach(ones);
+            crossings[usize::from(*other)].attach(others);
         }
-        let (directory, crossings) = exchange.build_with_directory();
-        let handles: Vec<_> = directory.handles().cloned().collect();
         let mut ends = Vec::new();
         for ((one, other), letter) in scenario.later.iter().zip(1..) {
-            let (ones, others) =
-                link(&handles[usize::from(*one)], &handles[usize::from(*other)], scenario.slots);
+            let (ones, others) = join(one, other);
             ends.extend([(letter, ones), (letter, others)]);
         }
         (crossings, Rc::new(handles), ends)

@@ -169,21 +169,37 @@ impl Server {
     /// A reload's first two steps on all threads: all know the new configuration, and it is in force.
     pub fn reload(&mut self, text: &str) -> Vec<Waits> {
         let waits = self.learn(text);
-        self.threads.iter_mut().for_each(|cores| cores.put_in_force(self.generation));
+        self.put_in_force();
         waits
+    }
+
+    /// The second alone.
+    pub fn put_in_force(&mut self) {
+        self.threads.iter_mut().for_each(|cores| cores.put_in_force(self.generation));
     }
 
     /// The first alone.
     pub fn learn(&mut self, text: &str) -> Vec<Waits> {
+        let waits = self.prepare(text);
+        self.hand_out();
+        waits
+    }
+
+    /// A new configuration, of which no thread has heard yet.
+    pub fn prepare(&mut self, text: &str) -> Vec<Waits> {
         let parsed = ulna_config::parse(text, "reloaded.toml", MachineCores(2));
         let (mut configuration, _) = parsed.unwrap_or_else(|errors| panic!("{errors}"));
-        let waits = configuration.follow(&self.configuration);
+        let waits = configuration.follow(&self.configuration).expect("it is no larger than what runs");
         self.generation = self.generation.next();
         self.configuration = Arc::new(configuration);
+        waits
+    }
+
+    /// All threads hear of the newest.
+    pub fn hand_out(&mut self) {
         for cores in &mut self.threads {
             cores.handle_configuration(self.generation, &self.configuration);
         }
-        waits
     }
 
     /// Whether any thread needs the configuration before the one in force.
@@ -287,6 +303,11 @@ impl Server {
             let gone = self.threads.iter().position(Cores::is_gone).expect("who leaves is gone");
             self.staff.release(self.threads.remove(gone));
         }
+    }
+
+    /// A core is told to panic. Its thread does not look yet.
+    pub fn drill(&self, core: Peer) {
+        let _its_bell = self.staff.drill(core);
     }
 
     /// A core of a thread panics between two turns, and another takes its place.

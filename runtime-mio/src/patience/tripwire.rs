@@ -88,12 +88,17 @@ impl Rounds {
         self.0.rounds[usize::from(thread.0)].end();
     }
 
-    /// The same around letters that are posted. One poster at a time.
+    /// The same around letters that are posted, also if that panics. One poster at a time.
     pub fn while_posting<R>(&self, post: impl FnOnce() -> R) -> R {
+        struct Ends<'r>(&'r Round);
+        impl Drop for Ends<'_> {
+            fn drop(&mut self) {
+                self.0.end();
+            }
+        }
         self.0.posts.begin();
-        let done = post();
-        self.0.posts.end();
-        done
+        let _ends = Ends(&self.0.posts);
+        post()
     }
 
     fn is_over(&self, thread: BellId) -> bool {

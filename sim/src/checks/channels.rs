@@ -73,12 +73,12 @@ pub fn forgotten(requests: usize, now: u64) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A thread parks.
+/// A thread parks, and one of its cores has something to give out, or one of its sockets is known to have more to read.
 ///
 /// # Errors
 /// [`DONE_BEFORE_PARK`].
-pub fn parks(thread: usize, has_output: bool, now: u64) -> Result<(), Violation> {
-    if has_output {
+pub fn parks(thread: usize, has_more: bool, now: u64) -> Result<(), Violation> {
+    if has_more {
         let details = format!("thread {thread}");
         return Err(Violation { invariant: &DONE_BEFORE_PARK, at: now, details });
     }

@@ -12,6 +12,7 @@ use crate::phases::{Died, GateCheck, Node};
 use crate::sockets::Datagram;
 use crate::trace::Kind;
 use crate::turn::{Cause, Phase};
+use ulna_core::seeded::{self, Bug};
 use ulna_core::{Instant, Path, SocketId};
 
 impl World<'_> {
@@ -324,6 +325,7 @@ impl World<'_> {
                 }
                 // As the runtime decides it, after a turn that had something to do as after any other.
                 let has_unread = self.sockets.next_unread(place, SocketId(0)).is_some();
+                let has_unread = has_unread && !seeded::is(Bug::ReadableSocketForgotten);
                 let parks = !has_unread && self.node.thread(place).may_park();
                 Ok(if parks { Phase::Announce } else { Phase::Return })
             }
@@ -365,7 +367,8 @@ impl World<'_> {
         let deadline = nanoseconds(self.node.thread(place).poll_timeout());
         let inside = nanoseconds(self.node.thread(place).earliest_deadline());
         channels::timeout(place, deadline, inside, self.now)?;
-        channels::parks(place, self.node.thread(place).has_output(), self.now)?;
+        let has_unread = self.sockets.next_unread(place, SocketId(0)).is_some();
+        channels::parks(place, has_unread || self.node.thread(place).has_output(), self.now)?;
         let turn = &mut self.threads[place];
         turn.parks += 1;
         turn.phase = Phase::Asleep;

@@ -6,21 +6,14 @@ use alloc::vec::Vec;
 
 /// Threads that enter a [`Directory`] together and are linked before they start, so that no letter has to bring them
 /// their links.
-pub struct Exchange<M, L = ()> {
-    directory: Directory<L>,
-    crossings: Vec<Crossing<M, L>>,
+pub struct Exchange<M> {
+    directory: Directory,
+    crossings: Vec<Crossing<M>>,
 }
 
 impl<M: Send> Exchange<M> {
     /// For this many threads, numbered from 0, without links so far and for no letters.
     pub fn new(threads: u16) -> Self {
-        Exchange::with_letters(threads)
-    }
-}
-
-impl<M: Send, L: Send> Exchange<M, L> {
-    /// The same for threads that are sent letters.
-    pub fn with_letters(threads: u16) -> Self {
         let mut directory = Directory::new();
         let crossings = (0..threads).map(|_| directory.enter().1).collect();
         Exchange { directory, crossings }
@@ -39,12 +32,7 @@ impl<M: Send, L: Send> Exchange<M, L> {
     }
 
     /// One crossing for each thread, in their order.
-    pub fn build(self) -> Vec<Crossing<M, L>> {
+    pub fn build(self) -> Vec<Crossing<M>> {
         self.crossings
-    }
-
-    /// The same, and the directory in which they are, for threads that come later.
-    pub fn build_with_directory(self) -> (Directory<L>, Vec<Crossing<M, L>>) {
-        (self.directory, self.crossings)
     }
 }

@@ -60,8 +60,9 @@ impl<M> LinkEnd<M> {
         self.own
     }
 
-    /// The thread at the other end.
-    pub fn peer(&self) -> BellId {
+    /// The thread at the other end. For tests.
+    #[cfg(test)]
+    pub(crate) fn peer(&self) -> BellId {
         self.link.bell
     }
 

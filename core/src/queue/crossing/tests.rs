@@ -221,7 +221,8 @@ fn who_waits_for_space_is_rung_once_at_half_a_ring() {
     (0..4).for_each(|message| writer.stage(link, message, Urgency::Urgent));
     assert_eq!(bells(&mut writer), []);
     assert_eq!(writer.room(link), 0);
-    writer.ask_for_space(link);
+    // For news of the link itself, and for what a core has: one wait.
+    (0..2).for_each(|_| writer.ask_for_space(link));
     sleep(&mut writer, Announcement::Park);
     let mut rung = vec![];
     for _ in 0..4 {
@@ -280,6 +281,22 @@ fn a_panic_of_the_handler_loses_only_its_own_message() {
     assert_eq!(writer.room(link), 0, "slots of the broken sweep are not given back yet");
     assert_eq!(sweep(&mut reader), [2, 3]);
     assert_eq!(writer.room(link), 4);
+}
+
+#[test]
+fn a_panic_of_who_gives_messages_keeps_those_before_it() {
+    let (mut writer, mut reader, link) = pair(4);
+    let giving = catch_unwind(AssertUnwindSafe(|| {
+        let messages = (0..4).inspect(|message| assert_ne!(*message, 2, "cannot make it"));
+        writer.stage_each(link, messages.map(|message| (message, Urgency::Urgent)));
+    }));
+    assert!(giving.is_err());
+    sleep(&mut reader, Announcement::Park);
+    assert_eq!(bells(&mut writer), [reader.bell()], "as urgent as they were given");
+    reader.unpark();
+    assert_eq!(sweep(&mut reader), [0, 1]);
+    assert_eq!(writer.room_for(link, 2), 2, "as much as is wanted is known without a look");
+    assert_eq!(writer.room_for(link, 3), 4);
 }
 
 #[test]

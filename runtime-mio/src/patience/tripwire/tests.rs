@@ -191,3 +191,14 @@ fn a_bell_that_is_never_rung_is_counted_once_it_is_overdue() {
     pair.wait();
     assert_eq!(pair.lost(), 1);
 }
+
+#[test]
+fn a_poster_that_panics_has_posted() {
+    let rounds = Rounds::new(1);
+    let tripwire = Tripwire { is_owed: true, ..Tripwire::new(&rounds) };
+    rounds.while_posting(|| assert!(!tripwire.expects_bell(), "the poster may be about to ring"));
+    let posts = || rounds.while_posting(|| std::panic::resume_unwind(Box::new("a policy panics")));
+    let posted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(posts));
+    assert!(posted.is_err());
+    assert!(tripwire.expects_bell(), "it will ring nobody any more");
+}
