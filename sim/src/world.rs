@@ -41,7 +41,7 @@ enum Event {
     Deliver { nas: usize, port: usize, reply: Reply },
     DeliverToNat { outside: SocketAddr, reply: Reply },
     Nas { nas: usize, timer: Timer },
-    EffectDone { life: u64, thread: usize, ticket: Ticket, done: EffectDone },
+    EffectDone { life: u64, thread: usize, ticket: Ticket, done: Box<EffectDone> },
     Store,
     Reload { site: usize },
 }
@@ -180,7 +180,7 @@ impl<'p> World<'p> {
                 Event::Deliver { nas, port, reply } => self.deliver(nas, port, reply)?,
                 Event::DeliverToNat { outside, reply } => self.deliver_to_nat(outside, reply)?,
                 Event::EffectDone { life, thread, ticket, done } if life == self.life => {
-                    self.effect_done(thread, ticket, done)?;
+                    self.effect_done(thread, ticket, *done)?;
                 }
                 // Of a process that has ended.
                 Event::EffectDone { .. } => {}
