@@ -217,6 +217,14 @@ fn unsigned_requests_on_a_public_address_are_warned_of_once() {
                     listens on 0.0.0.0:1812: set `require_message_authenticator = true` where the client signs";
     let messages: Vec<_> = warnings.iter().map(|warning| &*warning.message).collect();
     assert_eq!(messages, [expected]);
+    // Clients of rules sign unless it is said that they need not.
+    let rule =
+        "[[client_rule]]\nname = \"r\"\nnetwork = \"198.51.100.0/24\"\nsecret = \"0123456789abcdef\"\n";
+    let of_rules = |keys: &str| {
+        let (_, warnings) = parsed(&format!("{text}{rule}{keys}"));
+        warnings.iter().filter(|warning| warning.message.contains("client rule \"r\" may send")).count()
+    };
+    assert_eq!(["", "nat = true\n", "require_message_authenticator = false\n"].map(of_rules), [0, 0, 1]);
 }
 
 // checklist 6

@@ -65,7 +65,7 @@ fn accepted(server: &mut Server, remote: SocketAddr, secret: &'static [u8], aske
 
 #[test]
 fn several_clients_behind_one_address_have_a_secret_each() {
-    // checklist 72
+    // checklist 8
     for layout in LAYOUTS {
         let mut server = server(layout, "nat = true");
         for turn in 0..3 {
@@ -97,7 +97,6 @@ fn one_that_does_not_verify_creates_nothing() {
 
 #[test]
 fn a_connection_changes_hands_only_with_a_packet_that_verifies_and_nothing_is_inherited() {
-    // checklist 74
     for layout in LAYOUTS {
         let mut server = server(layout, "nat = true");
         let mine = bob(b"site-1", ONE).identifier(7);
@@ -148,7 +147,6 @@ fn a_replayed_packet_admits_nobody() {
 
 #[test]
 fn packets_that_wait_for_one_look_up_are_verified_each_by_itself() {
-    // checklist 73
     let mut server = server(LAYOUTS[2], "nat = true");
     let mut sent = server.ask(nat(1001), &bob(b"site-1", TWO).octets());
     sent.extend(server.ask(nat(1002), &bob(b"site-1", ONE).octets()));
@@ -184,7 +182,6 @@ fn a_line_is_bounded_and_a_late_answer_finds_nobody() {
 
 #[test]
 fn an_answer_that_says_no_is_kept_under_its_key_and_nowhere_else() {
-    // checklist 8
     let mut server = server(LAYOUTS[0], "nat = true\nnegative_lifetime = \"30s\"");
     assert!(ask(&mut server, nat(1001), &bob(b"site-9", ONE).octets()).is_empty());
     assert!(ask(&mut server, nat(1001), &bob(b"site-9", ONE).identifier(2).octets()).is_empty());
@@ -223,7 +220,6 @@ fn unsigned_packets_admit_nobody_and_keep_no_connection_alive() {
 
 #[test]
 fn a_connection_ends_exactly_when_it_was_idle_for_long_enough_or_its_clients_time_is_over() {
-    // checklist 76
     let mut server = server(LAYOUTS[2], "nat = true\nidle_timeout = \"10s\"\nlifetime = \"25s\"");
     for second in 0..3u8 {
         accepted(&mut server, nat(1001), ONE, &bob(b"site-1", ONE).identifier(second).authenticator(second));

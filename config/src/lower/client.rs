@@ -61,7 +61,7 @@ pub fn clients(file: &Section<'_>, listeners: &[Placed<Listener>], report: &mut 
             }
         }
     }
-    warn_of_unsigned(&unsigned, listeners, report);
+    warn_of_unsigned("client", &unsigned, listeners, report);
     builder
 }
 
@@ -137,7 +137,12 @@ fn secret(
 }
 
 /// One warning for all: a file of 10 000 clients would else bury every other.
-fn warn_of_unsigned(unsigned: &[Spanned<&str>], listeners: &[Placed<Listener>], report: &mut Report) {
+pub fn warn_of_unsigned(
+    what: &str,
+    unsigned: &[Spanned<&str>],
+    listeners: &[Placed<Listener>],
+    report: &mut Report,
+) {
     let public = listeners
         .iter()
         .map(|listener| &listener.value)
@@ -149,7 +154,7 @@ fn warn_of_unsigned(unsigned: &[Spanned<&str>], listeners: &[Placed<Listener>], 
             others => format!(" and {others} others"),
         };
         let message = format!(
-            "client \"{}\"{others} may send unsigned Access-Requests, and \"{}\" listens on {}: set \
+            "{what} \"{}\"{others} may send unsigned Access-Requests, and \"{}\" listens on {}: set \
              `require_message_authenticator = true` where the client signs",
             shown::text(first.get_ref()),
             shown::text(&listener.name),

@@ -22,29 +22,32 @@ use ulna_core::dictionary::Dictionary;
 use ulna_core::policy::Selector;
 
 /// Client rules, not yet made ready.
-pub struct Lowered {
+pub struct Lowered<'d> {
     rules: Vec<ClientRule>,
+    /// The names of those whose clients need not sign.
+    pub unsigned: Vec<Spanned<&'d str>>,
     limits: Limits,
     unverified_per_second: u32,
     /// The tables that they name, each once.
     pub tables: Vec<Arc<SecretTable>>,
 }
 
-impl Lowered {
+impl Lowered<'_> {
     /// Of all rules together.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
     pub fn build(self, seed: &Seed) -> (ClientRules, Vec<Arc<SecretTable>>) {
-        let Lowered { rules, limits, unverified_per_second, tables } = self;
+        let Lowered { rules, limits, unverified_per_second, tables, .. } = self;
         (ClientRules::new(rules, limits, unverified_per_second, seed), tables)
     }
 }
 
-pub fn client_rules<'d>(file: &Section<'d>, dictionary: &Dictionary, report: &mut Report) -> Lowered {
+pub fn client_rules<'d>(file: &Section<'d>, dictionary: &Dictionary, report: &mut Report) -> Lowered<'d> {
     let mut lowered = Lowered {
         rules: Vec::new(),
+        unsigned: Vec::new(),
         limits: Limits::of_all(),
         unverified_per_second: UNVERIFIED_PER_SECOND,
         tables: Vec::new(),
@@ -62,7 +65,10 @@ pub fn client_rules<'d>(file: &Section<'d>, dictionary: &Dictionary, report: &mu
         if let Some(name) = &name {
             names.add("client rule", name, report);
         }
-        let rule = client_rule(section, name, &mut asking, &mut lowered.tables, report);
+        let rule = client_rule(section, name.clone(), &mut asking, &mut lowered.tables, report);
+        if rule.as_ref().is_some_and(|rule| !rule.nat && !rule.require_message_authenticator) {
+            lowered.unsigned.extend(name);
+        }
         lowered.rules.extend(rule);
     }
     asking.check(file, report);
