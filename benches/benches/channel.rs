@@ -14,6 +14,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ulna_benches::machine::{cores, pin_to};
 use ulna_benches::median;
 use ulna_benches::options::Options;
 use ulna_core::queue::ring::ring;
@@ -51,6 +52,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // The reader on the last core, the writer on the first: else the scheduler decides what is measured.
+    pin_to(cores() - 1).expect("there is a last core");
     let ways = ways();
     for ends in [Ends::OneThread, Ends::TwoThreads] {
         let mut measured = vec![BATCHES.map(|_| Vec::new()); ways.len()];
@@ -143,7 +146,10 @@ where
 fn stream(write: impl FnOnce() + Send, mut read: impl FnMut() -> u64) -> Duration {
     thread::scope(|scope| {
         let begin = Instant::now();
-        scope.spawn(write);
+        scope.spawn(|| {
+            pin_to(0).expect("there is a first core");
+            write();
+        });
         let mut left = MESSAGES;
         while left > 0 {
             match read() {
@@ -161,8 +167,8 @@ fn crossing() -> (impl FnMut(u64) -> u64 + Send, impl FnMut() -> u64) {
     let mut crossings = exchange.build();
     let (mut there, mut here) = (crossings.remove(1), crossings.remove(0));
     let write = move |batch: u64| {
-        let now = batch.min(here.room(LinkId(0)) as u64);
-        (0..now).for_each(|n| here.stage(LinkId(0), [n; 4], Urgency::Urgent));
+        let now = batch.min(here.room_for(LinkId(0), batch as usize) as u64);
+        here.stage_each(LinkId(0), (0..now).map(|n| ([n; 4], Urgency::Urgent)));
         show_to_other(&mut here);
         now
     };
@@ -185,16 +191,16 @@ fn show_to_other(crossing: &mut Crossing<Item>) {
 fn ring_alone() -> (impl FnMut(u64) -> u64 + Send, impl FnMut() -> u64) {
     let (mut producer, mut consumer) = ring::<Item>(SLOTS);
     let write = move |batch: u64| {
-        let now = batch.min(producer.room() as u64);
-        (0..now).for_each(|n| producer.stage([n; 4]));
+        let now = batch.min(producer.room_for(batch as usize) as u64);
+        producer.stage_each((0..now).map(|n| [n; 4]));
         producer.publish();
         now
     };
     let read = move || {
-        let taken = consumer.available().min(SWEEP);
-        for _ in 0..taken {
-            black_box(consumer.take());
-        }
+        consumer.available();
+        let taken = consumer.take_each(SWEEP, |item| {
+            black_box(item);
+        });
         consumer.publish_head();
         taken as u64
     };

@@ -5,7 +5,8 @@
 //!
 //! *Memory* is the growth of a process whose cores take one request from each of 10 000 ports, each with a key and a secret of its own,
 //! beside one that takes the same of one configured client. *Core* is time in these cores, without any socket. *Server* is
-//! a joined thread on core 0 at a rate that it can, from so many ports; the generator spins on core 1. *Deliver* is what the kernel
+//! a joined thread on core 0, from so many ports, at a rate that it can, at which it sleeps after each request, and then with as
+//! much as it can do; the generator spins on core 1. *Deliver* is what the kernel
 //! takes, in the sender, to send one datagram and to find the socket that it is for.
 
 use std::hint::black_box;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use ulna_benches::load::Load;
 use ulna_benches::machine::{cores, memory, pin_to};
-use ulna_benches::measured::{Measured, Role, act};
+use ulna_benches::measured::{Measured, Reading, Role, act};
 use ulna_benches::median;
 use ulna_benches::options::Options;
 use ulna_benches::plot::{Line, Plot};
@@ -40,8 +41,12 @@ const IN_TABLE: [usize; 3] = [1, 100, CONNECTIONS];
 const SOCKETS: [usize; 4] = [1, 10, 100, 1_000];
 /// Requests a second that a server is asked for: some that it has time for in every way.
 const RATE: f64 = 10_000.0;
+/// Requests of each Identifier: so many that none is sent again as long as it is remembered, and as each port has some of its own.
+const SETS: usize = 2_048;
 /// Runs until one loses next to nothing.
 const TRIES: usize = 10;
+/// Requests outstanding where a server is asked for all that it can do; at least one for each port.
+const WINDOW: usize = 64;
 /// Datagrams of which sending and delivering is timed, and how many of them one after the other.
 const DELIVERIES: usize = 20_000;
 const IN_A_ROW: usize = 100;
@@ -207,7 +212,7 @@ fn show_memory() -> io::Result<()> {
 }
 
 fn show_core(options: Options) {
-    let requests = Requests::prepare();
+    let requests = Requests::prepare_sets(SETS);
     let turns = if options.quick { 300 } else { 3_000 };
     println!(
         "| connections | ns a request in the cores, one configured client's | each a client's behind a NAT | ratio |\n|---|---|---|---|"
@@ -247,16 +252,17 @@ struct Row {
     cpu: [f64; 3],
     /// System calls a request, likewise.
     calls: [f64; 3],
+    /// The same of a server that is asked for all that it can do.
+    busy: [(f64, f64); 3],
     /// Microseconds to send and deliver to a listening socket while there are so many others, and to one of those.
     deliver: [f64; 2],
 }
 
 fn show_server(options: Options) -> io::Result<Vec<Row>> {
-    let requests = Requests::prepare_sets(SOCKETS[SOCKETS.len() - 1]);
+    let requests = Requests::prepare_sets(SETS);
     println!(
-        "| ports, and sockets | CPU µs a request: configured client | from the table | own sockets | system calls a request: configured \
-         | from the table | own sockets | send and deliver to a listening socket, µs | to a connection's own |\n\
-         |---|---|---|---|---|---|---|---|---|"
+        "| ports, or sockets | configured client | table | own sockets | busy: configured client | table | own sockets | send and \
+         deliver to a listening socket, µs | to a connection's own |\n|---|---|---|---|---|---|---|---|---|"
     );
     let mut rows = Vec::new();
     for sockets in SOCKETS {
@@ -281,10 +287,19 @@ fn show_server(options: Options) -> io::Result<Vec<Row>> {
             sockets,
             cpu: of(|run| run.cpu),
             calls: of(|run| run.calls),
+            busy: [0, 1, 2].map(|kind| {
+                let of = |figure: fn(&Run) -> f64| median(runs[kind].iter().map(figure));
+                (of(|run| run.busy.0), of(|run| run.busy.1))
+            }),
             deliver: delivered.map(median),
         };
-        let Row { cpu: [a, b, c], calls: [d, e, f], deliver: [g, h], .. } = row;
-        println!("| {sockets} | {a:.2} | {b:.2} | {c:.2} | {d:.2} | {e:.2} | {f:.2} | {g:.2} | {h:.2} |");
+        print!("| {sockets} |");
+        row.cpu
+            .iter()
+            .zip(&row.calls)
+            .chain(row.busy.iter().map(|(cpu, calls)| (cpu, calls)))
+            .for_each(|(cpu, calls)| print!(" {cpu:.1}, {calls:.2} |"));
+        println!(" {:.1} | {:.1} |", row.deliver[0], row.deliver[1]);
         rows.push(row);
     }
     println!();
@@ -295,6 +310,8 @@ fn show_server(options: Options) -> io::Result<Vec<Row>> {
 struct Run {
     cpu: f64,
     calls: f64,
+    /// The same where it was asked for all that it can do.
+    busy: (f64, f64),
 }
 
 fn serve(
@@ -324,11 +341,16 @@ fn serve(
         if opened != expected {
             return Err(io::Error::other(format!("{opened} sockets, {expected} were to be opened")));
         }
-        let answered = outcome.answered as f64;
-        let calls = ["receive_calls", "send_calls", "wait_calls", "ring_calls"];
-        let calls: u64 = calls.iter().map(|name| after.since(&before, name)).sum();
-        let cpu = (after.cpu - before.cpu).as_secs_f64() * 1e6 / answered;
-        return Ok(Run { cpu, calls: calls as f64 / answered });
+        let each = |before: &Reading, after: &Reading, answered: u64| {
+            let calls = ["receive_calls", "send_calls", "wait_calls", "ring_calls"];
+            let calls: u64 = calls.iter().map(|name| after.since(before, name)).sum();
+            let cpu = (after.cpu - before.cpu).as_secs_f64() * 1e6;
+            (cpu / answered as f64, calls as f64 / answered as f64)
+        };
+        let (cpu, calls) = each(&before, &after, outcome.answered);
+        let outcome = load.closed(sockets.max(WINDOW), span / 2)?;
+        let busy = each(&after, &measured.read()?, outcome.answered);
+        return Ok(Run { cpu, calls, busy });
     }
     Err(io::Error::other(format!("too many are lost, {lost}")))
 }
@@ -382,8 +404,8 @@ fn draw(folder: &Path, rows: &[Row]) -> io::Result<()> {
         (name.into(), rows.iter().map(|row| (row.sockets as f64, value(row))).collect())
     };
     let lines = [
-        line("server, from the table", |row| row.cpu[1]),
-        line("server, sockets of their own", |row| row.cpu[2]),
+        line("busy server, from the table", |row| row.busy[1].0),
+        line("busy server, sockets of their own", |row| row.busy[2].0),
         line("kernel, to a listening socket", |row| row.deliver[0]),
         line("kernel, to a connection's own", |row| row.deliver[1]),
     ];

@@ -82,7 +82,9 @@ pub struct Load<'r> {
     /// Requests that leave one port in one send, and that are sent between two looks for replies.
     group: u64,
     burst: u64,
-    /// How long an open run sleeps at a time when nothing is due.
+    /// Whether all that is due in an open run leaves together, port by port.
+    by_port: bool,
+    /// How long a run sleeps at a time when there is nothing to do.
     nap: Option<Duration>,
 }
 
@@ -140,12 +142,14 @@ impl<'r> Load<'r> {
             start: Instant::now(),
             group: 1,
             burst: FEW,
+            by_port: false,
             nap: None,
         })
     }
 
-    /// Has open runs sleep for up to so long when nothing is due, for machines on which generator and server share their
-    /// cores. Replies are then seen later by up to as much; they wake nobody, so that the server does not pay for it.
+    /// Has open runs sleep for up to so long when nothing is due, and closed ones when no reply has come, for machines on
+    /// which generator and server share their cores. Replies are then seen later by up to as much; they wake nobody, so
+    /// that the server does not pay for it.
     ///
     /// # Errors
     /// When the kernel does not let this thread sleep for less than its 50 µs more.
@@ -159,6 +163,13 @@ impl<'r> Load<'r> {
     #[must_use]
     pub fn in_groups(self, group: u64) -> Self {
         Load { group, burst: 16 * group, ..self }
+    }
+
+    /// Has open runs send all that is due at once, what falls to a port in one batch: for rates that one by one cannot be
+    /// reached where the generator has to leave the server its cores. Who asks for what, and when it was due, is the same.
+    #[must_use]
+    pub fn by_port(self) -> Self {
+        Load { by_port: true, burst: (BATCH * self.ports.len()) as u64, ..self }
     }
 
     /// The system calls that this has made so far.
@@ -198,12 +209,16 @@ impl<'r> Load<'r> {
                 return Ok(outcome);
             }
             let now = self.start.elapsed();
+            let sent = outcome.sent;
             for port in 0..self.ports.len() {
                 self.take_replies(port, now, &mut outcome, timed)?;
                 self.give_up(port, now, &mut outcome);
                 let missing = each.saturating_sub(self.ports[port].outstanding_count);
                 (0..missing).for_each(|_| self.put(port, now, &mut outcome));
                 self.flush(port, &mut outcome);
+            }
+            if let Some(nap) = self.nap.filter(|_| outcome.sent == sent) {
+                std::thread::sleep(nap);
             }
         }
     }
@@ -228,14 +243,26 @@ impl<'r> Load<'r> {
                 return Ok(outcome);
             }
             let now = self.start.elapsed();
-            for _ in 0..self.burst {
-                if next == total || due(next) > now {
-                    break;
+            let end = (next..total.min(next + self.burst)).find(|&n| due(n) > now);
+            let end = end.unwrap_or(total.min(next + self.burst));
+            if next < end {
+                until = now;
+            }
+            if self.by_port {
+                for port in 0..self.ports.len() {
+                    let ports = self.ports.len() as u64;
+                    let first = next + (port as u64 + ports - next % ports) % ports;
+                    for n in (first..end).step_by(ports as usize) {
+                        self.put(port, due(n), &mut outcome);
+                    }
+                    self.flush(port, &mut outcome);
                 }
+                next = end;
+            }
+            while next < end {
                 let port = (next / self.group) as usize % self.ports.len();
                 self.put(port, due(next), &mut outcome);
                 next += 1;
-                until = now;
                 if next.is_multiple_of(self.group) || next == total {
                     self.flush(port, &mut outcome);
                 }

@@ -37,7 +37,9 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--rounds" => options.rounds = number(arguments.next()).unwrap_or(rounds),
                 "--seconds" => {
-                    options.span = number(arguments.next()).map_or(options.span, Duration::from_secs);
+                    let seconds = arguments.next().and_then(|value| value.parse().ok());
+                    let span = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                    options.span = span.filter(|span| !span.is_zero()).unwrap_or(options.span);
                 }
                 other if own(other, &mut arguments) => {}
                 other => return Err(format!("{other} is no option of this benchmark")),

@@ -8,6 +8,7 @@ mod reload;
 mod request;
 mod serve;
 mod standard_error;
+mod state;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

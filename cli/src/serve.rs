@@ -1,7 +1,7 @@
 //! Serves: starts the threads, says when it is ready, and obeys signals. What SIGHUP asks for is in `reload`.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -19,6 +19,7 @@ use ulna_stores::file::FileDisk;
 
 use crate::reload::Reload;
 use crate::standard_error::{Speaker, say};
+use crate::state::State;
 
 /// How long a draining server waits beyond the longest reject delay for what is under way.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
@@ -107,6 +108,15 @@ fn until_signalled(
             return Err(format!("cannot start a thread: {error}"));
         }
     };
+    let state = configuration.runtime.state_directory.as_ref();
+    let state = state.map(|directory| State::start(Path::new(&**directory), server.reloader())).transpose();
+    let state = match state {
+        Ok(state) => state,
+        Err(why) => {
+            server.exit();
+            return Err(why);
+        }
+    };
     say_ready(&server);
     for signal in signals.forever() {
         match signal {
@@ -120,6 +130,10 @@ fn until_signalled(
         }
     }
     tracing::info!("draining");
+    // While all threads still answer.
+    if let Some(state) = state {
+        state.finish();
+    }
     let is_drained = server.drain(configuration.protocol.reject_delay + DRAIN_PATIENCE);
     speaker.say(server.report().to_string());
     server.exit();

@@ -49,8 +49,9 @@ pub const RUNTIME: Keys = Keys {
         "replies_octets_max",
         "hash_threads",
         "hash_line_max",
+        "state_directory",
     ],
-    later: &["state_directory"],
+    later: &[],
 };
 
 pub const PROTOCOL: Keys = Keys {

@@ -125,7 +125,7 @@ mod tests {
             ("site-7 = { }\n", "sites.toml:1:1: missing key `secret` in a table of secrets"),
             ("site-7 = { secret = \"\" }\n", "sites.toml:1:12: `secret` must not be empty"),
             ("site-7 = { sceret = \"hunter2\" }\n", "unknown key `sceret` in a table of secrets"),
-            ("site-7 = { secret = { table = \"hunter2\" } }\n", "`secret` must be"),
+            ("site-7 = { secret = { table = \"hunter2\" } }\n", "a `secret` from a table with keys is for"),
             ("site-7 = { secret = 5 }\nsite-7 = { secret = 6 }\n", "sites.toml:2:1: not TOML: "),
             ("\"\" = { secret = \"hunter2\" }\n", "a key has 1 to 1024 octets"),
         ] {

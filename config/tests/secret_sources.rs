@@ -122,7 +122,7 @@ fn what_cannot_be_had_is_told_with_its_place_and_never_shown() {
         ("{ fiel = \"hunter2\" }", format!("`secret` must be {ONE}, found another table; did you mean `file`?")),
         ("{ hunter2 = \"hunter2\" }", format!("`secret` must be {ONE}, found another table")),
         ("{}", format!("`secret` must be {ONE}, found another table")),
-        ("{ table = \"x\", key = \"y\" }", "this form of `secret` is not built yet".into()),
+        ("{ table = \"x\", key = \"y\" }", "a `secret` from a table with keys is for a [[client_rule]]".into()),
         ("[{ file = \"nowhere\" }, \"0123456789abcdef\"]", format!("the file `nowhere` of this `secret` cannot be read: {missing}")),
         ("[5, \"0123456789abcdef\"]", "`secret` must be a text, { file = \"…\" } or { env = \"…\" } in [NEW, OLD], found a whole number".into()),
     ] {

@@ -119,7 +119,7 @@ fn unknown_tables_and_wrong_brackets() {
         added("[listens]\n"),
         [
             "1:2: unknown key `listens` in the file, expected one of `include`, `runtime`, `protocol`, `listen`, \
-          `client`, `user`, `server`, `accounting`, `log`; did you mean `listen`?"
+          `client`, `client_rule`, `limits`, `user`, `server`, `accounting`, `log`; did you mean `listen`?"
         ]
     );
     assert_eq!(added("[[log]]\n"), ["1:3: `log` must be written as [log], found an array"]);
@@ -440,11 +440,11 @@ fn tables_that_no_machine_has_room_for() {
     let keys = "lower `workers`, `network_threads`, `ring_slots`, `requests_max`, `dedup_entries_max`, \
                 `replies_octets_max` or `delayed_rejects_max`";
     for (settings, place, gibibytes) in [
-        ("[runtime]\nworkers = 256\n", "2:11", 231),
-        ("[runtime]\nnetwork_threads = 64\nworkers = 64\nrequests_max = 1_048_576\n", "3:11", 775),
+        ("[runtime]\nworkers = 256\n", "2:11", 248),
+        ("[runtime]\nnetwork_threads = 64\nworkers = 64\nrequests_max = 1_048_576\n", "3:11", 809),
         ("[runtime]\nworkers = 8\nreplies_octets_max = 17_179_869_184\n", "2:11", 129),
-        ("[runtime]\nworkers = 80\nring_slots = 65536\n", "2:11", 109),
-        ("[runtime]\nnetwork_threads = 64\ndedup_entries_max = 16_777_216\n", "1:1", 145),
+        ("[runtime]\nworkers = 80\nring_slots = 65536\n", "2:11", 113),
+        ("[runtime]\nnetwork_threads = 64\ndedup_entries_max = 16_777_216\n", "1:1", 147),
     ] {
         let message = format!(
             "{place}: the tables of all threads would take {gibibytes} GiB, at most 64 are allowed; {keys}"
@@ -489,4 +489,48 @@ fn attributes_with_tags_and_by_number() {
         error("session-timeout = 5"),
         ["4:11: unknown attribute `session-timeout`; did you mean `Session-Timeout`?"]
     );
+}
+
+#[test]
+fn client_rules() {
+    let rule = |keys: &str| format!("[[client_rule]]\nname = \"x\"\nnetwork = \"192.0.2.0/24\"\n{keys}\n");
+    let own = "secret = \"a secret of many octets\"";
+    for (keys, expected) in [
+        ("", "missing key `secret` in [[client_rule]]"),
+        (
+            "secret = { table = \"nowhere.toml\", key = \"NAS-Identifier\" }",
+            "nowhere.toml: cannot be read: No such file or directory (os error 2)",
+        ),
+        ("secret = { table = \"x\" }", "missing `key` in the `secret` of a client rule"),
+        ("secret = { table = \"x\", key = \"NAS-Idenitfier\" }", "did you mean `NAS-Identifier`?"),
+        (
+            "secret = { table = \"x\", key = \"User-Password\" }",
+            "`User-Password` is hidden by the secret that it should lead to",
+        ),
+        (
+            "nat = true\nrequire_message_authenticator = false\nsecret = \"a secret of many octets\"",
+            "with `nat = true` each request must be signed",
+        ),
+        ("connected = true\nsecret = \"a secret of many octets\"", "`connected` needs `nat = true`"),
+        (
+            "when = { client = \"x\" }\nsecret = \"a secret of many octets\"",
+            "`client` is not known yet where a client rule decides who a client is",
+        ),
+        ("prefer = \"both\"\nsecret = \"a secret of many octets\"", "`prefer` must be"),
+        (
+            "limits = { clients = 0 }\nsecret = \"a secret of many octets\"",
+            "`clients` must be a whole number from 1 to 1000000, found 0",
+        ),
+        (
+            "limits = { per_address = { conections = 5 } }\nsecret = \"a secret of many octets\"",
+            "unknown key `conections` in the `per_address` of `limits`",
+        ),
+    ] {
+        let text = format!("{}{}", default_text(), rule(keys));
+        let found = printed(&text);
+        assert!(found.contains(expected), "{keys}: {found}");
+    }
+    assert_eq!(added(&rule(own)), ["no error"]);
+    let twice = format!("{}{}", rule(own), rule(own));
+    assert_eq!(added(&twice), ["6:8: client rule \"x\" is defined twice"]);
 }

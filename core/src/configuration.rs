@@ -102,6 +102,8 @@ pub struct RuntimeSettings {
     pub hash_threads: usize,
     /// Passwords that wait for one of them, 1 to 65 536.
     pub hash_line_max: usize,
+    /// Where what survives a restart is kept, if it is; as its driver opens it.
+    pub state_directory: Option<Box<str>>,
 }
 
 impl Default for RuntimeSettings {
@@ -120,6 +122,7 @@ impl Default for RuntimeSettings {
             replies_octets_max: 64 * 1024 * 1024,
             hash_threads: 1,
             hash_line_max: 128,
+            state_directory: None,
         }
     }
 }

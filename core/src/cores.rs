@@ -30,6 +30,7 @@ mod inspection;
 mod links;
 mod reload;
 mod staff;
+mod staging;
 mod succession;
 mod tie;
 
@@ -39,6 +40,7 @@ pub use self::inspection::Inspection;
 pub use self::staff::{Change, Letter, Staff};
 
 use self::links::{Ends, Ways, ends};
+use self::staging::{polling, stage_from};
 use self::tie::Tie;
 
 use crate::discard::Discard;
@@ -163,6 +165,11 @@ impl Cores {
         let Some(network) = self.network.as_ref().filter(|_| self.worker.is_none()) else { return 0 };
         let reasons = [Discard::WorkerFull, Discard::WorkerFullAccounting, Discard::WorkerFullOngoing];
         reasons.map(|reason| network.counters().discarded[reason as usize].value()).into_iter().sum()
+    }
+
+    /// Whether this thread has a worker, and its network core, if it has one, need not cross for each request.
+    pub fn has_worker(&self) -> bool {
+        self.worker.is_some()
     }
 
     /// A turn begins: each core learns how much room its rings have.
@@ -349,39 +356,17 @@ impl Cores {
         let Cores { network, worker, crossing, ties, ways, between, running, .. } = self;
         let own_network = network.as_ref().map(|network| Peer::Network(network.id()));
         let own_worker = worker.as_ref().map(|worker| Peer::Worker(worker.id()));
-        let mut stage = |running: &mut Running, own: Option<Peer>, other: Peer, message: Message| {
-            let own = own.expect(OWN_CORE);
-            // No core's: what goes wrong here is not mended by another core.
-            let of_core = core::mem::replace(running, Running::Queues);
-            let link = ways.find(own, other).expect("every two cores are linked");
-            ties[link.0].staged(&message);
-            let urgency = message.urgency();
-            crossing.stage(link, message, urgency);
-            *running = of_core;
-        };
-        if let Some(network) = network {
-            *running = Running::Network;
-            while let Some((to, message)) = network.poll_message() {
-                if Some(to) == own_worker {
-                    between.of_network.staged(&message);
-                    between.to_worker.push_back(message);
-                } else {
-                    stage(running, own_network, to, message);
-                }
-            }
+        let Between { to_worker, to_network, of_worker, of_network, .. } = between;
+        if let (Some(network), Some(own)) = (network, own_network) {
+            let joined = own_worker.map(|other| (other, of_network, to_worker));
+            let poll = polling(running, Running::Network, || network.poll_message());
+            stage_from(poll, own, joined, crossing, ways, ties);
         }
-        if let Some(worker) = worker {
-            *running = Running::Worker;
-            while let Some((to, message)) = worker.poll_message() {
-                if Some(to) == own_network {
-                    between.of_worker.staged(&message);
-                    between.to_network.push_back(message);
-                } else {
-                    stage(running, own_worker, to, message);
-                }
-            }
+        if let (Some(worker), Some(own)) = (worker, own_worker) {
+            let joined = own_network.map(|other| (other, of_worker, to_network));
+            let poll = polling(running, Running::Worker, || worker.poll_message());
+            stage_from(poll, own, joined, crossing, ways, ties);
         }
-        *running = Running::Queues;
     }
 
     /// Shows the other threads what was staged.

@@ -105,6 +105,8 @@ counters! {
         unreachable,
         /// Requests verified under the old one of two secrets.
         verified_by_old_secret,
+        /// Clients that were told of because they still have the old one.
+        clients_by_old_secret,
         /// Requests passed on to another worker, as the first did not know their State.
         sent_elsewhere,
         /// Requests that got their reply.

@@ -59,7 +59,7 @@ pub enum LookedUp {
         /// Its name.
         name: Box<str>,
         /// One, or two while rotating.
-        secrets: Secrets,
+        secrets: Box<Secrets>,
     },
     /// There is none.
     NotFound,

@@ -114,6 +114,17 @@ pub enum Event {
         /// Whether another had that connection.
         is_others: bool,
     },
+    /// A client still has its old secret, for the first time since it has two, or since the configuration is in force.
+    OldSecret {
+        /// When.
+        at: Instant,
+        /// Where it speaks from.
+        remote: SocketAddr,
+        /// The configuration in which a configured client is a place.
+        generation: Generation,
+        /// Whose secret it is.
+        client: EventClient,
+    },
     /// A client behind a NAT does not sign, for the first time: nothing of the kind is taken, since any neighbour could send it.
     UnsignedBehindNat {
         /// When.

@@ -92,6 +92,7 @@ impl Configuration {
         keep("receive_buffer_octets", new.receive_buffer_octets != old.receive_buffer_octets);
         keep("dedup_entries_max", new.dedup_entries_max != old.dedup_entries_max);
         keep("replies_octets_max", new.replies_octets_max != old.replies_octets_max);
+        keep("state_directory", new.state_directory != old.state_directory);
         keep("hash_threads", new.hash_threads != old.hash_threads);
         keep("hash_line_max", new.hash_line_max != old.hash_line_max);
         let (new, old) = (&self.protocol, &running.protocol);

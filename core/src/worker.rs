@@ -12,12 +12,12 @@ mod succession;
 
 use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
-use crate::client::{Sightings, Strangers, Whose};
+use crate::client::{Sightings, Strangers};
 use crate::configuration::{Configuration, Protocol};
 use crate::counters::WorkerCounters;
 use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, LookedUp, NotStored, Ticket};
-use crate::event::{Event, EventClient, Outcome, ShortName};
+use crate::event::{Event, Outcome, ShortName};
 use crate::generation::{Generation, Generations};
 use crate::life::Life;
 use crate::network::LAZY_SWEEP;
@@ -85,6 +85,15 @@ pub struct Worker {
     counters: Arc<WorkerCounters>,
 }
 
+/// What a worker has from its server, or from its predecessor.
+struct Origin {
+    life: Life,
+    id: WorkerId,
+    generations: Generations,
+    epoch: u32,
+    counters: Arc<WorkerCounters>,
+}
+
 /// Completions for one network core, which wait in order while its ring is full.
 struct Outbox {
     room: usize,
@@ -105,19 +114,11 @@ impl Worker {
             (Life::default(), Generations::new(configuration), Arc::default());
         let newest = generations.first();
         let strangers = Strangers::new(life, newest, sightings, seed, &counters);
-        Worker::begin(life, id, generations, policy, strangers, seed, 0, counters)
+        Worker::begin(Origin { life, id, generations, epoch: 0, counters }, policy, strangers, seed)
     }
 
-    fn begin(
-        life: Life,
-        id: WorkerId,
-        generations: Generations,
-        policy: Box<dyn Policy + Send>,
-        strangers: Strangers,
-        seed: &Seed,
-        epoch: u32,
-        counters: Arc<WorkerCounters>,
-    ) -> Self {
+    fn begin(origin: Origin, policy: Box<dyn Policy + Send>, strangers: Strangers, seed: &Seed) -> Self {
+        let Origin { life, id, generations, epoch, counters } = origin;
         let (_, configuration) = generations.first();
         let networks = configuration.network_cores();
         let runtime = &configuration.runtime;
@@ -402,6 +403,11 @@ impl Worker {
         waiting.map(|(network, _)| NetworkId(network as u16))
     }
 
+    /// What this core knows of who is no client, or not yet.
+    pub fn strangers(&mut self) -> &mut Strangers {
+        &mut self.strangers
+    }
+
     /// What a table says of these keys has changed.
     pub fn handle_table_changed(&mut self, source: &str, keys: &[Box<[u8]>]) {
         self.strangers.handle_table_changed(source, keys);
@@ -593,10 +599,7 @@ impl Worker {
             finished: now,
             remote: stamp.path.remote,
             generation: stamp.generation,
-            client: match request.whose() {
-                Whose::Configured(client) => EventClient::Configured(*client),
-                Whose::Dynamic(client) => EventClient::Dynamic(client.name()),
-            },
+            client: request.whose().for_event(),
             listener: stamp.path.listener,
             identifier: framed.identifier(),
             request_authenticator: *framed.authenticator(),

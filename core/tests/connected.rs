@@ -206,6 +206,7 @@ fn what_the_network_says_is_counted_for_its_client_and_changes_nothing() {
         Event::Finished { .. }
         | Event::Discarded { .. }
         | Event::Admitted { .. }
+        | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. } => None,
     });
     let told: Vec<_> = told.collect();

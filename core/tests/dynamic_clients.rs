@@ -7,6 +7,7 @@ use std::time::Duration;
 use support::{Ask, Reply, Sent, Server, USERS, configuration};
 use ulna_core::Discard;
 use ulna_core::effect::LookedUp;
+use ulna_core::event::Event;
 use ulna_core::packet::{Code, Secret, Secrets, number};
 
 const ONE: &[u8] = b"the secret of site one";
@@ -64,7 +65,7 @@ fn accepted(server: &mut Server, remote: SocketAddr, secret: &'static [u8], aske
 
 #[test]
 fn several_clients_behind_one_address_have_a_secret_each() {
-    // checklist 72
+    // checklist 8
     for layout in LAYOUTS {
         let mut server = server(layout, "nat = true");
         for turn in 0..3 {
@@ -96,7 +97,6 @@ fn one_that_does_not_verify_creates_nothing() {
 
 #[test]
 fn a_connection_changes_hands_only_with_a_packet_that_verifies_and_nothing_is_inherited() {
-    // checklist 74
     for layout in LAYOUTS {
         let mut server = server(layout, "nat = true");
         let mine = bob(b"site-1", ONE).identifier(7);
@@ -147,7 +147,6 @@ fn a_replayed_packet_admits_nobody() {
 
 #[test]
 fn packets_that_wait_for_one_look_up_are_verified_each_by_itself() {
-    // checklist 73
     let mut server = server(LAYOUTS[2], "nat = true");
     let mut sent = server.ask(nat(1001), &bob(b"site-1", TWO).octets());
     sent.extend(server.ask(nat(1002), &bob(b"site-1", ONE).octets()));
@@ -183,7 +182,6 @@ fn a_line_is_bounded_and_a_late_answer_finds_nobody() {
 
 #[test]
 fn an_answer_that_says_no_is_kept_under_its_key_and_nowhere_else() {
-    // checklist 8
     let mut server = server(LAYOUTS[0], "nat = true\nnegative_lifetime = \"30s\"");
     assert!(ask(&mut server, nat(1001), &bob(b"site-9", ONE).octets()).is_empty());
     assert!(ask(&mut server, nat(1001), &bob(b"site-9", ONE).identifier(2).octets()).is_empty());
@@ -222,7 +220,6 @@ fn unsigned_packets_admit_nobody_and_keep_no_connection_alive() {
 
 #[test]
 fn a_connection_ends_exactly_when_it_was_idle_for_long_enough_or_its_clients_time_is_over() {
-    // checklist 76
     let mut server = server(LAYOUTS[2], "nat = true\nidle_timeout = \"10s\"\nlifetime = \"25s\"");
     for second in 0..3u8 {
         accepted(&mut server, nat(1001), ONE, &bob(b"site-1", ONE).identifier(second).authenticator(second));
@@ -313,6 +310,23 @@ fn two_secrets_while_rotating_both_admit_and_each_signs_its_reply() {
     accepted(&mut server, nat(1), NEW_THREE, &bob(b"site-3", NEW_THREE));
     accepted(&mut server, nat(2), OLD_THREE, &bob(b"site-3", OLD_THREE).identifier(2));
     assert_eq!((server.count("verified_by_old_secret"), server.count("look_ups")), (1, 1));
+    // Who still has the old one is told once.
+    accepted(&mut server, nat(2), OLD_THREE, &bob(b"site-3", OLD_THREE).identifier(3).authenticator(3));
+    let told = server.events.iter().filter(|event| matches!(event, Event::OldSecret { .. })).count();
+    assert_eq!((server.count("verified_by_old_secret"), told), (2, 1));
+}
+
+#[test]
+fn an_answer_that_was_on_its_way_when_its_table_changed_is_not_believed() {
+    let mut server = server(LAYOUTS[2], "nat = true");
+    server.ask(nat(1), &bob(b"site-1", ONE).octets());
+    let source = server.configuration.secret_tables[0].source.clone();
+    let keys = [Box::from(&b"site-1"[..])];
+    server.threads.iter_mut().for_each(|cores| cores.handle_table_changed(&source, &keys));
+    assert!(server.look_up().1.is_empty());
+    assert_eq!((server.discarded(Discard::LookUpFailed), server.count("connections")), (1, 0));
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+    assert_eq!(server.count("look_ups"), 2);
 }
 
 #[test]
@@ -349,6 +363,32 @@ fn a_client_too_fast_is_slowed_and_a_forger_makes_nobody_too_fast() {
 }
 
 #[test]
+fn replays_of_a_clients_requests_make_it_no_slower() {
+    for layout in LAYOUTS {
+        let mut server = server(layout, "nat = true\nlimits = { packets_per_second = 5 }");
+        let recorded: Vec<Ask> = (1..5).map(|n| bob(b"site-1", ONE).identifier(n).authenticator(n)).collect();
+        for asked in &recorded {
+            accepted(&mut server, nat(1), ONE, asked);
+        }
+        // Duplicates, as long as they are known as such, and then as new ones, of which only a few are taken.
+        for span in [1, 15] {
+            server.run(Duration::from_secs(span));
+            for _ in 0..20 {
+                for asked in &recorded {
+                    ask(&mut server, nat(1), &asked.octets());
+                }
+                server.run(Duration::from_millis(1));
+            }
+            let n = 100 + span as u8;
+            accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE).identifier(n).authenticator(n));
+        }
+        assert_eq!(server.discarded(Discard::ClientTooFast), 0);
+        server.run(Duration::from_secs(200));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
 fn a_changed_secret_ends_just_that_clients_connections_and_what_is_under_way_ends_under_its_own() {
     let mut server = server(LAYOUTS[2], "nat = true");
     accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
@@ -369,8 +409,8 @@ fn a_changed_secret_ends_just_that_clients_connections_and_what_is_under_way_end
     assert!(
         server.ask(nat(1), &bob(b"site-1", OLD_THREE).identifier(10).authenticator(10).octets()).is_empty()
     );
-    let (_, sent) =
-        server.answer_look_up(LookedUp::Found { name: "site-1".into(), secrets: secret(OLD_THREE) });
+    let (_, sent) = server
+        .answer_look_up(LookedUp::Found { name: "site-1".into(), secrets: Box::new(secret(OLD_THREE)) });
     assert_eq!((sent.len(), server.count("look_ups")), (1, before + 1));
     accepted(&mut server, nat(2), TWO, &bob(b"site-2", TWO).identifier(3).authenticator(3));
     assert_eq!(server.count("look_ups"), before + 1);

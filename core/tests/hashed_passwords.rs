@@ -191,6 +191,7 @@ fn policy_is_asked_once_and_its_verdict_is_kept() {
         Event::Finished { decided, .. } => decided.and_then(|decided| decided.rule),
         Event::Discarded { .. }
         | Event::Admitted { .. }
+        | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. } => None,
     };

@@ -77,6 +77,7 @@ fn the_first_rule_whose_conditions_all_hold_decides() {
         Event::Finished { decided, .. } => Some(*decided),
         Event::Discarded { .. }
         | Event::Admitted { .. }
+        | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. } => None,
     });
@@ -133,6 +134,7 @@ fn the_user_of_a_rewritten_name_is_asked_for_the_password_and_later_rules_see_it
         Event::Finished { user_name, .. } => Some(user_name.octets().to_vec()),
         Event::Discarded { .. }
         | Event::Admitted { .. }
+        | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. } => None,
     });
@@ -324,6 +326,7 @@ fn code_decides_like_rules() {
         Event::Finished { decided, .. } => Some(*decided),
         Event::Discarded { .. }
         | Event::Admitted { .. }
+        | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. } => None,
     });

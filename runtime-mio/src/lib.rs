@@ -44,7 +44,7 @@ pub use file_watch::FileWatch;
 pub use hashing::Hasher;
 pub use listening::{ListenError, is_on_this_host};
 pub use mmsg::{Outlet, ReceiveBatch, Received, SendBatch, SendOutcome};
-pub use reload::{ReloadError, Reloader};
+pub use reload::{ClientKey, ReloadError, Reloader};
 pub use server::{Server, StartError};
 pub use shared_port::{Served, SharedPort};
 pub use sockets::{BoundUdp, bind_udp, connect_udp, join_udp};

@@ -3,6 +3,7 @@
 //! Decides nothing about a packet: what a step is, core knows; here is who takes it when. A thread looks at one number in
 //! each turn and takes a lock only where that has changed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,6 +22,9 @@ use crate::seats::Bells;
 use crate::server::locked;
 use crate::supervisor::Supervisor;
 use crate::system_calls::SystemCalls;
+
+/// A client rule's name and a key.
+pub type ClientKey = (Arc<str>, Box<[u8]>);
 
 /// Gives a running server new configurations. Clones are for the same server, and a reload waits for the one before it.
 #[derive(Clone)]
@@ -138,6 +142,28 @@ impl Reloader {
         Ok(count)
     }
 
+    /// Each rule and key that is a client's now, each once, in order: what the next start is to know.
+    ///
+    /// # Errors
+    /// When the server ends.
+    pub fn client_keys(&self) -> Result<Vec<ClientKey>, ReloadError> {
+        // Two steps at once there are not.
+        let _running = locked(&self.running);
+        let collected = Arc::<Mutex<BTreeSet<ClientKey>>>::default();
+        self.take(Step::TellClientKeys(Arc::clone(&collected)))?;
+        let keys = std::mem::take(&mut *locked(&collected));
+        Ok(keys.into_iter().collect())
+    }
+
+    /// These were clients before the server began: when they speak again they do not count as new.
+    ///
+    /// # Errors
+    /// When the server ends.
+    pub fn remember_clients(&self, keys: Vec<ClientKey>) -> Result<(), ReloadError> {
+        let _running = locked(&self.running);
+        self.take(Step::RememberClients(keys.into()))
+    }
+
     /// The sources of the tables that look-ups are answered from.
     pub fn secret_tables(&self) -> Vec<Arc<str>> {
         let running = locked(&self.running);
@@ -194,6 +220,10 @@ pub(crate) enum Step {
     Dismiss(WorkerId),
     /// This table says something else of these keys.
     TableChanged(Arc<str>, Arc<[Box<[u8]>]>),
+    /// Whose keys are clients' here.
+    TellClientKeys(Arc<Mutex<BTreeSet<ClientKey>>>),
+    /// These were clients before.
+    RememberClients(Arc<[ClientKey]>),
 }
 
 impl Steps {
@@ -286,6 +316,13 @@ impl Follower {
             Step::Settle(_) => {}
             Step::Dismiss(worker) => cores.dismiss(worker),
             Step::TableChanged(source, keys) => cores.handle_table_changed(&source, &keys),
+            Step::TellClientKeys(collected) => {
+                let mut collected = locked(&collected);
+                cores.client_keys(|rule, key| {
+                    collected.insert((Arc::clone(rule), key.into()));
+                });
+            }
+            Step::RememberClients(keys) => cores.remember_clients(&keys),
         }
         self.taken = ordered;
         locked(&self.steps.state).left -= 1;

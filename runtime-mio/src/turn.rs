@@ -37,6 +37,9 @@ pub(crate) const BATCH: usize = 64;
 pub(crate) const WORK_MAX: Duration = Duration::from_millis(1);
 /// Requests that it takes up between two looks at the clock, at most.
 pub(crate) const SLICE_MAX: usize = 8;
+/// Batches read from one socket in a turn, if the first is full, by a thread without a worker. A worker that is faster than it
+/// falls asleep after each turn's messages and has to be rung for the next, which costs as much as half a dozen requests.
+const BATCHES_FOR_OTHERS: u32 = 2;
 /// Batches read from one socket in a turn, at most.
 const BATCHES_MAX: u32 = 32;
 /// Readiness events taken at once.
@@ -222,7 +225,8 @@ impl Turn {
         }
     }
 
-    /// One batch from each socket that may have something; after a long turn several. So some 64 000 datagrams a second are
+    /// One batch from each socket that may have something, two where they are for workers of other threads; after a long turn
+    /// several. So some 64 000 datagrams a second are
     /// read of each socket, however long decisions take: what is too much is shed here, where it is counted by name and
     /// before it is old, and costs no more than a fifteenth of the time. What comes faster overflows the kernel's buffer.
     fn read(
@@ -233,7 +237,8 @@ impl Turn {
     ) -> io::Result<()> {
         // What a turn that ended in a panic has not handed in.
         self.hand_in(receive, now);
-        let batches = (self.turn.as_millis() as u32).clamp(1, BATCHES_MAX);
+        let least = if self.cores.has_worker() { 1 } else { BATCHES_FOR_OTHERS };
+        let batches = (self.turn.as_millis() as u32).clamp(least, BATCHES_MAX);
         for socket in 0..self.sockets.len() {
             let (via, may_read) = self.sockets[socket];
             if !may_read {

@@ -243,6 +243,21 @@ fn stress(groups: &[Group]) -> Vec<Outcome> {
 
 /// One writer; two that come at the same moment; and two groups that keep each other from running.
 fn parks(of_each: u64) {
+    // The moment has to be met: where there are two processors, not all messages come too late for the second look. Others who
+    // use the machine keep threads apart; then it is tried again.
+    let mut met = Vec::new();
+    for _ in 0..3 {
+        let (cancels, rounds) = parks_once(of_each);
+        if cancels >= rounds / 100 {
+            return;
+        }
+        met.push(format!("{cancels} in {rounds}"));
+    }
+    panic!("the moment was met too seldom: {met:?}");
+}
+
+/// How many sleeps were cancelled, in how many rounds.
+fn parks_once(of_each: u64) -> (u64, u64) {
     let one = Group { writers: 1, parks: of_each, mute: 0 };
     let two = Group { writers: 2, ..one };
     let (mut parks, mut cancels, mut rounds) = (0, 0, 0);
@@ -260,9 +275,8 @@ fn parks(of_each: u64) {
             rounds += outcome.rounds;
         }
     }
-    // The moment was met: where there are two processors, not all messages came too late for the second look.
-    assert!(cancels >= rounds / 100, "{cancels} in {rounds}");
     println!("{parks} parks that entered the kernel, no wake-up lost");
+    (cancels, rounds)
 }
 
 #[cfg(not(feature = "seeded-bugs"))]

@@ -2,6 +2,7 @@
 
 use crate::checks::Violation;
 use crate::fault::FaultClass;
+use crate::goals::Goals;
 use crate::plan::Plan;
 use crate::run::{Builder, Outcome, check_determinism, failure_file, run};
 use crate::swarm::Profile;
@@ -45,7 +46,7 @@ pub enum Failure {
 }
 
 /// Sums over all seeds so far.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct Totals {
     /// Seeds that were run.
     pub seeds: u64,
@@ -63,6 +64,8 @@ pub struct Totals {
     pub simulated: u64,
     /// How often each fault class struck, by its number.
     pub counts: [u64; FaultClass::COUNT],
+    /// How often each goal was reached.
+    pub goals: Goals,
 }
 
 /// Every so many seeds one is run twice more, to see that it gives the same.
@@ -123,6 +126,23 @@ impl Campaign {
     }
 }
 
+impl Default for Totals {
+    /// Of no seeds.
+    fn default() -> Self {
+        Totals {
+            seeds: 0,
+            failures: 0,
+            repeated: 0,
+            events: 0,
+            transactions: 0,
+            replies: 0,
+            simulated: 0,
+            counts: [0; FaultClass::COUNT],
+            goals: Goals::default(),
+        }
+    }
+}
+
 impl Totals {
     fn add(&mut self, outcome: &Outcome, repeated: bool, failed: bool) {
         self.seeds += 1;
@@ -132,6 +152,7 @@ impl Totals {
         self.transactions += outcome.transactions;
         self.replies += outcome.replies;
         self.simulated += outcome.simulated;
+        self.goals.add(&outcome.goals);
         for (sum, count) in self.counts.iter_mut().zip(outcome.counts) {
             *sum += count;
         }
@@ -170,8 +191,8 @@ mod tests {
         let two = campaign(2).run(build, |_, failure| failure.is_none());
         assert_eq!((one.seeds, one.repeated, one.failures), (27, 2, 0));
         assert_eq!(
-            (one.events, one.transactions, one.simulated, one.counts),
-            (two.events, two.transactions, two.simulated, two.counts)
+            (one.events, one.transactions, one.simulated, one.counts, one.goals),
+            (two.events, two.transactions, two.simulated, two.counts, two.goals)
         );
     }
 

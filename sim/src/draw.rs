@@ -55,6 +55,10 @@ pub enum Class {
     Workers = 21,
     /// How long a new worker's thread takes to begin.
     ThreadStart = 22,
+    /// The NATs of a plan and who stands behind them; the entity is the part.
+    Nat = 23,
+    /// Which outside endpoint a NAT gives to a mapping.
+    NatPort = 24,
 }
 
 impl Class {

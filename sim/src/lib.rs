@@ -12,6 +12,7 @@ pub mod crash;
 pub mod digest;
 pub mod draw;
 pub mod fault;
+pub mod goals;
 pub mod mutants;
 pub mod net;
 pub mod node;

@@ -16,6 +16,7 @@ use ulna_core::seeded::{self, Bug};
 use ulna_sim::campaign::{Campaign, Failure, Totals};
 use ulna_sim::checks;
 use ulna_sim::fault::{Fault, FaultClass};
+use ulna_sim::goals::Goal;
 use ulna_sim::mutants;
 use ulna_sim::node;
 use ulna_sim::plan::{FailureFile, Plan};
@@ -44,7 +45,7 @@ enum Command {
         /// For how long, as 60s, 5m or 2h, counting seeds from 0.
         #[arg(long = "for", id = "for_", value_parser = parse_duration)]
         for_: Option<Duration>,
-        /// How plans are drawn: swarm, calm, link, threads, everything. Or crash: the small world in which all stops
+        /// How plans are drawn: swarm, calm, link, threads, everything, nat. Or crash: the small world in which all stops
         /// at any operation of the disk.
         #[arg(long, default_value = "swarm", value_parser = parse_world)]
         profile: World,
@@ -54,9 +55,12 @@ enum Command {
         /// Fail if fewer transactions than this were run: seeds can be empty.
         #[arg(long, default_value_t = 0)]
         transactions_min: u64,
-        /// Fail if any fault class struck fewer times than this.
+        /// Fail if any fault class that the profile has struck fewer times than this.
         #[arg(long, default_value_t = 0)]
         faults_min: u64,
+        /// Fail if any goal was reached fewer times than this. Only the profile nat reaches them all.
+        #[arg(long, default_value_t = 0)]
+        goals_min: u64,
         /// Where failure files go; by default into the directory for temporary files.
         #[arg(long)]
         failures: Option<PathBuf>,
@@ -75,7 +79,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// List the laws, the fault classes, the seeded bugs and the profiles.
+    /// List the laws, the fault classes, the goals, the seeded bugs and the profiles.
     List {
         /// Print one JSON object instead.
         #[arg(long)]
@@ -126,6 +130,7 @@ fn main() -> ExitCode {
             threads,
             transactions_min,
             faults_min,
+            goals_min,
             failures,
         } => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -135,7 +140,7 @@ fn main() -> ExitCode {
                 threads: threads.unwrap_or(cores),
                 failures: failures.unwrap_or_else(|| std::env::temp_dir().join("ulna-sim")),
             };
-            run_campaign(&campaign, for_, transactions_min, faults_min)
+            run_campaign(&campaign, for_, &Least { transactions_min, faults_min, goals_min })
         }
         Command::Replay { what, profile, tail, json } => replay(&what, profile, tail, json),
         Command::List { json } => list(json),
@@ -143,12 +148,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_campaign(
-    campaign: &Campaign,
-    limit: Option<Duration>,
+/// What a campaign has to come to, or else it was empty.
+struct Least {
     transactions_min: u64,
     faults_min: u64,
-) -> ExitCode {
+    goals_min: u64,
+}
+
+fn run_campaign(campaign: &Campaign, limit: Option<Duration>, least: &Least) -> ExitCode {
     let planned = limit.is_none().then(|| campaign.seeds.end.saturating_sub(campaign.seeds.start));
     let mut progress = Progress::begin(planned, limit);
     let mut code = 0;
@@ -190,17 +197,24 @@ fn run_campaign(
             code = if code == 0 { BROKEN } else { code };
         }
     };
-    too_few("transactions", totals.transactions, transactions_min);
-    for &class in FaultClass::ALL {
-        too_few(class.name(), totals.counts[class as usize], faults_min);
+    too_few("transactions", totals.transactions, least.transactions_min);
+    for &class in FaultClass::ALL.iter().filter(|class| campaign.profile.has(**class)) {
+        too_few(class.name(), totals.counts[class as usize], least.faults_min);
+    }
+    for &goal in Goal::ALL {
+        too_few(goal.name(), totals.goals.count(goal), least.goals_min);
     }
     ExitCode::from(code)
 }
 
 fn print_totals(totals: &Totals, elapsed: Duration) {
-    println!("{:<18} {:>10}", "fault class", "injected");
+    println!("{:<28} {:>10}", "fault class", "injected");
     for &class in FaultClass::ALL {
-        println!("{:<18} {:>10}", class.name(), totals.counts[class as usize]);
+        println!("{:<28} {:>10}", class.name(), totals.counts[class as usize]);
+    }
+    println!("{:<28} {:>10}", "goal", "reached");
+    for &goal in Goal::ALL {
+        println!("{:<28} {:>10}", goal.name(), totals.goals.count(goal));
     }
     let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
     println!(
@@ -287,6 +301,8 @@ fn list(json: bool) -> ExitCode {
                 .map(|law| json!({ "name": law.name, "sentence": law.sentence })).collect::<Vec<_>>(),
             "fault_classes": FaultClass::ALL.iter()
                 .map(|class| json!({ "name": class.name(), "text": class.text() })).collect::<Vec<_>>(),
+            "goals": Goal::ALL.iter()
+                .map(|goal| json!({ "name": goal.name(), "text": goal.text() })).collect::<Vec<_>>(),
             "seeded_bugs": Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>(),
             "profiles": Profile::ALL.iter().map(|profile| profile.name()).chain(["crash"]).collect::<Vec<_>>(),
         });
@@ -297,6 +313,8 @@ fn list(json: bool) -> ExitCode {
     checks::all().for_each(|law| println!("  {:<22} {}", law.name, law.sentence));
     println!("fault classes");
     FaultClass::ALL.iter().for_each(|class| println!("  {:<22} {}", class.name(), class.text()));
+    println!("goals");
+    Goal::ALL.iter().for_each(|goal| println!("  {:<28} {}", goal.name(), goal.text()));
     println!("seeded bugs");
     Bug::ALL.iter().for_each(|bug| println!("  {}", bug.name()));
     println!("profiles");

@@ -21,6 +21,20 @@ pub struct Fate {
 /// Profiles in turn: channels die sooner where threads are crossed and rings are tiny.
 const PROFILES: [Profile; 2] = [Profile::Swarm, Profile::Threads];
 
+/// Bugs of clients of rules, which only the profile nat has.
+const OF_CLIENTS: [Bug; 10] = [
+    Bug::ClientByAddressBehindNat,
+    Bug::PortReuseKeepsTheOldClient,
+    Bug::SiblingsEndTogether,
+    Bug::ForgedPacketDeniesItsKey,
+    Bug::HeldDecidedByTheFirst,
+    Bug::UnsignedPacketAdmits,
+    Bug::LookUpsUnbounded,
+    Bug::ReplayedPacketAdmits,
+    Bug::ForgedPacketKeepsAlive,
+    Bug::RetiredClientStays,
+];
+
 /// Bugs that few seeds notice, and one that does: it is tried first, and all others if it no longer does.
 const FOUND_LATE: [(Bug, u64); 2] = [(Bug::ShedRequestRemembered, 893), (Bug::WorkerChangeWithoutEpoch, 142)];
 
@@ -45,7 +59,8 @@ pub fn hunt(bug: Bug, build: Builder, limit: Duration) -> Option<Fate> {
     }
     let known = FOUND_LATE.iter().filter(|(late, _)| *late == bug).map(|(_, seed)| *seed);
     for seed in known.chain(0..) {
-        let mut plan = Plan::drawn(seed, PROFILES[(seed % 2) as usize]);
+        let profile = if OF_CLIENTS.contains(&bug) { Profile::Nat } else { PROFILES[(seed % 2) as usize] };
+        let mut plan = Plan::drawn(seed, profile);
         plan.bug = Some(bug.name().into());
         killed = run(&plan, None, build, 0).violation.map(|violation| (violation.invariant.name, seed));
         if killed.is_some() || began.elapsed() >= limit {

@@ -1,5 +1,12 @@
-//! What lies between the NASes' ports and the server's sockets: the links, made when first used, and who has which port.
+//! What lies between the NASes' ports and the server's sockets: the links, made when first used, who has which port, and the
+//! NATs between some of them and their links.
+//!
+//! Towards the server a link is a NAS's own, also behind a NAT; on the way back it ends at the NAT's outside endpoint, and who
+//! that is turns out when the datagram arrives there.
 
+mod nats;
+
+pub use self::nats::{Left, Nats};
 use crate::fault::link::{Carried, Link};
 use crate::fault::{FaultClass, Injector};
 use crate::plan::{Plan, Topology};
@@ -20,10 +27,15 @@ pub struct Way {
     pub up: bool,
 }
 
+/// Links that end at a NAT have entities of their own.
+const TO_NAT: u64 = 1 << 63;
+
 /// All links of a world.
 pub struct Net {
     links: BTreeMap<u64, Link>,
     ports: BTreeMap<SocketAddr, (usize, usize)>,
+    /// The NATs.
+    pub nats: Nats,
 }
 
 impl Way {
@@ -41,11 +53,12 @@ impl Net {
     pub fn new(topology: &Topology) -> Self {
         let mut ports = BTreeMap::new();
         for (place, nas) in topology.nases.iter().enumerate() {
-            for (port, &number) in nas.ports.iter().enumerate() {
+            // Behind a NAT it is not to be reached by its address.
+            for (port, &number) in nas.ports.iter().enumerate().filter(|_| nas.nat.is_none()) {
                 ports.insert(SocketAddr::new(nas.address, number), (place, port));
             }
         }
-        Net { links: BTreeMap::new(), ports }
+        Net { links: BTreeMap::new(), ports, nats: Nats::new(topology) }
     }
 
     /// The way to an address, if it is a port of a NAS.
@@ -67,6 +80,32 @@ impl Net {
         let latency = plan.topology.nases[way.nas].latency_us * 1_000;
         let link = self.links.entry(entity).or_insert_with(|| Link::new(entity, latency));
         link.carry(octets, way.up, now, faults, out);
+    }
+
+    /// Appends to `out` what arrives at the outside endpoint of a NAT of a datagram from a listener.
+    #[expect(clippy::too_many_arguments, reason = "a datagram on its way is all of these")]
+    pub fn carry_to_nat(
+        &mut self,
+        nat: usize,
+        outside: SocketAddr,
+        listener: ListenerId,
+        octets: &[u8],
+        plan: &Plan,
+        now: u64,
+        faults: &mut Injector,
+        out: &mut Vec<Carried>,
+    ) {
+        let nat_plan = &plan.topology.nats[nat];
+        let address = nat_plan.outside.iter().position(|address| *address == outside.ip());
+        let address = address.expect("it is one of its addresses") as u64;
+        let entity = TO_NAT
+            | (nat as u64) << 40
+            | address << 32
+            | u64::from(outside.port()) << 16
+            | u64::from(listener.0);
+        let latency = nat_plan.latency_us * 1_000;
+        let link = self.links.entry(entity).or_insert_with(|| Link::new(entity, latency));
+        link.carry(octets, false, now, faults, out);
     }
 
     /// Which of `networks` network threads' sockets the kernel hands a datagram of this flow to, when the steering

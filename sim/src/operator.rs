@@ -2,24 +2,66 @@
 //! read, too.
 
 use crate::oracle::digest::md5;
-use crate::plan::{ListenerKind, Plan};
+use crate::plan::{Client, ClientRule, ListenerKind, Plan};
 use crate::site::{Action, Site, When};
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use ulna_config::Cores as MachineCores;
 use ulna_core::Configuration;
 use ulna_core::dictionary::{Attribute, DataType, Dictionary};
 
 /// The plan's server with one of its sites, and with so many workers in the file.
 pub fn configuration(plan: &Plan, site: &Site, workers: u16) -> Configuration {
-    let text = configuration_text(plan, site, workers);
+    let tables = Tables::written(plan, site);
+    let text = configuration_text(plan, site, workers, &tables);
     match ulna_config::parse(&text, "plan", MachineCores(2)) {
         Ok((configuration, _)) => configuration,
         Err(errors) => panic!("a plan gives a configuration that can be read:\n{errors}\n{text}"),
     }
 }
 
-fn configuration_text(plan: &Plan, site: &Site, workers: u16) -> String {
+/// Tables of secrets, which are files of their own: there until the configuration that names them has been read. A server finds
+/// them under the same names each time.
+struct Tables(Vec<PathBuf>);
+
+impl Tables {
+    fn written(plan: &Plan, site: &Site) -> Tables {
+        /// Servers of several threads of the operating system are not in each other's way.
+        static THREADS: AtomicU64 = AtomicU64::new(0);
+        thread_local! {
+            // Relaxed: a number that nobody else has is all that is asked for.
+            static THREAD: u64 = THREADS.fetch_add(1, Ordering::Relaxed);
+        }
+        let name = |rule: &str| {
+            format!("ulna-sim-{}-{}-{rule}.toml", std::process::id(), THREAD.with(|thread| *thread))
+        };
+        let table = |rule: &ClientRule| {
+            let path = std::env::temp_dir().join(name(&rule.name));
+            let is_its = |client: &&Client| client.rule.as_ref() == Some(&rule.name);
+            let mut text = String::new();
+            for client in site.clients.iter().filter(is_its) {
+                writeln!(text, "{:?} = {{ secret = {} }}", client.name, secret_text(client))
+                    .expect("text grows as it needs to");
+            }
+            std::fs::write(&path, text).expect("there is a place for temporary files");
+            path
+        };
+        Tables(plan.topology.client_rules.iter().map(table).collect())
+    }
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // Left behind it does no harm.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn configuration_text(plan: &Plan, site: &Site, workers: u16, tables: &Tables) -> String {
     let (topology, limits) = (&plan.topology, &plan.limits);
     let mut text = String::new();
     let out = &mut text;
@@ -50,13 +92,18 @@ fn configuration_text(plan: &Plan, site: &Site, workers: u16) -> String {
             writeln!(out, "address = [\"{}\"]\npackets = [\"{packets}\", \"status\"]", listener.address)?;
             writeln!(out, "server = \"all\"")?;
         }
-        for client in &site.clients {
+        for (rule, table) in topology.client_rules.iter().zip(&tables.0) {
+            writeln!(out, "[[client_rule]]\nname = {:?}\nnat = true", rule.name)?;
+            writeln!(out, "network = [\"{}/{}\"]", rule.network, rule.prefix)?;
+            writeln!(out, "secret = {{ table = {table:?}, key = \"NAS-Identifier\" }}")?;
+            writeln!(out, "lifetime = \"{}s\"", rule.lifetime_s)?;
+            writeln!(out, "idle_timeout = \"{}s\"", rule.idle_timeout_s)?;
+            writeln!(out, "negative_lifetime = \"{}ms\"", rule.negative_lifetime_ms)?;
+        }
+        for client in site.clients.iter().filter(|client| !client.is_ruled()) {
             writeln!(out, "[[client]]\nname = {:?}", client.name)?;
             writeln!(out, "network = [\"{}/{}\"]", client.network, client.prefix)?;
-            match &client.old_secret {
-                Some(old) => writeln!(out, "secret = [{:?}, {old:?}]", client.secret)?,
-                None => writeln!(out, "secret = {:?}", client.secret)?,
-            }
+            writeln!(out, "secret = {}", secret_text(client))?;
             writeln!(out, "require_message_authenticator = {}", client.require_message_authenticator)?;
             writeln!(out, "limit_proxy_state = {}", client.limit_proxy_state)?;
         }
@@ -106,6 +153,14 @@ fn configuration_text(plan: &Plan, site: &Site, workers: u16) -> String {
     })();
     written.expect("text grows as it needs to");
     text
+}
+
+/// One secret, or both while rotating.
+fn secret_text(client: &Client) -> String {
+    match &client.old_secret {
+        Some(old) => format!("[{:?}, {old:?}]", client.secret),
+        None => format!("{:?}", client.secret),
+    }
 }
 
 /// What stands for an Argon2 digest here: nothing is to be learnt from computing that.

@@ -47,6 +47,17 @@ pub trait Node {
         LookedUp::Failed
     }
 
+    /// How many packets network cores took for those of strangers, whether they asked workers about them or had no room for
+    /// that. `None` where that is not offered: then about each packet of a client of a rule a worker may have been asked.
+    fn strangers(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many packets and requests network cores have discarded.
+    fn discards(&self) -> u64 {
+        0
+    }
+
     /// Whether there is a thread of this number now.
     fn is_here(&self, thread: usize) -> bool;
 
@@ -261,6 +272,8 @@ pub struct Snapshot {
     pub in_progress_duplicates: u64,
     /// Silently discarded, all reasons together.
     pub discarded: u64,
+    /// Those of them that no secret of their client verifies.
+    pub unverified: u64,
     /// Requests that another one took the Identifier from.
     pub superseded: u64,
     /// Requests whose worker, or network core, died.

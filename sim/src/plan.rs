@@ -3,6 +3,9 @@
 //! A plan says everything that a run depends on but the draws, and those follow from its `seed`. All times are
 //! virtual, in the unit that the field's name says.
 
+pub mod nat;
+
+use self::nat::NatPlan;
 use crate::fault::{Fault, FaultClass};
 use crate::site::{Reload, Rules};
 use serde::{Deserialize, Serialize};
@@ -63,6 +66,9 @@ pub struct Topology {
     pub listeners: Vec<Listener>,
     /// Who may speak.
     pub clients: Vec<Client>,
+    /// Who else may, and how that is found out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_rules: Vec<ClientRule>,
     /// Who may log in.
     pub users: Vec<User>,
     /// What becomes of whom.
@@ -74,6 +80,9 @@ pub struct Topology {
     /// field have one that does not.
     #[serde(default, skip_serializing_if = "is_not")]
     pub steered: bool,
+    /// NATs between NASes and the server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nats: Vec<NatPlan>,
     /// Who sends.
     pub nases: Vec<NasPlan>,
 }
@@ -117,6 +126,28 @@ pub struct Client {
     pub require_message_authenticator: bool,
     /// Whether Proxy-State in an unsigned Access-Request is refused.
     pub limit_proxy_state: bool,
+    /// The client rule in whose table it stands, by its name. Then it is known by its name as NAS-Identifier and by its secret,
+    /// and its network is the rule's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+}
+
+/// A client rule with `nat = true`, whose table has the clients that name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientRule {
+    /// Its name.
+    pub name: String,
+    /// The first address of its network.
+    pub network: IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+    /// How long an answer that says yes is believed.
+    pub lifetime_s: u64,
+    /// How long a connection may be silent.
+    pub idle_timeout_s: u64,
+    /// How long an answer that says no is believed.
+    pub negative_lifetime_ms: u64,
 }
 
 impl Client {
@@ -167,8 +198,15 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NasPlan {
-    /// Its address.
+    /// Its address; behind a NAT, where it is alone with it, its inside address.
     pub address: IpAddr,
+    /// The NAT that it is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat: Option<usize>,
+    /// What its requests say as NAS-Identifier, a drawn one each; none: they have no such attribute. An attacker says his
+    /// siblings'.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nas_identifiers: Vec<String>,
     /// The secret that it uses.
     pub secret: String,
     /// Other secrets, each from a virtual millisecond on.
@@ -292,10 +330,12 @@ impl Topology {
             workers: 1,
             listeners: Vec::new(),
             clients: Vec::new(),
+            client_rules: Vec::new(),
             users: Vec::new(),
             rules: Rules::default(),
             answers_accounting: false,
             steered: false,
+            nats: Vec::new(),
             nases: Vec::new(),
         }
     }
@@ -360,6 +400,12 @@ impl Plan {
     /// When faults end, in virtual nanoseconds.
     pub fn faulty_until(&self) -> u64 {
         self.faulty_ms * 1_000_000
+    }
+
+    /// So long clients of rules, and what is remembered of them, last without a packet, in virtual nanoseconds.
+    pub fn clients_last(&self) -> u64 {
+        let spans = |rule: &ClientRule| rule.lifetime_s.max(rule.idle_timeout_s);
+        self.topology.client_rules.iter().map(spans).max().unwrap_or(0) * 1_000_000_000
     }
 
     /// When nobody sends any more, in virtual nanoseconds.

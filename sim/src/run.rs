@@ -4,7 +4,8 @@ use crate::checks::Violation;
 use crate::checks::execution::NO_PANIC;
 use crate::digest::Value;
 use crate::fault::{Fault, FaultClass};
-use crate::phases::Node;
+use crate::goals::Goals;
+use crate::phases::{Node, Snapshot};
 use crate::plan::{FailureFile, Plan};
 use crate::trace::{Entry, first_difference};
 use crate::world::World;
@@ -36,6 +37,10 @@ pub struct Outcome {
     pub faults: Vec<Fault>,
     /// How often each class struck, by its number.
     pub counts: [u64; FaultClass::COUNT],
+    /// How often each goal was reached.
+    pub goals: Goals,
+    /// What the server's last process has counted.
+    pub counted: Snapshot,
     /// The last events, oldest first.
     pub tail: Vec<Entry>,
 }
@@ -81,6 +86,8 @@ pub fn run(plan: &Plan, recorded: Option<&[Fault]>, build: Builder, tail_max: us
         simulated: world.now(),
         faults: world.faults().log().to_vec(),
         counts: *world.faults().counts(),
+        goals: world.goals(),
+        counted: world.counted(),
         tail: world.trace().tail().cloned().collect(),
     }
 }
@@ -203,25 +210,32 @@ mod tests {
 
     #[test]
     fn the_fault_log_alone_repeats_the_run() {
-        for seed in 0..6 {
-            let plan = Plan::drawn(seed, Profile::Everything);
-            let outcome = run(&plan, None, build, 0);
-            assert!(outcome.faults.len() > 20);
-            let again = run(&plan, Some(&outcome.faults), build, 0);
-            assert_eq!((again.digest, again.faults), (outcome.digest, outcome.faults), "seed {seed}");
+        for profile in [Profile::Everything, Profile::Nat] {
+            for seed in 0..6 {
+                let plan = Plan::drawn(seed, profile);
+                let outcome = run(&plan, None, build, 0);
+                assert!(outcome.faults.len() > 20);
+                let again = run(&plan, Some(&outcome.faults), build, 0);
+                assert_eq!((again.digest, again.faults), (outcome.digest, outcome.faults), "seed {seed}");
+            }
         }
     }
 
     #[test]
     fn a_class_at_intensity_zero_changes_nothing() {
-        let plan = Plan::from_seed(6);
-        let mut with = plan.clone();
-        for &class in FaultClass::ALL {
-            if plan.faults.iter().all(|fault| fault.class != class) {
-                with.faults.push(FaultPlan { class, per_myriad: 0 });
+        let of_nats: Vec<FaultClass> =
+            FaultClass::ALL.iter().copied().filter(|class| !Profile::Everything.has(*class)).collect();
+        for profile in [Profile::Swarm, Profile::Nat] {
+            let mut plan = Plan::drawn(6, profile);
+            plan.faults.retain(|fault| !of_nats.contains(&fault.class));
+            let mut with = plan.clone();
+            for &class in FaultClass::ALL {
+                if plan.faults.iter().all(|fault| fault.class != class) {
+                    with.faults.push(FaultPlan { class, per_myriad: 0 });
+                }
             }
+            assert!(with.faults.len() > plan.faults.len() + 4);
+            assert_eq!(run(&plan, None, build, 0).digest, run(&with, None, build, 0).digest);
         }
-        assert!(with.faults.len() > plan.faults.len());
-        assert_eq!(run(&plan, None, build, 0).digest, run(&with, None, build, 0).digest);
     }
 }

@@ -137,6 +137,11 @@ pub enum Change {
 }
 
 impl Client {
+    /// Whether it is known by a client rule, and not by its network.
+    pub fn is_ruled(&self) -> bool {
+        self.rule.is_some()
+    }
+
     /// Its secrets, the newest first.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.secret).chain(&self.old_secret).map(String::as_str)

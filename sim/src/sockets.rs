@@ -14,10 +14,21 @@ pub struct Sockets {
     queue_max: usize,
 }
 
+/// A datagram at the server's host.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Where it came from, as the server sees it.
+    pub remote: SocketAddr,
+    /// The NAS that has sent it as it is; no server knows that.
+    pub sender: Option<usize>,
+    /// Its octets.
+    pub octets: Vec<u8>,
+}
+
 struct Socket {
     thread: usize,
     /// In the kernel.
-    queue: VecDeque<(SocketAddr, Vec<u8>)>,
+    queue: VecDeque<Datagram>,
     /// The kernel has news of it for its thread.
     has_news: bool,
     /// The thread believes that there is more to read.
@@ -71,9 +82,9 @@ impl Sockets {
     }
 
     /// Puts it there.
-    pub fn put(&mut self, socket: SocketId, remote: SocketAddr, octets: Vec<u8>) {
+    pub fn put(&mut self, socket: SocketId, datagram: Datagram) {
         let socket = &mut self.sockets[usize::from(socket.0)];
-        socket.queue.push_back((remote, octets));
+        socket.queue.push_back(datagram);
         socket.has_news = true;
     }
 
@@ -87,7 +98,7 @@ impl Sockets {
 
     /// One datagram. When there is none, the thread knows that, too: a short batch has emptied the socket. A full batch
     /// says nothing, and the kernel will not say it again.
-    pub fn read(&mut self, socket: SocketId) -> Option<(SocketAddr, Vec<u8>)> {
+    pub fn read(&mut self, socket: SocketId) -> Option<Datagram> {
         let socket = &mut self.sockets[usize::from(socket.0)];
         let datagram = socket.queue.pop_front();
         socket.may_read = datagram.is_some();
@@ -132,7 +143,8 @@ mod tests {
     fn arrive(sockets: &mut Sockets, faults: &mut Injector) -> bool {
         let has_room = sockets.has_room(FIRST, 0, faults);
         if has_room {
-            sockets.put(FIRST, "10.0.0.1:1024".parse().expect("written here"), vec![1]);
+            let remote = "10.0.0.1:1024".parse().expect("written here");
+            sockets.put(FIRST, Datagram { remote, sender: None, octets: vec![1] });
         }
         has_room
     }

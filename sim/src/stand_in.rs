@@ -59,7 +59,8 @@ pub fn build(plan: &Plan) -> Box<dyn Node> {
     Box::new(StandIn::new(plan, None))
 }
 
-type Key = (SocketAddr, ListenerId, u8, bool);
+/// Clients that are not known by their networks have a connection in turn.
+type Key = (SocketAddr, ListenerId, u8, bool, Option<usize>);
 /// What tells a request: its authenticator, and the client and secrets that it is under.
 type Named = ([u8; 16], String);
 
@@ -218,12 +219,16 @@ impl Thread {
         change(&mut self.shared.borrow_mut().counts);
     }
 
-    fn key(&self, path: &Path, packet: Packet<'_>, answer: &Answer) -> Key {
+    fn key(&self, path: &Path, packet: Packet<'_>, answer: &Answer, generation: usize) -> Key {
         let mut remote = path.remote;
         if self.has(Flaw::DuplicateWithoutPort) {
             remote.set_port(0);
         }
-        (remote, path.listener, packet.identifier(), answer.signed)
+        let clients = &self.shared.borrow().sites[generation].clients;
+        // Reloads leave the order of those of tables as it is.
+        let before = || clients[..answer.client].iter().filter(|other| other.is_ruled()).count();
+        let ruled = clients[answer.client].is_ruled().then(before);
+        (remote, path.listener, packet.identifier(), answer.signed, ruled)
     }
 
     fn send(&mut self, path: &Path, reply: Vec<u8>) {
@@ -284,7 +289,7 @@ impl Thread {
             self.send(&path, reply);
             return;
         }
-        let key = self.key(&path, packet, &answer);
+        let key = self.key(&path, packet, &answer, self.generation);
         let by_identifier = self.has(Flaw::DuplicateByIdentifier);
         let again = self.has(Flaw::DecidesAgain);
         let differ = self.has(Flaw::DuplicatesDiffer);
@@ -378,7 +383,7 @@ impl Thread {
             !self.has(Flaw::Panics) || packet.identifier() != 3,
             "the stand-in was told to panic at Identifier 3"
         );
-        let key = self.key(path, packet, answer);
+        let key = self.key(path, packet, answer, *generation);
         self.decisions.push(Decision {
             remote: path.remote,
             listener: path.listener,

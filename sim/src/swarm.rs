@@ -1,10 +1,12 @@
 //! Draws a plan from a seed, swarm style: each fault class on with p = ½, limits often tiny, so that seeds differ
 //! in kind and not only in degree.
 
+mod nat;
 mod reloads;
 mod rules;
 mod workers;
 
+use self::nat::add_nats;
 use self::reloads::add_reloads;
 use self::rules::add_rules;
 use self::workers::add_changes_of_workers;
@@ -27,14 +29,16 @@ pub enum Profile {
     Link,
     /// Faults of threads and bells only, threads always crossed, rings tiny.
     Threads,
-    /// Every fault class at once.
+    /// Every fault class at once, but those of NATs.
     Everything,
+    /// NASes behind NATs, for minutes; each fault class with p = ½, those of NATs among them.
+    Nat,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 5] =
-        [Profile::Swarm, Profile::Calm, Profile::Link, Profile::Threads, Profile::Everything];
+    pub const ALL: [Profile; 6] =
+        [Profile::Swarm, Profile::Calm, Profile::Link, Profile::Threads, Profile::Everything, Profile::Nat];
 
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
@@ -44,6 +48,7 @@ impl Profile {
             Profile::Link => "link",
             Profile::Threads => "threads",
             Profile::Everything => "everything",
+            Profile::Nat => "nat",
         }
     }
 
@@ -57,13 +62,28 @@ impl Profile {
                 | FaultClass::ThreadSlow
                 | FaultClass::CorePanic
         );
+        let of_nats = matches!(
+            class,
+            FaultClass::NatReboot
+                | FaultClass::NatRebinding
+                | FaultClass::PortGivenToAnother
+                | FaultClass::NatAddressChange
+                | FaultClass::NatPoolExhausted
+                | FaultClass::NatForgery
+        );
         match self {
-            Profile::Swarm => heads,
+            Profile::Swarm => heads && !of_nats,
             Profile::Calm => false,
-            Profile::Link => heads && !of_threads,
+            Profile::Link => heads && !of_threads && !of_nats,
             Profile::Threads => of_threads,
-            Profile::Everything => true,
+            Profile::Everything => !of_nats,
+            Profile::Nat => heads,
         }
+    }
+
+    /// Whether a class is on in some of its plans.
+    pub fn has(self, class: FaultClass) -> bool {
+        self.admits(class, true)
     }
 }
 
@@ -76,7 +96,12 @@ impl Plan {
     /// The plan of a seed under a profile.
     pub fn drawn(seed: u64, profile: Profile) -> Plan {
         let draws = Draws::new(seed);
-        let faulty_ms = draws.at(Class::Topology, 0, 1).range(20_000..=60_000);
+        let faulty_ms = if profile == Profile::Nat {
+            // Mappings come to their time-outs.
+            draws.at(Class::Nat, 0, 0).range(60_000..=400_000)
+        } else {
+            draws.at(Class::Topology, 0, 1).range(20_000..=60_000)
+        };
         let mut plan = Plan {
             version: VERSION,
             seed,
@@ -106,7 +131,7 @@ fn is_crowded(draws: Draws, profile: Profile) -> bool {
     let draw = draws.at(Class::Limits, 0, 11);
     match profile {
         Profile::Threads => draw.one_in(2),
-        Profile::Swarm | Profile::Everything => draw.one_in(8),
+        Profile::Swarm | Profile::Everything | Profile::Nat => draw.one_in(8),
         Profile::Calm | Profile::Link => false,
     }
 }
@@ -142,12 +167,14 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
     };
     let crowded = is_crowded(draws, profile);
     let overloaded = is_overloaded(draws, profile);
+    let many = profile == Profile::Nat;
     let ring = if crowded { draw(12).pick(&[2, 4, 8]) } else { size(1, (2, 32), 1_024) };
     Limits {
         ring_slots: 1 << ring.ilog2(),
         requests_max: size(2, (1, 64), 16_384) as u32,
         buffers: size(3, (16, 128), 2_048) as u32,
-        dedup_entries: size(4, (64, 256), 8_192) as u32,
+        // What a site's NASes ask for once faults have ended has to fit, and comes again from other ports of their NATs.
+        dedup_entries: size(4, if many { (1_024, 4_096) } else { (64, 256) }, 8_192) as u32,
         // From a single page, which seven size classes have to share.
         replies_octets: size(13, (1 << 16, 16 << 16), 64 << 20),
         // RFC 5080 §2.2.2: cached for 5 to 30 seconds.
@@ -155,7 +182,7 @@ fn limits(draws: Draws, profile: Profile) -> Limits {
         request_timeout_ms: size(6, (2_500, 10_000), 30_000),
         // Shorter than the least request time-out, as the configuration demands.
         reject_delay_ms: if draw(7).one_in(3) { 0 } else { draw(7).fork(1).range(100..=2_000) },
-        delayed_rejects_max: size(8, (4, 32), 10_000) as u32,
+        delayed_rejects_max: size(8, if many { (64, 256) } else { (4, 32) }, 10_000) as u32,
         receive_queue: size(9, (2, 16), 256) as u32,
         // Small ones leave a burst in its socket for turn after turn.
         read_batch: draw(10).magnitude(1..=if crowded { 8 } else { 64 }) as u32,
@@ -188,14 +215,21 @@ fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
         workers: draw(4).range(1..=3) as u16,
         listeners,
         clients: Vec::new(),
+        client_rules: Vec::new(),
         users,
         rules: Rules::default(),
         answers_accounting: draws.at(Class::Disk, 5, 0).one_in(2),
         steered: !draw(5).one_in(4),
+        nats: Vec::new(),
         nases: Vec::new(),
     };
+    // Behind NATs there will be more.
+    let count = if profile == Profile::Nat { count.div_ceil(3) } else { count };
     for place in 0..count {
         add_nas(&mut topology, draws.at(Class::Workload, place, 0), place, count, faulty_ms);
+    }
+    if profile == Profile::Nat {
+        add_nats(&mut topology, draws, faulty_ms);
     }
     if crowded || is_overloaded(draws, profile) {
         topology.nases.iter_mut().for_each(|nas| crowd(nas, faulty_ms));
@@ -266,6 +300,7 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
                 old_secret: None,
                 require_message_authenticator: draw.fork(6).one_in(3),
                 limit_proxy_state: draw.fork(7).one_in(3),
+                rule: None,
             });
             Some(topology.clients.len() - 1)
         }
@@ -278,12 +313,27 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
         Some(client) if client.require_message_authenticator => draw.fork(8).pick(&[1_000, 1_000, 800]),
         _ => draw.fork(8).pick(&[0, 500, 1_000]),
     };
+    let secret = if standing == Standing::WrongSecret { format!("not-{secret}") } else { secret };
+    topology.nases.push(nas_plan(draw, address, secret, standing, signed_per_mille, faulty_ms));
+}
+
+/// What a NAS is besides who it is.
+fn nas_plan(
+    draw: Draw,
+    address: IpAddr,
+    secret: String,
+    standing: Standing,
+    signed_per_mille: u64,
+    faulty_ms: u64,
+) -> NasPlan {
     let transactions = draw.fork(9).range(20..=120) as u32;
     let burst: u32 = draw.fork(10).pick(&[1, 2, 8, 32]);
     let port = 1_024 + draw.fork(11).below(50_000) as u16;
-    topology.nases.push(NasPlan {
+    NasPlan {
         address,
-        secret: if standing == Standing::WrongSecret { format!("not-{secret}") } else { secret },
+        nat: None,
+        nas_identifiers: Vec::new(),
+        secret,
         rotations: Vec::new(),
         standing,
         ports: (0..draw.fork(12).magnitude(1..=6) as u16).map(|step| port + step).collect(),
@@ -301,7 +351,7 @@ fn add_nas(topology: &mut Topology, draw: Draw, place: u64, count: u64, faulty_m
         proxy_states_max: draw.fork(18).pick(&[0, 1, 4]),
         proxy_state_octets_max: draw.fork(20).pick(&[1, 40, 253]),
         latency_us: draw.fork(19).magnitude(20..=80_000),
-    });
+    }
 }
 
 /// Bursts hold half of `burst` on the average; all of them fit into the faulty time.
@@ -377,7 +427,10 @@ mod tests {
             assert!((5_000..=30_000).contains(&plan.limits.dedup_lifetime_ms));
             plan.faults.iter().for_each(|fault| classes[fault.class as usize] += 1);
         }
-        assert!(classes.iter().all(|&on| (150..250).contains(&on)), "{classes:?}");
+        for (&class, on) in FaultClass::ALL.iter().zip(classes) {
+            let ends = if Profile::Swarm.has(class) { 150..250 } else { 0..1 };
+            assert!(ends.contains(&on), "{class:?} {on}");
+        }
         assert!(transactions > 400 * 200);
     }
 
@@ -451,7 +504,8 @@ mod tests {
     #[test]
     fn profiles_admit_what_they_name() {
         assert!(Plan::drawn(3, Profile::Calm).faults.is_empty());
-        assert_eq!(Plan::drawn(3, Profile::Everything).faults.len(), FaultClass::COUNT);
+        assert_eq!(Plan::drawn(3, Profile::Everything).faults.len(), FaultClass::COUNT - 6);
+        assert!(FaultClass::ALL.iter().all(|&class| Profile::Nat.has(class)));
         assert_eq!(Plan::drawn(3, Profile::Threads).faults.len(), 6);
         assert!(Plan::drawn(3, Profile::Threads).topology.network_threads > 0);
     }

@@ -68,6 +68,12 @@ pub enum Kind {
     Settles = 27,
     /// A worker's thread ends, which has no link any more; words: 0, 0.
     Leaves = 28,
+    /// A NAT drops what a NAS behind it sends, having no port for it; words: NAS, listener.
+    NatDrops = 29,
+    /// A NAT refuses what comes from outside; words: outside port, why.
+    NatRefuses = 30,
+    /// A NAT passes on what a NAS sends; words: NAS, outside port.
+    NatMaps = 31,
 }
 
 /// One event as it is kept for printing.
@@ -75,7 +81,7 @@ pub enum Kind {
 pub struct Entry {
     /// Virtual nanoseconds.
     pub at: u64,
-    /// Threads from 0, NASes from [`NAS`].
+    /// Threads from 0, NASes from [`NAS`], NATs from [`NAT`].
     pub node: u32,
     /// What.
     pub kind: Kind,
@@ -90,6 +96,8 @@ static DICTIONARY: LazyLock<Dictionary> = LazyLock::new(Dictionary::built_in);
 
 /// The number of the first NAS as a node.
 pub const NAS: u32 = 1_000;
+/// The number of the first NAT as a node.
+pub const NAT: u32 = 1_000_000;
 /// The number of the operator, or of the server's main thread, which does what it is told.
 pub const OPERATOR: u32 = NAS - 1;
 
@@ -99,7 +107,8 @@ impl fmt::Display for Entry {
         match self.node {
             OPERATOR => write!(f, "operator  ")?,
             thread if thread < NAS => write!(f, "thread {thread:<3}")?,
-            nas => write!(f, "nas {:<6}", nas - NAS)?,
+            nas if nas < NAT => write!(f, "nas {:<6}", nas - NAS)?,
+            nat => write!(f, "nat {:<6}", nat - NAT)?,
         }
         write!(f, " {:<12}", format!("{:?}", self.kind))?;
         for word in self.words {

@@ -5,24 +5,27 @@
 
 mod crash;
 mod effects;
+mod nat;
 mod records;
 mod reloads;
 mod threads;
 mod workers;
 
 use crate::actor::nas::{Nas, Note, Outbox, Surroundings, Timer};
-use crate::checks::ledger::Ledger;
-use crate::checks::{Violation, channels, execution};
+use crate::checks::connections::Connections;
+use crate::checks::ledger::{Case, Ledger};
+use crate::checks::{Violation, channels, clients, execution};
 use crate::clock::Clock;
 use crate::draw::Draws;
-use crate::fault::link::Carried;
+use crate::fault::link::{Carried, Origin};
 use crate::fault::{Fault, Injector};
+use crate::goals::{Goal, Goals};
 use crate::net::{Net, Way};
-use crate::phases::{Decision, Node};
+use crate::phases::{Decision, Node, Snapshot};
 use crate::plan::Plan;
 use crate::schedule::Schedule;
 use crate::site::Site;
-use crate::sockets::Sockets;
+use crate::sockets::{Datagram, Sockets};
 use crate::trace::{Kind, NAS, Trace};
 use crate::turn::{Cause, Turn};
 use std::net::SocketAddr;
@@ -34,12 +37,21 @@ enum Event {
     Phase(usize),
     Bell { thread: usize, real: bool },
     Deadline { thread: usize, park: u64 },
-    Arrive { socket: SocketId, remote: SocketAddr, octets: Vec<u8> },
-    Deliver { nas: usize, port: usize, listener: ListenerId, octets: Vec<u8> },
+    Arrive { socket: SocketId, datagram: Datagram },
+    Deliver { nas: usize, port: usize, reply: Reply },
+    DeliverToNat { outside: SocketAddr, reply: Reply },
     Nas { nas: usize, timer: Timer },
-    EffectDone { life: u64, thread: usize, ticket: Ticket, done: EffectDone },
+    EffectDone { life: u64, thread: usize, ticket: Ticket, done: Box<EffectDone> },
     Store,
     Reload { site: usize },
+}
+
+/// What comes back from a listener.
+struct Reply {
+    listener: ListenerId,
+    /// The NAS whose request it answers, as far as one is known to have sent that.
+    requester: Option<usize>,
+    octets: Vec<u8>,
 }
 
 /// One run of one plan.
@@ -61,12 +73,16 @@ pub struct World<'p> {
     nases: Vec<Nas>,
     net: Net,
     ledger: Ledger,
+    connections: Connections,
     trace: Trace,
     now: u64,
     turn_max: u64,
     /// When a network core panicked last, in this process.
     network_died_at: Option<u64>,
     handed: u64,
+    goals: Goals,
+    /// Whose request it answers what a NAS is given just now.
+    requester: Option<usize>,
     out: Outbox,
     buffer: Vec<u8>,
     carried: Vec<Carried>,
@@ -93,8 +109,11 @@ impl<'p> World<'p> {
             draws,
             clock: Clock::default(),
             reloads: reloads::Reloads::new(threads, 0),
-            // Behind threads and NASes there is whoever asks for reloads.
-            schedule: Schedule::new(draws, threads + plan.topology.nases.len() + 1),
+            // Behind threads and NASes there is whoever asks for reloads, and then the NATs.
+            schedule: Schedule::new(
+                draws,
+                threads + plan.topology.nases.len() + 1 + plan.topology.nats.len(),
+            ),
             faults,
             threads: (0..threads).map(|place| Turn::new(node.is_here(place))).collect(),
             asked: (0..threads).map(|_| effects::Asked::default()).collect(),
@@ -104,11 +123,14 @@ impl<'p> World<'p> {
             nases: (0..plan.topology.nases.len()).map(Nas::new).collect(),
             net: Net::new(&plan.topology),
             ledger: Ledger::new(threads),
+            connections: Connections::default(),
             trace: Trace::new(tail_max),
             now: 0,
             turn_max: 0,
             network_died_at: None,
             handed: 0,
+            goals: Goals::default(),
+            requester: None,
             out: Outbox::default(),
             buffer: Vec::new(),
             carried: Vec::new(),
@@ -138,7 +160,7 @@ impl<'p> World<'p> {
         for nas in 0..self.nases.len() {
             self.with_nas(nas, |nas, around| nas.begin(around))?;
         }
-        let end = self.plan.idle_from() + WATCHED;
+        let end = self.plan.idle_from() + WATCHED + self.plan.clients_last();
         while self.schedule.next_at().is_some_and(|at| at <= end) {
             let (at, event) = self.schedule.take().expect("it was just seen");
             self.now = at;
@@ -154,14 +176,11 @@ impl<'p> World<'p> {
                         self.wake(thread, Cause::Deadline)?;
                     }
                 }
-                Event::Arrive { socket, remote, octets } => self.arrive(socket, remote, octets)?,
-                Event::Deliver { nas, port, listener, octets } => {
-                    let words = [port as u64, u64::from(listener.0)];
-                    self.trace.add(self.now, NAS + nas as u32, Kind::NasReceives, words, &octets);
-                    self.with_nas(nas, |nas, around| nas.handle_datagram(port, listener, &octets, around))?;
-                }
+                Event::Arrive { socket, datagram } => self.arrive(socket, datagram)?,
+                Event::Deliver { nas, port, reply } => self.deliver(nas, port, reply)?,
+                Event::DeliverToNat { outside, reply } => self.deliver_to_nat(outside, reply)?,
                 Event::EffectDone { life, thread, ticket, done } if life == self.life => {
-                    self.effect_done(thread, ticket, done)?;
+                    self.effect_done(thread, ticket, *done)?;
                 }
                 // Of a process that has ended.
                 Event::EffectDone { .. } => {}
@@ -195,6 +214,18 @@ impl<'p> World<'p> {
         self.ledger.replies()
     }
 
+    /// What it came to.
+    pub fn goals(&self) -> Goals {
+        let mut goals = self.goals.clone();
+        goals.add(self.ledger.goals());
+        goals
+    }
+
+    /// What the server has counted.
+    pub fn counted(&self) -> Snapshot {
+        self.node.snapshot()
+    }
+
     /// Virtual nanoseconds.
     pub fn now(&self) -> u64 {
         self.now
@@ -204,6 +235,8 @@ impl<'p> World<'p> {
     fn close(&mut self) -> Result<(), Violation> {
         let snapshot = self.node.snapshot();
         execution::sums(&snapshot, self.handed, self.now)?;
+        let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+        self.connections.count(&case, snapshot.unverified, self.now)?;
         let is_stored = !self.plan.topology.answers_accounting || self.records.store.is_idle();
         let is_over = self.reloads.are_over() && is_stored;
         execution::idle(&snapshot, is_over, self.now)?;
@@ -220,15 +253,15 @@ impl<'p> World<'p> {
     }
 
     /// A datagram reaches the server's host.
-    fn arrive(&mut self, socket: SocketId, remote: SocketAddr, octets: Vec<u8>) -> Result<(), Violation> {
+    fn arrive(&mut self, socket: SocketId, datagram: Datagram) -> Result<(), Violation> {
         let thread = self.sockets.thread(socket);
-        let words = [u64::from(socket.0), u64::from(remote.port())];
+        let words = [u64::from(socket.0), u64::from(datagram.remote.port())];
         if !self.sockets.has_room(socket, self.now, &mut self.faults) {
-            self.trace.add(self.now, thread as u32, Kind::Overflows, words, &octets);
+            self.trace.add(self.now, thread as u32, Kind::Overflows, words, &datagram.octets);
             return Ok(());
         }
-        self.trace.add(self.now, thread as u32, Kind::Arrives, words, &octets);
-        self.sockets.put(socket, remote, octets);
+        self.trace.add(self.now, thread as u32, Kind::Arrives, words, &datagram.octets);
+        self.sockets.put(socket, datagram);
         if self.threads[thread].is_asleep() { self.wake(thread, Cause::Datagram) } else { Ok(()) }
     }
 
@@ -252,15 +285,16 @@ impl<'p> World<'p> {
             self.schedule.add(at, self.threads.len() + place, Event::Nas { nas: place, timer });
         }
         for sent in out.sent.drain(..) {
-            let nas = &self.plan.topology.nases[place];
-            let remote = SocketAddr::new(nas.address, nas.ports[sent.port]);
             let words = [sent.port as u64, u64::from(sent.listener.0)];
             self.trace.add(self.now, NAS + place as u32, Kind::NasSends, words, &sent.octets);
+            let Some(remote) = self.leave(place, &sent) else { continue };
             let way = Way { nas: place, port: sent.port, listener: sent.listener, up: true };
+            self.forge_behind(way, remote, &sent.octets);
             let mut carried = self.carry(way, &sent.octets);
-            for Carried { delay, octets, .. } in carried.drain(..) {
+            for Carried { delay, octets, origin } in carried.drain(..) {
                 let socket = self.socket_for(way, remote);
-                let event = Event::Arrive { socket, remote, octets };
+                let sender = (origin == Origin::Intact).then_some(place);
+                let event = Event::Arrive { socket, datagram: Datagram { remote, sender, octets } };
                 self.schedule.add(self.now + delay, self.threads.len() + place, event);
             }
             self.carried = carried;
@@ -284,12 +318,15 @@ impl<'p> World<'p> {
         let node = NAS + place as u32;
         match note {
             Note::Answered(number, code) => {
+                clients::believed(place, self.requester, self.now)?;
                 self.trace.add(self.now, node, Kind::Answered, [number as u64, u64::from(code)], &[]);
             }
             Note::GaveUp(number, standstill) => {
                 self.trace.add(self.now, node, Kind::GivesUp, [number as u64, standstill as u64], &[]);
                 let exchange = &self.nases[place].exchanges()[number];
-                if exchange.must_be_answered {
+                if exchange.must_be_answered && self.net.nats.have_robbed(place, exchange.begun) {
+                    self.goals.reach(Goal::Excused);
+                } else if exchange.must_be_answered {
                     let details = format!(
                         "NAS {place}, Identifier {}, {:?}, begun at {} ns: {standstill:?}",
                         exchange.identifier(),

@@ -130,6 +130,7 @@ fn discarded(cores: &mut Cores) -> Option<Discard> {
         Event::Finished { outcome: Outcome::Discarded(reason), .. } => Some(reason),
         Event::Finished { .. }
         | Event::Admitted { .. }
+        | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. } => None,
     })

@@ -178,8 +178,8 @@ fn what_is_discarded_before_any_rule_says_so() {
     assert_says(
         &stranger.says("User-Name = bob"),
         &[
-            "client: none, as no network of a [[client]] holds 192.0.2.1",
-            "result: no reply, discarded as `unknown-client`: there is no [[client]] for this address",
+            "client: none, as no network of a [[client]] or [[client_rule]] holds 192.0.2.1",
+            "result: no reply, discarded as `unknown-client`: there is no [[client]] and no [[client_rule]] for this address",
         ],
     );
     let elsewhere = Asked { listener: "acct", ..Asked::default() };
@@ -264,7 +264,10 @@ fn the_example_in_the_documentation_is_what_is_said() {
     let page = include_str!("../../../docs/configuration.md");
     let toml =
         page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it has a file");
-    let configuration = file("ulna.toml", toml).display().to_string();
+    let configuration = file("ulna.toml", toml);
+    let table = configuration.with_file_name("sites.toml");
+    std::fs::write(&table, include_str!("../../../docs/sites.toml")).expect("it is written");
+    let configuration = configuration.display().to_string();
     let asked = Asked { configuration, from: "192.0.2.10:50000", ..Asked::default() };
     let said = asked.says("User-Name = bob\nUser-Password = hello\n");
     let command =
@@ -275,4 +278,37 @@ fn the_example_in_the_documentation_is_what_is_said() {
         lines.map(Into::into).collect()
     };
     assert_eq!(same(shown), same(&said));
+}
+
+#[test]
+fn who_would_be_admitted_by_a_client_rule_is_told_with_its_key() {
+    let configuration = file(
+        "ruled.toml",
+        "[[listen]]\nname = \"auth\"\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\npackets = [\"access\"]\n\
+         server = \"edge\"\n[[server]]\nname = \"edge\"\n[[server.new]]\naccept = true\n\
+         [[client_rule]]\nname = \"branches\"\nnetwork = \"198.51.100.0/24\"\nnat = true\n\
+         when = { NAS-Identifier = { glob = \"site-*\" } }\n\
+         secret = { table = \"sites.toml\", key = \"NAS-Identifier\" }\n",
+    );
+    let table = configuration.with_file_name("sites.toml");
+    std::fs::write(table, include_str!("../../../docs/sites.toml")).expect("it is written");
+    let configuration = configuration.display().to_string();
+    let asked = Asked { configuration, from: "198.51.100.9:50000", ..Asked::default() };
+    for (attributes, expected) in [
+        (
+            "User-Name = bob\nNAS-Identifier = site-7\n",
+            ["client: \"Main Street\", by rule \"branches\" with key \"site-7\"", "result: Access-Accept"],
+        ),
+        (
+            "User-Name = bob\nNAS-Identifier = site-9\n",
+            ["client: none: rule \"branches\" finds no key \"site-9\"", "discarded as `client-denied`"],
+        ),
+        (
+            "User-Name = bob\nNAS-Identifier = plant-9\n",
+            ["client: none: no [[client_rule]] for its address matches", "discarded as `no-client-rule`"],
+        ),
+    ] {
+        let said = asked.says(attributes);
+        assert!(expected.iter().all(|expected| said.contains(expected)), "{said}");
+    }
 }

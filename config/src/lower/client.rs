@@ -9,7 +9,7 @@ use crate::section::{Section, found};
 use crate::shown;
 use std::ops::Range;
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 use ulna_core::client::{Client, ClientsBuilder, Prefix, PrefixError};
 use ulna_core::configuration::{Listener, Packets};
 use ulna_core::packet::{Secret, Secrets};
@@ -61,7 +61,7 @@ pub fn clients(file: &Section<'_>, listeners: &[Placed<Listener>], report: &mut 
             }
         }
     }
-    warn_of_unsigned(&unsigned, listeners, report);
+    warn_of_unsigned("client", &unsigned, listeners, report);
     builder
 }
 
@@ -111,7 +111,13 @@ fn secret(
     place: Range<usize>,
     report: &mut Report,
 ) -> Option<Secret> {
-    let octets = secret_source::read("secret", expected, value, &place, &["table", "key"], report)?;
+    let of_a_table = |table: &DeTable<'_>| table.contains_key("table") || table.contains_key("key");
+    if value.get_ref().as_table().is_some_and(of_a_table) {
+        let message = "a `secret` from a table with keys is for a [[client_rule]]";
+        report.error(place, message.into());
+        return None;
+    }
+    let octets = secret_source::read("secret", expected, value, &place, &[], report)?;
     match Secret::new(&octets) {
         Ok(secret) => {
             if octets.len() <= SHORT_SECRET_OCTETS {
@@ -131,7 +137,12 @@ fn secret(
 }
 
 /// One warning for all: a file of 10 000 clients would else bury every other.
-fn warn_of_unsigned(unsigned: &[Spanned<&str>], listeners: &[Placed<Listener>], report: &mut Report) {
+pub fn warn_of_unsigned(
+    what: &str,
+    unsigned: &[Spanned<&str>],
+    listeners: &[Placed<Listener>],
+    report: &mut Report,
+) {
     let public = listeners
         .iter()
         .map(|listener| &listener.value)
@@ -143,7 +154,7 @@ fn warn_of_unsigned(unsigned: &[Spanned<&str>], listeners: &[Placed<Listener>], 
             others => format!(" and {others} others"),
         };
         let message = format!(
-            "client \"{}\"{others} may send unsigned Access-Requests, and \"{}\" listens on {}: set \
+            "{what} \"{}\"{others} may send unsigned Access-Requests, and \"{}\" listens on {}: set \
              `require_message_authenticator = true` where the client signs",
             shown::text(first.get_ref()),
             shown::text(&listener.name),

@@ -11,7 +11,7 @@ use crate::secret_table::load_secret_table;
 use crate::section::Section;
 use crate::shown;
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
@@ -22,8 +22,10 @@ use ulna_core::dictionary::Dictionary;
 use ulna_core::policy::Selector;
 
 /// Client rules, not yet made ready.
-pub struct Lowered {
+pub struct Lowered<'d> {
     rules: Vec<ClientRule>,
+    /// The names of those whose clients need not sign.
+    pub unsigned: Vec<Spanned<&'d str>>,
     limits: Limits,
     unverified_per_second: u32,
     connected_sockets_max: Option<u32>,
@@ -31,14 +33,14 @@ pub struct Lowered {
     pub tables: Vec<Arc<SecretTable>>,
 }
 
-impl Lowered {
+impl Lowered<'_> {
     /// Of all rules together.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
     pub fn build(self, seed: &Seed) -> (ClientRules, Vec<Arc<SecretTable>>) {
-        let Lowered { rules, limits, unverified_per_second, connected_sockets_max, tables } = self;
+        let Lowered { rules, limits, unverified_per_second, connected_sockets_max, tables, .. } = self;
         let mut rules = ClientRules::new(rules, limits, unverified_per_second, seed);
         if let Some(number) = connected_sockets_max {
             rules.connected_sockets_max = number;
@@ -47,9 +49,10 @@ impl Lowered {
     }
 }
 
-pub fn client_rules<'d>(file: &Section<'d>, dictionary: &Dictionary, report: &mut Report) -> Lowered {
+pub fn client_rules<'d>(file: &Section<'d>, dictionary: &Dictionary, report: &mut Report) -> Lowered<'d> {
     let mut lowered = Lowered {
         rules: Vec::new(),
+        unsigned: Vec::new(),
         limits: Limits::of_all(),
         unverified_per_second: UNVERIFIED_PER_SECOND,
         connected_sockets_max: None,
@@ -70,7 +73,10 @@ pub fn client_rules<'d>(file: &Section<'d>, dictionary: &Dictionary, report: &mu
         if let Some(name) = &name {
             names.add("client rule", name, report);
         }
-        let rule = client_rule(section, name, &mut asking, &mut lowered.tables, report);
+        let rule = client_rule(section, name.clone(), &mut asking, &mut lowered.tables, report);
+        if rule.as_ref().is_some_and(|rule| !rule.nat && !rule.require_message_authenticator) {
+            lowered.unsigned.extend(name);
+        }
         lowered.rules.extend(rule);
     }
     asking.check(file, report);
@@ -150,7 +156,7 @@ fn rule_secret(
 ) -> Option<RuleSecret> {
     let table = section.value("secret").and_then(|value| value.get_ref().as_table());
     let Some(table) = table.filter(|table| table.contains_key("table") || table.contains_key("key")) else {
-        return secrets(section, report).map(RuleSecret::Own);
+        return secrets(section, report).map(Box::new).map(RuleSecret::Own);
     };
     let place = section.key_span("secret").unwrap_or(section.span());
     let section = Section::open(&keys::TABLE_SECRET, table, place.clone(), report);
@@ -197,7 +203,7 @@ fn selector(name: &Spanned<Cow<'_, str>>, dictionary: &Dictionary, report: &mut 
     Some(Selector { oid: named.oid, tag: named.tag, any_shape: attribute.is_none() })
 }
 
-fn secret_table(path: &PathBuf, tables: &mut Vec<Arc<SecretTable>>, report: &mut Report) -> Option<Arc<str>> {
+fn secret_table(path: &Path, tables: &mut Vec<Arc<SecretTable>>, report: &mut Report) -> Option<Arc<str>> {
     let source = path.display().to_string();
     if let Some(known) = tables.iter().find(|table| *table.source == *source) {
         return Some(Arc::clone(&known.source));

@@ -50,6 +50,7 @@ pub fn lower<'t>(
     let listeners = listen::listeners(&file, &server_names, report);
     listen::keep_countable(&listeners, &runtime, report);
     let clients = client::clients(&file, &listeners, report);
+    client::warn_of_unsigned("client rule", &client_rules.unsigned, &listeners, report);
     let (users, devices) = user::users(&file, &dictionary, report);
     let log = log(&file, report);
     // The tables' hashes are keyed from all that was read: whoever does not know the secrets does not know the key, and

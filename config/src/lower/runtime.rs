@@ -51,6 +51,12 @@ pub fn runtime(
     if let Some(slots) = ring_slots(&section, report) {
         runtime.ring_slots = slots;
     }
+    if section.value("state_directory").is_some()
+        && let Some(path) = section.name("state_directory", report)
+    {
+        let path = report.path(&path.span(), path.get_ref());
+        runtime.state_directory = Some(path.display().to_string().into());
+    }
     let sizes = [
         ("requests_max", 1..=1_048_576, &mut runtime.requests_max),
         ("receive_buffer_octets", 4_096..=GIBIBYTE, &mut runtime.receive_buffer_octets),

@@ -105,8 +105,8 @@ impl Connections {
         }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
+    /// How many connections there are.
+    pub fn count(&self) -> usize {
         self.index.len()
     }
 

@@ -7,7 +7,7 @@ use super::limits::Pace;
 use super::mark::Marks;
 use super::rule::ClientRule;
 use super::{Client, ClientId, Clients};
-use crate::event::ShortName;
+use crate::event::{EventClient, ShortName};
 use crate::packet::{SecretIndex, Secrets};
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
@@ -29,8 +29,10 @@ pub struct DynamicClient {
     expires: Instant,
     packets_per_second: u32,
     pace: Pace,
+    repeats: Pace,
     retired: AtomicBool,
     warned: AtomicBool,
+    old_secret_used: AtomicBool,
     unreachable: AtomicU32,
 }
 
@@ -55,8 +57,10 @@ impl DynamicClient {
             expires: now + rule.lifetime,
             packets_per_second: rule.limits.packets_per_second,
             pace: Pace::default(),
+            repeats: Pace::default(),
             retired: AtomicBool::new(false),
             warned: AtomicBool::new(false),
+            old_secret_used: AtomicBool::new(false),
             unreachable: AtomicU32::new(0),
         }
     }
@@ -120,7 +124,13 @@ impl DynamicClient {
         self.retired.load(Ordering::Relaxed) && !seeded::is(Bug::RetiredClientStays) || self.expires <= now
     }
 
-    /// Whether one more packet of it may pass now.
+    /// Whether one more request of it may pass now that was taken before, too long ago to be known as a duplicate: a NAS may
+    /// retransmit so late, but not often.
+    pub fn repeats(&self, now: Instant) -> bool {
+        self.repeats.passes(REPEATS_PER_SECOND, now)
+    }
+
+    /// Whether one more new request of it may pass now.
     #[inline]
     pub fn passes(&self, now: Instant) -> bool {
         self.packets_per_second == 0 || self.pace.passes(self.packets_per_second, now)
@@ -131,6 +141,9 @@ impl DynamicClient {
         !self.warned.swap(true, Ordering::Relaxed)
     }
 }
+
+/// Late retransmissions of one client.
+const REPEATS_PER_SECOND: u32 = 16;
 
 impl fmt::Debug for DynamicClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,6 +177,22 @@ impl Whose {
         match self {
             Whose::Configured(client) => clients.mark(*client, secret),
             Whose::Dynamic(dynamic) => dynamic.mark(secret),
+        }
+    }
+
+    /// Notes that a packet has verified under the client's old secret. Whether it is the first of that client.
+    pub fn note_old_secret(&self, clients: &Clients) -> bool {
+        match self {
+            Whose::Configured(client) => clients.note_old_secret(*client),
+            Whose::Dynamic(dynamic) => !dynamic.old_secret_used.swap(true, Ordering::Relaxed),
+        }
+    }
+
+    /// As events name it.
+    pub fn for_event(&self) -> EventClient {
+        match self {
+            Whose::Configured(client) => EventClient::Configured(*client),
+            Whose::Dynamic(dynamic) => EventClient::Dynamic(dynamic.name()),
         }
     }
 

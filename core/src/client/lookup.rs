@@ -9,12 +9,15 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// The clients of a configuration. Made once, then only read.
 pub struct Clients {
     clients: Box<[Client]>,
     /// By client.
     marks: Box<[Marks]>,
+    /// Whose old secret has been used since the configuration is in force.
+    old_secrets_used: Box<[AtomicBool]>,
     networks: Networks<ClientId>,
 }
 
@@ -77,6 +80,7 @@ impl ClientsBuilder {
     pub fn build(self, seed: &Seed) -> Clients {
         Clients {
             marks: self.clients.iter().map(Marks::of).collect(),
+            old_secrets_used: self.clients.iter().map(|_| AtomicBool::new(false)).collect(),
             clients: self.clients.into(),
             networks: Networks::new(self.networks, &seed.fork("clients")),
         }
@@ -110,6 +114,12 @@ impl Clients {
     #[inline]
     pub fn mark(&self, client: ClientId, secret: Option<SecretIndex>) -> &[u8; 16] {
         self.marks[client.0 as usize].of_secret(secret)
+    }
+
+    /// Notes that a packet has verified under this client's old secret. Whether it is the first.
+    pub(super) fn note_old_secret(&self, client: ClientId) -> bool {
+        // Relaxed: it orders nothing.
+        !self.old_secrets_used[client.0 as usize].swap(true, Ordering::Relaxed)
     }
 
     /// How many clients there are.

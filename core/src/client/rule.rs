@@ -57,7 +57,7 @@ pub struct ClientRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuleSecret {
     /// It stands there, the same for all.
-    Own(Secrets),
+    Own(Box<Secrets>),
     /// It is looked up.
     Table {
         /// In which table: a name that the driver knows.

@@ -32,7 +32,7 @@ impl SecretTable {
     pub fn look_up(&self, key: &[u8]) -> LookedUp {
         match self.entries.get(key) {
             Some(SecretEntry { name, secrets }) => {
-                LookedUp::Found { name: name.clone(), secrets: secrets.clone() }
+                LookedUp::Found { name: name.clone(), secrets: Box::new(secrets.clone()) }
             }
             None => LookedUp::NotFound,
         }

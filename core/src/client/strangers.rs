@@ -28,7 +28,7 @@ mod addresses;
 mod answers;
 
 use self::addresses::Addresses;
-use self::answers::{Answers, Begun, Known};
+use self::answers::{Answers, Begun, Ended, Known};
 use super::connection::Admission;
 use super::dynamic::DynamicClient;
 use super::limits::{Counted, Permit};
@@ -126,6 +126,11 @@ impl Strangers {
         strangers
     }
 
+    /// Each rule and key that is a client's now. Walks over them.
+    pub fn keys(&self) -> impl Iterator<Item = (&Arc<str>, &[u8])> {
+        self.answers.keys()
+    }
+
     /// Clients of before: their keys are looked up without counting as new.
     pub fn remember(&mut self, rule: &Arc<str>, key: &[u8]) {
         self.answers.remember(rule, key);
@@ -184,7 +189,7 @@ impl Strangers {
             RuleSecret::Own(secrets) => {
                 // Nothing is looked up: the answer stands in the rule.
                 if let Known::Nothing = self.answers.known(&rule.name, &[], now) {
-                    let client = DynamicClient::new(rule, &[], (*rule.name).into(), secrets.clone(), now);
+                    let client = DynamicClient::new(rule, &[], (*rule.name).into(), (**secrets).clone(), now);
                     self.answers.tell(place, rule, &[], Arc::new(client), now);
                 }
                 self.decide(network, stranger, place, rule, &[], now);
@@ -207,11 +212,13 @@ impl Strangers {
         now: Instant,
     ) -> bool {
         let configuration = Arc::clone(&self.configuration);
-        let Some((place, key, held)) = self.answers.take_pending(ticket) else { return false };
+        let Some(ended) = self.answers.take_pending(ticket) else { return false };
+        let Ended { rule: place, key, is_void, line: held } = ended;
         let rule = configuration.client_rules.rule(place);
         let reason = match answer {
+            Ok(_) if is_void => Discard::LookUpFailed,
             Ok(LookedUp::Found { name, secrets }) => {
-                let client = DynamicClient::new(rule, &key, name, secrets, now);
+                let client = DynamicClient::new(rule, &key, name, *secrets, now);
                 self.answers.tell(place, rule, &key, Arc::new(client), now);
                 self.counters.look_ups_found.up();
                 let mut is_first_wrong = None;

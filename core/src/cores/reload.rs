@@ -28,6 +28,20 @@ impl Cores {
         }
     }
 
+    /// Each rule and key that is a client's here, and would be looked up by anybody as a client's of before. Walks over them.
+    pub fn client_keys(&mut self, mut each: impl FnMut(&Arc<str>, &[u8])) {
+        if let Some(worker) = &mut self.worker {
+            worker.strangers().keys().for_each(|(rule, key)| each(rule, key));
+        }
+    }
+
+    /// These were clients before the server began: their keys are looked up without counting as new.
+    pub fn remember_clients(&mut self, keys: &[(Arc<str>, Box<[u8]>)]) {
+        if let Some(worker) = &mut self.worker {
+            keys.iter().for_each(|(rule, key)| worker.strangers().remember(rule, key));
+        }
+    }
+
     /// What a table of secrets says of these keys has changed: answers to look-ups are void, and clients whose secrets were there
     /// end.
     pub fn handle_table_changed(&mut self, source: &str, keys: &[Box<[u8]>]) {

@@ -7,6 +7,7 @@ use crate::client::{Sighting, Whose};
 use crate::configuration::Packets;
 use crate::dedup::{Authenticator, Key, Seen};
 use crate::discard::Discard;
+use crate::event::Event;
 use crate::packet::{Code, Framed, SecretIndex, Verified};
 use crate::path::{NetworkId, Path, Peer, WorkerId};
 use crate::queue::message::Message;
@@ -140,11 +141,18 @@ impl Network {
             Ok(verified) => verified,
             Err(error) => return self.take_unverified(path, framed, whose, error.discard(), received, now),
         };
-        if let Some(place) = connection {
-            self.hear(place, &whose, verified.signed(), now)?;
+        if let Some(place) = connection
+            && verified.signed()
+        {
+            self.connections.at(place).hear(now);
         }
         if verified.secret_index() != SecretIndex::NEWEST {
             self.counters.verified_by_old_secret.up();
+            if verified.signed() && whose.note_old_secret(&self.configuration.clients) {
+                self.counters.clients_by_old_secret.up();
+                let (remote, generation, client) = (path.remote, self.generation, whose.for_event());
+                self.tell(Event::OldSecret { at: now, remote, generation, client });
+            }
         }
         let stamp = Stamp {
             handle: RequestHandle::NONE,
@@ -241,6 +249,9 @@ impl Network {
                 let _ = self.dedup.begin(&facts.key, handle, &facts.fingerprint, worker);
             }
             return Err(reason);
+        }
+        if facts.stamp.signed {
+            self.check_pace(&facts.whose, &facts.fingerprint, now)?;
         }
         let request = request(&mut self.buffers).ok_or(Discard::NoBuffer)?;
         let handle = superseded.map(|(handle, _)| handle);

@@ -7,7 +7,7 @@
 
 use super::{Answer, Network, fingerprint};
 use crate::client::{Admission, DynamicClient, Sighting, Whom, Whose};
-use crate::dedup::Seen;
+use crate::dedup::{Authenticator, Seen};
 use crate::discard::Discard;
 use crate::event::Event;
 use crate::packet::{Code, Framed, Landmark, SecretIndex};
@@ -119,23 +119,21 @@ impl Network {
         Err(Discard::UnsignedBehindNat)
     }
 
-    /// A packet of a dynamic client's has come, and nothing in it speaks against that.
-    pub(super) fn hear(
-        &mut self,
-        place: u32,
+    /// Whether one more request of a dynamic client's may go to a worker. Only those that verify and are no duplicates count, so
+    /// that nobody else makes a client too fast; and what was taken before, but is not remembered any more, has a pace of
+    /// its own, or whoever has recorded a client's requests could.
+    pub(super) fn check_pace(
+        &self,
         whose: &Whose,
-        signed: bool,
+        fingerprint: &Authenticator,
         now: Instant,
     ) -> Result<(), Discard> {
         let Whose::Dynamic(client) = whose else { return Ok(()) };
-        // Only who verifies counts: nobody else makes a client too fast.
-        if !client.passes(now) {
-            return Err(Discard::ClientTooFast);
+        // What has just admitted its client has no place yet, and is new.
+        if self.sightings.look_up(fingerprint).is_some_and(|seen| seen.place.is_some()) {
+            return if client.repeats(now) { Ok(()) } else { Err(Discard::Replayed) };
         }
-        if signed {
-            self.connections.at(place).hear(now);
-        }
-        Ok(())
+        if client.passes(now) { Ok(()) } else { Err(Discard::ClientTooFast) }
     }
 
     /// A stranger's packet that a worker has decided about, unless a predecessor of this core had asked.
@@ -160,7 +158,7 @@ impl Network {
             Ok(place) => {
                 self.order_socket(place, &path);
                 self.counters.connections_admitted.up();
-                self.counters.connections.set(self.connections.len() as u64);
+                self.counters.connections.set(self.connections.count() as u64);
                 if is_others {
                     self.counters.connections_taken_over.up();
                 }
@@ -243,13 +241,13 @@ impl Network {
         while let Some(ended) = self.connections.expire(now, &mut budget) {
             self.order_close(ended.own_socket);
         }
-        self.counters.connections.set(self.connections.len() as u64);
+        self.counters.connections.set(self.connections.count() as u64);
     }
 
     fn end_connection(&mut self, place: u32) {
         let ended = self.connections.end(place);
         self.order_close(ended.own_socket);
-        self.counters.connections.set(self.connections.len() as u64);
+        self.counters.connections.set(self.connections.count() as u64);
     }
 }
 

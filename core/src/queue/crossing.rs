@@ -175,17 +175,14 @@ impl<M: Send, L: Send> Crossing<M, L> {
     }
 
     #[inline]
-    fn take(&mut self, at: usize, budget: usize, mut f: impl FnMut(M)) -> usize {
+    fn take(&mut self, at: usize, budget: usize, f: impl FnMut(M)) -> usize {
         debug_assert!(!self.park.is_announced(), "an announced thread unparks before it sweeps");
         let link = self.links[at].as_mut().expect(ATTACHED);
         let available = link.incoming.available();
         if self.park == Park::Left(Woken::Itself) {
             self.counters.lazy_backlog_max = self.counters.lazy_backlog_max.max(available as u64);
         }
-        let taken = available.min(budget);
-        for _ in 0..taken {
-            f(link.incoming.take().expect("as many are available"));
-        }
+        let taken = link.incoming.take_each(budget, f);
         // Not `taken > 0`: a panic of `f` in an earlier sweep may have left a head behind.
         if link.incoming.publish_head() {
             touch(&mut self.touched, link, at);
@@ -205,6 +202,14 @@ impl<M: Send, L: Send> Crossing<M, L> {
         room
     }
 
+    /// The same for a writer to whom it does not matter whether there is room for more than it wants to stage now: looks at
+    /// the reader's cache line only where what is known of it does not show as much.
+    #[inline]
+    pub fn room_for(&mut self, link: LinkId, wanted: usize) -> usize {
+        let known = &mut self.links[link.0].as_mut().expect(ATTACHED);
+        if known.waits_for_space { self.room(link) } else { known.outgoing.room_for(wanted) }
+    }
+
     /// Puts a message into its slot, to be seen after the next [`publish`](Self::publish). The ring's batch becomes
     /// as urgent as its most urgent message.
     ///
@@ -212,14 +217,27 @@ impl<M: Send, L: Send> Crossing<M, L> {
     /// Without [`room`](Self::room).
     #[inline]
     pub fn stage(&mut self, link: LinkId, message: M, urgency: Urgency) {
+        self.stage_each(link, core::iter::once((message, urgency)));
+    }
+
+    /// The same with each of these messages, in order. If `messages` panics, what it has given before is staged.
+    ///
+    /// # Panics
+    /// Without [`room`](Self::room) for all of them.
+    #[inline]
+    pub fn stage_each(&mut self, link: LinkId, messages: impl IntoIterator<Item = (M, Urgency)>) {
         debug_assert!(!self.park.is_announced(), "an announced thread unparks before it stages");
         let at = link.0;
         let link = self.links[at].as_mut().expect(ATTACHED);
-        link.outgoing.stage(message);
-        link.silenced = seeded::is(Bug::GateReadBeforePublish) && link.gate.is_running();
-        // `None` is below `Some`.
-        link.staged = link.staged.max(Some(urgency));
+        // First, for what is staged before a panic.
         touch(&mut self.touched, link, at);
+        let staged = &mut link.staged;
+        link.outgoing.stage_each(messages.into_iter().map(|(message, urgency)| {
+            // `None` is below `Some`.
+            *staged = (*staged).max(Some(urgency));
+            message
+        }));
+        link.silenced = seeded::is(Bug::GateReadBeforePublish) && link.gate.is_running();
     }
 
     /// Something waits in this thread for room on this link: its reader is to ring when half of the ring has been

@@ -75,24 +75,45 @@ impl<M: Send> Producer<M> {
         (self.bound - (self.tail - self.head)) as usize
     }
 
+    /// Messages that can be staged now, if so many are wanted: by the head that is known, and only where that does not
+    /// show as much room by the newest that can be seen. Who writes few at a time thus leaves the reader's line alone.
+    #[inline]
+    pub fn room_for(&mut self, wanted: usize) -> usize {
+        let known = (self.bound - (self.tail - self.head)) as usize;
+        if known >= wanted { known } else { self.room() }
+    }
+
     /// Puts a message into the next slot. The reader sees it after the next [`publish`](Self::publish).
     ///
     /// # Panics
     /// Without room: the caller counts room before it accepts.
     #[inline]
     pub fn stage(&mut self, message: M) {
-        if self.tail - self.head == self.bound {
-            self.look_at_head();
-            assert!(self.tail - self.head < self.bound, "a message was staged into a full ring");
+        self.stage_each(core::iter::once(message));
+    }
+
+    /// The same with each of these messages, in order. If `messages` panics, what it has given before is staged.
+    ///
+    /// # Panics
+    /// Without room for all of them.
+    #[inline]
+    pub fn stage_each(&mut self, messages: impl IntoIterator<Item = M>) {
+        let Producer { shared, bound, tail, head, .. } = self;
+        let mut staging = Moving { to: *tail, index: tail };
+        for message in messages {
+            if staging.to - *head == *bound {
+                *head = shared.newest_head();
+                assert!(staging.to - *head < *bound, "a message was staged into a full ring");
+            }
+            shared.slot(staging.to).with_mut(|slot| {
+                // SAFETY: the slot is ours alone. It was last used by sequence `to - places`, which is below `head`
+                // since `to < head + bound <= head + places`; the reader moved that message out before the Release
+                // store of the head that our Acquire load saw. It reads the slot again only once a tail above this
+                // sequence is published. There is one producer, and `&mut self` makes it one call.
+                unsafe { (*slot).write(message) };
+            });
+            staging.to += 1;
         }
-        self.shared.slot(self.tail).with_mut(|slot| {
-            // SAFETY: the slot is ours alone. It was last used by sequence `tail - places`, which is below `head`
-            // since `tail < head + bound <= head + places`; the reader moved that message out before the Release
-            // store of the head that our Acquire load saw. It reads the slot again only once a tail above this
-            // sequence is published. There is one producer, and `&mut self` makes it one call.
-            unsafe { (*slot).write(message) };
-        });
-        self.tail += 1;
     }
 
     /// Shows the reader all that was staged; says whether there was anything. A SeqCst fence and a look at the
@@ -184,8 +205,7 @@ impl<M: Send> Producer<M> {
 
     #[inline]
     fn look_at_head(&mut self) {
-        // Acquire pairs with the Release store in `Consumer::publish_head`: the slots below it are free.
-        self.head = self.shared.head.0.load(Ordering::Acquire);
+        self.head = self.shared.newest_head();
     }
 }
 
@@ -244,6 +264,28 @@ impl<M: Send> Consumer<M> {
         // a head above it is published, writes it no more. `head` has moved on, so it is moved out once; neither
         // `Shared::drop` nor a later `take` reads it again.
         Some(slot.with(|slot| unsafe { (*slot).assume_init_read() }))
+    }
+
+    /// Takes at most so many of the oldest unread messages that [`available`](Self::available) has seen, in order, and gives
+    /// each to `f`; says how many there were. Their slots stay in use until [`publish_head`](Self::publish_head).
+    ///
+    /// If `f` panics, the messages it has not been given stay unread.
+    #[inline]
+    pub fn take_each(&mut self, most: usize, mut f: impl FnMut(M)) -> usize {
+        let taken = most.min((self.tail - self.head) as usize);
+        // Two runs of neighbours instead of a place by its sequence for each: the loops know their bounds.
+        let [first, second] = self.shared.runs(self.head, taken);
+        let mut taking = Moving { to: self.head, index: &mut self.head };
+        for run in [first, second] {
+            for slot in run {
+                // SAFETY: as in `take`: the sequence is below a tail that our Acquire load saw. `to` moves on before `f`
+                // is called, and `head` follows it even if `f` panics, so the message is moved out once.
+                let message = slot.with(|slot| unsafe { (*slot).assume_init_read() });
+                taking.to += 1;
+                f(message);
+            }
+        }
+        taken
     }
 
     /// Shows each unread message without taking it: for inspection, and never for a decision to sleep.
@@ -333,11 +375,39 @@ unsafe impl<M: Send> Sync for Shared<M> {}
 // SAFETY: whichever end goes last drops what is left, in its own thread: `M: Send` again.
 unsafe impl<M: Send> Send for Shared<M> {}
 
+/// An end's own index while it works on several messages: by itself, so that it need not go through memory for each of
+/// them, and put back whatever ends that, a panic of the caller's code too.
+struct Moving<'i> {
+    index: &'i mut u64,
+    to: u64,
+}
+
+impl Drop for Moving<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        *self.index = self.to;
+    }
+}
+
 impl<M> Shared<M> {
+    #[inline]
+    fn newest_head(&self) -> u64 {
+        // Acquire pairs with the Release store in `Consumer::publish_head`: the slots below it are free.
+        self.head.0.load(Ordering::Acquire)
+    }
+
     #[inline(always)]
     fn slot(&self, sequence: u64) -> &UnsafeCell<MaybeUninit<M>> {
         // The number of slots is a power of two: its low bits alone, and the compiler sees that they are in bounds.
         &self.slots[sequence as usize & (self.slots.len() - 1)]
+    }
+
+    /// The places of so many messages from this one on: up to the end of the slots, and from their beginning.
+    #[inline(always)]
+    fn runs(&self, sequence: u64, messages: usize) -> [&[UnsafeCell<MaybeUninit<M>>]; 2] {
+        let (before, from) = self.slots.split_at(sequence as usize & (self.slots.len() - 1));
+        let in_first = messages.min(from.len());
+        [&from[..in_first], &before[..messages - in_first]]
     }
 }
 

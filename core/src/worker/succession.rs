@@ -1,6 +1,6 @@
 //! The death of a core, of this one or of a network core.
 
-use super::Worker;
+use super::{Origin, Worker};
 use crate::client::{Sightings, Strangers};
 use crate::configuration::Configuration;
 use crate::cores::Bereavement;
@@ -31,7 +31,7 @@ impl Worker {
         let seed = seed.fork(&format!("worker {} in life {}", id.0, life.0));
         let generations = Generations::from(generation, Arc::clone(configuration));
         let strangers = Strangers::new(life, (generation, configuration), sightings, &seed, &counters);
-        Worker::begin(life, id, generations, policy, strangers, &seed, epoch, counters)
+        Worker::begin(Origin { life, id, generations, epoch, counters }, policy, strangers, &seed)
     }
 
     /// A policy for the core that takes the place of this one, of the configurations that this one knows. May panic, as it is
@@ -60,7 +60,8 @@ impl Worker {
         let legacy = self.strangers.legacy();
         drop(self);
         let strangers = Strangers::of_legacy(life, legacy, &seed, &counters);
-        let worker = Worker::begin(life, id, generations, policy, strangers, &seed, 0, counters);
+        let worker =
+            Worker::begin(Origin { life, id, generations, epoch: 0, counters }, policy, strangers, &seed);
         Worker { epochs, events, time, ..worker }
     }
 

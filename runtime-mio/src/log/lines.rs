@@ -12,7 +12,7 @@ use ulna_core::event::{Decided, Event, EventClient, Outcome, ShortName};
 use ulna_core::time::Instant;
 
 use super::line::{Line, Value};
-use super::names::{Known, Names};
+use super::names::{Known, Names, NamesOf};
 use crate::clock::Clock;
 
 /// In place of a name that is no longer kept.
@@ -68,6 +68,12 @@ impl Lines {
                 let what = if is_others { "taken-over" } else { "admitted" };
                 self.write_client(at, what, client, remote)
             }
+            Event::OldSecret { at, remote, generation, ref client } => {
+                let names = self.known.of(&self.names, generation);
+                let client = client_value(client, names);
+                Line::begin(&mut self.out, self.format, wall(self.origin, at), "old-secret")
+                    .and_then(|line| line.with("client", client)?.with("from", Value::Address(remote))?.end())
+            }
             Event::UnsignedBehindNat { at, remote, ref client } => {
                 self.write_client(at, "unsigned-behind-nat", client, remote)
             }
@@ -83,7 +89,7 @@ impl Lines {
             finished,
             remote,
             generation,
-            client,
+            ref client,
             identifier,
             ref user_name,
             decided,
@@ -96,12 +102,7 @@ impl Lines {
         let at = wall(self.origin, finished);
         // What nobody read for so long that its names are gone is told without them.
         let names = self.known.of(&self.names, generation);
-        let client = match client {
-            EventClient::Configured(client) => {
-                Value::Word(names.map_or(UNKNOWN, |names| &*names.clients[client.0 as usize]))
-            }
-            EventClient::Dynamic(ref name) => Value::User(name),
-        };
+        let client = client_value(client, names);
         let outcome = match outcome {
             Outcome::Accept => "accept",
             Outcome::Reject => "reject",
@@ -181,6 +182,16 @@ impl Lines {
 
     pub fn flush(&mut self) {
         let _ = self.out.flush();
+    }
+}
+
+/// What a client is called.
+fn client_value<'v>(client: &'v EventClient, names: Option<&'v NamesOf>) -> Value<'v> {
+    match client {
+        EventClient::Configured(client) => {
+            Value::Word(names.map_or(UNKNOWN, |names| &*names.clients[client.0 as usize]))
+        }
+        EventClient::Dynamic(name) => Value::User(name),
     }
 }
 

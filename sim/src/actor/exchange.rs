@@ -125,14 +125,18 @@ impl Wish {
         let draw = self.draw;
         match self.errand {
             Errand::Status => {
+                let name = self.nas_identifier(plan).unwrap_or("model").as_bytes();
                 let packet = Writer::new(code::STATUS_SERVER, identifier, authenticator);
-                packet.signed().attribute(kind::NAS_IDENTIFIER, b"model").request(secret)
+                packet.signed().attribute(kind::NAS_IDENTIFIER, name).request(secret)
             }
             Errand::Accounting => {
                 let mut packet = Writer::new(code::ACCOUNTING_REQUEST, identifier, [0; 16])
                     .attribute(kind::ACCT_STATUS_TYPE, &(draw.fork(5).range(1..=3) as u32).to_be_bytes())
                     .attribute(kind::ACCT_SESSION_ID, &draw.fork(6).octets::<12>())
                     .attribute(kind::ACCT_DELAY_TIME, &delay_seconds.to_be_bytes());
+                if let Some(name) = self.nas_identifier(plan) {
+                    packet = packet.attribute(kind::NAS_IDENTIFIER, name.as_bytes());
+                }
                 for state in self.proxy_states(plan) {
                     packet = packet.attribute(kind::PROXY_STATE, &state);
                 }
@@ -174,6 +178,9 @@ impl Wish {
             packet = packet.signed();
         }
         packet = packet.attribute(kind::NAS_PORT, &(draw.fork(13).below(64) as u32).to_be_bytes());
+        if let Some(name) = self.nas_identifier(plan) {
+            packet = packet.attribute(kind::NAS_IDENTIFIER, name.as_bytes());
+        }
         if draw.fork(15).per_mille(plan.state_per_mille) {
             packet = packet.attribute(kind::STATE, &state(draw.fork(16)));
         }
@@ -184,6 +191,13 @@ impl Wish {
             packet = packet.signed();
         }
         packet.request(secret)
+    }
+
+    /// What it says to be: one of its names.
+    fn nas_identifier<'p>(&self, plan: &'p NasPlan) -> Option<&'p str> {
+        let names = &plan.nas_identifiers;
+        let place = self.draw.fork(17).below(names.len() as u64) as usize;
+        names.get(place).map(String::as_str)
     }
 
     fn proxy_states(&self, plan: &NasPlan) -> impl Iterator<Item = Vec<u8>> {

@@ -112,7 +112,8 @@ impl Nas {
         let draw = around.draws.at(Class::Pace, self.entity(), 0);
         let plan = self.plan(around.plan);
         around.out.timers.push((draw.range(0..=plan.pause_us * 1_000), Timer::Burst));
-        if plan.standing == Standing::Known {
+        // An attacker behind a NAT goes on.
+        if (plan.standing == Standing::Known || plan.nat.is_some()) && plan.heal_transactions > 0 {
             // The latest copies of faulty times have come by then.
             let from = around.plan.faulty_until() + 31 * SECOND;
             around.out.timers.push((from + draw.fork(1).range(0..=5 * SECOND), Timer::Heal));
@@ -285,7 +286,7 @@ impl Nas {
         let (retransmission, timeout) = Retransmission::begin(around.now, bounded, self.jitter(around.draws));
         let number = self.exchanges.len();
         let begun = around.now;
-        let NasPlan { address, .. } = around.plan.topology.nases[self.place];
+        let address = around.plan.topology.seen(self.place);
         let secret = self.plan(around.plan).secret_at(begun).to_owned();
         let kind = around.plan.topology.listeners[usize::from(listener.0)].kind;
         let owed =

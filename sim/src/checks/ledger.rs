@@ -4,12 +4,13 @@
 //! verified under. A reload may change both, and then the same octets are another request.
 
 use crate::clock::Clock;
+use crate::goals::{Goal, Goals};
 use crate::oracle::codec::{Packet, code};
-use crate::oracle::judge::{Answer, Asked, Verdict, judge};
+use crate::oracle::judge::{Answer, Asked, Verdict, clients_of, judge};
 use crate::plan::Plan;
 use crate::site::Site;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use ulna_core::{ListenerId, Path};
 
 /// By what everything is judged.
@@ -32,10 +33,20 @@ impl Case<'_> {
     }
 }
 
+impl Case<'_> {
+    /// Whether who sends from there is known by a client rule, if by any.
+    pub fn is_of_rule(&self, site: usize, source: IpAddr) -> bool {
+        let clients = &self.sites[site].clients;
+        clients_of(clients, source).next().is_some_and(|client| clients[client].is_ruled())
+    }
+}
+
 /// What was handed in under one authenticator, and verified under one client and secret.
 #[derive(Debug)]
 pub struct Record {
     pub(super) authenticator: [u8; 16],
+    /// The NAS that sent the first copy that deserves an answer, or else the first, if one is known to have.
+    pub(super) sender: Option<usize>,
     /// Its name in its slot.
     number: u64,
     /// By configuration under which a copy was read that deserves an answer: what is owed.
@@ -48,6 +59,10 @@ pub struct Record {
     /// Replies that were sent, each once.
     pub(super) different: Vec<Vec<u8>>,
     pub(super) first_at: u64,
+    /// When the first copy came by any connection, where its sender may have come here from another.
+    pub(super) earliest_at: u64,
+    /// Whether a worker was asked whose a copy is.
+    pub(super) asked: bool,
     /// Two different packets with this authenticator deserve an answer: only what holds for both is checked.
     pub(super) ambiguous: bool,
     pub(super) octets: Vec<u8>,
@@ -78,6 +93,12 @@ impl Record {
         self.owed.iter().any(|(other, _)| *other == site)
     }
 
+    /// Whose it is, where a client rule tells: who does not displace each other. Otherwise nobody's.
+    fn client_of_rule(&self, case: &Case<'_>) -> String {
+        let client = self.owed.first().map(|(site, answer)| &case.sites[*site].clients[answer.client]);
+        client.filter(|client| client.is_ruled()).map_or_else(String::new, |client| client.name.clone())
+    }
+
     /// Whether the first copy that deserves an answer was signed.
     fn signed(&self) -> Option<bool> {
         self.owed.first().map(|(_, answer)| answer.signed)
@@ -102,8 +123,11 @@ impl Record {
 /// What was handed in under one Identifier of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    /// The record of the last packet that deserved an answer.
-    current: Option<u64>,
+    /// By client, where rules tell them apart, as they have a connection in turn: the record of the last packet that deserved an
+    /// answer.
+    current: BTreeMap<String, u64>,
+    /// The last of them.
+    newest: Option<u64>,
     /// Strays: each may reach its owner after what was handed in later.
     pub(super) strays: u32,
     pub(super) records: Vec<Record>,
@@ -117,8 +141,11 @@ pub struct Ledger {
     pub(super) replies: u64,
     /// Decisions made again because the server had to forget the first.
     pub excused: u64,
+    /// When a packet of a client of a rule came first by any connection, and under which configurations it was read.
+    elsewhere: BTreeMap<[u8; 16], (u64, Vec<usize>)>,
     /// What was given to another thread, and may be verified there under a configuration to come.
     passed_on: VecDeque<PassedOn>,
+    goals: Goals,
     /// By thread: Status-Servers that it has read and verified in this turn, and how many replies there will be to that.
     pub(super) status_read: Vec<Vec<(Key, [u8; 16], u64)>>,
 }
@@ -130,6 +157,8 @@ struct PassedOn {
     at: u64,
     owner: usize,
     path: Path,
+    sender: Option<usize>,
+    asked: bool,
     octets: Vec<u8>,
 }
 
@@ -140,19 +169,27 @@ pub struct Handed<'a> {
     pub thread: usize,
     /// Where it came from, and to.
     pub path: &'a Path,
+    /// The NAS that has sent it as it is.
+    pub sender: Option<usize>,
     /// Its octets.
     pub octets: &'a [u8],
     /// To another network core than the one that the kernel gives its flow to, so that what was handed in after it may
     /// overtake it.
     pub stray: bool,
-    /// The network core that it belongs to, if another reads it: it is verified there, when it has come there.
-    pub passed_on: Option<usize>,
+    /// The network core that it belongs to.
+    pub owner: usize,
+    /// Whether another reads it: it is verified there, when it has come there.
+    pub is_passed_on: bool,
+    /// Whether a worker is asked whose it is: it is verified when that has answered.
+    pub asked: bool,
     /// The configuration in force where it is verified.
     pub site: usize,
 }
 
-/// Records kept per Identifier; older ones have long left every cache.
+/// Records kept per Identifier, and more only while they are young; older ones have long left every cache.
 const RECORDS_MAX: usize = 48;
+/// A request waits for half a minute at most, and its reply is kept for half a minute.
+const LEFT_AFTER: u64 = 90_000_000_000;
 /// So long a datagram is on its way from thread to thread at most, generously.
 const PASSED_ON_MAX: u64 = 60_000_000_000;
 /// The latest bell and a wake-up, generously; what threads need in between is told by their longest turn.
@@ -169,18 +206,54 @@ impl Ledger {
         self.replies
     }
 
+    /// What it saw.
+    pub fn goals(&self) -> &Goals {
+        &self.goals
+    }
+
     /// A datagram is handed to the server.
     pub fn received(&mut self, case: &Case<'_>, handed: &Handed<'_>, now: u64) {
         let Ok(packet) = Packet::read(handed.octets) else { return };
         let key = (handed.path.remote, handed.path.listener, packet.identifier());
         let slot = self.slots.entry(key).or_default();
-        if handed.stray {
+        if handed.stray || handed.asked {
             // Where it comes to its owner it may part two copies of any one, and stand apart from its own.
             slot.strays += 1;
             slot.records.iter_mut().for_each(|record| record.runs += 1);
         }
-        let is_owed = slot.take(case, (key.0, key.1), packet, handed.site, true, now);
-        if is_owed && handed.passed_on.is_none() && packet.code() == code::STATUS_SERVER {
+        let lifetime = case.plan.limits.dedup_lifetime_ms * 1_000_000;
+        let is_remembered = |record: &&Record| record.decided_at.max(record.first_at) + lifetime > now;
+        let before = slot.newest().filter(is_remembered).and_then(|record| record.sender);
+        let mut copy = Copy {
+            path: (key.0, key.1),
+            packet,
+            sender: handed.sender,
+            is_another: true,
+            earliest_at: now,
+            asked: handed.asked,
+        };
+        let is_of_rule = case.is_of_rule(handed.site, key.0.ip());
+        let mut other_sites = Vec::new();
+        if is_of_rule {
+            let (at, sites) =
+                self.elsewhere.entry(packet.authenticator()).or_insert_with(|| (now, Vec::new()));
+            copy.earliest_at = *at;
+            if handed.asked || handed.is_passed_on {
+                other_sites = sites.iter().copied().filter(|site| *site != handed.site).collect();
+            }
+            if !sites.contains(&handed.site) {
+                sites.push(handed.site);
+            }
+        }
+        let is_owed = slot.take(case, &copy, handed.site, now);
+        copy.is_another = false;
+        other_sites.into_iter().for_each(|site| {
+            slot.take(case, &copy, site, now);
+        });
+        if is_owed && before.is_some() && handed.sender.is_some() && before != handed.sender {
+            self.goals.reach(Goal::IdentifierOfAnother);
+        }
+        if is_owed && !handed.is_passed_on && !handed.asked && packet.code() == code::STATUS_SERVER {
             let authenticator = packet.authenticator();
             let read = &mut self.status_read[handed.thread];
             let before =
@@ -188,11 +261,10 @@ impl Ledger {
             let sent = slot.replies_to(&authenticator);
             read.push((key, authenticator, sent + before as u64 + 1));
         }
-        if let Some(owner) = handed.passed_on
-            && case.sites.len() > 1
-        {
+        if (handed.is_passed_on || handed.asked) && case.sites.len() > 1 {
+            let &Handed { owner, sender, asked, .. } = handed;
             let (path, octets) = (*handed.path, handed.octets.to_vec());
-            self.passed_on.push_back(PassedOn { at: now, owner, path, octets });
+            self.passed_on.push_back(PassedOn { at: now, owner, path, sender, asked, octets });
         }
     }
 
@@ -201,12 +273,24 @@ impl Ledger {
         while self.passed_on.front().is_some_and(|first| first.at + PASSED_ON_MAX < now) {
             self.passed_on.pop_front();
         }
-        for PassedOn { path, octets, .. } in self.passed_on.iter().filter(|passed| passed.owner == owner) {
+        for PassedOn { path, sender, asked, octets, .. } in
+            self.passed_on.iter().filter(|passed| passed.owner == owner)
+        {
             let Ok(packet) = Packet::read(octets) else { continue };
             let slot = self.slots.entry((path.remote, path.listener, packet.identifier())).or_default();
             slot.strays += 1;
             slot.records.iter_mut().for_each(|record| record.runs += 1);
-            slot.take(case, (path.remote, path.listener), packet, site, false, now);
+            let path = (path.remote, path.listener);
+            let mut earliest_at = now;
+            if let Some((at, sites)) = self.elsewhere.get_mut(&packet.authenticator()) {
+                earliest_at = *at;
+                if !sites.contains(&site) {
+                    sites.push(site);
+                }
+            }
+            let (sender, asked) = (*sender, *asked);
+            let copy = Copy { path, packet, sender, is_another: false, earliest_at, asked };
+            slot.take(case, &copy, site, now);
         }
     }
 
@@ -218,7 +302,8 @@ impl Ledger {
     /// The server's process has ended, and another knows nothing of what it had: each request may be decided again.
     pub fn forget_process(&mut self) {
         for slot in self.slots.values_mut() {
-            slot.current = None;
+            slot.current.clear();
+            slot.newest = None;
             for record in &mut slot.records {
                 record.runs = record.runs.max(record.decisions);
                 record.displaced = None;
@@ -245,24 +330,35 @@ impl Ledger {
     }
 }
 
+/// A packet as it comes to be verified.
+struct Copy<'a> {
+    path: (SocketAddr, ListenerId),
+    packet: Packet<'a>,
+    sender: Option<usize>,
+    /// It was not counted before.
+    is_another: bool,
+    /// When the first came by any connection.
+    earliest_at: u64,
+    /// A worker is asked whose it is.
+    asked: bool,
+}
+
 impl Slot {
+    /// The last packet that deserved an answer.
+    fn newest(&self) -> Option<&Record> {
+        self.records.iter().find(|record| Some(record.number) == self.newest)
+    }
+
     /// How many replies there were to requests with this authenticator.
     pub(super) fn replies_to(&self, authenticator: &[u8; 16]) -> u64 {
         let of_it = self.records.iter().filter(|record| record.authenticator == *authenticator);
         of_it.map(|record| record.replies).sum()
     }
 
-    /// A packet is verified under this configuration: whether it deserves an answer. `is_another`: it was not counted before.
-    fn take(
-        &mut self,
-        case: &Case<'_>,
-        path: (SocketAddr, ListenerId),
-        packet: Packet<'_>,
-        site: usize,
-        is_another: bool,
-        now: u64,
-    ) -> bool {
-        let Slot { current, strays, records, numbers } = self;
+    /// A packet is verified under this configuration: whether it deserves an answer.
+    fn take(&mut self, case: &Case<'_>, copy: &Copy<'_>, site: usize, now: u64) -> bool {
+        let &Copy { path, packet, sender, is_another, earliest_at, asked } = copy;
+        let Slot { current, newest, strays, records, numbers } = self;
         let authenticator = packet.authenticator();
         let known = records.iter().rposition(|record| {
             record.authenticator == authenticator
@@ -271,7 +367,10 @@ impl Slot {
         });
         if let Some(place) = known {
             records[place].copies += u64::from(is_another);
-            supersede(current, records, place, now);
+            records[place].sender = records[place].sender.or(sender);
+            records[place].asked |= asked;
+            *newest = Some(records[place].number);
+            supersede(case, current, records, place, now);
             return true;
         }
         let wall = case.clock.shows(now).0;
@@ -291,8 +390,11 @@ impl Slot {
                 let record = &mut records[place];
                 if let Some(answer) = owed {
                     let is_first = record.owed.is_empty();
+                    record.sender = if is_first { sender } else { record.sender.or(sender) };
+                    record.asked |= asked;
                     if is_first {
                         record.first_at = now;
+                        record.earliest_at = earliest_at;
                         record.octets = packet.octets().to_vec();
                     } else if record.octets != packet.octets() {
                         record.ambiguous = true;
@@ -305,12 +407,15 @@ impl Slot {
                 place
             }
             None => {
-                if records.len() == RECORDS_MAX {
+                // Behind a NAT of a single port all have the same slots.
+                let oldest_at = records.first().map_or(now, |record| record.first_at);
+                if records.len() >= RECORDS_MAX && oldest_at + LEFT_AFTER < now {
                     records.remove(0);
                 }
                 *numbers += 1;
                 records.push(Record {
                     authenticator,
+                    sender,
                     number: *numbers,
                     owed: owed.map(|answer| (site, answer)).into_iter().collect(),
                     silence,
@@ -318,6 +423,8 @@ impl Slot {
                     replies: 0,
                     different: Vec::new(),
                     first_at: now,
+                    earliest_at,
+                    asked,
                     ambiguous: false,
                     octets: packet.octets().to_vec(),
                     runs: *strays,
@@ -329,20 +436,27 @@ impl Slot {
             }
         };
         if is_answerable {
-            supersede(current, records, place, now);
+            *newest = Some(records[place].number);
+            supersede(case, current, records, place, now);
         }
         is_answerable
     }
 }
 
 /// A copy of the record at this place came and deserves an answer, perhaps after one with another authenticator.
-fn supersede(current: &mut Option<u64>, records: &mut [Record], place: usize, now: u64) {
+fn supersede(
+    case: &Case<'_>,
+    current: &mut BTreeMap<String, u64>,
+    records: &mut [Record],
+    place: usize,
+    now: u64,
+) {
     let number = records[place].number;
-    if *current != Some(number) {
-        for record in records.iter_mut().filter(|record| Some(record.number) == *current) {
+    let before = current.insert(records[place].client_of_rule(case), number);
+    if before != Some(number) {
+        for record in records.iter_mut().filter(|record| Some(record.number) == before) {
             record.displaced = Some((number, now));
         }
-        *current = Some(number);
         records[place].runs += 1;
     }
     records[place].displaced = None;

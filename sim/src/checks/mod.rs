@@ -2,6 +2,8 @@
 //! snapshot of counts; nothing else of the server.
 
 pub mod channels;
+pub mod clients;
+pub mod connections;
 pub mod execution;
 pub mod ledger;
 pub mod records;
@@ -29,7 +31,14 @@ pub struct Violation {
 
 /// All of them, in the order of `ulna-sim list`.
 pub fn all() -> impl Iterator<Item = &'static Invariant> {
-    wire::ALL.iter().chain(execution::ALL).chain(channels::ALL).chain(records::ALL).copied()
+    wire::ALL
+        .iter()
+        .chain(clients::ALL)
+        .chain(connections::ALL)
+        .chain(execution::ALL)
+        .chain(channels::ALL)
+        .chain(records::ALL)
+        .copied()
 }
 
 macro_rules! invariants {

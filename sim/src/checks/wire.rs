@@ -2,10 +2,10 @@
 //! the oracle owes for it.
 
 use super::ledger::{Case, Ledger, Record, Slot, is_let_go};
-use super::{Violation, invariants};
+use super::{Violation, clients, invariants};
 use crate::fault::effect;
 use crate::oracle::codec::{Packet, code, kind};
-use crate::oracle::judge::{Answer, Verdict, client_of};
+use crate::oracle::judge::{Answer, Verdict, clients_of};
 use crate::oracle::rules::{self, Around};
 use std::net::SocketAddr;
 use ulna_core::{ListenerId, Transmit};
@@ -48,6 +48,14 @@ pub struct Leaving<'a> {
     pub network_died_at: Option<u64>,
 }
 
+/// The request that a reply answers.
+pub struct Answered<'l> {
+    /// Its octets.
+    pub octets: &'l [u8],
+    /// The NAS that has sent it, as far as one is known to have.
+    pub sender: Option<usize>,
+}
+
 /// A datagram leaves the server: the request that it answers.
 ///
 /// # Errors
@@ -58,7 +66,7 @@ pub fn transmitted<'l>(
     transmit: &Transmit,
     octets: &[u8],
     leaving: &Leaving<'_>,
-) -> Result<&'l [u8], Violation> {
+) -> Result<Answered<'l>, Violation> {
     ledger.replies += 1;
     let topology = &case.plan.topology;
     let (listener, _) = topology.listener_and_network(transmit.via);
@@ -73,7 +81,7 @@ pub fn transmitted<'l>(
         let beyond = octets.len() - packet.octets().len();
         return violation(&WELL_FORMED, format!("{beyond} octets beyond Length"));
     }
-    if case.sites.iter().all(|site| client_of(&site.clients, remote.ip()).is_none()) {
+    if case.sites.iter().all(|site| clients_of(&site.clients, remote.ip()).next().is_none()) {
         return violation(&UNKNOWN_SILENCE, format!("code {}", packet.code()));
     }
     let slots = &mut ledger.slots;
@@ -127,6 +135,9 @@ pub fn transmitted<'l>(
         };
         return violation(&OWN_SECRET, details);
     };
+    if let Some(secret) = verifies(case, &records[owner], remote, packet) {
+        clients::signed(case, &records[owner], secret, leaving.now)?;
+    }
     // A stray may reach its owner after what was handed in later: who displaced whom is not known then.
     if *strays == 0
         && is_let_go(records, &records[owner], leaving.now, leaving.turn_max)
@@ -140,7 +151,7 @@ pub fn transmitted<'l>(
     let same = records.iter().filter(|record| record.authenticator == authenticator);
     let decisions = same.map(|record| record.decisions).sum();
     check_reply(case, &mut records[owner], packet, leaving, (remote, listener), decisions)?;
-    Ok(&records[owner].octets)
+    Ok(Answered { octets: &records[owner].octets, sender: records[owner].sender })
 }
 
 /// A turn has sent all that it had: whether the Status-Servers that it read have their answers. `unsent` tells how many
@@ -169,8 +180,10 @@ pub fn answered_at_once(
 fn verifies<'s>(case: &Case<'s>, record: &Record, remote: SocketAddr, packet: Packet<'_>) -> Option<&'s str> {
     let holds = |secret: &&str| packet.authenticator_holds(&record.authenticator, secret.as_bytes());
     if record.owed.is_empty() {
-        let clients =
-            case.sites.iter().filter_map(|site| Some(&site.clients[client_of(&site.clients, remote.ip())?]));
+        let clients = case
+            .sites
+            .iter()
+            .flat_map(|site| clients_of(&site.clients, remote.ip()).map(|client| &site.clients[client]));
         return clients.flat_map(|client| client.secrets()).find(holds);
     }
     let mut tried = "";
@@ -241,19 +254,23 @@ fn check_reply(
         return violation(&REJECT_DELAY, format!("{} ns too early", due - now));
     }
     // Once faults have ended for so long, no thread is stopped and no bell is late.
-    let calm = record.first_at > case.plan.faulty_until() + CALM_AFTER;
+    // What a worker was asked about may wait for a look-up.
+    let calm = !record.asked && record.first_at > case.plan.faulty_until() + CALM_AFTER;
     // An unsigned request is tried under one secret after the other.
     let hashes = case.sites.iter().flat_map(|site| &site.users).any(|user| user.hashed);
     let secrets = case.sites.iter().flat_map(|site| &site.clients).map(|client| client.secrets().count());
     let hashed = if hashes { secrets.max().unwrap_or(0) as u64 * effect::USUAL_MAX } else { 0 };
-    let due = due.max(record.first_at + hashed);
+    let due =
+        due.max(record.first_at + hashed).max(record.first_at + case.plan.limits.reject_delay_ms * 1_000_000);
     if packet.code() == code::ACCESS_REJECT && calm && record.copies == 1 && now > due + REJECT_SLACK {
         return violation(&REJECT_NOT_LATE, format!("{} ns too late", now - due));
     }
     if !record.different.iter().any(|other| other == packet.octets()) {
         // Decided again it is decided as it then is to be, which is the same unless configuration or time are others.
         let may_change = case.sites.len() > 1 || case.sites[0].asks_for_the_time();
-        if record.different.len() >= if may_change { decisions.max(1) as usize } else { 1 } {
+        // One may have been decided on another connection, from which its NAS has come here.
+        let decisions_max = decisions.max(1) + u32::from(record.asked);
+        if record.different.len() >= if may_change { decisions_max as usize } else { 1 } {
             let details = format!("reply {} differs, after {decisions} decisions", record.replies);
             return violation(&IDENTICAL_DUPLICATE, details);
         }
@@ -264,7 +281,7 @@ fn check_reply(
 
 /// When a reject may leave.
 fn reject_due(case: &Case<'_>, record: &Record) -> u64 {
-    record.first_at + case.plan.limits.reject_delay_ms * 1_000_000
+    record.earliest_at + case.plan.limits.reject_delay_ms * 1_000_000
 }
 
 fn is_too_early(case: &Case<'_>, record: &Record, packet: Packet<'_>, leaving: &Leaving<'_>) -> bool {
@@ -286,12 +303,12 @@ fn differs_from_all(
     let secret = verifies(case, record, path.0, packet)?.as_bytes();
     let mut difference = None;
     for (site, answer) in &record.owed {
-        let shown = case.clock.shows(record.first_at).0;
+        let shown = case.clock.shows(record.earliest_at).0;
         difference = Some(differs(case, record, *site, answer, packet, secret, shown)?);
         if !case.sites[*site].asks_for_the_time() {
             continue;
         }
-        for wall in case.clock.shown(record.first_at.saturating_sub(turn_max), now) {
+        for wall in case.clock.shown(record.earliest_at.saturating_sub(turn_max), now) {
             let Verdict::Answer(then) = case.judge(*site, path, &record.octets, wall) else { continue };
             differs(case, record, *site, &then, packet, secret, wall)?;
         }

@@ -163,7 +163,7 @@ fn damage(entity: u64, ordinal: u64, now: u64, octets: &mut Vec<u8>, faults: &mu
 
 /// What somebody without the secret makes of a packet that he has seen: its code and Identifier are kept.
 /// `None` where the packet is too odd to start from.
-fn forge(octets: &[u8], kind: u64, fresh: [u8; 32]) -> Option<Vec<u8>> {
+pub fn forge(octets: &[u8], kind: u64, fresh: [u8; 32]) -> Option<Vec<u8>> {
     let mut forged = octets.to_vec();
     match kind {
         // A new authenticator; whatever signed the old one no longer does. What was unsigned gets a wrong signature.

@@ -1,12 +1,13 @@
 //! What goes wrong on purpose: the classes, one record for each time that one struck, and who decides that it does.
 //!
 //! A fault is drawn at its coordinates (class, entity, ordinal) or, when a failure file is replayed, read from its
-//! log: a fault that was removed there simply does not happen. Where each class acts is in [`link`], [`thread`]
-//! and [`effect`], and in the NAS for those that a NAS commits.
+//! log: a fault that was removed there simply does not happen. Where each class acts is in [`link`], [`nat`],
+//! [`thread`] and [`effect`], and in the NAS for those that a NAS commits.
 
 pub mod disk;
 pub mod effect;
 pub mod link;
+pub mod nat;
 pub mod thread;
 
 use crate::draw::{Draw, Draws};
@@ -103,6 +104,18 @@ fault_classes! {
     ProcessCrash = 27, "process-crash", "the server's process ends, or its machine, with what was not synced", 1;
     /// A core panics.
     CorePanic = 28, "core-panic", "a core panics in the middle of a turn and is replaced", 2;
+    /// A NAT forgets its mappings.
+    NatReboot = 29, "nat-reboot", "a NAT reboots: all its mappings are lost, and all its ports free at once", 30;
+    /// A flow leaves from another port.
+    NatRebinding = 30, "nat-rebinding", "a NAT gives a flow another port in the middle of a conversation", 300;
+    /// One NAS's port becomes another's.
+    PortGivenToAnother = 31, "port-given-to-another", "the port of a NAS behind a NAT becomes another's, after 0 ms to 120 s", 300;
+    /// A NAT has other addresses.
+    NatAddressChange = 32, "nat-address-change", "a NAT has other outside addresses, and its mappings are lost", 60;
+    /// A NAT has no port to give.
+    NatPoolExhausted = 33, "nat-pool-exhausted", "no port of a NAT is free for a new flow, for up to 10 s", 60;
+    /// Somebody at the NAT's own address sends what NASes behind it could have sent.
+    NatForgery = 34, "nat-forgery", "from a NAT's outside address, up to 30 s later, comes a forged packet or one that was recorded, from its NAS's port or another", 300;
 }
 
 /// One time that a fault struck: data, so that it can be replayed, edited or removed.

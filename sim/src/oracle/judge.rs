@@ -64,9 +64,51 @@ pub fn client_of(clients: &[Client], source: IpAddr) -> Option<usize> {
     clients
         .iter()
         .enumerate()
-        .filter(|(_, client)| client.contains(source))
+        .filter(|(_, client)| !client.is_ruled() && client.contains(source))
         .max_by_key(|(_, client)| client.prefix)
         .map(|(place, _)| place)
+}
+
+/// The clients that a packet from `source` may be of: one by its network, or else all of a rule's.
+pub fn clients_of(clients: &[Client], source: IpAddr) -> impl Iterator<Item = usize> {
+    let by_network = client_of(clients, source);
+    let is_ruled =
+        move |client: &Client| by_network.is_none() && client.is_ruled() && client.contains(source);
+    let ruled =
+        clients.iter().enumerate().filter(move |(_, client)| is_ruled(client)).map(|(place, _)| place);
+    by_network.into_iter().chain(ruled)
+}
+
+/// Which of these clients a packet is of whose Message-Authenticator, or Request Authenticator, is right under a secret that it
+/// has, and which of its secrets that is. Who has a connection, and by which name the packet calls itself, is not asked: in a
+/// table each secret is one client's.
+fn prove(site: &Site, source: IpAddr, holds: impl Fn(&str) -> bool) -> Option<(usize, usize)> {
+    clients_of(&site.clients, source)
+        .find_map(|client| Some((client, site.clients[client].secrets().position(&holds)?)))
+}
+
+/// The client under one of whose secrets a packet verifies that its listener takes and that proves who has made it: signed, or an
+/// Accounting-Request.
+pub fn verified_by(site: &Site, asked: &Asked<'_>) -> Option<usize> {
+    let &Asked { listener, source, datagram, .. } = asked;
+    let packet = Packet::read(datagram).ok()?;
+    let signatures: Vec<_> = packet.all(kind::MESSAGE_AUTHENTICATOR).collect();
+    let authenticator = match (packet.code(), listener) {
+        (code::ACCESS_REQUEST, ListenerKind::Access) | (code::STATUS_SERVER, _) => packet.authenticator(),
+        (code::ACCOUNTING_REQUEST, ListenerKind::Accounting) => [0; 16],
+        _ => return None,
+    };
+    let is_whole = signatures.iter().all(|value| value.len() == 16) && packet.all(kind::STATE).count() <= 1;
+    let is_accounting = packet.code() == code::ACCOUNTING_REQUEST;
+    if !is_whole || signatures.len() > 1 || (signatures.is_empty() && !is_accounting) {
+        return None;
+    }
+    let holds = |secret: &str| {
+        let signed = packet.signature_holds(&authenticator, secret.as_bytes());
+        signed != Some(false)
+            && (!is_accounting || packet.authenticator_holds(&authenticator, secret.as_bytes()))
+    };
+    prove(site, source, holds).map(|(client, _)| client)
 }
 
 fn weigh(site: &Site, asked: &Asked<'_>) -> Result<Answer, &'static str> {
@@ -77,8 +119,7 @@ fn weigh(site: &Site, asked: &Asked<'_>) -> Result<Answer, &'static str> {
         Malformed::Truncated => "truncated",
         Malformed::BadAttribute => "bad attribute",
     })?;
-    let place = client_of(&site.clients, source).ok_or("unknown client")?;
-    let client = &site.clients[place];
+    let place = clients_of(&site.clients, source).next().ok_or("unknown client")?;
     if packet.all(kind::MESSAGE_AUTHENTICATOR).count() > 1 {
         return Err("several Message-Authenticators");
     }
@@ -100,14 +141,18 @@ fn weigh(site: &Site, asked: &Asked<'_>) -> Result<Answer, &'static str> {
     // The newest secret under which a Message-Authenticator over a random authenticator is right.
     let signing = || {
         let holds = |secret: &str| packet.signature_holds(&packet.authenticator(), secret.as_bytes());
-        client.secrets().position(|secret| holds(secret) == Some(true))
+        prove(site, source, |secret| holds(secret) == Some(true))
     };
+    // Where nothing is signed, only a client that is known by its network can be meant.
+    let client = &site.clients[place];
     let is_signed = packet.all(kind::MESSAGE_AUTHENTICATOR).next().is_some();
     match (packet.code(), listener) {
         (code::ACCESS_REQUEST, ListenerKind::Access) => {
             if is_signed {
                 answer.signed = true;
-                answer.secret = signing().ok_or("wrong Message-Authenticator")?;
+                (answer.client, answer.secret) = signing().ok_or("wrong Message-Authenticator")?;
+            } else if client.is_ruled() {
+                return Err("not signed, and nobody is known by his address");
             } else if packet.all(kind::EAP_MESSAGE).next().is_some() {
                 return Err("unsigned EAP-Message");
             } else if client.require_message_authenticator {
@@ -115,6 +160,7 @@ fn weigh(site: &Site, asked: &Asked<'_>) -> Result<Answer, &'static str> {
             } else if client.limit_proxy_state && !answer.proxy_states.is_empty() {
                 return Err("unsigned Proxy-State");
             }
+            let client = &site.clients[answer.client];
             let rule = rules::decides(site, packet, Around { client: &client.name, wall });
             let accepted = match rule.map_or(Action::Users, |rule| rule.action) {
                 Action::Accept => true,
@@ -143,7 +189,7 @@ fn weigh(site: &Site, asked: &Asked<'_>) -> Result<Answer, &'static str> {
                 return Err("unsigned Status-Server");
             }
             answer.signed = true;
-            answer.secret = signing().ok_or("wrong Message-Authenticator")?;
+            (answer.client, answer.secret) = signing().ok_or("wrong Message-Authenticator")?;
             // RFC 5997 §3: by the port that it came to.
             answer.code = match listener {
                 ListenerKind::Access => code::ACCESS_ACCEPT,
@@ -153,7 +199,9 @@ fn weigh(site: &Site, asked: &Asked<'_>) -> Result<Answer, &'static str> {
         (code::ACCOUNTING_REQUEST, ListenerKind::Accounting) => {
             let holds = |secret: &str| packet.authenticator_holds(&[0; 16], secret.as_bytes());
             answer.signed = true;
-            answer.secret = client.secrets().position(holds).ok_or("wrong Request Authenticator")?;
+            (answer.client, answer.secret) =
+                prove(site, source, holds).ok_or("wrong Request Authenticator")?;
+            let client = &site.clients[answer.client];
             if packet.signature_holds(&[0; 16], client.secret(answer.secret)) == Some(false) {
                 return Err("wrong Message-Authenticator");
             }
@@ -203,6 +251,7 @@ mod tests {
             require_message_authenticator: false,
             limit_proxy_state: true,
             old_secret: None,
+            rule: None,
         };
         Site {
             clients: vec![client("10.0.0.0", 8, "wide"), client("10.1.2.3", 32, "narrow")],

@@ -4,7 +4,7 @@ use super::Profile;
 use super::rules::rules;
 use crate::draw::{Class, Draw, Draws};
 use crate::oracle::judge::client_of;
-use crate::plan::{Plan, Standing};
+use crate::plan::{Client, Plan, Standing};
 use crate::site::{Change, Reload, Site};
 
 /// After the faults the NASes begin anew at the 31st second, and are at it for half a minute.
@@ -47,6 +47,8 @@ fn add(plan: &mut Plan, site: &mut Site, at_next: &mut Vec<Change>, at_ms: u64, 
         let draw = draw.fork(2).fork(place);
         let clients = site.clients.len() as u64;
         let which = draw.fork(1).below(clients) as usize;
+        // Tables stay as they are.
+        let clients = if site.clients.get(which).is_some_and(Client::is_ruled) { 0 } else { clients };
         let user = draw.fork(2).below(site.users.len() as u64) as usize;
         let change = match draw.below(8) {
             0..=3 if clients > 0 => rotate(plan, site, at_next, which, at_ms, draw.fork(3)),
@@ -93,8 +95,9 @@ fn rotate(
     if both {
         at_next.push(change(None));
     }
-    for (place, nas) in (0..).zip(&mut plan.topology.nases) {
-        if nas.standing == Standing::Known && client_of(&site.clients, nas.address) == Some(which) {
+    let seen: Vec<_> = (0..plan.topology.nases.len()).map(|nas| plan.topology.seen(nas)).collect();
+    for ((place, nas), seen) in (0..).zip(&mut plan.topology.nases).zip(seen) {
+        if nas.standing == Standing::Known && client_of(&site.clients, seen) == Some(which) {
             let draw = draw.fork(3).fork(place);
             let at_ms = match draw.below(4) {
                 0 => at_ms.saturating_sub(draw.fork(1).below(3_000)),

@@ -74,9 +74,11 @@ fn when(draw: Draw, site: &Site) -> When {
             (0..64).filter(|port| draw.fork(11).fork(*port).one_in(3)).map(|port| port as u32).collect();
         when.nas_port.push(0);
     }
-    if has(2) && !site.clients.is_empty() {
-        let place = draw.fork(12).below(site.clients.len() as u64) as usize;
-        when.client = Some(site.clients[place].name.clone());
+    // Those of a table are not known to the configuration.
+    let clients: Vec<_> = site.clients.iter().filter(|client| !client.is_ruled()).collect();
+    if has(2) && !clients.is_empty() {
+        let place = draw.fork(12).below(clients.len() as u64) as usize;
+        when.client = Some(clients[place].name.clone());
     }
     if has(3) {
         let from = draw.fork(13).below(1_440);

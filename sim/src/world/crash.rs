@@ -24,6 +24,7 @@ impl World<'_> {
         self.sockets.lose_all();
         self.asked.iter_mut().for_each(effects::Asked::forget_answers);
         self.ledger.forget_process();
+        self.connections.forget_process();
         self.handed = 0;
         self.network_died_at = None;
         let time = self.clock.shows(self.now);

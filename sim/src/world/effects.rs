@@ -46,7 +46,7 @@ impl World<'_> {
                 }
                 Course::Lost => {}
                 Course::Done(after) => {
-                    let (life, done) = (self.life, self.done(effect));
+                    let (life, done) = (self.life, Box::new(self.done(effect)));
                     let event = Event::EffectDone { life, thread: place, ticket, done };
                     self.schedule.add(self.now + after, place, event);
                 }

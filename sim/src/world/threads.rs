@@ -6,11 +6,10 @@ use crate::checks::ledger::{Case, Handed};
 use crate::checks::wire::{Leaving, answered_at_once, transmitted};
 use crate::checks::{Violation, channels, execution};
 use crate::draw::Class;
-use crate::fault::link::Carried;
 use crate::fault::thread;
-use crate::net::Way;
-use crate::oracle::codec::code;
-use crate::phases::{Died, GateCheck};
+use crate::oracle::codec::{Packet, code};
+use crate::phases::{Died, GateCheck, Node};
+use crate::sockets::Datagram;
 use crate::trace::Kind;
 use crate::turn::{Cause, Phase};
 use ulna_core::seeded::{self, Bug};
@@ -174,6 +173,7 @@ impl World<'_> {
             self.network_died_at = Some(self.now);
         }
         self.ledger.forget_turn(place);
+        self.connections.forget_core();
     }
 
     /// How long a worker took for the requests that it has taken up since it was asked last.
@@ -220,7 +220,8 @@ impl World<'_> {
             from = SocketId(socket.0 + 1);
             let (listener, network) = self.plan.topology.listener_and_network(socket);
             for _ in 0..self.plan.limits.read_batch {
-                let Some((remote, octets)) = self.sockets.read(socket) else { break };
+                let Some(datagram) = self.sockets.read(socket) else { break };
+                let Datagram { remote, sender, octets } = datagram;
                 let path = Path {
                     via: socket,
                     listener,
@@ -231,13 +232,32 @@ impl World<'_> {
                 self.trace.add(self.now, place as u32, Kind::Reads, words, &octets);
                 let stray = self.node.steer(listener, remote) != network;
                 let owner = self.node.owner(remote);
-                let passed_on = (owner != network).then_some(owner);
+                let is_passed_on = owner != network;
                 let site = self.reloads.in_force(owner);
                 let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
-                let handed = Handed { thread: place, path: &path, octets: &octets, stray, passed_on, site };
-                self.ledger.received(&case, &handed, self.now);
-                self.handed += 1;
+                let is_of_rule = case.is_of_rule(site, remote.ip());
+                let counts = |node: &dyn Node| {
+                    if is_of_rule { (node.strangers(), node.discards()) } else { (None, 0) }
+                };
+                let before = counts(&*self.node);
                 self.node.thread(place).handle_datagram(path, &octets, now);
+                let after = counts(&*self.node);
+                let asked = is_of_rule && (is_passed_on || after.0.is_none() || after.0 > before.0);
+                let is_discarded = after.1 > before.1;
+                let handed = Handed {
+                    thread: place,
+                    path: &path,
+                    sender,
+                    octets: &octets,
+                    stray,
+                    owner,
+                    is_passed_on,
+                    asked,
+                    site,
+                };
+                self.ledger.received(&case, &handed, self.now);
+                self.connections.handed(&case, &handed, is_discarded, self.now, self.turn_max)?;
+                self.handed += 1;
             }
         }
         self.take_decisions(place)
@@ -254,6 +274,7 @@ impl World<'_> {
             let forgotten = || node.snapshot().forgotten;
             let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
             let of = (&decision, self.reloads.site(decision.generation));
+            self.connections.decided(decision.authenticator);
             execution::decided(&mut self.ledger, &case, of, self.now, self.turn_max, forgotten)?;
         }
         self.decisions = decisions;
@@ -275,20 +296,16 @@ impl World<'_> {
                 network_died_at: self.network_died_at,
             };
             let answered = transmitted(&mut self.ledger, &case, &transmit, &octets, &leaving)?;
+            let requester = answered.sender;
+            if let Ok(request) = Packet::read(answered.octets) {
+                self.connections.decided(request.authenticator());
+            }
             if octets[0] == code::ACCOUNTING_RESPONSE {
-                let request = answered.to_vec();
+                let request = answered.octets.to_vec();
                 self.acknowledge(&request)?;
             }
             let (listener, _) = self.plan.topology.listener_and_network(transmit.via);
-            if let Some(way) = self.net.way_to(transmit.destination, listener) {
-                let mut carried = self.carry(way, &octets);
-                let Way { nas, port, .. } = way;
-                for Carried { delay, octets, .. } in carried.drain(..) {
-                    let event = Event::Deliver { nas, port, listener, octets };
-                    self.schedule.add(self.now + delay, self.threads.len() + nas, event);
-                }
-                self.carried = carried;
-            }
+            self.send_back(transmit.destination, listener, requester, &octets);
         }
         self.buffer = octets;
         answered_at_once(&mut self.ledger, place, self.now, || self.node.snapshot().unsent)
@@ -361,6 +378,8 @@ impl World<'_> {
         if park.is_multiple_of(PARKS_PER_SUM) {
             let snapshot = self.node.snapshot();
             execution::sums(&snapshot, self.handed, self.now)?;
+            let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+            self.connections.count(&case, snapshot.unverified, self.now)?;
             channels::balance(&snapshot, self.now)?;
         }
         // What was due when this turn took its time should have been done in it.
@@ -390,7 +409,7 @@ impl World<'_> {
         let quiet = self.plan.idle_from() + QUIET_AFTER;
         let restless = match cause {
             Cause::Bell | Cause::Datagram => self.now > quiet,
-            Cause::Deadline => self.now > quiet + REST_AFTER,
+            Cause::Deadline => self.now > quiet + REST_AFTER + self.plan.clients_last(),
         };
         if restless {
             let details = format!("thread {place}, by {cause:?}");

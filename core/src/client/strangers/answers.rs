@@ -47,6 +47,8 @@ enum State {
     Free,
     Pending {
         line: Vec<Held>,
+        /// What it looks up has changed since it began.
+        is_void: bool,
         _permit: Permit,
     },
     Denied,
@@ -71,6 +73,16 @@ pub struct Begun {
     pub ticket: Ticket,
     pub entry: u32,
     pub key: Arc<[u8]>,
+}
+
+/// A look-up that has ended.
+pub struct Ended {
+    pub rule: u32,
+    pub key: Arc<[u8]>,
+    /// What it looked up has changed meanwhile: its answer may be an old one.
+    pub is_void: bool,
+    /// Who waited for it.
+    pub line: Vec<Held>,
 }
 
 impl Answers {
@@ -122,7 +134,7 @@ impl Answers {
         permit: Permit,
         deadline: Instant,
     ) -> Option<Begun> {
-        let state = State::Pending { line: Vec::new(), _permit: permit };
+        let state = State::Pending { line: Vec::new(), is_void: false, _permit: permit };
         let entry = self.add(rule, rule_name, key.into(), state, deadline)?;
         let Entry { generation, key, .. } = &self.entries[entry as usize];
         let ticket = Ticket { place: entry, generation: *generation, life: self.life };
@@ -146,15 +158,16 @@ impl Answers {
         self.held += 1;
     }
 
-    /// Ends the look-up of this ticket: its rule, its key and those who waited. `None` if it is not under way any more.
-    pub fn take_pending(&mut self, ticket: Ticket) -> Option<(u32, Arc<[u8]>, Vec<Held>)> {
+    /// Ends the look-up of this ticket. `None` if it is not under way any more.
+    pub fn take_pending(&mut self, ticket: Ticket) -> Option<Ended> {
         let entry = self.entries.get(ticket.place as usize)?;
         let is_current = ticket.life == self.life && ticket.generation == entry.generation;
-        if !is_current || !matches!(entry.state, State::Pending { .. }) {
+        let State::Pending { is_void, .. } = entry.state else { return None };
+        if !is_current {
             return None;
         }
         let (rule, key) = (entry.rule, Arc::clone(&entry.key));
-        Some((rule, key, self.end(ticket.place)))
+        Some(Ended { rule, key, is_void, line: self.end(ticket.place) })
     }
 
     /// An answer says yes.
@@ -214,11 +227,12 @@ impl Answers {
         }
     }
 
-    /// What is known of a key is void; who waits for an answer goes on waiting.
+    /// What is known of a key is void, also an answer that is on its way.
     pub fn forget(&mut self, rule_name: &str, key: &[u8]) {
         let Some(place) = self.find(rule_name, key) else { return };
-        match &self.entries[place as usize].state {
-            State::Free | State::Pending { .. } => {}
+        match &mut self.entries[place as usize].state {
+            State::Free => {}
+            State::Pending { is_void, .. } => *is_void = true,
             State::Denied | State::Found { .. } => drop(self.end(place)),
         }
     }
@@ -248,14 +262,18 @@ impl Answers {
         Some(self.end(place))
     }
 
+    /// Each rule and key that is a client's.
+    pub fn keys(&self) -> impl Iterator<Item = (&Arc<str>, &[u8])> {
+        self.entries.iter().filter_map(|entry| match &entry.state {
+            State::Found { permit: Some(_), .. } => Some((&entry.rule_name, &*entry.key)),
+            State::Found { permit: None, .. } | State::Free | State::Pending { .. } | State::Denied => None,
+        })
+    }
+
     /// What a core that has died knew of clients, for the one that takes its place.
     pub fn remembered(&mut self) -> BTreeSet<(Arc<str>, Box<[u8]>)> {
         let mut remembered = core::mem::take(&mut self.remembered);
-        for entry in &self.entries {
-            if let State::Found { permit: Some(_), .. } = &entry.state {
-                remembered.insert((Arc::clone(&entry.rule_name), (*entry.key).into()));
-            }
-        }
+        remembered.extend(self.keys().map(|(rule, key)| (Arc::clone(rule), key.into())));
         remembered
     }
 

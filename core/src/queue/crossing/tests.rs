@@ -284,6 +284,22 @@ fn a_panic_of_the_handler_loses_only_its_own_message() {
 }
 
 #[test]
+fn a_panic_of_who_gives_messages_keeps_those_before_it() {
+    let (mut writer, mut reader, link) = pair(4);
+    let giving = catch_unwind(AssertUnwindSafe(|| {
+        let messages = (0..4).inspect(|message| assert_ne!(*message, 2, "cannot make it"));
+        writer.stage_each(link, messages.map(|message| (message, Urgency::Urgent)));
+    }));
+    assert!(giving.is_err());
+    sleep(&mut reader, Announcement::Park);
+    assert_eq!(bells(&mut writer), [reader.bell()], "as urgent as they were given");
+    reader.unpark();
+    assert_eq!(sweep(&mut reader), [0, 1]);
+    assert_eq!(writer.room_for(link, 2), 2, "as much as is wanted is known without a look");
+    assert_eq!(writer.room_for(link, 3), 4);
+}
+
+#[test]
 fn counters_tell_lazy_backlogs_and_rings_for_nothing() {
     let (mut writer, mut reader, link) = pair(16);
     sleep(&mut reader, Announcement::Park);

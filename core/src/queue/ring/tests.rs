@@ -145,8 +145,10 @@ fn two_threads_see_every_message_in_order() {
 #[derive(Debug, Clone)]
 enum Step {
     Stage(u8),
+    StageEach(u8),
     Publish,
     Take(u8),
+    TakeEach(u8),
     PublishHead,
     Ask,
 }
@@ -154,8 +156,10 @@ enum Step {
 fn steps() -> impl Strategy<Value = alloc::vec::Vec<Step>> {
     let step = prop_oneof![
         (1u8..6).prop_map(Step::Stage),
+        (1u8..9).prop_map(Step::StageEach),
         Just(Step::Publish),
         (1u8..6).prop_map(Step::Take),
+        (1u8..9).prop_map(Step::TakeEach),
         Just(Step::PublishHead),
         Just(Step::Ask)
     ];
@@ -186,6 +190,15 @@ proptest! {
                         next += 1;
                     }
                 },
+                Step::StageEach(count) => {
+                    let (room, count) = (slots - staged.len() - readable.len() - taken, usize::from(count));
+                    let known = producer.room_for(count);
+                    prop_assert!(known <= room && known >= count.min(room), "{} of {}", known, room);
+                    let these = next..next + count.min(known) as u64;
+                    producer.stage_each(these.clone().map(Box::new));
+                    next = these.end;
+                    staged.extend(these);
+                }
                 Step::Publish => {
                     prop_assert_eq!(producer.publish(), !staged.is_empty());
                     readable.append(&mut staged);
@@ -198,6 +211,14 @@ proptest! {
                     taken += usize::from(expected.is_some());
                     prop_assert_eq!(consumer.take().map(|message| *message), expected);
                 },
+                Step::TakeEach(count) => {
+                    prop_assert_eq!(consumer.available(), readable.len());
+                    let expected: alloc::vec::Vec<u64> = readable.drain(..readable.len().min(count.into())).collect();
+                    taken += expected.len();
+                    let mut got = alloc::vec![];
+                    prop_assert_eq!(consumer.take_each(count.into(), |message| got.push(*message)), expected.len());
+                    prop_assert_eq!(got, expected);
+                }
                 Step::PublishHead => {
                     prop_assert_eq!(consumer.publish_head(), taken > 0);
                     given_back += taken as u64;

@@ -1,0 +1,218 @@
+//! A flood from the NAT's own address, by one who knows no secret: those behind it are served as before, somebody who comes
+//! meanwhile is let in, and nothing is made of what the flood sent.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddrV4};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::alone;
+use super::bench::{
+    Answers, Bench, Clients, EVERY, SITES, TABLES_OCTETS_MAX, differences, move_ports, of_server,
+    outside_port,
+};
+use super::flood::{Flood, Kind, Sent, Sibling};
+use super::nas::{Nas, Outcome};
+use super::net::Family;
+
+/// Behind the NAT and under siege.
+struct Siege {
+    bench: Bench,
+    clients: Clients,
+    flood: Flood,
+    per_second: u64,
+    /// How often everybody asks in the whole flood.
+    times: u32,
+    calm: Answers,
+    newcomers: Vec<Nas>,
+}
+
+/// What a part of the flood is, and how long everybody asks beside it.
+struct Part<'a> {
+    name: &'a str,
+    kinds: &'a [Kind],
+    /// How many siblings it is about, the first ones.
+    victims: usize,
+    times: u32,
+    has_newcomer: bool,
+}
+
+/// The machine did not manage to send the flood: what was measured says nothing.
+struct TooSlow(Sent);
+
+/// In every sibling's name in turn.
+pub fn siblings_are_served(clients: Clients) {
+    withstand_in_some_attempt(clients, |siege| {
+        let all = usize::from(SITES + PARTS);
+        let short = |name, kinds, victims| Part { name, kinds, victims, times: 20, has_newcomer: true };
+        siege.withstand_what_is_forged(&short("forged", &Kind::FORGED, all))?;
+        siege.withstand_what_is_forged(&short("forged, at one sibling", &Kind::FORGED, 1))?;
+        // Somebody new would have to be looked up, and only so many are: first come, first served.
+        let invented = short("in names that nobody has", &Kind::INVENTED, all);
+        siege.withstand_what_is_forged(&Part { has_newcomer: false, ..invented })?;
+
+        let kinds = &[&Kind::FORGED[..], &Kind::REPLAYED[..]].concat();
+        let times = siege.times;
+        let whole = Part { name: "forged and replayed", kinds, victims: all, times, has_newcomer: true };
+        let (answers, _) = siege.withstand(&whole)?;
+        let [calm, flooded] = [&siege.calm, &answers].map(|answers| answers.quantile(0.99));
+        let bound = calm * 2 + Duration::from_millis(1);
+        assert!(flooded <= bound, "p99 {flooded:?} during the flood, {calm:?} before");
+        Ok(())
+    });
+}
+
+/// All of the flood are recorded requests of one sibling.
+pub fn a_sibling_is_served_while_it_is_replayed(clients: Clients) {
+    withstand_in_some_attempt(clients, |siege| {
+        let name = "replayed, one sibling";
+        let part = Part { name, kinds: &Kind::REPLAYED, victims: 1, times: 20, has_newcomer: true };
+        siege.withstand(&part)?;
+        Ok(())
+    });
+}
+
+fn withstand_in_some_attempt(clients: Clients, parts: impl Fn(&mut Siege) -> Result<(), TooSlow>) {
+    let Some(_alone) = alone() else { return };
+    for attempt in 1.. {
+        println!("{clients:?}, attempt {attempt}");
+        let mut siege = Siege::begin(clients);
+        match parts(&mut siege) {
+            Ok(()) => return siege.end(),
+            Err(TooSlow(sent)) => {
+                println!("  too slow: {sent:?}, {:.0}/s", sent.per_second());
+                assert!(attempt < ATTEMPTS_MAX, "the machine is too slow or too busy for such a flood");
+            }
+        }
+    }
+}
+
+impl Siege {
+    /// All have asked, each from a port that stays, and some of it has been recorded.
+    fn begin(clients: Clients) -> Siege {
+        let times = u32::try_from(setting("ULNA_FLOOD_SECONDS", 5) * 1000 / 100).expect("not for days");
+        let mut bench = Bench::new(clients, Family::V4);
+        move_ports(&bench.topology, false);
+        bench.ask(5, EVERY).assert_all("first");
+        let calm = bench.ask(times, EVERY);
+        calm.assert_all("calm");
+        let mut siblings = Vec::new();
+        for (number, nas) in (1..).zip(&mut bench.behind) {
+            let captured: Vec<_> = (0..CAPTURED).map(|_| nas.next_request()).collect();
+            for request in &captured {
+                assert!(nas.ask_with(request).answered_after.is_some(), "calm");
+            }
+            let outside_port = outside_port(number, false);
+            siblings.push(Sibling { site: nas.site.clone(), outside_port, captured });
+        }
+        // Those who come later are imitated before they come.
+        for number in 1..=PARTS {
+            let site = bench.newcomer(clients, number).site;
+            let outside_port = outside_port(SITES + number, false);
+            siblings.push(Sibling { site, outside_port, captured: Vec::new() });
+        }
+        let (IpAddr::V4(nat), IpAddr::V4(server)) = (Family::V4.nat(), Family::V4.server()) else {
+            unreachable!("it is IPv4")
+        };
+        let flood = Flood::new(&bench.topology.nat, nat, SocketAddrV4::new(server, 1812), &siblings);
+        let per_second = setting("ULNA_FLOOD_PER_SECOND", 50_000);
+        Siege { bench, clients, flood, per_second, times, calm, newcomers: Vec::new() }
+    }
+
+    /// What was captured is judged; all is as before it.
+    fn end(self) {
+        let Siege { mut bench, clients, newcomers, .. } = self;
+        let evidence = bench.evidence(newcomers);
+        bench.verify(&evidence);
+        evidence.discard();
+        bench.ask(2, EVERY).assert_all("after it");
+        if let Clients::Rule { .. } = clients {
+            let what = "strangers' packets come to an end";
+            bench.ulna.wait_for_counters(what, |counters| counters["strangers"] == 0);
+        }
+        assert_eq!(bench.ulna.counters()["deaths"], 0);
+        bench.ulna.stop();
+    }
+
+    /// What is forged changes nothing at all: exactly the requests of the NASes are accepted.
+    fn withstand_what_is_forged(&mut self, part: &Part) -> Result<(), TooSlow> {
+        let (answers, by) = self.withstand(part)?;
+        let asked = answers.len() + i64::from(part.has_newcomer);
+        assert_eq!(by.get("accepted").copied(), Some(asked), "{}", part.name);
+        Ok(())
+    }
+
+    /// The flood, everybody's requests beside it, and in its midst somebody new. What became of the requests, and how the
+    /// counters have changed.
+    fn withstand(&mut self, part: &Part) -> Result<(Answers, BTreeMap<String, i64>), TooSlow> {
+        let Part { name, times, .. } = *part;
+        let before = self.bench.ulna.counters();
+        let [resident_before, _] = self.bench.ulna.memory_kibibytes();
+        let (answers, newcomer, sent) = self.run(part);
+        let [resident, most] = self.bench.ulna.memory_kibibytes();
+        let by = differences(&before, &self.bench.ulna.counters());
+        println!("  {name}: {sent:?}, {:.0}/s in {:?}; {}", sent.per_second(), EVERY * times, of_server(&by));
+        println!("  {name}: resident {resident_before} KiB before, {resident} after, {most} at most");
+        if sent.per_second() < 0.95 * self.per_second as f64 {
+            return Err(TooSlow(sent));
+        }
+        answers.assert_all(name);
+        if let Some(newcomer) = newcomer {
+            println!("  {name}: somebody new: {newcomer:?}");
+            let in_time = newcomer.answered_after.is_some_and(|after| after < Duration::from_secs(5));
+            assert!(in_time, "{name}: somebody new: {newcomer:?}");
+        }
+        assert_eq!(sent.refused, 0, "{name}");
+        let grown = (most - resident_before) * 1024;
+        assert!(grown <= TABLES_OCTETS_MAX, "{name}: {grown} octets more, at most {TABLES_OCTETS_MAX}");
+        if let Clients::Rule { .. } = self.clients {
+            let by = |counter: &str| by.get(counter).copied().unwrap_or(0);
+            let came = i64::from(part.has_newcomer);
+            let created =
+                ["connections", "connections_admitted", "admitted", "connections_taken_over"].map(by);
+            assert_eq!(created, [came, came, came, 0], "{name}");
+        }
+        Ok((answers, by))
+    }
+
+    fn run(&mut self, part: &Part) -> (Answers, Option<Outcome>, Sent) {
+        let Part { kinds, victims, times, .. } = *part;
+        let Siege { bench, clients, flood, per_second, newcomers, .. } = self;
+        let per_second = *per_second;
+        let number = u16::try_from(newcomers.len() + 1).expect("few");
+        let newcomer = part.has_newcomer.then(|| bench.newcomer(*clients, number));
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let stop = &stop;
+            let flooding = scope.spawn(move || flood.run(kinds, victims, per_second, stop));
+            let coming = newcomer.map(|mut newcomer| {
+                scope.spawn(move || {
+                    std::thread::park_timeout(EVERY * times / 2);
+                    let outcome = newcomer.ask();
+                    (newcomer, outcome)
+                })
+            });
+            let answers = bench.ask(times, EVERY);
+            let came = coming.map(|coming| coming.join().expect("it only asks"));
+            stop.store(true, Ordering::Relaxed);
+            let sent = flooding.join().expect("it only sends");
+            let outcome = came.map(|(newcomer, outcome)| {
+                newcomers.push(newcomer);
+                outcome
+            });
+            (answers, outcome, sent)
+        })
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    let set = std::env::var(name).ok().map(|value| value.parse());
+    set.map_or(default, |value| value.unwrap_or_else(|error| panic!("{name}: {error}")))
+}
+
+/// Requests of each sibling that are replayed.
+const CAPTURED: usize = 4;
+/// Of the flood, that somebody comes in.
+const PARTS: u16 = 3;
+/// Of a flood at a machine that others use, too.
+const ATTEMPTS_MAX: u32 = 3;

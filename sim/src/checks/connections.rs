@@ -1,0 +1,170 @@
+//! Who is known on a connection, and for how long: what a server may not ask a worker about again, and what it must.
+//!
+//! Only for clients of rules, and from outside: by who truly signed what came by a connection, and whether a worker was asked about
+//! it. Reloads may end clients, and the death of a core or process makes it forget them; then nothing is claimed.
+
+use super::ledger::{Case, Handed};
+use super::{Violation, invariants};
+use crate::oracle::codec::{Packet, code, kind};
+use crate::oracle::judge::{Asked, verified_by};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+invariants! {
+    KNOWN_STAYS = "known-stays", "Whoever is known on a connection and is heard there within its idle time-out is not asked about again: a sibling's end, or its packets, touch no other.";
+    ADMITTED_FIRST = "admitted-first", "Nobody is known on a connection but who was asked about there, within the idle time-out of the last packet that verified under his secret.";
+    RECORDED_ADMITS_NOBODY = "recorded-admits-nobody", "A request that was decided before makes nobody known on another connection.";
+    NOT_AS_UNVERIFIED = "not-as-unverified", "No packet that verifies is discarded as one that does not.";
+}
+
+/// What has come by all connections.
+#[derive(Default)]
+pub struct Connections {
+    known: BTreeMap<(SocketAddr, SocketAddr, String), Known>,
+    /// Requests that were decided, or Status-Servers that were answered.
+    decided: BTreeSet<[u8; 16]>,
+    unverifiable: u64,
+}
+
+/// One client on one connection.
+#[derive(Debug, Default)]
+struct Known {
+    /// When it was heard last, at the latest.
+    latest: u64,
+    /// When it was heard last, if it is certain that it is still known.
+    certain: Option<u64>,
+    /// Whether a packet that nobody had decided before has come from it here.
+    fresh: bool,
+}
+
+/// A worker may be asked for so long, with all that may be in its way.
+const ASKED_MAX: u64 = 120_000_000_000;
+/// Two turns of a thread, where none is stopped.
+const SLACK: u64 = 1_000_000;
+
+impl Connections {
+    /// A datagram from where client rules decide was handed to the server, which has perhaps discarded it at once.
+    ///
+    /// # Errors
+    /// The law that is broken where it was, or was not, asked about.
+    pub fn handed(
+        &mut self,
+        case: &Case<'_>,
+        handed: &Handed<'_>,
+        is_discarded: bool,
+        now: u64,
+        turn_max: u64,
+    ) -> Result<(), Violation> {
+        let [site] = case.sites else { return Ok(()) };
+        let topology = &case.plan.topology;
+        if topology.client_rules.is_empty() {
+            return Ok(());
+        }
+        let path = handed.path;
+        let listener = topology.listeners[usize::from(path.listener.0)].kind;
+        let asked = Asked { listener, source: path.remote.ip(), wall: 0, datagram: handed.octets };
+        let Some(client) = verified_by(site, &asked) else {
+            let is_signed = Packet::read(handed.octets).is_ok_and(|packet| {
+                let signatures = packet.all(kind::MESSAGE_AUTHENTICATOR).count();
+                packet.code() == code::ACCOUNTING_REQUEST || signatures > 0
+            });
+            self.unverifiable += u64::from(is_signed);
+            return Ok(());
+        };
+        let client = &site.clients[client];
+        let Some(rule) = topology.client_rules.iter().find(|rule| client.rule.as_ref() == Some(&rule.name))
+        else {
+            return Ok(());
+        };
+        let packet = Packet::read(handed.octets).expect("it verifies");
+        let is_fresh = !self.decided.contains(&packet.authenticator());
+        let idle = rule.idle_timeout_s * 1_000_000_000;
+        let violation = |invariant| {
+            let details = format!("{}, from {} to {}", client.name, path.remote, path.local);
+            Err(Violation { invariant, at: now, details })
+        };
+        // Whoever else has been here may have it now.
+        let key = (path.remote, path.local, client.name.clone());
+        if handed.asked {
+            let from = (path.remote, path.local, String::new());
+            let here = self
+                .known
+                .range_mut(from..)
+                .take_while(|((remote, local, _), _)| (*remote, *local) == (path.remote, path.local));
+            here.filter(|(other, _)| **other != key).for_each(|(_, other)| other.certain = None);
+        }
+        if !handed.asked && is_discarded {
+            // Perhaps before anybody asked whose it is, perhaps after he was heard.
+            if let Some(known) = self.known.get_mut(&key).filter(|known| known.latest > 0) {
+                known.latest = known.latest.max(now);
+            }
+            return Ok(());
+        }
+        let known = self.known.entry(key).or_default();
+        if !handed.asked {
+            if known.latest == 0 || now > known.latest + idle + turn_max + SLACK {
+                return violation(&ADMITTED_FIRST);
+            }
+            // What has been decided is noted in a table with room for as many requests as dedup has.
+            if !known.fresh && is_roomy(case) {
+                return violation(&RECORDED_ADMITS_NOBODY);
+            }
+            // Whatever was asked about before is decided, or on its way from thread to thread.
+            known.latest = now + 4 * turn_max + 1_000 * SLACK;
+            known.fresh = true;
+            // An answer that says yes is believed longer than the world lasts.
+            known.certain = (is_roomy(case) && rule.lifetime_s >= 3_600).then_some(now);
+        } else {
+            let certain = known.certain.filter(|_| !handed.is_passed_on);
+            if certain.is_some_and(|at| now + turn_max + SLACK < at + idle) {
+                return violation(&KNOWN_STAYS);
+            }
+            known.latest = now + ASKED_MAX;
+            known.fresh |= is_fresh || handed.is_passed_on;
+            known.certain = None;
+        }
+        Ok(())
+    }
+
+    /// Policy has decided this request, or it was a Status-Server that was answered.
+    pub fn decided(&mut self, authenticator: [u8; 16]) {
+        self.decided.insert(authenticator);
+    }
+
+    /// The server has discarded so many as unverified.
+    ///
+    /// # Errors
+    /// [`NOT_AS_UNVERIFIED`].
+    pub fn count(&self, case: &Case<'_>, unverified: u64, now: u64) -> Result<(), Violation> {
+        // Elsewhere nobody has counted.
+        let counts = case.sites.len() == 1 && !case.plan.topology.client_rules.is_empty();
+        if counts && unverified > self.unverifiable {
+            let details = format!("{unverified} are, and {} do not verify", self.unverifiable);
+            return Err(Violation { invariant: &NOT_AS_UNVERIFIED, at: now, details });
+        }
+        Ok(())
+    }
+
+    /// A core has died, and whatever it knew may be forgotten.
+    pub fn forget_core(&mut self) {
+        for known in self.known.values_mut() {
+            known.certain = None;
+            known.fresh = true;
+        }
+    }
+
+    /// The process has ended, and its counts with it.
+    pub fn forget_process(&mut self) {
+        *self = Connections::default();
+    }
+}
+
+/// Whether nothing is shed before it is verified, nor forgotten before its time.
+fn is_roomy(case: &Case<'_>) -> bool {
+    let limits = &case.plan.limits;
+    limits.dedup_entries >= 8_192
+        && limits.requests_max >= 16_384
+        && limits.ring_slots >= 1_024
+        && limits.buffers >= 2_048
+        && limits.request_us == 0
+}

@@ -1,0 +1,97 @@
+//! What runs have to come to *sometimes*: situations without which laws hold of nothing. A long campaign that never reaches one
+//! of its profile's is empty in that respect.
+
+macro_rules! goals {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $text:literal;)+) => {
+        /// A situation to be reached.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Goal { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Goal {
+            /// All of them.
+            pub const ALL: &'static [Goal] = &[$(Goal::$variant,)+];
+            /// How many there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// Its name in tables.
+            pub const fn name(self) -> &'static str {
+                match self { $(Goal::$variant => $name,)+ }
+            }
+
+            /// What has happened then, in a line.
+            pub const fn text(self) -> &'static str {
+                match self { $(Goal::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+goals! {
+    /// Of one outside endpoint toward one listener.
+    PortReusedSoon = "port-reused-soon", "a NAS sends from a port that another NAS has sent from within a second";
+    /// The octets are the same, the outside endpoint is not.
+    RetransmissionFromNewPort = "retransmission-from-new-port", "a retransmission comes from another port or address than the request before";
+    /// It must not believe it.
+    ReplyReachedAnother = "reply-reached-another", "a reply reaches another NAS than the one that sent its request";
+    /// It refuses it by its filter.
+    ReplyFiltered = "reply-filtered", "a NAT refuses a reply by its filter: the port is another NAS's by now, who has not sent there";
+    /// Its mapping is gone.
+    ReplyWithoutMapping = "reply-without-mapping", "a reply comes to a NAT where no mapping has its port any more";
+    /// And nothing is left for a new flow.
+    PoolExhausted = "pool-exhausted", "a NAT has no port for a new flow";
+    /// The oldest mapping goes.
+    MappingEvicted = "mapping-evicted", "a NAT ends the oldest mapping for a new flow";
+    /// Nothing refreshed it.
+    MappingExpired = "mapping-expired", "a mapping of a NAT ends at its time-out";
+    /// All mappings are lost.
+    MappingsLost = "mappings-lost", "a NAT loses all its mappings";
+    /// One connection, one Identifier, two NASes.
+    IdentifierOfAnother = "identifier-of-another", "a request takes the connection and Identifier of another NAS's request that may be remembered";
+    /// An answer was owed but for that.
+    Excused = "excused", "a patient NAS gets no answer because a NAT has dropped its packets, or ended its mappings, all the time";
+}
+
+/// How often each was reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Goals([u64; Goal::COUNT]);
+
+impl Default for Goals {
+    fn default() -> Self {
+        Goals([0; Goal::COUNT])
+    }
+}
+
+impl Goals {
+    /// It was reached once more.
+    pub fn reach(&mut self, goal: Goal) {
+        self.0[goal as usize] += 1;
+    }
+
+    /// How often it was.
+    pub fn count(&self, goal: Goal) -> u64 {
+        self.0[goal as usize]
+    }
+
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Goals) {
+        self.0.iter_mut().zip(&other.0).for_each(|(sum, count)| *sum += count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_counts_are_sums() {
+        let names: std::collections::BTreeSet<_> = Goal::ALL.iter().map(|goal| goal.name()).collect();
+        assert_eq!(names.len(), Goal::COUNT);
+        let (mut one, mut other) = (Goals::default(), Goals::default());
+        one.reach(Goal::PoolExhausted);
+        other.reach(Goal::PoolExhausted);
+        other.reach(Goal::MappingExpired);
+        one.add(&other);
+        assert_eq!((one.count(Goal::PoolExhausted), one.count(Goal::MappingExpired)), (2, 1));
+        assert_eq!(one.count(Goal::Excused), 0);
+    }
+}

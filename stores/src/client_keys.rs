@@ -1,0 +1,168 @@
+//! Which keys were clients, for the next start: a file of lines, `["branches","site-7"]`, a rule and a key each. A key that is no
+//! UTF-8 stands there as hexadecimal digits, with `"hex"` behind it.
+//!
+//! No secret is in it, but who the clients are is: nobody but the owner reads it. Written anew beside itself, synced, and then
+//! given its name, so that a crash leaves the one or the other.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A rule's name and a key.
+pub type ClientKey = (Arc<str>, Box<[u8]>);
+
+/// The file's name in the state directory.
+const NAME: &str = "client-keys.jsonl";
+/// Far more than a million clients need.
+const FILE_OCTETS_MAX: u64 = 1 << 30;
+
+/// The file in a state directory.
+#[derive(Debug, Clone)]
+pub struct ClientKeys {
+    path: PathBuf,
+}
+
+impl ClientKeys {
+    /// In this directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn within(directory: &Path) -> io::Result<ClientKeys> {
+        use std::os::unix::fs::DirBuilderExt;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        Ok(ClientKeys { path: directory.join(NAME) })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was written last; none if nothing ever was. A line that is damaged is left out: it only costs its client the time
+    /// of a new one.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn read(&self) -> io::Result<Vec<ClientKey>> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        if file.metadata()?.len() > FILE_OCTETS_MAX {
+            return Err(io::Error::other(format!("it has more than {FILE_OCTETS_MAX} octets")));
+        }
+        let mut keys = Vec::new();
+        for line in BufReader::new(file).split(b'\n') {
+            keys.extend(parse(&line?));
+        }
+        Ok(keys)
+    }
+
+    /// Writes these, in the place of those before.
+    ///
+    /// # Errors
+    /// When the disk is full, or fails; then those before stand there still.
+    pub fn write(&self, keys: &[ClientKey]) -> io::Result<()> {
+        let beside = self.path.with_extension("new");
+        let mut how = OpenOptions::new();
+        let file = how.create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut out = BufWriter::new(file);
+        for key in keys {
+            writeln!(out, "{}", print(key))?;
+        }
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::rename(&beside, &self.path)?;
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+fn print((rule, key): &ClientKey) -> String {
+    let hex = || key.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    match std::str::from_utf8(key) {
+        Ok(key) => serde_json::json!([&**rule, key]).to_string(),
+        Err(_) => serde_json::json!([&**rule, hex(), "hex"]).to_string(),
+    }
+}
+
+fn parse(line: &[u8]) -> Option<ClientKey> {
+    let words: Vec<String> = serde_json::from_slice(line).ok()?;
+    match &words[..] {
+        [rule, key] => Some((Arc::from(&**rule), key.as_bytes().into())),
+        [rule, key, form] if form == "hex" && key.is_ascii() => {
+            let octets = key.as_bytes().chunks(2).map(|digits| {
+                let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 2)?;
+                u8::from_str_radix(digits, 16).ok()
+            });
+            Some((Arc::from(&**rule), octets.collect::<Option<Vec<u8>>>()?.into()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("ulna-client-keys-{}-{name}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn keys() -> Vec<ClientKey> {
+        [&b"site-7"[..], b"with \"quotes\" and \n", b"", b"\xff\x00", "Stra\u{df}e".as_bytes()]
+            .map(|key| (Arc::from("branches"), Box::from(key)))
+            .into()
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let folder = Folder::new("round");
+        let file = ClientKeys::within(&folder.0.join("state")).expect("made");
+        assert!(file.read().expect("none so far").is_empty());
+        file.write(&keys()).expect("written");
+        file.write(&keys()).expect("written again");
+        assert_eq!(file.read().expect("read"), keys());
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(file.path()).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_line_costs_no_other() {
+        let folder = Folder::new("damaged");
+        let file = ClientKeys::within(&folder.0).expect("made");
+        file.write(&keys()[..2]).expect("written");
+        let mut text = fs::read(file.path()).expect("read");
+        text.extend_from_slice(b"[\"branches\",\"si\n\xff\xff\n[\"a\",\"zz\",\"hex\"]\n[1]\n[\"branches\",\"late\"]\n[\"x\",\"abc\",\"hex\"]");
+        fs::write(file.path(), text).expect("written");
+        let read = file.read().expect("read");
+        assert_eq!(read[..2], keys()[..2]);
+        assert_eq!((read.len(), &*read[2].1), (3, &b"late"[..]));
+    }
+
+    #[test]
+    fn a_disk_that_refuses_leaves_what_was_there() {
+        let folder = Folder::new("refused");
+        let file = ClientKeys::within(&folder.0).expect("made");
+        file.write(&keys()[..1]).expect("written");
+        // What is to be written beside it cannot be: a folder has that name.
+        fs::create_dir(file.path().with_extension("new")).expect("made");
+        assert!(file.write(&keys()).is_err());
+        assert_eq!(file.read().expect("read"), keys()[..1]);
+    }
+}
