@@ -43,11 +43,27 @@ fn a_deadline_finds_all_completions() -> bool {
     server.count("in_progress") == 0
 }
 
+/// Whether no more look-ups are under way than may be.
+fn look_ups_under_way_are_bounded() -> bool {
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sites.toml");
+    let rule = format!(
+        "{USERS}[[client_rule]]\nname = \"any\"\nnetwork = \"100.64.0.0/10\"\nnat = true\nlimits = {{ pending = 3 }}\n\
+         secret = {{ table = \"{table}\", key = \"NAS-Identifier\" }}\n"
+    );
+    let mut server = Server::new(LAYOUT, &rule);
+    for number in 0..20u16 {
+        let asked = Ask::bob().with(32, format!("site-{number}").as_bytes());
+        server.ask(([100, 64, 0, 1], 1000 + number).into(), &asked.octets());
+    }
+    server.effects.len() == 3
+}
+
 #[test]
 fn each_seeded_bug_dies_by_its_situation() {
-    let situations: [(Bug, fn() -> bool); 2] = [
+    let situations: [(Bug, fn() -> bool); 3] = [
         (Bug::InProgressWithoutSweep, a_duplicate_of_what_has_just_been_answered_gets_the_reply),
         (Bug::DeadlineWithoutSweep, a_deadline_finds_all_completions),
+        (Bug::LookUpsUnbounded, look_ups_under_way_are_bounded),
     ];
     for (bug, holds) in situations {
         choose(None);

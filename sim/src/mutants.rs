@@ -22,14 +22,13 @@ pub struct Fate {
 const PROFILES: [Profile; 2] = [Profile::Swarm, Profile::Threads];
 
 /// Bugs of clients of rules, which only the profile nat has.
-const OF_CLIENTS: [Bug; 10] = [
+const OF_CLIENTS: [Bug; 9] = [
     Bug::ClientByAddressBehindNat,
     Bug::PortReuseKeepsTheOldClient,
     Bug::SiblingsEndTogether,
     Bug::ForgedPacketDeniesItsKey,
     Bug::HeldDecidedByTheFirst,
     Bug::UnsignedPacketAdmits,
-    Bug::LookUpsUnbounded,
     Bug::ReplayedPacketAdmits,
     Bug::ForgedPacketKeepsAlive,
     Bug::RetiredClientStays,

@@ -17,7 +17,7 @@ pub enum Claimant<'c> {
     /// A configured client.
     Configured(&'c Client),
     /// Of whom this rule would admit.
-    Ruled { rule: &'c ClientRule, key: Option<Vec<u8>>, found: Option<(Box<str>, Secrets)> },
+    Ruled { rule: &'c ClientRule, key: Option<Vec<u8>>, found: Option<(Box<str>, Box<Secrets>)> },
     /// There are client rules for its address, none of which it matches.
     Unmatched,
     /// Nobody.
@@ -47,12 +47,12 @@ impl<'c> Claimant<'c> {
         let Some(place) = rules.first_match(&asked, &mut rules.sheet()) else { return Claimant::Unmatched };
         let rule = rules.rule(place);
         let (key, found) = match &rule.secret {
-            RuleSecret::Own(secrets) => (None, Some(((*rule.name).into(), (**secrets).clone()))),
+            RuleSecret::Own(secrets) => (None, Some(((*rule.name).into(), secrets.clone()))),
             RuleSecret::Table { source, key } => {
                 let key = look_up_key(&framed, key, &configuration.dictionary, &mut Scratch::default());
                 let table = configuration.secret_tables.iter().find(|table| table.source == *source);
                 let found = key.as_ref().zip(table).and_then(|(key, table)| match table.look_up(key) {
-                    LookedUp::Found { name, secrets } => Some((name, *secrets)),
+                    LookedUp::Found { name, secrets } => Some((name, secrets)),
                     LookedUp::NotFound | LookedUp::Failed => None,
                 });
                 (key, found)
@@ -65,7 +65,7 @@ impl<'c> Claimant<'c> {
     pub fn secrets(&self) -> Option<&Secrets> {
         match self {
             Claimant::Configured(client) => Some(&client.secrets),
-            Claimant::Ruled { found, .. } => found.as_ref().map(|(_, secrets)| secrets),
+            Claimant::Ruled { found, .. } => found.as_ref().map(|(_, secrets)| &**secrets),
             Claimant::Unmatched | Claimant::Nobody => None,
         }
     }

@@ -82,7 +82,7 @@ impl<'a> Explained<'a> {
             }
             Claimant::Ruled { rule, found: Some((_, secrets)), .. } => {
                 write!(f, "client: {claimant}")?;
-                (secrets, rule.nat || rule.require_message_authenticator, rule.limit_proxy_state)
+                (&**secrets, rule.nat || rule.require_message_authenticator, rule.limit_proxy_state)
             }
             Claimant::Ruled { found: None, .. } | Claimant::Unmatched => {
                 return writeln!(f, "client: {claimant}");
