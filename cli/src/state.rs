@@ -27,12 +27,16 @@ impl State {
     /// Tells the server what was kept in this directory, and keeps what becomes of it there.
     ///
     /// # Errors
-    /// When the directory or the thread cannot be had, or what is there not be read.
+    /// When the directory or the thread cannot be had.
     pub fn start(directory: &Path, reloader: Reloader) -> Result<State, String> {
         let wrong = |what: &str, error: &io::Error| format!("{what} {}: {error}", directory.display());
         let file = ClientKeys::within(directory)
             .map_err(|error| wrong("cannot have the `state_directory`", &error))?;
-        let keys = file.read().map_err(|error| format!("cannot read {}: {error}", file.path().display()))?;
+        // What cannot be read costs its clients the time of new ones, and no start.
+        let keys = file.read().unwrap_or_else(|error| {
+            tracing::error!("clients of before are not known: {}: {error}", file.path().display());
+            Vec::new()
+        });
         if !keys.is_empty() {
             tracing::info!(clients = keys.len(), "known from before");
         }
@@ -74,7 +78,7 @@ impl Keeping {
     }
 
     fn write(&mut self) -> Result<(), ReloadError> {
-        let mut keys = self.reloader.client_keys()?;
+        let Some(mut keys) = self.reloader.client_keys()? else { return Ok(()) };
         if self.began.elapsed() < UNHEARD_KEPT {
             // Who was a client before and has not spoken yet is not forgotten for that.
             keys.extend(self.written.iter().cloned());

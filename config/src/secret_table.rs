@@ -36,6 +36,7 @@ pub fn load_secret_table(path: &Path) -> Result<(SecretTable, Warnings), ConfigE
     let octets = std::fs::read(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
     let text = String::from_utf8(octets).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
+        drop(Zeroizing::new(error.into_bytes()));
         unreadable(format!("is not UTF-8: the octet at offset {place} begins no character"))
     })?;
     parse(&name, Zeroizing::new(text))

@@ -159,9 +159,9 @@ impl Worker {
     pub fn handle_configuration(&mut self, generation: Generation, configuration: Arc<Configuration>) {
         // Before the policy is told: if that panics, the successor's is told at once.
         self.generations.learn(generation, Arc::clone(&configuration));
-        self.policy.handle_configuration(generation, &configuration);
         self.strangers.handle_configuration(generation, &configuration);
         self.complete_strangers();
+        self.policy.handle_configuration(generation, &configuration);
     }
 
     /// Whether this core has been handed that configuration.

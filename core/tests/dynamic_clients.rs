@@ -5,10 +5,11 @@ mod support;
 use std::net::SocketAddr;
 use std::time::Duration;
 use support::{Ask, Reply, Sent, Server, USERS, configuration};
-use ulna_core::Discard;
-use ulna_core::effect::LookedUp;
+use ulna_core::effect::{Effect, LookedUp};
 use ulna_core::event::Event;
 use ulna_core::packet::{Code, Secret, Secrets, number};
+use ulna_core::path::{NetworkId, Peer};
+use ulna_core::{Discard, WorkerId};
 
 const ONE: &[u8] = b"the secret of site one";
 const TWO: &[u8] = b"the secret of site two";
@@ -483,21 +484,174 @@ fn strangers_are_looked_at_up_to_a_pace_and_a_worker_holds_so_many_of_them() {
 }
 
 #[test]
-fn addresses_of_strangers_are_bounded_and_forgotten() {
-    let keys = "nat = true\nlimits = { new_per_second = 1_000_000 }\n[limits]\nnew_per_second = 1_000_000";
-    let mut server = server(LAYOUTS[0], keys);
-    let octets = bob(b"site-1", TWO).octets();
+fn addresses_of_clients_are_bounded_and_give_way_to_others_when_nothing_is_left_of_them() {
+    let rule = |keys: &str| {
+        format!(
+            "{USERS}\n[[client_rule]]\nname = \"all\"\nnetwork = \"100.64.0.0/10\"\nnat = true\n\
+             secret = \"the secret of site one\"\nidle_timeout = \"1h\"\n\
+             limits = {{ connections = 1_000_000, connections_per_client = 1_000_000, packets_per_second = 0 }}\n\
+             [limits]\nconnections = 70_000\n{keys}"
+        )
+    };
+    let mut server = Server::new(LAYOUTS[0], &rule(""));
     let from = |number: u32| SocketAddr::from(((0x6440_0000 + number).to_be_bytes(), 1));
+    let asked = |number: u32| Ask::bob().under(ONE).numbered(number);
     for number in 0..65_600 {
-        // Another key for each, or no look-up would count an address.
-        let key = format!("site-{number}");
-        server.ask(from(number), &bob(key.as_bytes(), TWO).octets());
+        server.ask(from(number), &asked(number).octets());
+    }
+    assert_eq!((server.discarded(Discard::AddressesFull), server.count("connections")), (64, 65_536));
+    // When they have ended there is room again at once.
+    server.pass(Duration::from_secs(3_600));
+    for _ in 0..300 {
+        server.turn(0);
+    }
+    assert_eq!(server.count("connections"), 0);
+    assert_eq!(server.ask(from(70_000), &asked(70_000).octets()).len(), 1);
+}
+
+#[test]
+fn invented_names_from_invented_addresses_keep_no_address_and_nobody_waiting() {
+    let mut server = server(LAYOUTS[0], "nat = true");
+    for number in 0..70_000u32 {
+        let from = SocketAddr::from(((0x6440_0000 + number).to_be_bytes(), 1));
+        server.ask(from, &bob(format!("site-9{number}").as_bytes(), TWO).octets());
         if !server.effects.is_empty() {
             server.answer_look_up(LookedUp::NotFound);
         }
     }
-    assert_eq!(server.discarded(Discard::AddressesFull), 64);
-    server.run(Duration::from_secs(121));
-    server.ask(from(70_000), &octets);
-    assert_eq!((server.effects.len(), server.discarded(Discard::AddressesFull)), (1, 64));
+    assert_eq!(server.discarded(Discard::AddressesFull), 0);
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+}
+
+#[test]
+fn a_recorded_request_takes_no_place_of_another() {
+    for layout in LAYOUTS {
+        let rules = rule("nat = true").replace(USERS, support::HASHED);
+        let mut server = Server::new(layout, &rules);
+        let old = bob(b"site-1", ONE).identifier(7).authenticator(1).octets();
+        assert_eq!(ask(&mut server, nat(1), &old).len(), 1);
+        server.run(Duration::from_secs(15));
+        // A new request of that Identifier waits for a hash.
+        let new = Ask::user(b"alice", b"secret").with(number::NAS_IDENTIFIER, b"site-1").under(ONE);
+        let new = new.identifier(7).authenticator(2).octets();
+        server.ask(nat(1), &new);
+        assert_eq!(server.effects.len(), 1);
+        for _ in 0..40 {
+            assert!(server.ask(nat(1), &old).is_empty());
+        }
+        assert_eq!((server.discarded(Discard::Replayed), server.count("superseded")), (40, 0));
+        // Nor does it spend what the client's own late retransmissions need.
+        assert_eq!(server.answer_effect("secret").len(), 1);
+        assert_eq!(server.ask(nat(1), &new).len(), 1);
+        server.run(Duration::from_secs(200));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_request_on_another_connection_of_its_client_is_a_duplicate_where_it_was_taken() {
+    for keys in ["nat = true", ""] {
+        let mut server = server(LAYOUTS[0], keys);
+        let first = bob(b"site-1", ONE);
+        accepted(&mut server, nat(1), ONE, &first);
+        accepted(&mut server, nat(2), ONE, &bob(b"site-1", ONE).identifier(2).authenticator(2));
+        let decisions = server.count("decisions");
+        let sent = server.ask(nat(2), &first.octets());
+        assert_eq!((sent.len(), sent[0].transmit.destination), (1, nat(2)));
+        assert_eq!((server.count("decisions"), server.count("duplicates_resent")), (decisions, 1));
+    }
+}
+
+#[test]
+fn one_client_cannot_have_all_connections_of_its_address() {
+    let mut server = server(LAYOUTS[2], "nat = true\nlimits = { connections_per_client = 3 }");
+    for port in 1..20 {
+        ask(
+            &mut server,
+            nat(port),
+            &bob(b"site-1", ONE).identifier(port as u8).authenticator(port as u8).octets(),
+        );
+    }
+    assert_eq!((server.count("connections"), server.discarded(Discard::ConnectionsFull)), (3, 16));
+    accepted(&mut server, nat(30), TWO, &bob(b"site-2", TWO));
+}
+
+#[test]
+fn at_the_limit_a_client_whose_line_has_changed_and_a_take_over_find_their_place() {
+    let mut server = server(LAYOUTS[2], "nat = true\nlimits = { connections = 2 }");
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+    accepted(&mut server, nat(2), TWO, &bob(b"site-2", TWO));
+    let source = server.configuration.secret_tables[0].source.clone();
+    let keys = [Box::from(&b"site-1"[..])];
+    server.threads.iter_mut().for_each(|cores| cores.handle_table_changed(&source, &keys));
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE).identifier(2).authenticator(2));
+    accepted(&mut server, nat(1), TWO, &bob(b"site-2", TWO).identifier(3).authenticator(3));
+    assert_eq!((server.count("connections"), server.discarded(Discard::ConnectionsFull)), (2, 0));
+}
+
+#[test]
+fn from_connections_to_an_address_and_back_nobody_is_silenced() {
+    let file = |keys: &str| configuration(LAYOUTS[2], &rule(keys));
+    let mut server = Server::of(&file("nat = true"));
+    let mut n = 0;
+    let mut asks = |server: &mut Server| {
+        n += 1;
+        accepted(server, nat(1), ONE, &bob(b"site-1", ONE).identifier(n).authenticator(n));
+    };
+    for keys in ["nat = true", "", "nat = true", ""] {
+        server.reload(&file(keys));
+        server.settle();
+        asks(&mut server);
+        asks(&mut server);
+        server.settle();
+        server.forget_older();
+    }
+    server.run(Duration::from_secs(200));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_configured_client_that_came_while_a_worker_decided_is_nobody_elses() {
+    let file = |more: &str| configuration(LAYOUTS[2], &(rule("nat = true") + more));
+    let mut server = Server::of(&file(""));
+    server.ask(nat(1), &bob(b"site-1", ONE).octets());
+    let own = "[[client]]\nname = \"own\"\nnetwork = \"100.64.0.1\"\nsecret = \"a secret of the branch\"\n";
+    server.reload(&file(own));
+    assert!(server.look_up().1.is_empty());
+    assert_eq!((server.count("connections"), server.discarded(Discard::NoClientRule)), (0, 1));
+    accepted(&mut server, nat(1), support::SECRET, &bob(b"site-1", support::SECRET).identifier(2));
+}
+
+#[test]
+fn status_servers_of_one_client_are_paced_and_its_own_recorded_ones_cost_it_nothing() {
+    let mut server = server(LAYOUTS[0], "nat = true\nlimits = { packets_per_second = 5 }");
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+    let status = |n: u8| Ask::status().under(ONE).identifier(n).authenticator(n).octets();
+    let answered = |server: &mut Server, n: u8| server.ask(nat(1), &status(n)).len();
+    assert_eq!((0..20).map(|_| answered(&mut server, 50)).sum::<usize>(), 20);
+    assert_eq!((60..80).map(|n| answered(&mut server, n)).sum::<usize>(), 3);
+    assert_eq!(server.discarded(Discard::ClientTooFast), 17);
+}
+
+#[test]
+fn what_a_dead_core_had_taken_starts_anew() {
+    for (thread, peer) in [(0, Peer::Network(NetworkId(0))), (1, Peer::Worker(WorkerId(0)))] {
+        let mut server = Server::new(
+            "[runtime]\nnetwork_threads = 1\nworkers = 1\n",
+            &rule("nat = true").replace(USERS, support::HASHED),
+        );
+        accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+        let asked = Ask::user(b"alice", b"secret").with(number::NAS_IDENTIFIER, b"site-1").under(ONE);
+        let asked = asked.identifier(9).authenticator(9).octets();
+        server.ask(nat(1), &asked);
+        server.effects.clear();
+        server.die(thread, peer);
+        server.settle();
+        // Its client is known no more where the worker has died, and its connection where the network core has.
+        server.ask(nat(1), &asked);
+        while server.effects.iter().any(|(_, _, effect)| matches!(effect, Effect::LookUp(_))) {
+            server.look_up();
+        }
+        assert_eq!(server.answer_effect("secret").len(), 1, "{}", server.table());
+    }
 }

@@ -5,7 +5,7 @@
 //! moment, and a file counts as changed when it is another or its time or size is. Decides nothing: what is in a file is for
 //! whoever is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -93,9 +93,9 @@ struct Watching<T> {
 impl<T: FnMut(&Path)> Watching<T> {
     fn run(mut self) {
         let mut events = Events::with_capacity(8);
-        let mut has_stirred = false;
+        let mut stirred: Option<Instant> = None;
         loop {
-            let patience = if has_stirred {
+            let patience = if stirred.is_some() {
                 Some(SETTLING)
             } else if self.inotify.is_none() && !self.files.is_empty() {
                 Some(UNWATCHED_LOOK)
@@ -115,12 +115,12 @@ impl<T: FnMut(&Path)> Watching<T> {
                 self.take(files);
             }
             let stirs = events.iter().any(|event| event.token() == INOTIFY) && self.drain();
-            if stirs {
-                has_stirred = true;
+            // However much goes on in a folder, its files are looked at now and then.
+            if stirs && stirred.get_or_insert_with(Instant::now).elapsed() < SETTLING_MAX {
                 continue;
             }
-            if has_stirred || self.inotify.is_none() {
-                has_stirred = false;
+            if stirred.is_some() || self.inotify.is_none() {
+                stirred = None;
                 // A folder, or where a link points, may be another now.
                 self.set_up();
                 self.look();
@@ -161,10 +161,8 @@ impl<T: FnMut(&Path)> Watching<T> {
         }
         let watched = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).and_then(|inotify| {
             for file in self.files.keys() {
-                let target = fs::canonicalize(file).ok();
-                for path in [Some(file), target.as_ref()].into_iter().flatten() {
-                    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                    add_watch(&inotify, folder.unwrap_or(Path::new(".")), changes())?;
+                for folder in folders(file) {
+                    add_watch(&inotify, folder, changes())?;
                 }
             }
             Ok(inotify)
@@ -189,9 +187,36 @@ impl<T: FnMut(&Path)> Watching<T> {
     }
 }
 
+/// The folders in which something may make this path another file: its own, and those of all links that it leads through.
+fn folders(file: &Path) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::new();
+    let mut path = file.to_owned();
+    for _ in 0..LINKS_MAX {
+        let link = path.ancestors().collect::<Vec<_>>().into_iter().rev().find_map(|ancestor| {
+            let target = fs::read_link(ancestor).ok()?;
+            Some((ancestor.to_owned(), target))
+        });
+        let Some((link, target)) = link else { break };
+        let folder = folder_of(&link);
+        let rest = path.strip_prefix(&link).expect("it is one of its ancestors").to_owned();
+        path = folder.join(target);
+        if !rest.as_os_str().is_empty() {
+            path.push(rest);
+        }
+        folders.insert(folder);
+    }
+    folders.insert(folder_of(&path));
+    folders
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).to_owned()
+}
+
 fn look(file: &Path) -> Look {
     let metadata = fs::metadata(file).ok()?;
-    Some((metadata.dev(), metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+    Some((metadata.dev(), metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
 /// What may make a file another.
@@ -202,6 +227,7 @@ fn changes() -> WatchFlags {
         | WatchFlags::MOVED_FROM
         | WatchFlags::DELETE
         | WatchFlags::DELETE_SELF
+        | WatchFlags::ATTRIB
         | WatchFlags::MOVE_SELF
 }
 
@@ -209,6 +235,10 @@ const ORDERS: Token = Token(0);
 const INOTIFY: Token = Token(1);
 /// Nothing must happen for so long before files are looked at: who writes one writes more.
 const SETTLING: Duration = Duration::from_millis(50);
+/// For so long it may go on.
+const SETTLING_MAX: Duration = Duration::from_secs(1);
+/// Links that a path may lead through.
+const LINKS_MAX: usize = 16;
 /// A folder that is not there cannot be watched: then it is looked for.
 const UNWATCHED_LOOK: Duration = Duration::from_secs(1);
 
@@ -278,7 +308,8 @@ mod tests {
         }
         symlink(&first, watched.file("data")).expect("a link");
         let table = watched.file("table");
-        symlink("data/table", &table).expect("a link");
+        symlink("data/table", watched.file("between")).expect("a link");
+        symlink("between", &table).expect("a link");
         watched.watch.watch(vec![table.clone()]);
         assert_eq!(watched.told(), table);
         fs::write(first.join("table"), "another").expect("written");

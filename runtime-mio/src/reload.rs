@@ -142,17 +142,18 @@ impl Reloader {
         Ok(count)
     }
 
-    /// Each rule and key that is a client's now, each once, in order: what the next start is to know.
+    /// Each rule and key that is a client's now, each once, in order: what the next start is to know. `None` while a reload waits for
+    /// what is under way, which may take a while: another time, then.
     ///
     /// # Errors
     /// When the server ends.
-    pub fn client_keys(&self) -> Result<Vec<ClientKey>, ReloadError> {
+    pub fn client_keys(&self) -> Result<Option<Vec<ClientKey>>, ReloadError> {
         // Two steps at once there are not.
-        let _running = locked(&self.running);
+        let Ok(_running) = self.running.try_lock() else { return Ok(None) };
         let collected = Arc::<Mutex<BTreeSet<ClientKey>>>::default();
         self.take(Step::TellClientKeys(Arc::clone(&collected)))?;
         let keys = std::mem::take(&mut *locked(&collected));
-        Ok(keys.into_iter().collect())
+        Ok(Some(keys.into_iter().collect()))
     }
 
     /// These were clients before the server began: when they speak again they do not count as new.

@@ -48,7 +48,7 @@ impl<'c> Claimant<'c> {
         let rule = rules.rule(place);
         let (key, found) = match &rule.secret {
             RuleSecret::Own(secrets) => (None, Some(((*rule.name).into(), secrets.clone()))),
-            RuleSecret::Table { source, key } => {
+            RuleSecret::Table { source, key, .. } => {
                 let key = look_up_key(&framed, key, &configuration.dictionary, &mut Scratch::default());
                 let table = configuration.secret_tables.iter().find(|table| table.source == *source);
                 let found = key.as_ref().zip(table).and_then(|(key, table)| match table.look_up(key) {

@@ -60,6 +60,9 @@ pub fn client_rules<'d>(file: &Section<'d>, dictionary: &Dictionary, report: &mu
     };
     if let Some(section) = file.table("limits", &keys::LIMITS, report) {
         limits(&section, &mut lowered.limits, report);
+        if let Some(octets) = section.integer("held_octets", 4_096..=1 << 30, report) {
+            lowered.limits.held_octets = octets as u32;
+        }
         if let Some(number) = section.integer("unverified_per_second", 1..=NUMBER_MAX, report) {
             lowered.unverified_per_second = number as u32;
         }
@@ -122,6 +125,8 @@ fn client_rule<'d>(
         if let Some(number) = section.integer("packets_per_second", 0..=NUMBER_MAX, report) {
             own_limits.packets_per_second = number as u32;
         }
+        number(&section, "held_packets", 1, &mut own_limits.held_packets, report);
+        number(&section, "connections_per_client", 1, &mut own_limits.connections_per_client, report);
         if let Some(section) = section.table("per_address", &keys::ADDRESS_LIMITS, report) {
             let per_address = &mut own_limits.per_address;
             number(&section, "connections", 1, &mut per_address.connections, report);
@@ -167,7 +172,7 @@ fn rule_secret(
         secret_table(&path, tables, report)
     });
     let key = key.and_then(|key| selector(&key, dictionary, report));
-    Some(RuleSecret::Table { source: source?, key: key? })
+    Some(RuleSecret::Table { source: source?, key: key?, is_in_memory: true })
 }
 
 fn text<'d>(
@@ -229,10 +234,6 @@ fn limits(section: &Section<'_>, limits: &mut Limits, report: &mut Report) {
     number(section, "connections", 1, &mut limits.connections, report);
     number(section, "pending", 1, &mut limits.pending, report);
     number(section, "new_per_second", 1, &mut limits.new_per_second, report);
-    number(section, "held_packets", 1, &mut limits.held_packets, report);
-    if let Some(octets) = section.integer("held_octets", 4_096..=1 << 30, report) {
-        limits.held_octets = octets as u32;
-    }
 }
 
 fn number(section: &Section<'_>, key: &str, least: usize, into: &mut u32, report: &mut Report) {

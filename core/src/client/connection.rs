@@ -154,6 +154,12 @@ impl Connections {
         } else {
             ConnectionKey::Address(remote.ip())
         };
+        if let ConnectionKey::Address(_) = key
+            && let Some(own) = self.find_key(&ConnectionKey::Connection { local, remote })
+        {
+            // It would be found first.
+            self.end(own);
+        }
         let (due, hash) = (ends(&client, now), self.index.hash(&key.octets()));
         let place = match self.find_key(&key) {
             Some(place) if seeded::is(Bug::PortReuseKeepsTheOldClient) => return Ok(place),

@@ -3,7 +3,7 @@
 //! A dynamic client is shared by all who have to do with it: the cache of the worker that looked it up, its connections in the
 //! network threads, and its requests under way, which end under the secret that verified them whatever becomes of the client.
 
-use super::limits::Pace;
+use super::limits::{Counts, Pace};
 use super::mark::Marks;
 use super::rule::ClientRule;
 use super::{Client, ClientId, Clients};
@@ -28,6 +28,7 @@ pub struct DynamicClient {
     idle_timeout: Duration,
     expires: Instant,
     packets_per_second: u32,
+    counts: Arc<Counts>,
     pace: Pace,
     repeats: Pace,
     retired: AtomicBool,
@@ -56,6 +57,7 @@ impl DynamicClient {
             idle_timeout: rule.idle_timeout,
             expires: now + rule.lifetime,
             packets_per_second: rule.limits.packets_per_second,
+            counts: Arc::default(),
             pace: Pace::default(),
             repeats: Pace::default(),
             retired: AtomicBool::new(false),
@@ -105,6 +107,11 @@ impl DynamicClient {
     /// How long a connection of it may say nothing.
     pub fn idle_timeout(&self) -> Duration {
         self.idle_timeout
+    }
+
+    /// What counts against its own limits.
+    pub(super) fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// When it ends at the latest.

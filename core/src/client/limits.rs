@@ -15,9 +15,12 @@ pub struct Limits {
     pub clients: u32,
     /// Connections of these at one time; of clients keyed by address, addresses per network thread.
     pub connections: u32,
+    /// Connections of one client at one time.
+    pub connections_per_client: u32,
     /// Look-ups under way.
     pub pending: u32,
-    /// Look-ups begun in a second, those of clients that were known before a restart or a change not counted.
+    /// Look-ups begun in a second, those in memory and those of clients that were known before a restart or a change not
+    /// counted.
     pub new_per_second: u32,
     /// Packets of one client in a second; 0: any number.
     pub packets_per_second: u32,
@@ -59,6 +62,7 @@ impl Default for Limits {
         Limits {
             clients: 5_000,
             connections: 10_000,
+            connections_per_client: 256,
             pending: 200,
             new_per_second: 50,
             packets_per_second: 1_000,
@@ -100,13 +104,13 @@ impl Counts {
 #[derive(Debug)]
 pub struct Permit {
     counted: Counted,
-    by: [Option<Arc<Counts>>; 3],
+    by: [Option<Arc<Counts>>; 4],
 }
 
 impl Permit {
     /// One more, where each of these has fewer than its bound; else `None`, and nothing has changed. What several threads take
     /// at once may pass a bound by one each.
-    pub fn take(counted: Counted, by: [Option<(&Arc<Counts>, u32)>; 3]) -> Option<Permit> {
+    pub fn take(counted: Counted, by: [Option<(&Arc<Counts>, u32)>; 4]) -> Option<Permit> {
         if by.iter().flatten().any(|(counts, max)| counts.value(counted) >= *max) {
             return None;
         }
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn a_permit_counts_as_long_as_it_lives_and_none_is_given_past_any_bound() {
         let (rule, all) = (Arc::<Counts>::default(), Arc::<Counts>::default());
-        let take = || Permit::take(Counted::Connection, [Some((&rule, 2)), Some((&all, 3)), None]);
+        let take = || Permit::take(Counted::Connection, [Some((&rule, 2)), Some((&all, 3)), None, None]);
         let (one, two) = (take().expect("the first"), take().expect("the second"));
         assert!(take().is_none());
         assert_eq!((rule.value(Counted::Connection), all.value(Counted::Connection)), (2, 2));

@@ -64,6 +64,8 @@ pub enum RuleSecret {
         source: Arc<str>,
         /// By the first value of this attribute.
         key: Selector,
+        /// Whether it is asked in no time, so that how often it is need not be bounded.
+        is_in_memory: bool,
     },
 }
 

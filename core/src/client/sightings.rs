@@ -11,13 +11,17 @@
 
 use crate::dedup::Authenticator;
 use crate::path::NetworkId;
+use crate::seed::Seed;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering};
+use rand_chacha::rand_core::Rng;
 
 /// Requests seen last.
 pub struct Sightings {
     /// A power of two of lines.
     lines: Box<[Line]>,
+    /// Two odd numbers that nobody knows.
+    keys: [u64; 2],
 }
 
 /// One cache line: where the next is written, and seven requests.
@@ -42,9 +46,11 @@ pub struct Sighting {
 
 impl Sightings {
     /// For about this many requests, at most a million or so.
-    pub fn new(requests: usize) -> Sightings {
+    pub fn new(requests: usize, seed: &Seed) -> Sightings {
         let lines = (requests / SEEN).next_power_of_two().min(LINES_MAX);
-        Sightings { lines: (0..lines).map(|_| Line::default()).collect() }
+        let mut generator = seed.fork("sightings").generator();
+        let keys = [0; 2].map(|_: u64| generator.next_u64() | 1);
+        Sightings { lines: (0..lines).map(|_| Line::default()).collect(), keys }
     }
 
     /// Notes that a request was taken. The same noted again is in its new place.
@@ -62,6 +68,15 @@ impl Sightings {
         seen.store(word, Ordering::Relaxed);
     }
 
+    /// What a core took is known no more: it has died, and so have its answers. Looks at all of them.
+    pub fn forget(&self, network: NetworkId) {
+        for seen in self.lines.iter().flat_map(|line| &line.seen) {
+            if (seen.load(Ordering::Relaxed) >> 24) as u16 & 0xff == network.0 {
+                seen.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Where a request was seen, if it was.
     pub fn look_up(&self, fingerprint: &Authenticator) -> Option<Sighting> {
         let (line, tag) = self.line(fingerprint);
@@ -74,12 +89,17 @@ impl Sightings {
         })
     }
 
-    /// Its line and its tag, which is never that of an empty word. A fingerprint has a mark in it that nobody knows who has no
-    /// secret, so its octets are as good as drawn.
+    /// Its line and its tag, which is never that of an empty word. All octets go in: not every NAS draws all of its authenticator.
     fn line(&self, fingerprint: &Authenticator) -> (&Line, u32) {
-        let [a, b, c, d, e, f, g, h, ..] = *fingerprint;
-        let line = u32::from_le_bytes([a, b, c, d]) as usize & (self.lines.len() - 1);
-        (&self.lines[line], u32::from_le_bytes([e, f, g, h]).max(1))
+        let whole = u128::from_le_bytes(*fingerprint);
+        let mix = |one: u64, other: u64| {
+            let product = u128::from(one) * u128::from(other);
+            (product >> 64) as u64 ^ product as u64
+        };
+        let [first, second] = self.keys;
+        let mixed = mix(whole as u64 ^ first, (whole >> 64) as u64 ^ second);
+        let mixed = mix(mixed ^ second, first);
+        (&self.lines[mixed as u32 as usize & (self.lines.len() - 1)], ((mixed >> 32) as u32).max(1))
     }
 }
 
@@ -92,14 +112,14 @@ mod tests {
 
     fn fingerprint(number: u32) -> Authenticator {
         let mut octets = [0; 16];
-        octets[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_le_bytes());
-        octets[4..8].copy_from_slice(&(number + 1).to_le_bytes());
+        // Few of its bits differ, as with a NAS that counts.
+        octets[12..].copy_from_slice(&number.to_be_bytes());
         octets
     }
 
     #[test]
     fn what_was_seen_last_is_known_and_the_oldest_forgotten() {
-        let sightings = Sightings::new(7 * 64);
+        let sightings = Sightings::new(7 * 64, &Seed::new([5; 32]));
         let seen = |number: u32| Sighting { network: NetworkId(number as u16 % 64), place: Some(number) };
         for number in 0..10_000 {
             assert_eq!(sightings.look_up(&fingerprint(number)), None);
@@ -112,8 +132,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_dead_core_took_is_forgotten_and_nothing_else() {
+        let sightings = Sightings::new(7 * 64, &Seed::new([5; 32]));
+        for number in 0..20 {
+            let network = NetworkId(number as u16 % 2);
+            sightings.note(&fingerprint(number), Sighting { network, place: Some(number) });
+        }
+        sightings.forget(NetworkId(1));
+        let known = |number: &u32| sightings.look_up(&fingerprint(*number)).is_some();
+        assert_eq!(
+            (0..20).filter(known).collect::<alloc::vec::Vec<_>>(),
+            [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
+        );
+    }
+
+    #[test]
     fn a_place_is_learnt_later_and_takes_no_second_word() {
-        let sightings = Sightings::new(1);
+        let sightings = Sightings::new(1, &Seed::new([5; 32]));
         let at = |place| Sighting { network: NetworkId(63), place };
         for number in 0..6 {
             sightings.note(&fingerprint(number), at(None));

@@ -31,7 +31,7 @@ use self::addresses::Addresses;
 use self::answers::{Answers, Begun, Ended, Known};
 use super::connection::Admission;
 use super::dynamic::DynamicClient;
-use super::limits::{Counted, Permit};
+use super::limits::{Counted, Counts, Permit};
 use super::rule::{ClientRule, RuleSecret, look_up_key};
 use super::sightings::{Sighting, Sightings};
 use crate::attributes::Scratch;
@@ -83,7 +83,7 @@ pub struct Legacy {
 pub(super) type Held = (NetworkId, Stranger);
 
 impl Strangers {
-    /// None is known but `remembered` ones, which were clients before.
+    /// None is known so far.
     pub fn new(
         life: Life,
         (generation, configuration): (Generation, &Arc<Configuration>),
@@ -136,8 +136,8 @@ impl Strangers {
         self.answers.remember(rule, key);
     }
 
-    /// Takes the configuration by which strangers are asked about from here on. Clients that the rules would no longer admit in
-    /// the same way end.
+    /// Takes the configuration by which strangers are asked about from here on. Clients end whose rule is gone or would no longer
+    /// admit them in the same way; those of a rule that another stands before now stay until their time is over.
     pub fn handle_configuration(&mut self, generation: Generation, configuration: &Arc<Configuration>) {
         let before = core::mem::replace(&mut self.configuration, Arc::clone(configuration));
         self.generation = generation;
@@ -227,7 +227,7 @@ impl Strangers {
                     if seeded::is(Bug::HeldDecidedByTheFirst)
                         && let Known::Client(client) = self.answers.known(&rule.name, &key, now)
                         && *is_first_wrong
-                            .get_or_insert_with(|| self.fingerprint(&stranger, &client, now).is_err())
+                            .get_or_insert_with(|| self.fingerprint(&stranger, &client).is_err())
                     {
                         self.refuse((network, stranger), Discard::BadMessageAuthenticator);
                         continue;
@@ -312,7 +312,7 @@ impl Strangers {
         key: &[u8],
         now: Instant,
     ) {
-        let RuleSecret::Table { source, .. } = &rule.secret else {
+        let RuleSecret::Table { source, is_in_memory, .. } = &rule.secret else {
             // The answer stands in the rule, but there was no room to note it.
             return self.refuse((network, stranger), Discard::ClientsFull);
         };
@@ -324,19 +324,34 @@ impl Strangers {
         let permit = if was_client || seeded::is(Bug::LookUpsUnbounded) {
             Permit::take(
                 Counted::Pending,
-                [Some((&rule.counts, u32::MAX)), Some((&all.counts, u32::MAX)), None],
+                [Some((&rule.counts, u32::MAX)), Some((&all.counts, u32::MAX)), None, None],
             )
         } else {
+            let (of_rule, of_address) = (&rule.limits, &rule.limits.per_address);
+            // A table in memory is asked in no time, and what a packet costs is bounded before it comes here: whoever invents keys
+            // keeps nobody waiting whose key is there.
+            let pace = |counts: &Counts, per_second| *is_in_memory || counts.begun.passes(per_second, now);
+            let known = self.addresses.known(address);
+            let has_room = known.is_none_or(|known| {
+                known.value(Counted::Pending) < of_address.pending && pace(&known, of_address.new_per_second)
+            }) && rule.counts.value(Counted::Pending) < of_rule.pending
+                && all.counts.value(Counted::Pending) < all.limits.pending
+                && pace(&rule.counts, of_rule.new_per_second)
+                && pace(&all.counts, all.limits.new_per_second);
+            if !has_room {
+                return self.refuse((network, stranger), Discard::LookUpLimit);
+            }
+            // Only now is an address noted that nobody has verified anything from.
             let Some(counts) = self.addresses.counts(address, now) else {
                 return self.refuse((network, stranger), Discard::AddressesFull);
             };
             let limits = [
-                (&counts, rule.limits.per_address.pending, rule.limits.per_address.new_per_second),
-                (&rule.counts, rule.limits.pending, rule.limits.new_per_second),
-                (&all.counts, all.limits.pending, all.limits.new_per_second),
+                Some((&counts, of_address.pending)),
+                Some((&rule.counts, of_rule.pending)),
+                Some((&all.counts, all.limits.pending)),
+                None,
             ];
-            let permit = Permit::take(Counted::Pending, limits.map(|(counts, max, _)| Some((counts, max))));
-            permit.filter(|_| limits.iter().all(|(counts, _, pace)| counts.begun.passes(*pace, now)))
+            Permit::take(Counted::Pending, limits)
         };
         let Some(permit) = permit else {
             return self.refuse((network, stranger), Discard::LookUpLimit);
@@ -378,7 +393,7 @@ impl Strangers {
         client: &Arc<DynamicClient>,
         now: Instant,
     ) {
-        match self.fingerprint(&stranger, client, now) {
+        match self.fingerprint(&stranger, client) {
             Ok(fingerprint) => self.admit(network, stranger, rule, client, &fingerprint, now),
             Err(reason) => {
                 self.counters.strangers_unverified.up();
@@ -398,12 +413,9 @@ impl Strangers {
         &self,
         stranger: &Stranger,
         client: &Arc<DynamicClient>,
-        now: Instant,
     ) -> Result<Authenticator, Discard> {
         // Under the very secrets that its connection's client has it has failed already.
-        let has_failed =
-            |before: &Arc<DynamicClient>| !before.is_over(now) && before.mark(None) == client.mark(None);
-        if stranger.previous().is_some_and(has_failed) {
+        if stranger.has_failed() && is_of(stranger.previous(), client) {
             return Err(Discard::BadMessageAuthenticator);
         }
         let framed = stranger.framed();
@@ -431,6 +443,8 @@ impl Strangers {
     ) {
         if let Some(sighting) =
             self.sightings.look_up(fingerprint).filter(|_| !seeded::is(Bug::ReplayedPacketAdmits))
+            // Where its connection was the client's until now, nobody gains anything.
+            && !is_of(stranger.previous(), client)
         {
             self.counters.strangers_seen_before.up();
             let stranger = stranger.seen_before(sighting, client);
@@ -447,12 +461,15 @@ impl Strangers {
         let Some(counts) = self.addresses.counts(address, now) else {
             return self.refuse((network, stranger), Discard::AddressesFull);
         };
+        // Where a connection was somebody's already there is none more.
+        let bound = |max: u32| if stranger.previous().is_some() { u32::MAX } else { max };
         let permit = Permit::take(
             Counted::Connection,
             [
-                Some((&counts, rule.limits.per_address.connections)),
-                Some((&rule.counts, rule.limits.connections)),
-                Some((&all.counts, all.limits.connections)),
+                Some((&counts, bound(rule.limits.per_address.connections))),
+                Some((&rule.counts, bound(rule.limits.connections))),
+                Some((&all.counts, bound(all.limits.connections))),
+                Some((client.counts(), rule.limits.connections_per_client)),
             ],
         );
         let Some(permit) = permit else {
@@ -476,7 +493,7 @@ impl Strangers {
             if client.is_over(now) || client.origin().0 != &*rule.name {
                 continue;
             }
-            match self.fingerprint(&stranger, &client, now) {
+            match self.fingerprint(&stranger, &client) {
                 Ok(fingerprint) => {
                     return self.admit(network, stranger, rule, &client, &fingerprint, now);
                 }
@@ -494,6 +511,11 @@ impl Strangers {
     fn refuse(&mut self, (network, stranger): Held, reason: Discard) {
         self.decided.push_back((network, Message::Refused { stranger, reason }));
     }
+}
+
+/// Whether somebody is that client.
+fn is_of(somebody: Option<&Arc<DynamicClient>>, client: &DynamicClient) -> bool {
+    somebody.is_some_and(|somebody| somebody.mark(None) == client.mark(None))
 }
 
 /// Source addresses with clients or look-ups, in one worker.

@@ -53,8 +53,10 @@ pub(super) fn build(configuration: &Arc<Configuration>, seed: &Seed, policies: &
         Peer::Worker(worker) => BellId(networks + worker.0),
     };
     let threads = if is_joined { workers } else { networks + workers };
-    let sightings =
-        Arc::new(Sightings::new(configuration.network_cores() * configuration.runtime.dedup_entries_max));
+    let sightings = Arc::new(Sightings::new(
+        configuration.network_cores() * configuration.runtime.dedup_entries_max,
+        seed,
+    ));
     let mut directory = Directory::new();
     let mut all: Vec<Cores> = (0..threads)
         .map(|thread| {

@@ -1,7 +1,7 @@
 //! A datagram's way to its worker, or to its discard by name.
 
 use super::route::Route;
-use super::stranger::Standing;
+use super::stranger::{Standing, Weight};
 use super::{ASIDE_MAX, Answer, Aside, LAZY_SWEEP, Network, fingerprint};
 use crate::client::{Sighting, Whose};
 use crate::configuration::Packets;
@@ -165,7 +165,9 @@ impl Network {
         };
         if code == Code::StatusServer {
             // Never through dedup: the answer to the same octets is the same (RFC 5997 §4.2).
-            self.note_sighting(&framed, &whose, verified.secret_index());
+            if let Whose::Dynamic(client) = &whose {
+                self.weigh_status(&framed, client, verified.secret_index(), now)?;
+            }
             self.answer(Answer::Status {
                 stamp,
                 whose,
@@ -250,8 +252,13 @@ impl Network {
             }
             return Err(reason);
         }
-        if facts.stamp.signed {
-            self.check_pace(&facts.whose, &facts.fingerprint, now)?;
+        if facts.stamp.signed
+            && let Whose::Dynamic(client) = &facts.whose
+        {
+            match self.weigh(client, &facts.fingerprint, superseded.is_some(), now)? {
+                Weight::New => {}
+                Weight::Taken(seen) => return self.answer_taken(seen, facts.stamp.path),
+            }
         }
         let request = request(&mut self.buffers).ok_or(Discard::NoBuffer)?;
         let handle = superseded.map(|(handle, _)| handle);

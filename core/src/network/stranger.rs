@@ -7,13 +7,14 @@
 
 use super::{Answer, Network, fingerprint};
 use crate::client::{Admission, DynamicClient, Sighting, Whom, Whose};
+use crate::configuration::Configuration;
 use crate::dedup::{Authenticator, Seen};
 use crate::discard::Discard;
 use crate::event::Event;
 use crate::packet::{Code, Framed, Landmark, SecretIndex};
 use crate::path::{NetworkId, Path, Peer, WorkerId};
 use crate::queue::message::Message;
-use crate::request::{Stranger, Stray};
+use crate::request::{Previous, Stranger, Stray};
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::sync::Arc;
@@ -23,9 +24,17 @@ pub(super) enum Standing {
     /// This client; a dynamic one by the connection of this place.
     Known(Whose, Option<u32>),
     /// Nobody that is known, or one whose time is over.
-    Stranger(Option<Arc<DynamicClient>>),
+    Stranger(Option<Previous>),
     /// Nobody, and nobody is to be asked.
     Nobody,
+}
+
+/// What a request is that dedup knows nothing of.
+pub(super) enum Weight {
+    /// New, as far as anybody knows.
+    New,
+    /// One that this core has taken on another connection.
+    Taken(Seen),
 }
 
 impl Network {
@@ -43,10 +52,12 @@ impl Network {
             if is_checked {
                 let connection = self.connections.at(place);
                 connection.checked = generation;
-                if connection.is_over(now) {
-                    return Standing::Stranger(Some(client));
+                if !connection.is_over(now) {
+                    return Standing::Known(Whose::Dynamic(client), Some(place));
                 }
-                return Standing::Known(Whose::Dynamic(client), Some(place));
+                // Whoever speaks next is asked about; nothing that lives is kept from its place.
+                self.end_connection(place);
+                return Standing::Stranger(Some(Previous { client, has_failed: false }));
             }
             // The address is a configured client's now, or nobody's.
             self.end_connection(place);
@@ -63,7 +74,7 @@ impl Network {
         &mut self,
         path: Path,
         framed: Framed<'_>,
-        previous: Option<Arc<DynamicClient>>,
+        previous: Option<Previous>,
         received: Instant,
         now: Instant,
     ) -> Result<(), Discard> {
@@ -108,7 +119,7 @@ impl Network {
             self.connections.at(place).hear(now);
         }
         if is_signed(&framed) {
-            return self.ask(path, framed, Some(client), received, now);
+            return self.ask(path, framed, Some(Previous { client, has_failed: true }), received, now);
         }
         if !client.is_behind_nat() {
             return Err(reason);
@@ -119,21 +130,71 @@ impl Network {
         Err(Discard::UnsignedBehindNat)
     }
 
-    /// Whether one more request of a dynamic client's may go to a worker. Only those that verify and are no duplicates count, so
-    /// that nobody else makes a client too fast; and what was taken before, but is not remembered any more, has a pace of
-    /// its own, or whoever has recorded a client's requests could.
-    pub(super) fn check_pace(
+    /// What is to be done with a signed request of a dynamic client's of which dedup knows nothing. Only those that verify and are
+    /// no duplicates count against its pace, so that nobody else makes a client too fast.
+    ///
+    /// One that was taken before is no new one: on another connection of its client's it is answered as it was there, where
+    /// this core took it and knows it still. What is not remembered any more may be a late retransmission. But it never takes the
+    /// place of another request, and has a pace of its own; or whoever has recorded a client's requests could.
+    pub(super) fn weigh(
         &self,
-        whose: &Whose,
+        client: &DynamicClient,
         fingerprint: &Authenticator,
+        is_superseding: bool,
+        now: Instant,
+    ) -> Result<Weight, Discard> {
+        let sighting = self.sightings.look_up(fingerprint);
+        // What has just admitted its client has no place yet, and is new.
+        let Some(Sighting { network, place: Some(place) }) = sighting else {
+            return if client.passes(now) { Ok(Weight::New) } else { Err(Discard::ClientTooFast) };
+        };
+        if network == self.id {
+            let seen = self.dedup.look_at(place, fingerprint);
+            if !matches!(seen, Seen::Fresh | Seen::Superseding(..)) {
+                return Ok(Weight::Taken(seen));
+            }
+        }
+        if is_superseding || !client.repeats(now) {
+            return Err(Discard::Replayed);
+        }
+        Ok(Weight::New)
+    }
+
+    /// The same of a Status-Server, which has no place in dedup: one that was seen costs no pace.
+    pub(super) fn weigh_status(
+        &self,
+        framed: &Framed<'_>,
+        client: &DynamicClient,
+        secret: SecretIndex,
         now: Instant,
     ) -> Result<(), Discard> {
-        let Whose::Dynamic(client) = whose else { return Ok(()) };
-        // What has just admitted its client has no place yet, and is new.
-        if self.sightings.look_up(fingerprint).is_some_and(|seen| seen.place.is_some()) {
-            return if client.repeats(now) { Ok(()) } else { Err(Discard::Replayed) };
+        let fingerprint = fingerprint(framed, client.mark(Some(secret)));
+        if self.sightings.look_up(&fingerprint).is_some() {
+            return Ok(());
         }
-        if client.passes(now) { Ok(()) } else { Err(Discard::ClientTooFast) }
+        if !client.passes(now) {
+            return Err(Discard::ClientTooFast);
+        }
+        self.sightings.note(&fingerprint, Sighting { network: self.id, place: None });
+        Ok(())
+    }
+
+    /// The answer to a request that was taken on another connection of its client's.
+    pub(super) fn answer_taken(&mut self, seen: Seen, path: Path) -> Result<(), Discard> {
+        match seen {
+            Seen::Answered(handle) if self.dedup.reply(handle).is_some() => {
+                self.answer(Answer::Kept(handle, path))?;
+                self.counters.duplicates_resent.up();
+                Ok(())
+            }
+            Seen::Answered(_) => Err(Discard::ReplyNotKept),
+            // A worker has it: its next retransmission finds the reply.
+            Seen::InProgress(..) | Seen::Delayed => {
+                self.counters.duplicates_in_progress.up();
+                Ok(())
+            }
+            Seen::Fresh | Seen::Superseding(..) => Err(Discard::Replayed),
+        }
     }
 
     /// A stranger's packet that a worker has decided about, unless a predecessor of this core had asked.
@@ -150,6 +211,12 @@ impl Network {
     /// Yes, add this client. Its packet goes on from there.
     pub(super) fn admit(&mut self, stranger: Stranger, admission: Admission, now: Instant) {
         let path = stranger.path();
+        let Configuration { client_rules, clients, .. } = &*self.configuration;
+        if client_rules.decide(clients, path.remote.ip()) != Whom::Rules {
+            // A reload has given the address to somebody else while its worker decided.
+            self.discard(path.remote, Discard::NoClientRule, now);
+            return self.buffers.give_back(stranger.into_buffer());
+        }
         let client = Arc::clone(admission.client());
         let before = self.connections.find(&path).map(|place| self.connections.at(place).client());
         let is_others = before.is_some_and(|before| before.mark(None) != client.mark(None));
@@ -211,12 +278,9 @@ impl Network {
             seen.find(|seen| !matches!(seen, Seen::Fresh | Seen::Superseding(..)))
         });
         let decided = match (seen, stranger.sighting().place) {
-            (Some(Seen::Answered(handle)), _) if self.dedup.reply(handle).is_some() => {
-                self.answer(Answer::Kept(handle, path)).map(|()| self.counters.duplicates_resent.up())
-            }
-            (Some(Seen::Answered(_)), _) => Err(Discard::ReplyNotKept),
-            // A worker has it, or is about to: its next retransmission finds the reply.
-            (Some(_), _) | (None, None) => {
+            (Some(seen), _) => self.answer_taken(seen, path),
+            // Just admitted, if its core could take it.
+            (None, None) => {
                 self.counters.duplicates_in_progress.up();
                 Ok(())
             }
@@ -224,14 +288,6 @@ impl Network {
         };
         if let Err(reason) = decided {
             self.discard(path.remote, reason, now);
-        }
-    }
-
-    /// What has no place in dedup is seen, too.
-    pub(super) fn note_sighting(&self, framed: &Framed<'_>, whose: &Whose, secret: SecretIndex) {
-        if let Whose::Dynamic(client) = whose {
-            let fingerprint = fingerprint(framed, client.mark(Some(secret)));
-            self.sightings.note(&fingerprint, Sighting { network: self.id, place: None });
         }
     }
 

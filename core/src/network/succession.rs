@@ -45,6 +45,8 @@ impl Network {
             counters: Arc::clone(&self.counters),
         };
         drop(self);
+        // Retransmissions of what this one had taken start anew.
+        origin.sightings.forget(origin.id);
         let mut network = Network::begin(origin, &workers, &seed, outstanding);
         network.dedup.count_evicted(evicted);
         network.events = events;

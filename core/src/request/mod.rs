@@ -265,6 +265,14 @@ impl Stray {
     }
 }
 
+/// Who had a connection before a stranger's packet came by it.
+pub struct Previous {
+    /// The client.
+    pub client: Arc<DynamicClient>,
+    /// Whether the packet has failed under its secrets.
+    pub has_failed: bool,
+}
+
 /// A framed packet of nobody's, or one that failed under its connection's client, on its way to the worker that may know whose
 /// it is. In a buffer of its network core's, to which it goes home with the answer.
 #[derive(Debug)]
@@ -275,14 +283,16 @@ impl Stranger {
     pub fn new(
         path: Path,
         framed: Framed<'_>,
-        previous: Option<Arc<DynamicClient>>,
+        previous: Option<Previous>,
         mut buffer: Box<Packet>,
         received: Instant,
     ) -> Self {
         buffer.fill(framed);
         buffer.stamp = Stamp { path, received, ..Stamp::BLANK };
-        if let Some(client) = previous {
+        if let Some(Previous { client, has_failed }) = previous {
             buffer.whose = Whose::Dynamic(client);
+            // No worker is asked for its State: the place is free to say this.
+            buffer.stamp.may_be_elsewhere = has_failed;
         }
         Stranger(buffer)
     }
@@ -307,13 +317,17 @@ impl Stranger {
         self.0.octets().len()
     }
 
-    /// Who has its connection, and under whom it has failed unless that one's time is over; once it is
-    /// [seen before](Stranger::seen_before), whose it is.
+    /// Who has its connection, or had it until now; once it is [seen before](Stranger::seen_before), whose it is.
     pub fn previous(&self) -> Option<&Arc<DynamicClient>> {
         match &self.0.whose {
             Whose::Dynamic(client) => Some(client),
             Whose::Configured(_) => None,
         }
+    }
+
+    /// Whether it has failed under who has its connection.
+    pub fn has_failed(&self) -> bool {
+        self.0.stamp.may_be_elsewhere
     }
 
     /// Whether this is the same packet that came the same way.

@@ -73,6 +73,12 @@ impl Ask {
         Ask { authenticator: [octet; 16], ..self }
     }
 
+    /// An authenticator with this number in it.
+    pub fn numbered(mut self, number: u32) -> Ask {
+        self.authenticator[..4].copy_from_slice(&number.to_be_bytes());
+        self
+    }
+
     /// Without Message-Authenticator.
     pub fn unsigned(self) -> Ask {
         Ask { sign: MessageAuthenticator::Absent, ..self }

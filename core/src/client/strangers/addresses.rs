@@ -19,6 +19,7 @@ pub struct Addresses {
     free: Vec<u32>,
     /// When to look whether an address has nothing any more.
     deadlines: Deadlines,
+    bound: usize,
 }
 
 struct Address {
@@ -38,15 +39,26 @@ impl Addresses {
             places: Vec::new(),
             free: Vec::new(),
             deadlines: Deadlines::new(bound),
+            bound,
         }
     }
 
-    /// What counts against an address's limits; `None` if there is no room for one more address.
+    /// What counts against an address's limits, if it is known.
+    pub fn known(&self, address: IpAddr) -> Option<Arc<Counts>> {
+        let place = *self.by_address.get(&address)?;
+        Some(Arc::clone(&self.places[place as usize].as_ref().expect(THERE).counts))
+    }
+
+    /// The same of an address that is known from now on, if need be in the place of one from which there is nothing. `None` if there
+    /// is no room for one more.
     pub fn counts(&mut self, address: IpAddr, now: Instant) -> Option<Arc<Counts>> {
         if let Some(place) = self.by_address.get(&address) {
             let address = self.places[*place as usize].as_mut().expect(THERE);
             address.used = now;
             return Some(Arc::clone(&address.counts));
+        }
+        if self.by_address.len() == self.bound {
+            self.give_up_one();
         }
         let place = self.free.last().copied().unwrap_or(self.places.len() as u32);
         self.by_address.insert(address, place).ok()?;
@@ -95,20 +107,46 @@ impl Addresses {
     pub fn expire(&mut self, now: Instant, budget: usize) {
         for _ in 0..budget {
             let Some((due, place)) = self.deadlines.next().filter(|(due, _)| *due <= now) else { return };
-            let Address { address, counts, used, .. } = self.places[place as usize].as_ref().expect(THERE);
-            let has = [Counted::Connection, Counted::Pending].map(|counted| counts.value(counted) > 0);
-            if has.contains(&true) || *used + LINGER > now {
-                self.deadlines.set(place, (*used + LINGER).max(due + LINGER));
+            let address = self.places[place as usize].as_ref().expect(THERE);
+            if address.has_any() || address.used + LINGER > now {
+                let due = (address.used + LINGER).max(due + LINGER);
+                self.deadlines.set(place, due);
                 continue;
             }
-            self.by_address.remove(address);
-            self.places[place as usize] = None;
-            self.deadlines.remove(place);
-            self.free.push(place);
+            self.forget(place);
         }
+    }
+
+    /// Makes room, if an address from which there is nothing is found soon.
+    fn give_up_one(&mut self) {
+        for _ in 0..LOOKS {
+            let Some((due, place)) = self.deadlines.next() else { return };
+            let address = self.places[place as usize].as_ref().expect(THERE);
+            if !address.has_any() {
+                return self.forget(place);
+            }
+            let later = due + LINGER;
+            self.deadlines.set(place, later);
+        }
+    }
+
+    fn forget(&mut self, place: u32) {
+        let address = self.places[place as usize].take().expect(THERE);
+        self.by_address.remove(&address.address);
+        self.deadlines.remove(place);
+        self.free.push(place);
     }
 }
 
+impl Address {
+    /// Whether a client speaks from there, or a look-up is under way.
+    fn has_any(&self) -> bool {
+        [Counted::Connection, Counted::Pending].iter().any(|counted| self.counts.value(*counted) > 0)
+    }
+}
+
+/// Addresses that are looked at for one from which there is nothing.
+const LOOKS: usize = 16;
 const THERE: &str = "what is in the table is there";
 /// How many packets without a key may cost in a second, each up to [`RECENT_MAX`] verifications.
 const KEYLESS_PER_SECOND: u32 = 1_000;

@@ -205,7 +205,7 @@ impl Answers {
         if permit.is_some() || !Arc::ptr_eq(known, client) {
             return true;
         }
-        let limits = [Some((&rule.counts, rule.limits.clients)), Some((all, all_max)), None];
+        let limits = [Some((&rule.counts, rule.limits.clients)), Some((all, all_max)), None, None];
         *permit = Permit::take(Counted::Client, limits);
         if permit.is_none() {
             return false;
