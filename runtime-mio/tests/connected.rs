@@ -223,7 +223,7 @@ fn nobody_is_lost_or_mistaken_while_sockets_come_and_go_under_load() {
                 scope.spawn(move || {
                     // Of each crowd but the first one in four is a client of the configuration, which has no socket.
                     let known: IpAddr = "127.0.0.1".parse().expect("an address");
-                    let is_known = |place: usize| crowd > 0 && place % 4 == 0 && from.is_ipv4();
+                    let is_known = |place: usize| crowd > 0 && place.is_multiple_of(4) && from.is_ipv4();
                     let nas = |place: usize| match is_known(place) {
                         true => {
                             Nas { asked: ((crowd * 100 + place) as u64) << 40, ..Nas::new(0, known, address) }

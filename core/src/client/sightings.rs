@@ -118,6 +118,20 @@ mod tests {
     }
 
     #[test]
+    fn authenticators_that_differ_in_a_few_octets_are_told_apart() {
+        // As of a NAS that counts, wherever in its authenticators it does.
+        for at in 0..12 {
+            let sightings = Sightings::new(7 * 1024, &Seed::new([5; 32]));
+            for number in 0..200_u32 {
+                let mut fingerprint = [0xa5; 16];
+                fingerprint[at..at + 4].copy_from_slice(&number.to_be_bytes());
+                assert_eq!(sightings.look_up(&fingerprint), None, "{number} at {at}");
+                sightings.note(&fingerprint, Sighting { network: NetworkId(0), place: Some(number) });
+            }
+        }
+    }
+
+    #[test]
     fn what_was_seen_last_is_known_and_the_oldest_forgotten() {
         let sightings = Sightings::new(7 * 64, &Seed::new([5; 32]));
         let seen = |number: u32| Sighting { network: NetworkId(number as u16 % 64), place: Some(number) };
