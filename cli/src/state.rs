@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ulna_runtime_mio::{ClientKey, ReloadError, Reloader};
-use ulna_stores::client_keys::ClientKeys;
+use ulna_stores::client_keys::{ClientKeys, Kept};
 
 /// Between two looks at who is a client.
 const EVERY: Duration = Duration::from_secs(60);
@@ -33,17 +33,31 @@ impl State {
         let file = ClientKeys::within(directory)
             .map_err(|error| wrong("cannot have the `state_directory`", &error))?;
         // What cannot be read costs its clients the time of new ones, and no start.
-        let keys = file.read().unwrap_or_else(|error| {
+        let Kept { keys, damaged_lines } = file.read().unwrap_or_else(|error| {
             tracing::error!("clients of before are not known: {}: {error}", file.path().display());
-            Vec::new()
+            Kept::default()
         });
+        if damaged_lines > 0 {
+            tracing::warn!(
+                damaged_lines,
+                "{} has lines that are damaged: whose clients those were is new",
+                file.path().display()
+            );
+        }
         if !keys.is_empty() {
             tracing::info!(clients = keys.len(), "known from before");
         }
         // It ends only with the server, which has just begun.
         let _ = reloader.remember_clients(keys.clone());
         let (end, ended) = sync_channel(1);
-        let keeping = Keeping { file, reloader, began: Instant::now(), written: keys, is_failing: false };
+        let keeping = Keeping {
+            file,
+            reloader,
+            began: Instant::now(),
+            written: keys,
+            has_written: false,
+            is_failing: false,
+        };
         let handle = thread::Builder::new()
             .name("state".into())
             .spawn(move || keeping.run(&ended))
@@ -64,16 +78,17 @@ struct Keeping {
     began: Instant,
     /// What stands in the file.
     written: Vec<ClientKey>,
+    /// Whether it is this process that wrote it last, who thus can.
+    has_written: bool,
     is_failing: bool,
 }
 
 impl Keeping {
+    /// Writes at once, too: an operator is to hear at the start, and not at the end, that nothing will be kept.
     fn run(mut self, ended: &Receiver<()>) {
-        loop {
-            let is_last = ended.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout);
-            if self.write().is_err() || is_last {
-                return;
-            }
+        let mut is_last = false;
+        while self.write().is_ok() && !is_last {
+            is_last = ended.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout);
         }
     }
 
@@ -85,7 +100,7 @@ impl Keeping {
             keys.sort();
             keys.dedup();
         }
-        if keys == self.written {
+        if self.has_written && keys == self.written {
             return Ok(());
         }
         match self.file.write(&keys) {
@@ -93,7 +108,7 @@ impl Keeping {
                 if std::mem::take(&mut self.is_failing) {
                     tracing::info!("clients are kept again in {}", self.file.path().display());
                 }
-                self.written = keys;
+                (self.written, self.has_written) = (keys, true);
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.is_failing, true) {

@@ -18,6 +18,15 @@ const NAME: &str = "client-keys.jsonl";
 /// Far more than a million clients need.
 const FILE_OCTETS_MAX: u64 = 1 << 30;
 
+/// What was read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Which keys were clients.
+    pub keys: Vec<ClientKey>,
+    /// Lines that say nothing that can be understood.
+    pub damaged_lines: usize,
+}
+
 /// The file in a state directory.
 #[derive(Debug, Clone)]
 pub struct ClientKeys {
@@ -40,25 +49,28 @@ impl ClientKeys {
         &self.path
     }
 
-    /// What was written last; none if nothing ever was. A line that is damaged is left out: it only costs its client the time
-    /// of a new one.
+    /// What was written last; none if nothing ever was. A line that is damaged is left out and counted: it only costs its client
+    /// the time of a new one.
     ///
     /// # Errors
     /// When it is there and cannot be read.
-    pub fn read(&self) -> io::Result<Vec<ClientKey>> {
+    pub fn read(&self) -> io::Result<Kept> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
             Err(error) => return Err(error),
         };
         if file.metadata()?.len() > FILE_OCTETS_MAX {
             return Err(io::Error::other(format!("it has more than {FILE_OCTETS_MAX} octets")));
         }
-        let mut keys = Vec::new();
+        let mut kept = Kept::default();
         for line in BufReader::new(file).split(b'\n') {
-            keys.extend(parse(&line?));
+            match parse(&line?) {
+                Some(key) => kept.keys.push(key),
+                None => kept.damaged_lines += 1,
+            }
         }
-        Ok(keys)
+        Ok(kept)
     }
 
     /// Writes these, in the place of those before.
@@ -67,17 +79,29 @@ impl ClientKeys {
     /// When the disk is full, or fails; then those before stand there still.
     pub fn write(&self, keys: &[ClientKey]) -> io::Result<()> {
         let beside = self.path.with_extension("new");
-        let mut how = OpenOptions::new();
-        let file = how.create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
-        let mut out = BufWriter::new(file);
-        for key in keys {
-            writeln!(out, "{}", print(key))?;
+        let written = write_new(&beside, keys).and_then(|()| fs::rename(&beside, &self.path));
+        if let Err(error) = written {
+            // A disk that is full shall not be the fuller for it.
+            let _ = fs::remove_file(&beside);
+            return Err(error);
         }
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&beside, &self.path)?;
         let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
     }
+}
+
+/// What a crash, or somebody else, has left there goes first: it may be readable by others, or a link.
+fn write_new(path: &Path, keys: &[ClientKey]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+    let mut out = BufWriter::new(file);
+    for key in keys {
+        writeln!(out, "{}", print(key))?;
+    }
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 fn print((rule, key): &ClientKey) -> String {
@@ -133,10 +157,10 @@ mod tests {
     fn what_was_written_is_read() {
         let folder = Folder::new("round");
         let file = ClientKeys::within(&folder.0.join("state")).expect("made");
-        assert!(file.read().expect("none so far").is_empty());
+        assert!(file.read().expect("none so far") == Kept::default());
         file.write(&keys()).expect("written");
         file.write(&keys()).expect("written again");
-        assert_eq!(file.read().expect("read"), keys());
+        assert_eq!(file.read().expect("read"), Kept { keys: keys(), damaged_lines: 0 });
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(file.path()).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -150,7 +174,8 @@ mod tests {
         let mut text = fs::read(file.path()).expect("read");
         text.extend_from_slice(b"[\"branches\",\"si\n\xff\xff\n[\"a\",\"zz\",\"hex\"]\n[1]\n[\"branches\",\"late\"]\n[\"x\",\"abc\",\"hex\"]");
         fs::write(file.path(), text).expect("written");
-        let read = file.read().expect("read");
+        let Kept { keys: read, damaged_lines } = file.read().expect("read");
+        assert_eq!(damaged_lines, 5);
         assert_eq!(read[..2], keys()[..2]);
         assert_eq!((read.len(), &*read[2].1), (3, &b"late"[..]));
     }
@@ -163,6 +188,24 @@ mod tests {
         // What is to be written beside it cannot be: a folder has that name.
         fs::create_dir(file.path().with_extension("new")).expect("made");
         assert!(file.write(&keys()).is_err());
-        assert_eq!(file.read().expect("read"), keys()[..1]);
+        assert_eq!(file.read().expect("read").keys, keys()[..1]);
+    }
+
+    #[test]
+    fn what_somebody_left_beside_it_is_not_written_to() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = Folder::new("left");
+        let file = ClientKeys::within(&folder.0).expect("made");
+        let beside = file.path().with_extension("new");
+        let of_others = folder.0.join("of-others");
+        fs::write(&of_others, "theirs").expect("written");
+        symlink(&of_others, &beside).expect("a link");
+        file.write(&keys()).expect("written");
+        assert_eq!(fs::read(&of_others).expect("read"), b"theirs");
+        fs::write(&beside, "half").expect("written");
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o644)).expect("ours");
+        file.write(&keys()[..1]).expect("written");
+        let mode = fs::metadata(file.path()).expect("it is there").permissions().mode();
+        assert_eq!((mode & 0o777, file.read().expect("read").keys.len()), (0o600, 1));
     }
 }

@@ -3,6 +3,7 @@
 
 mod peer;
 pub mod radiusd;
+pub mod site;
 
 pub use peer::without_peer;
 
