@@ -70,7 +70,18 @@ pub const PROTOCOL: Keys = Keys {
 
 pub const LISTEN: Keys = Keys {
     label: "[[listen]]",
-    built: &["name", "transport", "address", "packets", "server"],
+    built: &[
+        "name",
+        "transport",
+        "address",
+        "packets",
+        "server",
+        "connections_max",
+        "connections_per_address_max",
+        "idle_timeout",
+        "read_timeout",
+        "write_timeout",
+    ],
     later: &["connected"],
 };
 

@@ -7,7 +7,8 @@
 //! 1. [`unpark`](Cores::unpark) after an announcement; [`begin`](Cores::begin): how much room there is in each ring;
 //!    [`handle_wall_time`](Cores::handle_wall_time) where rules ask for the time.
 //! 2. [`sweep`](Cores::sweep): messages from other threads for the network core.
-//! 3. [`handle_datagram`](Cores::handle_datagram): for each datagram read.
+//! 3. [`handle_datagram`](Cores::handle_datagram): for each datagram read; [`handle_octets`](Cores::handle_octets) for what was
+//!    read of a stream.
 //! 4. [`handle_timeout`](Cores::handle_timeout): what is due, once the network core's rings are swept.
 //! 5. [`work`](Cores::work): what waits for the worker, from other threads and from its own network core, a few requests
 //!    at a time as long as the turn is short; what is left waits for the next. After it
@@ -15,7 +16,8 @@
 //!    request that the worker knows to be superseded has been let go of before its answer is looked at.
 //! 6. [`poll_effect`](Cores::poll_effect), until `None`: what is to be done elsewhere. One for which there is no room
 //!    there comes back through [`handle_effect_done`](Cores::handle_effect_done) at once.
-//! 7. [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`.
+//! 7. [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`. After [`finish`](Cores::finish), as replies go
+//!    home there: [`poll_stream`](Cores::poll_stream), until `None`.
 //! 8. [`finish`](Cores::finish), [`publish`](Cores::publish), [`check_gate`](Cores::check_gate) until `None`.
 //! 9. If [`may_park`](Cores::may_park): [`announce`](Cores::announce), [`look_again`](Cores::look_again), and unless
 //!    that found something, sleep until bell, socket or [`poll_timeout`](Cores::poll_timeout).
@@ -46,17 +48,19 @@ use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::Event;
 use crate::network::Network;
-use crate::path::{Path, Peer, Transmit};
+use crate::path::{ListenerId, Path, Peer, StreamId, Transmit};
 use crate::policy::PolicyFactory;
 use crate::queue::message::Message;
 use crate::queue::{Announcement, BellId, Crossing, LinkId, QueueCounters, Urgency, Woken};
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
+use crate::stream::{End, StreamView};
 use crate::time::{Cause, Instant, UnixTime};
 use crate::worker::Worker;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 /// Messages taken off each ring in one sweep, at most; and at most half a ring, so that a writer who waits for room gets
 /// half of it back before the rest is worked on.
@@ -204,6 +208,73 @@ impl Cores {
             .handle_datagram(path, octets, now);
         self.running = Running::Queues;
         self.decide_aside(now);
+    }
+
+    /// A listener of this thread's has a new stream. Only for threads with a network core.
+    ///
+    /// # Errors
+    /// Why it is not accepted; the driver closes it.
+    pub fn handle_accepted(
+        &mut self,
+        listener: ListenerId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        now: Instant,
+    ) -> Result<StreamId, End> {
+        self.on_network(|network| network.handle_accepted(listener, local, remote, now))
+    }
+
+    /// Octets of a stream of this thread's.
+    pub fn handle_octets(&mut self, stream: StreamId, octets: &[u8], now: Instant) {
+        self.on_network(|network| network.handle_octets(stream, octets, now));
+        self.decide_aside(now);
+    }
+
+    /// The peer of a stream sends nothing more.
+    pub fn handle_ended(&mut self, stream: StreamId, now: Instant) {
+        self.on_network(|network| network.handle_ended(stream, now));
+        self.decide_aside(now);
+    }
+
+    /// A stream is broken.
+    pub fn handle_broken(&mut self, stream: StreamId, now: Instant) {
+        self.on_network(|network| network.handle_broken(stream, now));
+    }
+
+    /// So many octets of a stream's output were written.
+    pub fn handle_written(&mut self, stream: StreamId, octets: usize, now: Instant) {
+        self.on_network(|network| network.handle_written(stream, octets, now));
+        self.decide_aside(now);
+    }
+
+    /// The driver has closed a stream that is over.
+    pub fn handle_closed(&mut self, stream: StreamId) {
+        self.on_network(|network| network.handle_closed(stream));
+    }
+
+    /// No stream is accepted or read any more; each ends when what has come is answered.
+    pub fn drain_streams(&mut self, now: Instant) {
+        if self.network.is_some() {
+            self.on_network(|network| network.drain_streams(now));
+            self.decide_aside(now);
+        }
+    }
+
+    /// A stream that has something for its driver. Until `None`, in the phase of [`poll_transmit`](Cores::poll_transmit).
+    pub fn poll_stream(&mut self) -> Option<StreamId> {
+        self.network.as_mut().and_then(Network::poll_stream)
+    }
+
+    /// What its driver is to do with a stream; `None` if that has closed it.
+    pub fn stream(&self, stream: StreamId) -> Option<StreamView<'_>> {
+        self.network.as_ref().and_then(|network| network.stream(stream))
+    }
+
+    fn on_network<T>(&mut self, then: impl FnOnce(&mut Network) -> T) -> T {
+        self.running = Running::Network;
+        let done = then(self.network.as_mut().expect("streams belong to threads with a network core"));
+        self.running = Running::Queues;
+        done
     }
 
     /// Does what is due, if anything is. Sweeps the network core's rings first: a completion there may make a deadline

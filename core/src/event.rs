@@ -8,6 +8,7 @@ use crate::discard::Discard;
 use crate::generation::Generation;
 use crate::path::ListenerId;
 use crate::policy::ServerId;
+use crate::stream::End;
 use crate::time::Instant;
 use core::net::SocketAddr;
 
@@ -133,6 +134,15 @@ pub enum Event {
         remote: SocketAddr,
         /// Its name.
         client: ShortName,
+    },
+    /// A stream was not accepted, or was ended for a reason that an operator may want to know.
+    StreamEnded {
+        /// When.
+        at: Instant,
+        /// Who is at its other end.
+        remote: SocketAddr,
+        /// Why.
+        end: End,
     },
 }
 

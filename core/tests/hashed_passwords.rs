@@ -192,7 +192,8 @@ fn policy_is_asked_once_and_its_verdict_is_kept() {
         Event::Discarded { .. }
         | Event::Admitted { .. }
         | Event::OldSecret { .. }
-        | Event::UnsignedBehindNat { .. } => None,
+        | Event::UnsignedBehindNat { .. }
+        | Event::StreamEnded { .. } => None,
     };
     let rules: Vec<_> = server.events.iter().map(decided).collect();
     assert_eq!(rules, [Some(1), Some(1)], "the log says which rule decided, of a discard, too");

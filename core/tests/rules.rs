@@ -78,7 +78,8 @@ fn the_first_rule_whose_conditions_all_hold_decides() {
         Event::Discarded { .. }
         | Event::Admitted { .. }
         | Event::OldSecret { .. }
-        | Event::UnsignedBehindNat { .. } => None,
+        | Event::UnsignedBehindNat { .. }
+        | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
     assert_eq!(decided.collect::<Vec<_>>(), [by(Some(1)), by(Some(2)), by(Some(3)), by(None)]);
@@ -134,7 +135,8 @@ fn the_user_of_a_rewritten_name_is_asked_for_the_password_and_later_rules_see_it
         Event::Discarded { .. }
         | Event::Admitted { .. }
         | Event::OldSecret { .. }
-        | Event::UnsignedBehindNat { .. } => None,
+        | Event::UnsignedBehindNat { .. }
+        | Event::StreamEnded { .. } => None,
     });
     assert_eq!(names.collect::<Vec<_>>()[0], b"CORP\\robert");
     server.assert_nothing_is_left();
@@ -325,7 +327,8 @@ fn code_decides_like_rules() {
         Event::Discarded { .. }
         | Event::Admitted { .. }
         | Event::OldSecret { .. }
-        | Event::UnsignedBehindNat { .. } => None,
+        | Event::UnsignedBehindNat { .. }
+        | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
     assert_eq!(decided.collect::<Vec<_>>(), [by(Some(7)), by(None), by(Some(7))]);

@@ -32,6 +32,7 @@ use crate::report::{ThreadReport, name_of_worker};
 use crate::seats::Bells;
 use crate::server::{EndsProcessOnPanic, locked};
 use crate::system_calls::SystemCalls;
+use crate::tcp::Tcp;
 use crate::turn::{Left, Orders, Stage, Turn};
 
 /// Has the threads of a server come, go and panic. Clones are for the same server, which ends whatever they do.
@@ -179,6 +180,7 @@ impl Shared {
             rounds: self.rounds.clone(),
             turn: Duration::ZERO,
             read_from: SocketId(0),
+            tcp: Tcp::new(&self.listening, network),
             deaths: Arc::clone(&self.deaths),
             cores,
         });

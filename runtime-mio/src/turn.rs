@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use mio::{Events, Poll};
 use ulna_core::cores::Cores;
-use ulna_core::path::{Path, SocketId};
+use ulna_core::path::{Path, Peer, SocketId, Via};
 use ulna_core::seeded::{self, Bug};
 
 use crate::bell::BELL;
@@ -28,6 +28,7 @@ use crate::patience::tripwire::Rounds;
 use crate::reload::Follower;
 use crate::seats::Bells;
 use crate::system_calls::SystemCalls;
+use crate::tcp::Tcp;
 
 /// Datagrams read at once: all of batching's gain is had at 16, and 64 keeps a turn well under a millisecond.
 pub(crate) const BATCH: usize = 64;
@@ -98,6 +99,8 @@ pub(crate) struct Turn {
     pub turn: Duration,
     /// The socket that was read last.
     pub read_from: SocketId,
+    /// This thread's streams.
+    pub tcp: Tcp,
     pub deaths: Arc<Deaths>,
 }
 
@@ -175,6 +178,10 @@ impl Turn {
         self.cores.sweep(now);
         if stage == Stage::Serving {
             self.read(receive, now, calls)?;
+            self.tcp.accept(&self.listening, &mut self.cores, self.poll.registry(), &self.counters, now);
+            self.tcp.read(&mut self.cores, now, calls);
+        } else {
+            self.tcp.drain(&mut self.cores, now);
         }
         self.cores.handle_timeout(now);
         self.work(now);
@@ -188,6 +195,7 @@ impl Turn {
         }
         self.transmit(send, calls);
         self.cores.finish(now);
+        self.tcp.write(&mut self.cores, now, calls);
         self.publish(calls);
         self.pass_events_on();
         self.reload.follow(&mut self.cores);
@@ -208,7 +216,9 @@ impl Turn {
             }
             let now = self.clock.now();
             match catch_unwind(AssertUnwindSafe(|| self.cores.recover(now))) {
-                Ok(Some(_)) => return,
+                // Its successor knows of none.
+                Ok(Some(Peer::Network(_))) => return self.tcp.close_all(),
+                Ok(Some(Peer::Worker(_))) => return,
                 Ok(None) => resume_unwind(panic),
                 Err(again) => panic = again,
             }
@@ -260,13 +270,18 @@ impl Turn {
 
     /// Hands in what was read and has not been handed in.
     fn hand_in(&mut self, receive: &mut ReceiveBatch, now: ulna_core::Instant) {
-        let bound = self.listening.socket(self.read_from);
         while let Some(datagram) = receive.next_datagram() {
+            let bound = self.listening.socket(self.read_from);
             let mut local = bound.local;
             if let Some(address) = datagram.local_address {
                 local.set_ip(address);
             }
-            let path = Path { via: self.read_from, listener: bound.listener, local, remote: datagram.remote };
+            let path = Path {
+                via: Via::Socket(self.read_from),
+                listener: bound.listener,
+                local,
+                remote: datagram.remote,
+            };
             self.cores.handle_datagram(path, datagram.octets, now);
         }
     }
@@ -329,15 +344,18 @@ impl Turn {
 
     /// Waits if there is nothing to do, else looks at the sockets only.
     fn wait(&mut self, events: &mut Events, stage: Stage, calls: &mut SystemCalls) -> io::Result<()> {
-        let has_unread = stage == Stage::Serving && self.sockets.iter().any(|(_, may_read)| *may_read);
+        let has_unread = stage == Stage::Serving
+            && (self.sockets.iter().any(|(_, may_read)| *may_read) || self.tcp.has_unread());
         let has_unread = has_unread && !seeded::is(Bug::ReadableSocketForgotten);
-        let may_sleep = !has_unread && self.cores.may_park();
+        let may_sleep = !has_unread && !self.tcp.has_unwritten() && self.cores.may_park();
         self.patience.wait(&mut self.cores, &mut self.poll, events, may_sleep, calls)?;
         for event in events.iter().filter(|event| event.token() != BELL) {
             if let Some((_, may_read)) =
                 self.sockets.iter_mut().find(|(via, _)| Listening::token(*via) == event.token())
             {
                 *may_read = true;
+            } else {
+                self.tcp.note(event);
             }
         }
         Ok(())

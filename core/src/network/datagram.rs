@@ -44,6 +44,11 @@ impl Network {
                 self.counters.duplicates_in_progress.up();
                 Ok(())
             }
+            // Its stream has ended while it was aside, and with that all that was known of the request.
+            Seen::Fresh if self.is_stream_gone(&facts.stamp.path) => {
+                self.counters.duplicates_in_progress.up();
+                Ok(())
+            }
             seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_)) => {
                 self.decide(seen, &facts, |_| duplicate.take(), now)
             }
@@ -84,11 +89,11 @@ impl Network {
         self.discard(path.remote, reason, now);
     }
 
-    fn take(&mut self, path: Path, octets: &[u8], now: Instant) {
+    pub(super) fn take(&mut self, path: Path, octets: &[u8], now: Instant) {
         self.counters.received.up();
         let framed = Framed::parse(octets).map_err(|error| error.discard());
         if let Err(reason) = framed.and_then(|framed| self.enter(path, framed, now, now)) {
-            self.discard(path.remote, reason, now);
+            self.discard_from(&path, reason, now);
         }
         self.note();
     }
@@ -166,12 +171,13 @@ impl Network {
         if code == Code::StatusServer {
             // Never through dedup: the answer to the same octets is the same (RFC 5997 §4.2).
             self.note_sighting(&framed, &whose, verified.secret_index());
-            self.answer(Answer::Status {
+            let answer = Answer::Status {
                 stamp,
                 whose,
                 identifier: framed.identifier(),
                 request_authenticator: *framed.authenticator(),
-            })?;
+            };
+            self.answer_by(&path, answer, now)?;
             self.counters.status_answered.up();
             return Ok(());
         }
@@ -200,6 +206,8 @@ impl Network {
                 whose.definition(),
             ),
             fingerprint: fingerprint(framed, whose.mark(clients, secret)),
+            code: framed.code_octet(),
+            identifier: framed.identifier(),
             class: Class::of(framed),
             route: self.route(framed, &whose),
             stamp: *stamp,
@@ -224,7 +232,7 @@ impl Network {
             }
             Seen::Answered(handle) => {
                 self.dedup.reply(handle).ok_or(Discard::ReplyNotKept)?;
-                self.answer(Answer::Kept(handle, facts.stamp.path))?;
+                self.answer_by(&facts.stamp.path, Answer::Kept(handle, facts.stamp.path), now)?;
                 self.counters.duplicates_resent.up();
                 Ok(())
             }
@@ -254,11 +262,17 @@ impl Network {
             self.check_pace(&facts.whose, &facts.fingerprint, now)?;
         }
         let request = request(&mut self.buffers).ok_or(Discard::NoBuffer)?;
+        let path = facts.stamp.path;
         let handle = superseded.map(|(handle, _)| handle);
+        let displaces = path.stream().is_some() && handle.is_some_and(|handle| self.dedup.is_open(handle));
         let Ok(handle) = self.dedup.begin(&facts.key, handle, &facts.fingerprint, worker) else {
             self.buffers.give_back(request.into_buffer());
             return Err(Discard::DedupFull);
         };
+        if displaces {
+            self.leave_stream(&path);
+        }
+        self.begin_on_stream(&path, facts.code, facts.identifier, facts.stamp.signed);
         let may_be_elsewhere = self.may_be_elsewhere(facts.route);
         let number = self.send(worker, Message::Request(request.to_be_sent(handle, may_be_elsewhere)));
         let before = self.lanes[worker].begin_request();
@@ -307,7 +321,7 @@ impl Network {
     }
 
     /// Sends a notice if there is room; a worker does the right thing without it, only later.
-    fn notify(&mut self, worker: WorkerId, notice: Message) -> Option<u64> {
+    pub(super) fn notify(&mut self, worker: WorkerId, notice: Message) -> Option<u64> {
         let number = self.lanes[worker].send();
         match number {
             Some(_) => self.outgoing.push_back((Peer::Worker(worker), notice)),
@@ -327,6 +341,8 @@ impl Network {
 struct Facts {
     key: Key,
     fingerprint: Authenticator,
+    code: u8,
+    identifier: u8,
     class: Class,
     route: Route,
     stamp: Stamp,

@@ -30,6 +30,9 @@ pub(super) enum Standing {
 
 impl Network {
     pub(super) fn standing(&mut self, path: &Path, now: Instant) -> Standing {
+        if let Some(id) = path.stream() {
+            return self.standing_on_stream(id, path, now);
+        }
         let address = path.remote.ip();
         let place = self.connections.find(path);
         if let Some(place) = place {
@@ -85,6 +88,7 @@ impl Network {
         let buffer = self.buffers.take(framed.octets().len()).ok_or(Discard::NoBuffer)?;
         self.send(worker, Message::Stranger(Stranger::new(path, framed, previous, buffer, received)));
         self.lanes[worker].begin_stranger();
+        self.ask_on_stream(&path);
         self.counters.strangers_asked.up();
         self.counters.strangers.up();
         self.lazy_sweep.get_or_insert(now + super::LAZY_SWEEP);
@@ -102,6 +106,10 @@ impl Network {
         now: Instant,
     ) -> Result<(), Discard> {
         let Whose::Dynamic(client) = whose else { return Err(reason) };
+        // A stream changes no hands.
+        if path.stream().is_some() {
+            return Err(reason);
+        }
         if seeded::is(Bug::ForgedPacketKeepsAlive)
             && let Some(place) = self.connections.find(&path)
         {
@@ -150,6 +158,9 @@ impl Network {
     /// Yes, add this client. Its packet goes on from there.
     pub(super) fn admit(&mut self, stranger: Stranger, admission: Admission, now: Instant) {
         let path = stranger.path();
+        if let Some(id) = path.stream() {
+            return self.admit_on_stream(id, stranger, admission, now);
+        }
         let client = Arc::clone(admission.client());
         let before = self.connections.find(&path).map(|place| self.connections.at(place).client());
         let is_others = before.is_some_and(|before| before.mark(None) != client.mark(None));
