@@ -16,8 +16,8 @@
 //!    request that the worker knows to be superseded has been let go of before its answer is looked at.
 //! 6. [`poll_effect`](Cores::poll_effect), until `None`: what is to be done elsewhere. One for which there is no room
 //!    there comes back through [`handle_effect_done`](Cores::handle_effect_done) at once.
-//! 7. [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`. After [`finish`](Cores::finish), as replies go
-//!    home there: [`poll_stream`](Cores::poll_stream), until `None`.
+//! 7. [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`. Where there are streams:
+//!    [`bring_home`](Cores::bring_home), and [`poll_stream`](Cores::poll_stream) until `None`.
 //! 8. [`finish`](Cores::finish), [`publish`](Cores::publish), [`check_gate`](Cores::check_gate) until `None`.
 //! 9. If [`may_park`](Cores::may_park): [`announce`](Cores::announce), [`look_again`](Cores::look_again), and unless
 //!    that found something, sleep until bell, socket or [`poll_timeout`](Cores::poll_timeout).
@@ -196,7 +196,14 @@ impl Cores {
 
     /// Takes a bounded number of messages off each ring to the network core. Says whether there was any.
     pub fn sweep(&mut self, now: Instant) -> bool {
-        self.sweep_up_to(self.sweep_budget, now)
+        let was_any = self.sweep_up_to(self.sweep_budget, now);
+        if let Some(network) = &mut self.network {
+            self.running = Running::Network;
+            network.retry_streams(now);
+            self.running = Running::Queues;
+            self.decide_aside(now);
+        }
+        was_any
     }
 
     /// One datagram from this thread's sockets. Only for threads with a network core.
@@ -341,6 +348,11 @@ impl Cores {
                 taken
             }
         };
+        if let (Line::Own, Some(network)) = (line, network)
+            && taken > 0
+        {
+            network.note_room();
+        }
         (taken, requests)
     }
 
@@ -379,6 +391,18 @@ impl Cores {
     /// The turn's messages go into the rings, where nobody sees them yet; where threads are joined, what this thread's
     /// own worker has finished goes home to its network core.
     pub fn finish(&mut self, now: Instant) {
+        self.bring_home(now);
+        for link in 0..self.links.len() {
+            if self.links[link].is_some() && self.ties[link].is_busy() {
+                let room = self.crossing.room(LinkId(link));
+                self.tell(link, room);
+            }
+        }
+    }
+
+    /// The part of [`finish`](Cores::finish) that a driver with streams wants before it: what has come home may be to be written to a
+    /// stream, and what is written may let more be taken from one, whose messages go in this turn, too.
+    pub fn bring_home(&mut self, now: Instant) {
         self.stage();
         while !self.between.to_network.is_empty() {
             let (Some(network), Some(worker)) = (&mut self.network, &mut self.worker) else { break };
@@ -390,12 +414,6 @@ impl Cores {
             // One effect may have ended more requests than there was room for.
             worker.handle_room(Peer::Network(network.id()), self.between.slots);
             self.stage();
-        }
-        for link in 0..self.links.len() {
-            if self.links[link].is_some() && self.ties[link].is_busy() {
-                let room = self.crossing.room(LinkId(link));
-                self.tell(link, room);
-            }
         }
     }
 

@@ -105,6 +105,8 @@ counters! {
         streams_accepted,
         /// Gauge: streams that are open.
         streams,
+        /// Times that a packet of a stream was held back, as there was no room for it.
+        streams_blocked,
         /// Streams not accepted: nobody's address.
         streams_refused_unknown,
         /// Streams not accepted: their listener has as many as it may.

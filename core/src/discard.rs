@@ -138,6 +138,18 @@ discards! {
 }
 
 impl Discard {
+    /// Whether a packet that is discarded for this reason might be taken later: a stream's then waits.
+    pub const fn wants_room(self) -> bool {
+        matches!(
+            self,
+            Discard::WorkerFull
+                | Discard::WorkerFullAccounting
+                | Discard::WorkerFullOngoing
+                | Discard::NoBuffer
+                | Discard::DedupFull
+        )
+    }
+
     /// Whether a packet that is discarded for this reason ends the stream that it came by.
     ///
     /// RFC 6613 §2.6.4: what is malformed or not to be believed ends it, and who is unknown; what is only not taken here does not,

@@ -312,6 +312,7 @@ impl Network {
             }
             (from, message) => panic!("{from:?} does not send {message:?} to a network core"),
         }
+        self.note_room();
         self.note();
     }
 
@@ -430,18 +431,22 @@ impl Network {
             || !self.answers.is_empty()
             || !self.aside.is_empty()
             || self.streams.has_ready()
+            || self.streams.has_untried()
             || self.lanes.iter().any(|(_, lane)| lane.has_homeward())
     }
 
-    /// Whether this core waits for completions, lazy ones too: a worker has as many requests as it may, or all
-    /// buffers are away.
+    /// Whether this core waits for completions, lazy ones too: a worker has as many requests as it may, all
+    /// buffers are away, or a stream's packet is held back.
     pub fn wants_completions(&self) -> bool {
-        self.lanes.iter().any(|(_, lane)| lane.is_at_limit()) || self.buffers.is_exhausted()
+        self.lanes.iter().any(|(_, lane)| lane.is_at_limit())
+            || self.buffers.is_exhausted()
+            || self.streams.has_blocked()
     }
 
-    /// Workers to whom something waits for room in the ring.
+    /// Workers to whom something waits for room in the ring, or may: of a packet that is held back nobody knows whose it will be.
     pub fn waits_for_room(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        let waiting = self.lanes.iter().filter(|(_, lane)| lane.is_waiting_for_room());
+        let is_any_blocked = self.streams.has_blocked();
+        let waiting = self.lanes.iter().filter(move |(_, lane)| is_any_blocked || lane.is_waiting_for_room());
         waiting.map(|(worker, _)| worker)
     }
 

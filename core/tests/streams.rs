@@ -481,6 +481,34 @@ fn no_more_requests_are_under_way_than_there_are_identifiers() {
 }
 
 #[test]
+fn what_finds_no_room_at_a_worker_waits_and_is_not_shed() {
+    // Rings of 4: a new request goes while more than one slot is left.
+    for layout in [
+        "network_threads = 1\nworkers = 1",
+        "network_threads = 1\nworkers = 2",
+        "network_threads = 0\nworkers = 2",
+    ] {
+        let settings = format!("[runtime]\n{layout}\nring_slots = 4\nrequests_max = 8\n");
+        let mut server = server(&settings, "");
+        let streams: Vec<_> = (0..5).map(|port| accept(&mut server, nas(1000 + port))).collect();
+        let asked: Vec<u8> = (0..100).flat_map(bob).collect();
+        server.threads[0].begin();
+        streams.iter().for_each(|stream| server.read(*stream, &asked));
+        server.finish_turn(0);
+        assert!(server.count("streams_blocked") > 0);
+        server.end(streams[0]);
+        for stream in &streams {
+            assert_eq!(server.replies(*stream).len(), 100, "{}", server.table());
+        }
+        assert!(server.discards().is_empty(), "{}", server.table());
+        assert!(server.is_closed(streams[0]));
+        streams[1..].iter().for_each(|stream| assert!(server.streams[stream].is_read));
+        streams[1..].iter().for_each(|stream| server.end(*stream));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
 fn a_server_that_ends_answers_what_has_come() {
     for layout in LAYOUTS {
         let mut server = hashing_server(layout, "");

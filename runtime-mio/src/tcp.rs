@@ -256,6 +256,11 @@ impl Tcp {
         self.to_write.clear();
     }
 
+    /// Whether this thread has, or ever had, a stream.
+    pub fn has_any(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
     /// Whether anything waits to be accepted or read.
     pub fn has_unread(&self) -> bool {
         !self.to_read.is_empty() || self.acceptors.iter().any(|(_, may_accept)| *may_accept)

@@ -194,8 +194,11 @@ impl Turn {
             }
         }
         self.transmit(send, calls);
+        if self.tcp.has_any() {
+            self.cores.bring_home(now);
+            self.tcp.write(&mut self.cores, now, calls);
+        }
         self.cores.finish(now);
-        self.tcp.write(&mut self.cores, now, calls);
         self.publish(calls);
         self.pass_events_on();
         self.reload.follow(&mut self.cores);

@@ -89,11 +89,11 @@ impl Network {
         self.discard(path.remote, reason, now);
     }
 
-    pub(super) fn take(&mut self, path: Path, octets: &[u8], now: Instant) {
+    fn take(&mut self, path: Path, octets: &[u8], now: Instant) {
         self.counters.received.up();
         let framed = Framed::parse(octets).map_err(|error| error.discard());
         if let Err(reason) = framed.and_then(|framed| self.enter(path, framed, now, now)) {
-            self.discard_from(&path, reason, now);
+            self.discard(path.remote, reason, now);
         }
         self.note();
     }

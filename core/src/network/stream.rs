@@ -10,6 +10,7 @@ use crate::client::{Admission, Whom, Whose};
 use crate::configuration::Transport;
 use crate::discard::Discard;
 use crate::event::Event;
+use crate::packet::Framed;
 use crate::path::{ListenerId, Path, StreamId};
 use crate::queue::message::Message;
 use crate::request::{Stamp, Stranger};
@@ -133,7 +134,11 @@ impl Network {
             match framing::next(&octets[taken..]) {
                 Next::Partial => break,
                 Next::Packet(length) => {
-                    self.take(path, &octets[taken..taken + length], now);
+                    if !self.take_from_stream(path, &octets[taken..taken + length], now) {
+                        self.counters.streams_blocked.up();
+                        self.streams.block(id);
+                        break;
+                    }
                     taken += length;
                 }
                 Next::BadLength => {
@@ -143,6 +148,39 @@ impl Network {
             }
         }
         taken
+    }
+
+    /// Takes a packet, unless there is no room for it just now: then nothing has happened. RFC 6613 §2.6.1: its peer would not send
+    /// it again, so that it is better held than shed.
+    fn take_from_stream(&mut self, path: Path, octets: &[u8], now: Instant) -> bool {
+        let framed = Framed::parse(octets).map_err(|error| error.discard());
+        let entered = framed.and_then(|framed| self.enter(path, framed, now, now));
+        if entered.is_err_and(Discard::wants_room) {
+            return false;
+        }
+        self.counters.received.up();
+        if let Err(reason) = entered {
+            self.discard_from(&path, reason, now);
+        }
+        self.note();
+        true
+    }
+
+    /// There may be room: what is held back is tried in the next turn, and that comes at once. Nobody rings for room in the line to the
+    /// worker of one's own thread.
+    pub fn note_room(&mut self) {
+        self.streams.begin_retry();
+    }
+
+    /// Tries again what has found no room, once what workers have given back is known.
+    pub fn retry_streams(&mut self, now: Instant) {
+        if !self.streams.has_untried() {
+            self.streams.begin_retry();
+        }
+        for _ in 0..RETRIES_EACH_TURN {
+            let Some(id) = self.streams.next_retry() else { return };
+            self.go_on(id, now);
+        }
     }
 
     /// Something may go on that had to wait.
@@ -359,3 +397,6 @@ impl Network {
         }
     }
 }
+
+/// Streams whose next packet is tried again in one turn, at most.
+const RETRIES_EACH_TURN: usize = 1024;

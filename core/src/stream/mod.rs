@@ -12,8 +12,8 @@
 //! keeps its place until its driver has closed it.
 //!
 //! All is bounded. Of what came, no more waits than one read and one packet: a stream is not read while replies to it wait to be
-//! read by its peer, while as many requests of it are under way as there are Identifiers (RFC 6613 §2.6.5), or while it is not known
-//! whose it is. Knows no packet but by its length, no policy and no descriptor. RFC 6613 §2.6.
+//! read by its peer, while as many requests of it are under way as there are Identifiers (RFC 6613 §2.6.5), while it is not known
+//! whose it is, or while the worker of its next packet has no room: nothing can be sent again by a stream, so nothing is shed. Knows no packet but by its length, no policy and no descriptor. RFC 6613 §2.6.
 
 mod end;
 pub mod framing;
@@ -54,6 +54,10 @@ pub(crate) struct Streams {
     deadlines: Deadlines,
     /// Places of streams that have something for their driver.
     ready: VecDeque<u32>,
+    /// Streams whose next packet has found no room.
+    blocked: VecDeque<StreamId>,
+    /// Of these, how many have not been tried since there may be room.
+    untried: usize,
     pub(crate) spares: Spares,
     is_draining: bool,
     bound: usize,
@@ -84,6 +88,8 @@ pub(crate) struct Stream {
     pub client: Option<Spoken>,
     /// A worker is asked whose a packet is.
     pub is_asking: bool,
+    /// Its next packet has found no room at a worker.
+    pub is_blocked: bool,
     /// Requests under way, rejects that wait among them; without those that newer ones have displaced.
     pub outstanding: u32,
     pub input: Pending,
@@ -170,6 +176,8 @@ impl Streams {
             of_address: Table::new(bound, &seed.fork("addresses of streams")),
             deadlines: Deadlines::new(bound),
             ready: VecDeque::with_capacity(bound),
+            blocked: VecDeque::with_capacity(bound),
+            untried: 0,
             spares: Spares::default(),
             is_draining: false,
             bound,
@@ -216,6 +224,7 @@ impl Streams {
             phase: Phase::Open,
             client: None,
             is_asking: false,
+            is_blocked: false,
             outstanding: 0,
             input: Pending::default(),
             output: Pending::default(),
@@ -319,6 +328,40 @@ impl Streams {
         self.free.push(id.place);
     }
 
+    /// The next packet of a stream has found no room.
+    pub fn block(&mut self, id: StreamId) {
+        if let Some(stream) = self.live(id)
+            && !core::mem::replace(&mut stream.is_blocked, true)
+        {
+            self.blocked.push_back(id);
+        }
+    }
+
+    /// There may be room again, for as many as are blocked now.
+    pub fn begin_retry(&mut self) {
+        self.untried = self.blocked.len();
+    }
+
+    /// One of them, which is blocked no more.
+    pub fn next_retry(&mut self) -> Option<StreamId> {
+        self.untried = self.untried.checked_sub(1)?;
+        let id = self.blocked.pop_front()?;
+        if let Some(stream) = self.live(id) {
+            stream.is_blocked = false;
+        }
+        Some(id)
+    }
+
+    /// Whether any has not been tried.
+    pub fn has_untried(&self) -> bool {
+        self.untried > 0
+    }
+
+    /// Whether any waits for room.
+    pub fn has_blocked(&self) -> bool {
+        !self.blocked.is_empty()
+    }
+
     /// A stream that has something for its driver.
     pub fn poll_ready(&mut self) -> Option<StreamId> {
         loop {
@@ -412,6 +455,7 @@ impl Stream {
     pub fn may_take(&self) -> bool {
         self.phase != Phase::Over
             && !self.is_asking
+            && !self.is_blocked
             && self.outstanding < OUTSTANDING_MAX
             && self.output.octets().len() < OUTPUT_PAUSE
     }
@@ -422,7 +466,7 @@ impl Stream {
 
     /// Whether nothing of it is under way.
     pub fn is_done(&self) -> bool {
-        self.outstanding == 0 && self.output.is_empty() && !self.is_asking
+        self.outstanding == 0 && self.output.is_empty() && !self.is_asking && !self.is_blocked
     }
 
     /// When to look at it next, if nothing comes.

@@ -298,9 +298,10 @@ impl Server {
         }
         self.transmit(thread);
         let cores = &mut self.threads[thread];
-        cores.finish(self.now);
+        cores.bring_home(self.now);
         self.write_streams(thread);
         let cores = &mut self.threads[thread];
+        cores.finish(self.now);
         cores.publish();
         while cores.check_gate().is_some() {}
         while let Some(event) = cores.poll_event() {
@@ -326,7 +327,9 @@ impl Server {
 
     /// The same, and all that follows at once: the packets that came by the stream so far.
     pub fn ask_by(&mut self, stream: Stream, octets: &[u8]) -> Vec<Vec<u8>> {
+        self.threads[stream.0].begin();
         self.read(stream, octets);
+        self.finish_turn(stream.0);
         self.settle();
         self.replies(stream)
     }
@@ -338,13 +341,17 @@ impl Server {
 
     /// The peer of a stream sends nothing more.
     pub fn end(&mut self, (thread, id): Stream) {
+        self.threads[thread].begin();
         self.threads[thread].handle_ended(id, self.now);
+        self.finish_turn(thread);
         self.settle();
     }
 
     /// Its driver finds a stream broken.
     pub fn break_off(&mut self, (thread, id): Stream) {
+        self.threads[thread].begin();
         self.threads[thread].handle_broken(id, self.now);
+        self.finish_turn(thread);
         self.settle();
     }
 
@@ -356,7 +363,9 @@ impl Server {
     pub fn open_window(&mut self, stream: Stream, octets: Option<usize>) {
         self.streams.get_mut(&stream).expect("it was accepted").window = octets;
         let (thread, id) = stream;
+        self.threads[thread].begin();
         self.write_stream(thread, id);
+        self.finish_turn(thread);
         self.settle();
     }
 
