@@ -2,8 +2,12 @@
 
 mod support;
 
-use std::net::SocketAddr;
-use support::{SECRET, Ulna, configuration, radclient};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+use support::{PATIENCE, SECRET, Ulna, configuration, file, on_free_ports, radclient, secret};
+use ulna_core::packet::{Code, Encoder, MessageAuthenticator};
 
 /// Streams on the very port of the datagrams, and one for accounting.
 fn serve(settings: &str) -> Ulna {
@@ -62,4 +66,68 @@ fn a_wrong_secret_costs_the_stream() {
         (1, 1)
     );
     ulna.stop();
+}
+
+#[test]
+fn without_descriptors_streams_are_turned_away_and_the_rest_is_served() {
+    let text = on_free_ports("[runtime]\nnetwork_threads = 1\nworkers = 1\n");
+    let text = format!(
+        "{text}\n[[listen]]\nname = \"streams\"\ntransport = \"tcp\"\naddress = \"127.0.0.1:0\"\n\
+         packets = [\"status\"]\nserver = \"default\"\nconnections_per_address_max = 1000\n"
+    );
+    let path = file("ulna.toml", &text);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64 && exec \"$0\" serve --config \"$1\""]);
+    command.arg(env!("CARGO_BIN_EXE_ulna")).arg(path).stdin(Stdio::null());
+    let ulna = Ulna::begin(&mut command, Stdio::piped());
+    let server = ulna.addresses[3];
+
+    let mut streams: Vec<_> = (0..200).map(|_| connect(server)).collect();
+    let (mut served, mut closed) = (0, 0);
+    for stream in &mut streams {
+        match is_served(stream) {
+            true => served += 1,
+            false => closed += 1,
+        }
+    }
+    assert!(served >= 10 && closed >= 100, "{served} served, {closed} closed");
+    let counters = ulna.counters();
+    assert!(counters["accept_failed"] >= closed, "{counters:?}");
+    assert_eq!(counters["streams"], served);
+    // Nobody is looked for in vain meanwhile: a thread that did would wait thousands of times in between.
+    let waits = ulna.counters()["wait_calls"];
+    let there = streams.iter_mut().find_map(|stream| is_served(stream).then_some(stream));
+    let there = there.expect("some are served");
+    assert!((0..50).all(|_| is_served(there)));
+    let waits = ulna.counters()["wait_calls"] - waits;
+    assert!(waits < 1000, "{waits} waits for 50 exchanges and some");
+    // Who comes when some have gone is served.
+    streams.clear();
+    let until = Instant::now() + PATIENCE;
+    while ulna.counters()["streams"] > 0 {
+        assert!(Instant::now() < until, "they are gone");
+    }
+    assert!(is_served(&mut connect(server)));
+    ulna.stop();
+}
+
+fn connect(server: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(server).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    stream
+}
+
+/// Whether a Status-Server is answered; else the stream was closed, and not left waiting.
+fn is_served(stream: &mut TcpStream) -> bool {
+    let (secret, mut octets) = (secret(), Vec::new());
+    let sign = MessageAuthenticator::First;
+    Encoder::request(&mut octets, Code::StatusServer, 0, &[7; 16], sign).finish_request(&secret);
+    let mut reply = [0; 38];
+    match stream.write_all(&octets).and_then(|()| stream.read_exact(&mut reply)) {
+        Ok(()) => true,
+        Err(error) => {
+            assert_ne!(error.kind(), ErrorKind::WouldBlock, "it waits for ever");
+            false
+        }
+    }
 }
