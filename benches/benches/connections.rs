@@ -117,7 +117,7 @@ impl Driven {
         cores.sweep(now);
         for (remote, octets) in datagrams {
             let (via, listener, local) = (SocketId(0), ListenerId(0), ([127, 0, 0, 1], 1812).into());
-            let path = ulna_core::Path { via, listener, local, remote };
+            let path = ulna_core::Path { via: ulna_core::Via::Socket(via), listener, local, remote };
             cores.handle_datagram(path, black_box(octets), now);
         }
         cores.handle_timeout(now);

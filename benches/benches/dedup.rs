@@ -8,7 +8,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ulna_core::dedup::{Authenticator, Dedup, Kept, Key, Seen};
 use ulna_core::life::Life;
-use ulna_core::path::{ListenerId, Path, SocketId, WorkerId};
+use ulna_core::path::{ListenerId, Path, SocketId, Via, WorkerId};
 use ulna_core::{Instant, Seed};
 
 const REPLY: &[u8] = &[2; 38];
@@ -19,7 +19,7 @@ fn key(dedup: &Dedup, n: usize) -> Key {
     let [identifier, port_low, port_high, address, ..] = n.to_le_bytes();
     let port = u16::from_le_bytes([port_low, port_high]);
     let path = Path {
-        via: SocketId(0),
+        via: Via::Socket(SocketId(0)),
         listener: ListenerId(0),
         local: ([192, 0, 2, 1], 1812).into(),
         remote: ([10, 0, 0, address], port).into(),

@@ -10,7 +10,7 @@ use ulna_core::configuration::Cores;
 use ulna_core::packet::{Code, Encoder, Framed, MessageAuthenticator, Secret};
 use ulna_core::policy::{Asked, ConfiguredRules, EMPTY_SESSION, Policy};
 use ulna_core::time::UnixTime;
-use ulna_core::{ClientId, Configuration, ListenerId, Path, SocketId};
+use ulna_core::{ClientId, Configuration, ListenerId, Path, SocketId, Via};
 
 /// As an access point sends it.
 const ATTRIBUTES: &str = "User-Name = \"bob@example.org\", NAS-IP-Address = 192.0.2.1, NAS-Port = 7, \
@@ -67,7 +67,12 @@ fn rules(c: &mut Criterion) {
                 session: &EMPTY_SESSION,
                 client: &configuration.clients.client(ClientId(0)).name,
                 listener: &configuration.listeners[0],
-                path: Path { via: SocketId(0), listener: ListenerId(0), local: here, remote: here },
+                path: Path {
+                    via: Via::Socket(SocketId(0)),
+                    listener: ListenerId(0),
+                    local: here,
+                    remote: here,
+                },
                 time: UnixTime(1_800_000_000),
             };
             let mut policy = ConfiguredRules::new(Arc::clone(&configuration));

@@ -79,15 +79,16 @@ fn until_signalled(
         Box::new(io::stderr()),
     )
     .map_err(|error| error.to_string())?;
-    let (asked, granted) = (configuration.runtime.receive_buffer_octets, server.granted_receive_octets());
-    if granted < asked {
-        tracing::warn!(
+    let asked = configuration.runtime.receive_buffer_octets;
+    match server.granted_receive_octets() {
+        Some(granted) if granted < asked => tracing::warn!(
             asked,
             granted,
             "the kernel grants smaller receive buffers than asked for; raise net.core.rmem_max, or bursts are lost"
-        );
-    } else {
-        tracing::info!(granted, "receive buffers");
+        ),
+        Some(granted) => tracing::info!(granted, "receive buffers"),
+        // Streams only.
+        None => {}
     }
     if let Some(error) = server.steering_refused() {
         tracing::warn!(
@@ -192,7 +193,8 @@ fn record_store(file: &AccountingFile) -> Result<RecordStore, String> {
 
 /// Exactly one line on standard output, once every socket is bound.
 fn say_ready(server: &Server) {
-    let addresses: String = server.addresses().map(|address| format!(" udp {address}")).collect();
+    let addresses: String =
+        server.listeners().map(|(transport, address)| format!(" {transport} {address}")).collect();
     let mut out = io::stdout();
     // Whoever started us may have closed our output; that is no reason not to serve.
     let _ = writeln!(out, "ready{addresses}").and_then(|()| out.flush());

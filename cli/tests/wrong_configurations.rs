@@ -78,7 +78,22 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "[[listen]]\nname = \"x\"\naddress = \"[::1]:1\"\ntransport = \"sctp\"\npackets = [\"access\"]\nserver = \"default\"\n",
         "4:13",
-        "`transport` must be \"udp\", found \"sctp\"",
+        "`transport` must be one of \"udp\", \"tcp\", found \"sctp\"",
+    ),
+    (
+        "[[listen]]\nname = \"x\"\naddress = \"[::1]:1\"\nread_timeout = \"1s\"\npackets = [\"access\"]\nserver = \"default\"\n",
+        "4:1",
+        "`read_timeout` needs `transport = \"tcp\"`",
+    ),
+    (
+        "[[listen]]\nname = \"x\"\naddress = \"[::1]:1\"\ntransport = \"tcp\"\nconnections_max = 0\npackets = [\"access\"]\nserver = \"default\"\n",
+        "5:19",
+        "`connections_max` must be a whole number from 1 to 1048576, found 0",
+    ),
+    (
+        "[[listen]]\nname = \"x\"\naddress = [\"[::1]:1\", \"[::1]:2\"]\ntransport = \"tcp\"\nconnections_max = 600_000\npackets = [\"access\"]\nserver = \"default\"\n",
+        "3:23",
+        "more than 1048576 connections of all listeners",
     ),
     // [[client]]
     (

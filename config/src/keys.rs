@@ -70,7 +70,19 @@ pub const PROTOCOL: Keys = Keys {
 
 pub const LISTEN: Keys = Keys {
     label: "[[listen]]",
-    built: &["name", "transport", "address", "packets", "server", "connected"],
+    built: &[
+        "name",
+        "transport",
+        "address",
+        "packets",
+        "server",
+        "connected",
+        "connections_max",
+        "connections_per_address_max",
+        "idle_timeout",
+        "read_timeout",
+        "write_timeout",
+    ],
     later: &[],
 };
 

@@ -179,12 +179,60 @@ pub struct Listener {
     pub name: Box<str>,
     /// The address and port; port 0 lets the system choose one.
     pub address: SocketAddr,
+    /// What packets come by.
+    pub transport: Transport,
     /// Which packets it takes.
     pub packets: Packets,
     /// Whose rules hold.
     pub server: ServerId,
     /// Whether connections behind a NAT get sockets of their own, where their client rule does not say.
     pub connected: bool,
+}
+
+/// What packets come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Datagrams (RFC 2865 §2.4).
+    Udp,
+    /// Streams (RFC 6613).
+    Tcp(StreamSettings),
+}
+
+impl Transport {
+    /// The name in the configuration.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp(_) => "tcp",
+        }
+    }
+}
+
+/// How many streams a listener may have, and how long each may be silent or slow (RFC 6613 §2.6.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// At one time; each network core has its share. 1 to 1 048 576.
+    pub connections_max: u32,
+    /// Of these, from one source address, in each network core. 1 to 1 048 576.
+    pub per_address_max: u32,
+    /// How long one may be silent that has nothing under way.
+    pub idle_timeout: Duration,
+    /// In which a packet that has begun has to end.
+    pub read_timeout: Duration,
+    /// In which the peer has to read replies.
+    pub write_timeout: Duration,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        StreamSettings {
+            connections_max: 1_024,
+            per_address_max: 64,
+            idle_timeout: Duration::from_secs(120),
+            read_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+        }
+    }
 }
 
 /// A set of kinds of packets.

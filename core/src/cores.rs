@@ -7,7 +7,8 @@
 //! 1. [`unpark`](Cores::unpark) after an announcement; [`begin`](Cores::begin): how much room there is in each ring;
 //!    [`handle_wall_time`](Cores::handle_wall_time) where rules ask for the time.
 //! 2. [`sweep`](Cores::sweep): messages from other threads for the network core.
-//! 3. [`handle_datagram`](Cores::handle_datagram): for each datagram read.
+//! 3. [`handle_datagram`](Cores::handle_datagram): for each datagram read; [`handle_octets`](Cores::handle_octets) for what was
+//!    read of a stream.
 //! 4. [`handle_timeout`](Cores::handle_timeout): what is due, once the network core's rings are swept.
 //! 5. [`work`](Cores::work): what waits for the worker, from other threads and from its own network core, a few requests
 //!    at a time as long as the turn is short; what is left waits for the next. After it
@@ -17,6 +18,7 @@
 //!    there comes back through [`handle_effect_done`](Cores::handle_effect_done) at once.
 //! 7. [`poll_socket`](Cores::poll_socket), until `None`: sockets to be opened and closed. What was in a socket that is closed
 //!    goes through [`handle_datagram`](Cores::handle_datagram). [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`.
+//!    Where there are streams: [`bring_home`](Cores::bring_home), and [`poll_stream`](Cores::poll_stream) until `None`.
 //! 8. [`finish`](Cores::finish), [`publish`](Cores::publish), [`check_gate`](Cores::check_gate) until `None`.
 //! 9. If [`may_park`](Cores::may_park): [`announce`](Cores::announce), [`look_again`](Cores::look_again), and unless
 //!    that found something, sleep until bell, socket or [`poll_timeout`](Cores::poll_timeout).
@@ -48,17 +50,19 @@ use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::Event;
 use crate::network::Network;
 use crate::network::connected::{OwnSocket, SocketOrder};
-use crate::path::{Path, Peer, Transmit};
+use crate::path::{ListenerId, Path, Peer, StreamId, Transmit};
 use crate::policy::PolicyFactory;
 use crate::queue::message::Message;
 use crate::queue::{Announcement, BellId, Crossing, LinkId, QueueCounters, Urgency, Woken};
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
+use crate::stream::{End, StreamView};
 use crate::time::{Cause, Instant, UnixTime};
 use crate::worker::Worker;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 /// Messages taken off each ring in one sweep, at most; and at most half a ring, so that a writer who waits for room gets
 /// half of it back before the rest is worked on.
@@ -194,7 +198,14 @@ impl Cores {
 
     /// Takes a bounded number of messages off each ring to the network core. Says whether there was any.
     pub fn sweep(&mut self, now: Instant) -> bool {
-        self.sweep_up_to(self.sweep_budget, now)
+        let was_any = self.sweep_up_to(self.sweep_budget, now);
+        if let Some(network) = &mut self.network {
+            self.running = Running::Network;
+            network.retry_streams(now);
+            self.running = Running::Queues;
+            self.decide_aside(now);
+        }
+        was_any
     }
 
     /// One datagram from this thread's sockets. Only for threads with a network core.
@@ -206,6 +217,73 @@ impl Cores {
             .handle_datagram(path, octets, now);
         self.running = Running::Queues;
         self.decide_aside(now);
+    }
+
+    /// A listener of this thread's has a new stream. Only for threads with a network core.
+    ///
+    /// # Errors
+    /// Why it is not accepted; the driver closes it.
+    pub fn handle_accepted(
+        &mut self,
+        listener: ListenerId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        now: Instant,
+    ) -> Result<StreamId, End> {
+        self.on_network(|network| network.handle_accepted(listener, local, remote, now))
+    }
+
+    /// Octets of a stream of this thread's.
+    pub fn handle_octets(&mut self, stream: StreamId, octets: &[u8], now: Instant) {
+        self.on_network(|network| network.handle_octets(stream, octets, now));
+        self.decide_aside(now);
+    }
+
+    /// The peer of a stream sends nothing more.
+    pub fn handle_ended(&mut self, stream: StreamId, now: Instant) {
+        self.on_network(|network| network.handle_ended(stream, now));
+        self.decide_aside(now);
+    }
+
+    /// A stream is broken.
+    pub fn handle_broken(&mut self, stream: StreamId, now: Instant) {
+        self.on_network(|network| network.handle_broken(stream, now));
+    }
+
+    /// So many octets of a stream's output were written.
+    pub fn handle_written(&mut self, stream: StreamId, octets: usize, now: Instant) {
+        self.on_network(|network| network.handle_written(stream, octets, now));
+        self.decide_aside(now);
+    }
+
+    /// The driver has closed a stream that is over.
+    pub fn handle_closed(&mut self, stream: StreamId) {
+        self.on_network(|network| network.handle_closed(stream));
+    }
+
+    /// No stream is accepted or read any more; each ends when what has come is answered.
+    pub fn drain_streams(&mut self, now: Instant) {
+        if self.network.is_some() {
+            self.on_network(|network| network.drain_streams(now));
+            self.decide_aside(now);
+        }
+    }
+
+    /// A stream that has something for its driver. Until `None`, in the phase of [`poll_transmit`](Cores::poll_transmit).
+    pub fn poll_stream(&mut self) -> Option<StreamId> {
+        self.network.as_mut().and_then(Network::poll_stream)
+    }
+
+    /// What its driver is to do with a stream; `None` if that has closed it.
+    pub fn stream(&self, stream: StreamId) -> Option<StreamView<'_>> {
+        self.network.as_ref().and_then(|network| network.stream(stream))
+    }
+
+    fn on_network<T>(&mut self, then: impl FnOnce(&mut Network) -> T) -> T {
+        self.running = Running::Network;
+        let done = then(self.network.as_mut().expect("streams belong to threads with a network core"));
+        self.running = Running::Queues;
+        done
     }
 
     /// Does what is due, if anything is. Sweeps the network core's rings first: a completion there may make a deadline
@@ -272,6 +350,11 @@ impl Cores {
                 taken
             }
         };
+        if let (Line::Own, Some(network)) = (line, network)
+            && taken > 0
+        {
+            network.note_room();
+        }
         (taken, requests)
     }
 
@@ -331,6 +414,18 @@ impl Cores {
     /// The turn's messages go into the rings, where nobody sees them yet; where threads are joined, what this thread's
     /// own worker has finished goes home to its network core.
     pub fn finish(&mut self, now: Instant) {
+        self.bring_home(now);
+        for link in 0..self.links.len() {
+            if self.links[link].is_some() && self.ties[link].is_busy() {
+                let room = self.crossing.room(LinkId(link));
+                self.tell(link, room);
+            }
+        }
+    }
+
+    /// The part of [`finish`](Cores::finish) that a driver with streams wants before it: what has come home may be to be written to a
+    /// stream, and what is written may let more be taken from one, whose messages go in this turn, too.
+    pub fn bring_home(&mut self, now: Instant) {
         self.stage();
         while !self.between.to_network.is_empty() {
             let (Some(network), Some(worker)) = (&mut self.network, &mut self.worker) else { break };
@@ -342,12 +437,6 @@ impl Cores {
             // One effect may have ended more requests than there was room for.
             worker.handle_room(Peer::Network(network.id()), self.between.slots);
             self.stage();
-        }
-        for link in 0..self.links.len() {
-            if self.links[link].is_some() && self.ties[link].is_busy() {
-                let room = self.crossing.room(LinkId(link));
-                self.tell(link, room);
-            }
         }
     }
 

@@ -103,6 +103,34 @@ counters! {
         connections,
         /// Reports of the network that what was sent to a client with a socket of its own did not arrive.
         unreachable,
+        /// Streams accepted.
+        streams_accepted,
+        /// Gauge: streams that are open.
+        streams,
+        /// Times that a packet of a stream was held back, as there was no room for it.
+        streams_blocked,
+        /// Streams not accepted: nobody's address.
+        streams_refused_unknown,
+        /// Streams not accepted: their listener has as many as it may.
+        streams_refused_full,
+        /// Streams not accepted: their source address has as many as it may.
+        streams_refused_address_full,
+        /// Streams that their peer ended.
+        streams_ended_by_peer,
+        /// Streams that were broken off.
+        streams_broken,
+        /// Streams ended for a packet (RFC 6613 §2.6.4), which is discarded by name.
+        streams_ended_for_packet,
+        /// Streams ended as they were silent.
+        streams_ended_idle,
+        /// Streams ended as a packet did not come to its end.
+        streams_ended_slow_sender,
+        /// Streams ended as replies were not read.
+        streams_ended_slow_reader,
+        /// Streams ended, or not accepted, as the server ends.
+        streams_ended_draining,
+        /// Streams ended as this core's predecessor had them, or as the worker died that was asked whose they are.
+        streams_orphaned,
         /// Requests verified under the old one of two secrets.
         verified_by_old_secret,
         /// Clients that were told of because they still have the old one.

@@ -131,6 +131,89 @@ discards! {
     NotStored = "not-stored",
     /// Its record would pass 131 072 octets.
     RecordTooLong = "record-too-long",
+    /// Its stream was closed before it was answered (RFC 6613 §2.6.1).
+    ConnectionClosed = "connection-closed",
+    /// Its stream was closed before it was known whose it is.
+    StrangerGone = "stranger-gone",
+}
+
+impl Discard {
+    /// Whether a packet that is discarded for this reason might be taken later: a stream's then waits.
+    pub const fn wants_room(self) -> bool {
+        matches!(
+            self,
+            Discard::WorkerFull
+                | Discard::WorkerFullAccounting
+                | Discard::WorkerFullOngoing
+                | Discard::NoBuffer
+                | Discard::DedupFull
+        )
+    }
+
+    /// Whether a packet that is discarded for this reason ends the stream that it came by.
+    ///
+    /// RFC 6613 §2.6.4: what is malformed or not to be believed ends it, and who is unknown; what is only not taken here does not,
+    /// nor what there is no room for. A stranger's connection ends with its packet also where a look-up had no room, or failed:
+    /// nothing may be sent again on it (RFC 6613 §2.6.1), so that its peer could only wait.
+    pub const fn ends_stream(self) -> bool {
+        match self {
+            Discard::TooShort
+            | Discard::BadLength
+            | Discard::Truncated
+            | Discard::BadAttribute
+            | Discard::SeveralMessageAuthenticators
+            | Discard::BadMessageAuthenticatorLength
+            | Discard::SeveralStates
+            | Discard::UnknownClient
+            | Discard::NoClientRule
+            | Discard::NoLookUpKey
+            | Discard::ClientDenied
+            | Discard::UnsignedStranger
+            | Discard::UnsignedBehindNat
+            | Discard::StrangersTooFast
+            | Discard::StrangersFull
+            | Discard::LookUpLimit
+            | Discard::LookUpLineFull
+            | Discard::LookUpFailed
+            | Discard::LookUpTimedOut
+            | Discard::HeldDuplicate
+            | Discard::HeldFull
+            | Discard::ClientsFull
+            | Discard::ConnectionsFull
+            | Discard::AddressesFull
+            | Discard::Replayed
+            | Discard::BadMessageAuthenticator
+            | Discard::BadRequestAuthenticator
+            | Discard::MessageAuthenticatorRequired
+            | Discard::UnsignedStatusServer
+            | Discard::UnsignedEap
+            | Discard::UnsignedProxyState => true,
+            Discard::UnknownCode
+            | Discard::UnexpectedCode
+            | Discard::ClientTooFast
+            | Discard::WorkerFull
+            | Discard::WorkerFullAccounting
+            | Discard::WorkerFullOngoing
+            | Discard::NoBuffer
+            | Discard::DedupFull
+            | Discard::TransmitQueueFull
+            | Discard::StrayRingFull
+            | Discard::TooOld
+            | Discard::WaitedTooLong
+            | Discard::NoAccountingRule
+            | Discard::ReplyTooLong
+            | Discard::EditTooLong
+            | Discard::DelayedRejectsFull
+            | Discard::ReplyNotKept
+            | Discard::EffectTimedOut
+            | Discard::HashLineFull
+            | Discard::StoreLineFull
+            | Discard::NotStored
+            | Discard::RecordTooLong
+            | Discard::ConnectionClosed
+            | Discard::StrangerGone => false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::discard::Discard;
 use crate::generation::Generation;
 use crate::path::ListenerId;
 use crate::policy::ServerId;
+use crate::stream::End;
 use crate::time::Instant;
 use core::net::SocketAddr;
 
@@ -145,6 +146,15 @@ pub enum Event {
         client: ShortName,
         /// How often so far.
         times: u32,
+    },
+    /// A stream was not accepted, or was ended for a reason that an operator may want to know.
+    StreamEnded {
+        /// When.
+        at: Instant,
+        /// Who is at its other end.
+        remote: SocketAddr,
+        /// Why.
+        end: End,
     },
 }
 

@@ -1,4 +1,4 @@
-//! The state machine of one network thread: from a datagram to a request at a worker, and from its end to what
+//! The state machine of one network thread: from a datagram or a stream's packet to a request at a worker, and from its end to what
 //! duplicates get.
 //!
 //! A packet's way is frame → client → verify → dedup → worker; each step that says no names its [`Discard`]. Where nobody is known
@@ -15,6 +15,7 @@ mod route;
 mod shed;
 mod status;
 mod stranger;
+mod stream;
 mod succession;
 mod workers;
 
@@ -38,6 +39,7 @@ use crate::request::buffer::BufferPool;
 use crate::request::{Reply, Request, RequestHandle, Stamp};
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
+use crate::stream::Streams;
 use crate::time::{Cause, Instant};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -75,6 +77,7 @@ pub struct Network {
     connections: Connections,
     /// About sockets of these.
     orders: Orders,
+    streams: Streams,
     /// What strangers may send, by the hash of their address.
     paces: Box<[Pace]>,
     sightings: Arc<Sightings>,
@@ -194,6 +197,7 @@ impl Network {
             ),
             connections: Connections::new(connections_max, dedup_seed),
             orders: Orders::default(),
+            streams: Streams::new(&configuration, dedup_seed),
             paces: (0..PACES).map(|_| Pace::default()).collect(),
             sightings,
             buffers: BufferPool::new(life, buffers_max, SMALL_BUFFERS_NOW, LARGE_BUFFERS_NOW),
@@ -274,7 +278,7 @@ impl Network {
             }
             (Peer::Worker(worker), Message::Discarded { completion, reason }) => {
                 if let Some(completion) = self.ours(worker, completion) {
-                    self.finish_discarded(worker, completion, reason);
+                    self.finish_discarded(worker, completion, reason, now);
                 }
             }
             (Peer::Worker(worker), Message::Superseded(completion)) => {
@@ -290,8 +294,12 @@ impl Network {
             }
             (Peer::Worker(worker), Message::Refused { stranger, reason }) => {
                 if let Some(stranger) = self.answered(worker, stranger) {
-                    self.discard(stranger.path().remote, reason, now);
+                    let path = stranger.path();
                     self.buffers.give_back(stranger.into_buffer());
+                    match path.stream() {
+                        Some(id) => self.refuse_on_stream(id, &path, reason, now),
+                        None => self.discard(path.remote, reason, now),
+                    }
                 }
             }
             (Peer::Worker(worker), Message::SeenBefore(stranger)) => {
@@ -309,6 +317,7 @@ impl Network {
             }
             (from, message) => panic!("{from:?} does not send {message:?} to a network core"),
         }
+        self.note_room();
         self.note();
     }
 
@@ -326,6 +335,7 @@ impl Network {
         self.dedup.expire(now, EXPIRIES_EACH_TURN);
         self.counters.dedup_entries.set(self.dedup.len() as u64);
         self.end_connections(now);
+        self.end_streams(now);
         if self.lazy_sweep.is_some_and(|due| due <= now) {
             // As long as a buffer is away, a lazy message will bring it home; but not one that waits here.
             let is_any_away = self.buffers.lent() > self.rejects() || self.under_way != [0; 2];
@@ -344,6 +354,7 @@ impl Network {
             self.delayed.front().map(|reject| (reject.due, Cause::DelayedReject)),
             self.dedup.next_expiry().map(|expires| (expires, Cause::DedupExpiry)),
             self.connections.next_deadline().map(|due| (due, Cause::Connection)),
+            self.streams.next_deadline().map(|due| (due, Cause::Stream)),
             self.lazy_sweep.map(|due| (due, Cause::LazySweep)),
         ]
         .into_iter()
@@ -425,25 +436,30 @@ impl Network {
             || !self.answers.is_empty()
             || !self.aside.is_empty()
             || self.has_socket_orders()
+            || self.streams.has_ready()
+            || self.streams.has_untried()
             || self.lanes.iter().any(|(_, lane)| lane.has_homeward())
     }
 
-    /// Whether this core waits for completions, lazy ones too: a worker has as many requests as it may, or all
-    /// buffers are away.
+    /// Whether this core waits for completions, lazy ones too: a worker has as many requests as it may, all
+    /// buffers are away, or a stream's packet is held back.
     pub fn wants_completions(&self) -> bool {
-        self.lanes.iter().any(|(_, lane)| lane.is_at_limit()) || self.buffers.is_exhausted()
+        self.lanes.iter().any(|(_, lane)| lane.is_at_limit())
+            || self.buffers.is_exhausted()
+            || self.streams.has_blocked()
     }
 
-    /// Workers to whom something waits for room in the ring.
+    /// Workers to whom something waits for room in the ring, or may: of a packet that is held back nobody knows whose it will be.
     pub fn waits_for_room(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        let waiting = self.lanes.iter().filter(|(_, lane)| lane.is_waiting_for_room());
+        let is_any_blocked = self.streams.has_blocked();
+        let waiting = self.lanes.iter().filter(move |(_, lane)| is_any_blocked || lane.is_waiting_for_room());
         waiting.map(|(worker, _)| worker)
     }
 
-    /// Whether no request is under way and no reject waits: what a draining server waits for.
+    /// Whether no request is under way, no reject waits and no stream is left: what a draining server waits for.
     pub fn is_drained(&self) -> bool {
         let with_workers = self.counters.in_progress.value() + self.counters.strangers.value();
-        self.delayed.is_empty() && with_workers == 0 && !self.has_output()
+        self.delayed.is_empty() && with_workers == 0 && self.streams.is_empty() && !self.has_output()
     }
 
     /// How many rejects are held here, waiting or in line to be sent; each in a buffer of ours.

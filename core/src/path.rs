@@ -1,12 +1,32 @@
-//! Where octets come from and where they go: sockets by number, the two ends of a datagram, one packet to send.
+//! Where octets come from and where they go: sockets and streams by number, the two ends of a packet's way, one packet to send.
 //!
 //! A descriptor's number never enters core: a [`SocketId`] is a place in the driver's table of sockets.
 
 use core::net::{IpAddr, SocketAddr};
+use core::num::NonZeroU32;
 
 /// A socket in the driver's table, valid in every thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(pub u16);
+
+/// A stream of one network core, from when it was accepted until it is closed. The generation tells it from those that had its
+/// place before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    /// Place in the core's table of streams, and in its driver's.
+    pub place: u32,
+    /// How many streams had this place, this one among them. Wraps: no reply is 2³² streams late.
+    pub generation: NonZeroU32,
+}
+
+/// What a packet came through; its reply leaves through the same (RFC 6613 §2.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// A socket that takes datagrams.
+    Socket(SocketId),
+    /// A stream.
+    Stream(StreamId),
+}
 
 /// A listening address of the configuration, numbered in its order; every network thread has a socket on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,12 +49,12 @@ pub enum Peer {
     Worker(WorkerId),
 }
 
-/// The way that a datagram came: through which socket, from whom, to which of our addresses.
+/// The way that a packet came: through what, from whom, to which of our addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Path {
-    /// The socket it was read from; its reply leaves through the same.
-    pub via: SocketId,
-    /// The configured address that this socket listens on.
+    /// What it was read from; its reply leaves through the same.
+    pub via: Via,
+    /// The configured address that this socket listens on, or that accepted this stream.
     pub listener: ListenerId,
     /// The address that it was sent to: never a wildcard.
     pub local: SocketAddr,
@@ -43,9 +63,22 @@ pub struct Path {
 }
 
 impl Path {
-    /// How a reply goes back: out of the same socket, from the address that the request came to.
+    /// How a reply to a datagram goes back: out of the same socket, from the address that the request came to.
+    ///
+    /// # Panics
+    /// If it came by a stream: what goes there is no datagram.
     pub fn reversed(&self) -> Transmit {
-        Transmit { via: self.via, source: Some(self.local.ip()), destination: self.remote }
+        let Via::Socket(via) = self.via else { panic!("what came by a stream is answered there") };
+        Transmit { via, source: Some(self.local.ip()), destination: self.remote }
+    }
+
+    /// The stream that it came by, if it did.
+    #[inline]
+    pub fn stream(&self) -> Option<StreamId> {
+        match self.via {
+            Via::Socket(_) => None,
+            Via::Stream(stream) => Some(stream),
+        }
     }
 }
 
@@ -58,4 +91,15 @@ pub struct Transmit {
     pub source: Option<IpAddr>,
     /// Whom to.
     pub destination: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_makes_no_path_larger_than_its_name_is() {
+        // Each buffer and each message has one.
+        assert_eq!(size_of::<Via>(), size_of::<StreamId>());
+    }
 }

@@ -1,10 +1,11 @@
 //! What of a new configuration takes effect while a server runs, and what waits for its next start. docs/reload.md.
 
 use crate::ServerId;
-use crate::configuration::{Configuration, Listener, Packets, RuntimeSettings};
+use crate::configuration::{Configuration, Listener, Packets, RuntimeSettings, Transport};
 use crate::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem;
 use core::net::SocketAddr;
 
 /// Something in a new configuration that waits for the next start.
@@ -122,19 +123,34 @@ impl Configuration {
 
     /// A socket's place among the listeners never changes. What a `[[listen]]` takes and whose rules hold may.
     fn keep_listeners(&mut self, running: &Configuration, waits: &mut Vec<Waits>) {
-        let mut new = core::mem::take(&mut self.listeners);
+        let mut new = mem::take(&mut self.listeners);
         for old in &running.listeners {
-            let place = new.iter().position(|listener| listener.address == old.address);
+            let place = new.iter().position(|listener| {
+                let (one, other) = (&listener.transport, &old.transport);
+                listener.address == old.address && mem::discriminant(one) == mem::discriminant(other)
+            });
             self.listeners.push(match place {
-                Some(place) => new.remove(place),
+                Some(place) => {
+                    let mut listener = new.remove(place);
+                    if let (Transport::Tcp(new), Transport::Tcp(old)) =
+                        (&mut listener.transport, &old.transport)
+                    {
+                        // Memory for all of them was taken at start.
+                        if new.connections_max != old.connections_max {
+                            waits.push(Waits::Key("connections_max"));
+                        }
+                        new.connections_max = old.connections_max;
+                    }
+                    listener
+                }
                 None => {
                     if old.packets != Packets::NONE {
                         waits.push(Waits::GoneAddress(old.address));
                     }
-                    let Listener { name, address, .. } = old.clone();
+                    let Listener { name, address, transport, .. } = old.clone();
                     // It takes nothing, so no rule is ever asked.
                     let (packets, server) = (Packets::NONE, ServerId(0));
-                    Listener { name, address, packets, server, connected: false }
+                    Listener { name, address, transport, packets, server, connected: false }
                 }
             });
         }

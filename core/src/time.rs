@@ -84,6 +84,8 @@ pub enum Cause {
     RequestTimeout,
     /// A connection has been silent for as long as it may, or its client's time is over.
     Connection,
+    /// A stream has been silent or slow for as long as it may.
+    Stream,
     /// An answer to a look-up is void, or has not come.
     LookUp,
     /// Lazy completions have lain in their rings long enough.

@@ -498,8 +498,7 @@ impl Worker {
         self.counters.decisions.up();
         self.counters.records.up();
         self.note(&request, Outcome::Recorded, now);
-        let completion = self.completed(request, now);
-        self.transmits.push_back((network, completion));
+        self.send(network, request, now);
     }
 
     /// The request's end with the reply that lies on the desk.
@@ -519,13 +518,24 @@ impl Worker {
             self.counters.rejects.up();
         }
         self.note(&request, if accept { Outcome::Accept } else { Outcome::Reject }, now);
-        let completion = self.completed(request, now);
         if delay.is_zero() {
-            self.transmits.push_back((network, completion));
+            self.send(network, request, now);
         } else {
+            let completion = self.completed(request, now);
             // The delay is not to tell how long it took: it counts from when the request was taken up.
             let not_before = (taken_up + delay).max(now);
             self.complete(network, Message::Reply { completion, not_before });
+        }
+    }
+
+    /// The reply that lies on the desk goes at once: a datagram from here, what goes to a stream by its network core.
+    fn send(&mut self, network: NetworkId, request: Request, now: Instant) {
+        let is_by_stream = request.stamp().path.stream().is_some();
+        let completion = self.completed(request, now);
+        if is_by_stream {
+            self.complete(network, Message::Reply { completion, not_before: Instant::ORIGIN });
+        } else {
+            self.transmits.push_back((network, completion));
         }
     }
 

@@ -207,7 +207,8 @@ fn what_the_network_says_is_counted_for_its_client_and_changes_nothing() {
         | Event::Discarded { .. }
         | Event::Admitted { .. }
         | Event::OldSecret { .. }
-        | Event::UnsignedBehindNat { .. } => None,
+        | Event::UnsignedBehindNat { .. }
+        | Event::StreamEnded { .. } => None,
     });
     let told: Vec<_> = told.collect();
     assert_eq!(told.iter().map(|(.., times)| *times).collect::<Vec<_>>(), [1, 2, 4, 8]);

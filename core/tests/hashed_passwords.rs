@@ -193,7 +193,8 @@ fn policy_is_asked_once_and_its_verdict_is_kept() {
         | Event::Admitted { .. }
         | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
-        | Event::Unreachable { .. } => None,
+        | Event::Unreachable { .. }
+        | Event::StreamEnded { .. } => None,
     };
     let rules: Vec<_> = server.events.iter().map(decided).collect();
     assert_eq!(rules, [Some(1), Some(1)], "the log says which rule decided, of a discard, too");

@@ -79,7 +79,8 @@ fn the_first_rule_whose_conditions_all_hold_decides() {
         | Event::Admitted { .. }
         | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
-        | Event::Unreachable { .. } => None,
+        | Event::Unreachable { .. }
+        | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
     assert_eq!(decided.collect::<Vec<_>>(), [by(Some(1)), by(Some(2)), by(Some(3)), by(None)]);
@@ -136,7 +137,8 @@ fn the_user_of_a_rewritten_name_is_asked_for_the_password_and_later_rules_see_it
         | Event::Admitted { .. }
         | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
-        | Event::Unreachable { .. } => None,
+        | Event::Unreachable { .. }
+        | Event::StreamEnded { .. } => None,
     });
     assert_eq!(names.collect::<Vec<_>>()[0], b"CORP\\robert");
     server.assert_nothing_is_left();
@@ -328,7 +330,8 @@ fn code_decides_like_rules() {
         | Event::Admitted { .. }
         | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
-        | Event::Unreachable { .. } => None,
+        | Event::Unreachable { .. }
+        | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
     assert_eq!(decided.collect::<Vec<_>>(), [by(Some(7)), by(None), by(Some(7))]);

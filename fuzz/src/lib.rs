@@ -14,6 +14,7 @@ pub type Law = fn(&[u8]);
 /// Each target's name and law.
 pub const TARGETS: &[(&str, Law)] = &[
     ("frame", ulna_core::packet::frame_law),
+    ("stream_framing", ulna_core::stream::framing::framing_law),
     ("verify", ulna_core::packet::verify_law),
     ("attributes", |data| ulna_core::attributes::attributes_law(&EVERY_KIND, data)),
     ("text", |data| ulna_core::attributes::text::text_law(&EVERY_KIND, data)),

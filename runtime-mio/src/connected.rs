@@ -23,7 +23,7 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use ulna_core::Instant;
 use ulna_core::network::connected::OwnSocket;
-use ulna_core::path::Path;
+use ulna_core::path::{Path, Via};
 
 use crate::counters::ThreadCounters;
 use crate::listening::{Listening, ReadFrom};
@@ -173,7 +173,8 @@ impl ConnectedSockets {
         listening: &Listening,
         now: Instant,
     ) -> Option<(UdpSocket, Share, ReadFrom)> {
-        let from = ReadFrom { connected_to: Some(path.remote), ..listening.read_from(path.via) };
+        let Via::Socket(via) = path.via else { unreachable!("a stream has a socket of its own") };
+        let from = ReadFrom { connected_to: Some(path.remote), ..listening.read_from(via) };
         let mut own = from.local;
         own.set_ip(path.local.ip());
         if let (SocketAddr::V6(own), SocketAddr::V6(remote)) = (&mut own, path.remote) {

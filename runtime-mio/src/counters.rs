@@ -39,6 +39,8 @@ thread_counters! {
     receive_calls,
     /// Of these, refused for want of memory or for a reason that is none of the socket's; each is tried again.
     receive_failed,
+    /// Streams that could not be accepted: descriptors or memory ran out, or the peer had gone.
+    accept_failed,
     /// System calls that sent packets.
     send_calls,
     /// Waits in the kernel, and looks without waiting.

@@ -36,6 +36,7 @@ pub mod storing;
 pub mod supervisor;
 pub mod system_calls;
 mod tables;
+mod tcp;
 mod turn;
 
 pub use bell::{BELL, Bell};
@@ -47,7 +48,7 @@ pub use mmsg::{Outlet, ReceiveBatch, Received, SendBatch, SendOutcome};
 pub use reload::{ClientKey, ReloadError, Reloader};
 pub use server::{Server, StartError};
 pub use shared_port::{Served, SharedPort};
-pub use sockets::{BoundUdp, bind_udp, connect_udp, join_udp};
+pub use sockets::{BoundUdp, bind_udp, connect_udp, join_tcp, join_udp, listen_tcp};
 pub use storing::{Perform, RecordStore, StoreNews};
 pub use supervisor::Supervisor;
 pub use system_calls::SystemCalls;

@@ -4,24 +4,26 @@
 //! take it that did not at start); the kernel is told which datagram is for which (`steering`). The table is made before the
 //! threads start and never changes: a [`SocketId`] is a place in it, so that a descriptor's number need not cross threads.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use mio::net::UdpSocket;
+use mio::net::{TcpListener, UdpSocket};
 use mio::{Interest, Poll, Token};
-use ulna_core::configuration::{Configuration, Listener};
+use ulna_core::configuration::{Configuration, Listener, Transport};
 use ulna_core::network::owner::Mixing;
-use ulna_core::path::{ListenerId, Path, SocketId};
+use ulna_core::path::{ListenerId, Path, SocketId, Via};
 
 use crate::mmsg::Received;
-use crate::sockets::{BoundUdp, bind_udp, join_udp};
+use crate::sockets::{BoundUdp, bind_udp, join_tcp, join_udp, listen_tcp};
 use crate::steering::{Family, steer};
 
 /// The table.
 #[derive(Debug)]
 pub struct Listening {
     sockets: Vec<Bound>,
+    streams: Vec<BoundTcp>,
     network_cores: usize,
     /// Why the kernel would not be told which datagram is for which socket, if it would not.
     pub(crate) steering_refused: Option<io::Error>,
@@ -65,13 +67,24 @@ impl ReadFrom {
         if let Some(address) = datagram.local_address {
             local.set_ip(address);
         }
-        Path { via, listener, local, remote: datagram.remote }
+        Path { via: Via::Socket(via), listener, local, remote: datagram.remote }
     }
+}
+
+/// A listening socket for streams, of one network thread, which accepts them and has them to their end.
+#[derive(Debug)]
+pub(crate) struct BoundTcp {
+    pub socket: TcpListener,
+    pub listener: ListenerId,
+    pub local: SocketAddr,
+    thread: usize,
 }
 
 /// An address that could not be listened on.
 #[derive(Debug)]
 pub struct ListenError {
+    /// By which transport.
+    pub transport: &'static str,
     /// Which.
     pub address: SocketAddr,
     /// What the kernel said.
@@ -80,7 +93,7 @@ pub struct ListenError {
 
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on udp {}: {}", self.address, self.source)?;
+        write!(f, "cannot listen on {} {}: {}", self.transport, self.address, self.source)?;
         if is_of_no_interface(&self.source) {
             write!(f, "; give this address to an interface, or take it out of the configuration")?;
         }
@@ -125,12 +138,18 @@ impl Listening {
     ) -> Result<Self, ListenError> {
         let mut listening = Listening {
             sockets: Vec::new(),
+            streams: Vec::new(),
             network_cores: configuration.network_cores(),
             steering_refused: None,
         };
         let octets = configuration.runtime.receive_buffer_octets;
         for (listener, number) in configuration.listeners.iter().zip(0..) {
-            listening.bind_one(ListenerId(number), listener, octets, mixing, polls)?;
+            match listener.transport {
+                Transport::Udp => {
+                    listening.bind_one(ListenerId(number), listener, octets, mixing, polls)?;
+                }
+                Transport::Tcp(_) => listening.listen_one(ListenerId(number), listener, polls)?,
+            }
         }
         Ok(listening)
     }
@@ -147,7 +166,7 @@ impl Listening {
         let mut address = listener.address;
         let count = 2 * self.network_cores;
         for place in 0..count {
-            let failed = |source| ListenError { address, source };
+            let failed = |source| ListenError { transport: "udp", address, source };
             let bound = if place == 0 { bind_udp(address, true, octets) } else { join_udp(address, octets) };
             let BoundUdp { mut socket, local, granted_receive_octets, inode } = bound.map_err(failed)?;
             let via = SocketId(self.sockets.len() as u16);
@@ -171,6 +190,43 @@ impl Listening {
         // All works without it: what a thread reads that is not its own crosses a ring.
         self.steering_refused = steer(group, family, mixing).err().or(self.steering_refused.take());
         Ok(())
+    }
+
+    /// One listening socket for streams for each network thread.
+    fn listen_one(
+        &mut self,
+        number: ListenerId,
+        listener: &Listener,
+        polls: &[Poll],
+    ) -> Result<(), ListenError> {
+        let mut address = listener.address;
+        for (thread, poll) in polls.iter().enumerate().take(self.network_cores) {
+            let failed = |source| ListenError { transport: "tcp", address, source };
+            let shared = self.network_cores > 1;
+            let socket = if thread == 0 { listen_tcp(address, shared) } else { join_tcp(address) };
+            let mut socket = socket.map_err(failed)?;
+            let token = Token(ACCEPTORS + self.streams.len());
+            poll.registry().register(&mut socket, token, Interest::READABLE).map_err(failed)?;
+            address = socket.local_addr().map_err(failed)?;
+            self.streams.push(BoundTcp { socket, listener: number, local: address, thread });
+        }
+        Ok(())
+    }
+
+    /// The listening sockets for streams of this network thread, by their numbers.
+    pub(crate) fn acceptors_of_thread(&self, thread: usize) -> Vec<usize> {
+        let own = self.streams.iter().enumerate().filter(|(_, bound)| bound.thread == thread);
+        own.map(|(number, _)| number).collect()
+    }
+
+    /// One of them.
+    pub(crate) fn acceptor(&self, number: usize) -> &BoundTcp {
+        &self.streams[number]
+    }
+
+    /// The number of the one whose readiness is reported under this token.
+    pub(crate) fn acceptor_of(token: Token) -> Option<usize> {
+        (ACCEPTORS..STREAMS).contains(&token.0).then(|| token.0 - ACCEPTORS)
     }
 
     /// The socket of this number.
@@ -198,9 +254,12 @@ impl Listening {
         own
     }
 
-    /// One address for each `address` of the configuration, with the port that it really has.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.sockets.chunk_by(|one, next| one.listener == next.listener).map(|group| group[0].local)
+    /// One address for each `address` of the configuration, with its transport and the port that it really has.
+    pub fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> + '_ {
+        let datagrams = self.sockets.iter().map(|bound| (bound.listener, ("udp", bound.local)));
+        let streams = self.streams.iter().map(|bound| (bound.listener, ("tcp", bound.local)));
+        let by_listener: BTreeMap<_, _> = datagrams.chain(streams).collect();
+        by_listener.into_values()
     }
 
     /// All sockets.
@@ -208,6 +267,11 @@ impl Listening {
         &self.sockets
     }
 }
+
+/// The first token of listening sockets for streams: those of datagrams are numbered with 16 bits.
+const ACCEPTORS: usize = 1 << 17;
+/// The first token of streams, which are numbered by their places.
+pub(crate) const STREAMS: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -236,7 +300,7 @@ mod tests {
         let listening = Listening::bind(&configuration, owners.mixing(), &polls).expect("free ports");
         assert!(listening.steering_refused.is_none());
         assert_eq!((listening.sockets().len(), listening.addresses().count()), (8, 2));
-        let address = listening.addresses().next().expect("there are two");
+        let (_, address) = listening.addresses().next().expect("there are two");
         for thread in 0..2 {
             let own = listening.of_thread(thread);
             let is_for_status: Vec<_> = own.iter().map(|via| listening.socket(*via).is_for_status).collect();
@@ -268,7 +332,7 @@ mod tests {
     fn errors_about_addresses_that_the_host_lacks_name_the_remedy() {
         let told = |errno| {
             let address = "[::1]:1812".parse().expect("an address");
-            ListenError { address, source: io::Error::from_raw_os_error(errno) }.to_string()
+            ListenError { transport: "udp", address, source: io::Error::from_raw_os_error(errno) }.to_string()
         };
         assert!(told(libc::EADDRNOTAVAIL).contains("give this address to an interface"));
         assert!(told(libc::EAFNOSUPPORT).contains("switch IPv6 on"));

@@ -164,18 +164,17 @@ impl Server {
 
     /// One address for each `address` of the configuration, with the port that it really has.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.listeners().map(|(_, address)| address)
+    }
+
+    /// The same, each with its transport.
+    pub fn listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> + '_ {
         self.shared.listening.addresses()
     }
 
-    /// The least receive buffer that a socket was granted, in octets.
-    pub fn granted_receive_octets(&self) -> usize {
-        self.shared
-            .listening
-            .sockets()
-            .iter()
-            .map(|bound| bound.granted_receive_octets)
-            .min()
-            .unwrap_or_default()
+    /// The least receive buffer that a socket was granted, in octets; `None` where none takes datagrams.
+    pub fn granted_receive_octets(&self) -> Option<usize> {
+        self.shared.listening.sockets().iter().map(|bound| bound.granted_receive_octets).min()
     }
 
     /// Why the kernel could not be told which thread a datagram is for, if it could not: it then spreads connections by a

@@ -18,7 +18,7 @@ use ulna_core::configuration::Configuration;
 use ulna_core::cores::{Cores, assemble_with};
 use ulna_core::counters::Counter;
 use ulna_core::network::connected::SocketOrder;
-use ulna_core::path::{ListenerId, Path, SocketId, Transmit, WorkerId};
+use ulna_core::path::{ListenerId, Path, SocketId, Transmit, Via, WorkerId};
 use ulna_core::policy::PolicyFactory;
 
 use crate::bell::{BELL, Bell};
@@ -228,7 +228,7 @@ impl SharedPort {
         self.cores.sweep(now);
         let (cores, listener) = (&mut self.cores, self.listener);
         let count = link.sweep(BATCH, |slot| {
-            let path = Path { via: VIA, listener, local: slot.local, remote: slot.remote };
+            let path = Path { via: Via::Socket(VIA), listener, local: slot.local, remote: slot.remote };
             cores.handle_datagram(path, slot.octets(), now);
         });
         self.counters.datagrams.add(count as u64);

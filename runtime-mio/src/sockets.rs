@@ -1,4 +1,4 @@
-//! Makes UDP sockets as ulna needs them; reading and writing them is `mmsg`'s.
+//! Makes sockets as ulna needs them; reading and writing those of UDP is `mmsg`'s, of TCP `tcp`'s.
 //!
 //! Every one is non-blocking, tells to which address a datagram came, may send fragments (an answer has up to 4 096
 //! octets, RFC 2865 §3, and there is no smaller unit to split it into), and asks for a large receive buffer. Those of
@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 use libc::c_int;
-use mio::net::UdpSocket;
+use mio::net::{TcpListener, UdpSocket};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::kernel_drops::inode_of;
@@ -92,6 +92,45 @@ pub fn connect_udp(
     finish(socket)
 }
 
+/// Listens for streams on this address, alone or with others that [join](join_tcp), as [`bind_udp`] has it. What it accepts has
+/// keep-alives (RFC 6613 §2.6) and sends each reply at once. A server that starts again takes the address although streams of the
+/// one before linger.
+///
+/// # Errors
+/// As [`bind_udp`].
+pub fn listen_tcp(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
+    let socket = new_tcp(address)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.set_reuse_port(share)?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// One more on the address of one that [`listen_tcp`] shares: the kernel spreads streams over them.
+///
+/// # Errors
+/// As [`join_udp`].
+pub fn join_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = new_tcp(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+fn new_tcp(address: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    // What is accepted inherits both.
+    socket.set_keepalive(true)?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket)
+}
+
 /// A socket of this address's family with the options that all have.
 fn new_udp(address: SocketAddr, receive_buffer_octets: usize) -> io::Result<Socket> {
     let kind = Type::DGRAM.nonblocking().cloexec();
@@ -128,6 +167,9 @@ fn finish(socket: Socket) -> io::Result<BoundUdp> {
     let inode = inode_of(socket.as_fd())?;
     Ok(BoundUdp { socket, local, granted_receive_octets, inode })
 }
+
+/// Streams that wait to be accepted; the kernel may have a lower bound (`net.core.somaxconn`).
+const BACKLOG: c_int = 1024;
 
 /// By how much the kernel multiplies a buffer size that is set, before it stores and tells it (socket(7)).
 const KERNEL_DOUBLES: usize = 2;

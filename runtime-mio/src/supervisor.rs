@@ -33,6 +33,7 @@ use crate::report::{ThreadReport, name_of_worker};
 use crate::seats::Bells;
 use crate::server::{EndsProcessOnPanic, locked};
 use crate::system_calls::SystemCalls;
+use crate::tcp::Tcp;
 use crate::turn::{Left, Orders, Stage, Turn};
 
 /// Has the threads of a server come, go and panic. Clones are for the same server, which ends whatever they do.
@@ -187,6 +188,7 @@ impl Shared {
                 self.settings.receive_buffer_octets,
                 &report.thread,
             ),
+            tcp: Tcp::new(&self.listening, network),
             deaths: Arc::clone(&self.deaths),
             cores,
         });

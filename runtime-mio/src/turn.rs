@@ -30,6 +30,7 @@ use crate::patience::tripwire::Rounds;
 use crate::reload::Follower;
 use crate::seats::Bells;
 use crate::system_calls::SystemCalls;
+use crate::tcp::Tcp;
 
 /// Datagrams read at once: all of batching's gain is had at 16, and 64 keeps a turn well under a millisecond.
 pub(crate) const BATCH: usize = 64;
@@ -102,6 +103,8 @@ pub(crate) struct Turn {
     pub read_from: ReadFrom,
     /// Those that connections have for themselves.
     pub connected: ConnectedSockets,
+    /// This thread's streams.
+    pub tcp: Tcp,
     pub deaths: Arc<Deaths>,
 }
 
@@ -180,6 +183,10 @@ impl Turn {
         if stage == Stage::Serving {
             self.read(receive, now, calls)?;
             self.read_connected(receive, now, calls);
+            self.tcp.accept(&self.listening, &mut self.cores, self.poll.registry(), &self.counters, now);
+            self.tcp.read(&mut self.cores, now, calls);
+        } else {
+            self.tcp.drain(&mut self.cores, now);
         }
         self.cores.handle_timeout(now);
         self.order_sockets(stage, receive, now, calls);
@@ -193,6 +200,10 @@ impl Turn {
             }
         }
         self.transmit(send, calls);
+        if self.tcp.has_any() {
+            self.cores.bring_home(now);
+            self.tcp.write(&mut self.cores, now, calls);
+        }
         self.cores.finish(now);
         self.publish(calls);
         self.pass_events_on();
@@ -214,9 +225,10 @@ impl Turn {
             }
             let now = self.clock.now();
             match catch_unwind(AssertUnwindSafe(|| self.cores.recover(now))) {
+                // Its successor knows of none.
                 Ok(Some(Peer::Network(_))) => {
                     self.connected.close_all(self.poll.registry(), now);
-                    return;
+                    return self.tcp.close_all();
                 }
                 Ok(Some(Peer::Worker(_))) => return,
                 Ok(None) => resume_unwind(panic),
@@ -384,10 +396,11 @@ impl Turn {
 
     /// Waits if there is nothing to do, else looks at the sockets only.
     fn wait(&mut self, events: &mut Events, stage: Stage, calls: &mut SystemCalls) -> io::Result<()> {
-        let has_unread = stage == Stage::Serving && self.sockets.iter().any(|(_, may_read)| *may_read);
+        let has_unread = stage == Stage::Serving
+            && (self.sockets.iter().any(|(_, may_read)| *may_read) || self.tcp.has_unread());
         let has_unread = has_unread && !seeded::is(Bug::ReadableSocketForgotten);
         let has_unread = has_unread || stage == Stage::Serving && self.connected.has_ready();
-        let may_sleep = !has_unread && self.cores.may_park();
+        let may_sleep = !has_unread && !self.tcp.has_unwritten() && self.cores.may_park();
         self.patience.wake_by(self.connected.deadline().filter(|_| stage == Stage::Serving));
         self.patience.wait(&mut self.cores, &mut self.poll, events, may_sleep, calls)?;
         for event in events.iter().filter(|event| event.token() != BELL) {
@@ -398,6 +411,8 @@ impl Turn {
                 self.sockets.iter_mut().find(|(via, _)| Listening::token(*via) == event.token())
             {
                 *may_read = true;
+            } else {
+                self.tcp.note(event);
             }
         }
         Ok(())

@@ -22,7 +22,7 @@ use ulna_core::cores::{Cores, assemble};
 use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::seeded::{self, Bug};
 use ulna_core::time::UnixTime;
-use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId};
+use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId, Via};
 
 const SECRET: &[u8] = b"a secret of the site";
 const MILLISECOND: u64 = 1_000_000;
@@ -250,7 +250,12 @@ impl<'c> Site<'c> {
         for nas in &mut self.nases {
             for octets in nas.sends(self.now) {
                 let local = "192.0.2.1:1813".parse().expect("an address");
-                let path = Path { via: SocketId(0), listener: ListenerId(0), local, remote: nas.remote };
+                let path = Path {
+                    via: Via::Socket(SocketId(0)),
+                    listener: ListenerId(0),
+                    local,
+                    remote: nas.remote,
+                };
                 self.cores.handle_datagram(path, &octets, now);
             }
         }

@@ -20,7 +20,7 @@ use ulna_core::packet::hidden::USER_PASSWORD_OCTETS_MAX;
 use ulna_core::packet::{
     Code, Encoder, Framed, MessageAuthenticator, ReplyError, Requirements, Secrets, VerifyError,
 };
-use ulna_core::path::{ListenerId, Path, SocketId};
+use ulna_core::path::{ListenerId, Path, SocketId, Via};
 use ulna_core::time::UnixTime;
 use ulna_core::{Instant, Seed};
 
@@ -242,7 +242,7 @@ fn turn<'r>(
         // Eight source ports, as under load.
         let port = 40_000 + (n / IDENTIFIERS % 8) as u16;
         let path = Path {
-            via: SocketId(0),
+            via: Via::Socket(SocketId(0)),
             listener: ListenerId(0),
             local: ([127, 0, 0, 1], 1812).into(),
             remote: ([127, 0, 0, 1], port).into(),

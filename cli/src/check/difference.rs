@@ -267,6 +267,7 @@ fn listeners(new: &Configuration, old: &Configuration, lines: &mut Vec<String>) 
         let keys = changed(&[
             ("name", listener.name != before.name),
             ("packets", listener.packets != before.packets),
+            ("limits of its connections", listener.transport != before.transport),
             ("server", server(new, listener) != server(old, before)),
             ("connected", listener.connected != before.connected),
         ]);

@@ -354,6 +354,8 @@ fn why(reason: Discard) -> &'static str {
         Discard::ReplyTooLong => "its reply would pass 4096 octets",
         Discard::EditTooLong => "what the rule makes of the request or session finds no room",
         Discard::RecordTooLong => "its record would be too long",
+        Discard::ConnectionClosed => "its connection was closed before it was answered",
+        Discard::StrangerGone => "its connection was closed before it was known whose it is",
         Discard::DelayedRejectsFull => "`delayed_rejects_max` allows no reject to wait",
         Discard::BadAttribute
         | Discard::SeveralMessageAuthenticators

@@ -12,7 +12,7 @@ use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Ticket};
 use ulna_core::event::{Event, Outcome};
 use ulna_core::policy::PolicyFactory;
 use ulna_core::time::UnixTime;
-use ulna_core::{Instant, ListenerId, Path, Seed, SocketId};
+use ulna_core::{Instant, ListenerId, Path, Seed, SocketId, Via};
 use ulna_runtime_mio::Hasher;
 
 /// A packet and the way that it comes.
@@ -100,7 +100,7 @@ pub fn rehearse(
 impl Arrival<'_> {
     /// The way that it comes, to this address.
     pub fn path(&self, local: SocketAddr) -> Path {
-        Path { via: SocketId(0), listener: self.listener, local, remote: self.from }
+        Path { via: Via::Socket(SocketId(0)), listener: self.listener, local, remote: self.from }
     }
 }
 
@@ -132,7 +132,8 @@ fn discarded(cores: &mut Cores) -> Option<Discard> {
         | Event::Admitted { .. }
         | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
-        | Event::Unreachable { .. } => None,
+        | Event::Unreachable { .. }
+        | Event::StreamEnded { .. } => None,
     })
 }
 

@@ -208,7 +208,7 @@ impl Ulna {
         };
         let words: Vec<_> = addresses.split_whitespace().collect();
         let addresses = words.chunks(2).map(|pair| {
-            assert_eq!(pair[0], "udp", "{ready}");
+            assert!(matches!(pair[0], "udp" | "tcp"), "{ready}");
             pair[1].parse().expect("an address")
         });
         let addresses = addresses.collect();

@@ -7,10 +7,11 @@ use crate::section::{Section, found};
 use crate::shown;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 use ulna_core::ServerId;
-use ulna_core::configuration::{Listener, Packets, RuntimeSettings};
+use ulna_core::configuration::{Listener, Packets, RuntimeSettings, StreamSettings, Transport};
 
 /// Far more than anybody has; each is a socket in every network thread.
 const LISTENERS_MAX: usize = 1_024;
@@ -34,14 +35,19 @@ pub fn listeners(
         if let Some(name) = &name {
             names.add("listener", name, report);
         }
-        section.word("transport", &["udp"], &["tcp", "tls"], report);
+        let transport = transport(section, report);
         let packets = packets(section, report);
         let server = server(section, servers, report);
         let connected = section.boolean("connected", report).unwrap_or(false);
         let expected = "an address with port such as \"0.0.0.0:1812\", or an array of them";
         for value in section.items("address", expected, report) {
             let Some(address) = address(section, value, report) else { continue };
-            let there = listeners.iter().find(|there| there.value.address == address && address.port() != 0);
+            // RFC 6613 §2.6: the same port of another transport is another service.
+            let is_same = |there: &&Placed<Listener>| there.value.transport.name() == transport.name();
+            let there = listeners
+                .iter()
+                .filter(is_same)
+                .find(|there| there.value.address == address && address.port() != 0);
             if let Some(there) = there {
                 let message =
                     format!("{address} is already listened on by \"{}\"", shown::text(&there.value.name));
@@ -49,7 +55,8 @@ pub fn listeners(
                 continue;
             }
             // Whichever of them is bound second would find its address in use.
-            if let Some(there) = listeners.iter().find(|there| overlap(there.value.address, address)) {
+            let others = listeners.iter().filter(is_same);
+            if let Some(there) = others.into_iter().find(|there| overlap(there.value.address, address)) {
                 let Listener { name, address: other, .. } = &there.value;
                 let name = shown::text(name);
                 let message = format!("{address} and {other} of \"{name}\" overlap: only one can be bound");
@@ -58,15 +65,64 @@ pub fn listeners(
             }
             let (Some(name), Some(packets), Some(server)) = (&name, packets, server) else { continue };
             let name = (*name.get_ref()).into();
-            let listener = Listener { name, address, packets, server, connected };
-            listeners.push(Placed { value: listener, span: value.span() });
+            let value_of = Listener { name, address, transport, packets, server, connected };
+            listeners.push(Placed { value: value_of, span: value.span() });
         }
     }
     if let Some(beyond) = listeners.get(LISTENERS_MAX) {
         report.error(beyond.span.clone(), format!("more than {LISTENERS_MAX} listening addresses"));
     }
+    let mut connections = 0;
+    for Placed { value, span } in &listeners {
+        if let Transport::Tcp(settings) = value.transport {
+            connections += settings.connections_max as usize;
+            if connections > CONNECTIONS_MAX {
+                report
+                    .error(span.clone(), format!("more than {CONNECTIONS_MAX} connections of all listeners"));
+                break;
+            }
+        }
+    }
     listeners
 }
+
+/// UDP where nothing is said. What streams alone have is refused there.
+fn transport(section: &Section<'_>, report: &mut Report) -> Transport {
+    let word = section.word("transport", &["udp", "tcp"], &["tls"], report);
+    let mut settings = StreamSettings::default();
+    let mut number = |key: &str, into: &mut u32| {
+        if let Some(number) = section.integer(key, 1..=CONNECTIONS_MAX, report) {
+            *into = number as u32;
+        }
+    };
+    number("connections_max", &mut settings.connections_max);
+    number("connections_per_address_max", &mut settings.per_address_max);
+    let mut span = |key: &str, into: &mut Duration| {
+        let range = Duration::from_millis(100)..=Duration::from_secs(86_400);
+        if let Some(span) = section.duration(key, range, report) {
+            *into = span;
+        }
+    };
+    span("idle_timeout", &mut settings.idle_timeout);
+    span("read_timeout", &mut settings.read_timeout);
+    span("write_timeout", &mut settings.write_timeout);
+    if word == Some("tcp") {
+        return Transport::Tcp(settings);
+    }
+    for key in STREAM_KEYS {
+        if let Some(place) = section.key_span(key) {
+            report.error(place, format!("`{key}` needs `transport = \"tcp\"`: datagrams have no connection"));
+        }
+    }
+    Transport::Udp
+}
+
+/// What streams alone have.
+const STREAM_KEYS: [&str; 5] =
+    ["connections_max", "connections_per_address_max", "idle_timeout", "read_timeout", "write_timeout"];
+
+/// Memory for all of them is taken at start.
+const CONNECTIONS_MAX: usize = 1_048_576;
 
 /// Whether one of them is all addresses of the other's family, on the same port.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {

@@ -91,6 +91,12 @@ impl Admission {
     pub fn client(&self) -> &Arc<DynamicClient> {
         &self.0.client
     }
+
+    /// The same, and what its connection is counted by: for one that is a stream.
+    pub(crate) fn into_parts(self) -> (Arc<DynamicClient>, Permit) {
+        let Admitted { client, permit } = *self.0;
+        (client, permit)
+    }
 }
 
 impl Connections {

@@ -56,7 +56,7 @@ impl Tie {
         now: Instant,
     ) {
         if let Message::Died(loss) = message {
-            return network.handle_died(from, &self.account.bereave(loss));
+            return network.handle_died(from, &self.account.bereave(loss), now);
         }
         if let Message::Close = message {
             return self.hear_close();

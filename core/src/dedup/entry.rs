@@ -1,12 +1,13 @@
 //! One remembered request, what it is told by, and the lists that order entries by time.
 
 use super::reply_store::StoredReply;
-use crate::path::{Path, WorkerId};
+use crate::path::{Path, StreamId, Via, WorkerId};
 use crate::seeded::{self, Bug};
 use crate::table::{Index, KeyHash};
 use crate::time::Instant;
 
 use core::net::SocketAddr;
+use core::num::NonZeroU32;
 
 /// The 16 octets of a Request Authenticator.
 pub type Authenticator = [u8; 16];
@@ -33,7 +34,20 @@ impl Key {
     ) -> Self {
         let mut octets = [0; KEY_OCTETS];
         write_address(&mut octets[..22], path.remote);
-        write_address(&mut octets[22..44], path.local);
+        let definition = match path.via {
+            Via::Socket(_) => {
+                write_address(&mut octets[22..44], path.local);
+                definition
+            }
+            // RFC 6613 §2.6 and §2.6.1: another transport is another connection, and so is the next stream of the same addresses.
+            // A stream is one client's.
+            Via::Stream(stream) => {
+                octets[22..34].fill(NO_ADDRESS);
+                octets[34..38].copy_from_slice(&stream.place.to_le_bytes());
+                octets[38..42].copy_from_slice(&stream.generation.get().to_le_bytes());
+                0
+            }
+        };
         if seeded::is(Bug::DedupKeyWithoutPort) {
             octets[16..18].fill(0);
         }
@@ -52,7 +66,19 @@ impl Key {
     pub(super) fn hash(&self) -> KeyHash {
         self.hash
     }
+
+    /// The stream that the request came by, if it did.
+    pub(super) fn stream(&self) -> Option<StreamId> {
+        if self.octets[22..34] != [NO_ADDRESS; 12] {
+            return None;
+        }
+        let number = |at: usize| u32::from_le_bytes(*self.octets[at..].first_chunk().expect("it is longer"));
+        Some(StreamId { place: number(34), generation: NonZeroU32::new(number(38))? })
+    }
 }
+
+/// No datagram comes to an address that begins so: none is a multicast address.
+const NO_ADDRESS: u8 = 0xff;
 
 impl core::fmt::Debug for Key {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

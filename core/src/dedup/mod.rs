@@ -16,7 +16,7 @@ pub use self::entry::{Authenticator, Key};
 use self::entry::{Entry, List, Lists, Progress};
 use self::reply_store::{CHUNKS_MAX, ReplyStore, StoredReply};
 use crate::life::Life;
-use crate::path::{Path, WorkerId};
+use crate::path::{Path, StreamId, WorkerId};
 use crate::request::RequestHandle;
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
@@ -244,9 +244,30 @@ impl Dedup {
         }
     }
 
+    /// Whether a request is under way: a worker has it, or its reject waits.
+    pub fn is_open(&self, handle: RequestHandle) -> bool {
+        let entry = &self.entries[handle.entry as usize];
+        entry.generation == handle.generation
+            && matches!(entry.progress, Progress::WithWorker { .. } | Progress::Delayed)
+    }
+
+    /// Forgets whatever is known under a key, its reply too. Gives its handle and its worker, if one has it.
+    pub fn forget_key(&mut self, key: &Key) -> Option<(RequestHandle, WorkerId)> {
+        let place = self.find(key)?;
+        let entry = &self.entries[place as usize];
+        let handle = RequestHandle { entry: place, generation: entry.generation, life: self.life };
+        let with_worker = match entry.progress {
+            Progress::WithWorker { worker, .. } => Some((handle, worker)),
+            Progress::Free | Progress::Delayed | Progress::Answered { .. } => None,
+        };
+        self.retire(place);
+        self.free_entry(place);
+        with_worker
+    }
+
     /// Forgets the requests that died with a worker which had taken up the first `taken` of all that were given to it, and says
-    /// how many there were. Looks at all entries: a worker hardly ever dies.
-    pub fn forget_lost(&mut self, dead: WorkerId, taken: u64) -> u64 {
+    /// how many there were, and of each that came by a stream by which. Looks at all entries: a worker hardly ever dies.
+    pub fn forget_lost(&mut self, dead: WorkerId, taken: u64, mut by_stream: impl FnMut(StreamId)) -> u64 {
         let mut lost = 0;
         for place in 0..self.entries.len() as u32 {
             if let Progress::WithWorker { worker, before, .. } = self.entries[place as usize].progress
@@ -258,6 +279,9 @@ impl Dedup {
                     self.free_entry(place);
                 }
                 lost += 1;
+                if let Some(stream) = self.entries[place as usize].key.stream() {
+                    by_stream(stream);
+                }
             }
         }
         lost
@@ -417,7 +441,7 @@ impl Dedup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::path::{ListenerId, Path, SocketId};
+    use crate::path::{ListenerId, Path, SocketId, Via};
     use alloc::vec;
     use proptest::prelude::*;
 
@@ -430,7 +454,7 @@ mod tests {
 
     fn key(port: u16, identifier: u8, signed: bool) -> Key {
         let path = Path {
-            via: SocketId(0),
+            via: Via::Socket(SocketId(0)),
             listener: ListenerId(0),
             local: "192.0.2.1:1812".parse().unwrap(),
             remote: core::net::SocketAddr::new("198.51.100.7".parse().unwrap(), port),
@@ -537,7 +561,7 @@ mod tests {
             .collect();
         let elsewhere = dedup.begin(&key(1, 4, true), None, &[1; 16], WorkerId(1)).unwrap();
         assert_eq!(dedup.answer(handles[0], Some(b"reply"), seconds(1)), Kept::Reply);
-        assert_eq!(dedup.forget_lost(WORKER, first + 3), 2);
+        assert_eq!(dedup.forget_lost(WORKER, first + 3, |_| unreachable!("none came by a stream")), 2);
         assert_eq!(dedup.look_up(&key(1, 1, true), &[1; 16]), Seen::Fresh);
         assert_eq!(dedup.look_up(&key(1, 2, true), &[1; 16]), Seen::Fresh);
         assert_eq!(dedup.look_up(&key(1, 3, true), &[1; 16]), Seen::InProgress(handles[3], WORKER));

@@ -7,8 +7,8 @@ use crate::dedup::Kept;
 use crate::discard::Discard;
 use crate::generation::Generation;
 use crate::path::WorkerId;
-use crate::request::Completion;
 use crate::request::buffer::Packet;
+use crate::request::{Completion, Stamp};
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -31,7 +31,7 @@ impl Network {
     /// The worker has sent the reply itself.
     pub(super) fn finish_replied(&mut self, worker: WorkerId, completion: Completion, now: Instant) {
         let kept = self.dedup.answer(completion.stamp().handle, completion.reply_octets(), now);
-        self.count(kept);
+        self.count(completion.stamp(), kept);
         self.end(worker, completion, kept);
     }
 
@@ -44,6 +44,9 @@ impl Network {
         now: Instant,
     ) {
         let stamp = *completion.stamp();
+        if not_before == Instant::ORIGIN {
+            return self.finish_on_stream(worker, completion, now);
+        }
         let waits = self.may_delay(stamp.signed);
         let current = if waits { self.dedup.delay(stamp.handle) } else { self.dedup.forget(stamp.handle) };
         match (current, waits) {
@@ -63,21 +66,48 @@ impl Network {
             (true, false) => {
                 self.discard(stamp.path.remote, Discard::DelayedRejectsFull, now);
                 self.end(worker, completion, Kept::Nothing);
+                self.leave_stream(&stamp.path);
+                self.go_on_by(&stamp.path, now);
             }
             (false, _) => {
-                self.counters.superseded.up();
+                self.note_unwanted(&stamp);
                 self.end(worker, completion, Kept::Superseded);
             }
         }
     }
 
+    /// The reply to a request that came by a stream is written there at once.
+    fn finish_on_stream(&mut self, worker: WorkerId, completion: Completion, now: Instant) {
+        let stamp = *completion.stamp();
+        let reply = completion.reply_octets();
+        let kept = self.dedup.answer(stamp.handle, reply, now);
+        if kept != Kept::Superseded {
+            if let (Some(id), Some(reply)) = (stamp.path.stream(), reply) {
+                self.streams.write(id, reply, now);
+            }
+            self.leave_stream(&stamp.path);
+        }
+        self.count(&stamp, kept);
+        self.end(worker, completion, kept);
+        self.go_on_by(&stamp.path, now);
+    }
+
     /// There is no reply; a retransmission starts anew.
-    pub(super) fn finish_discarded(&mut self, worker: WorkerId, completion: Completion, reason: Discard) {
-        if self.dedup.forget(completion.stamp().handle) {
+    pub(super) fn finish_discarded(
+        &mut self,
+        worker: WorkerId,
+        completion: Completion,
+        reason: Discard,
+        now: Instant,
+    ) {
+        let stamp = *completion.stamp();
+        if self.dedup.forget(stamp.handle) {
             self.counters.discard(reason);
             self.end(worker, completion, Kept::Nothing);
+            self.leave_stream(&stamp.path);
+            self.go_on_by(&stamp.path, now);
         } else {
-            self.counters.superseded.up();
+            self.note_unwanted(&stamp);
             self.end(worker, completion, Kept::Superseded);
         }
     }
@@ -86,7 +116,7 @@ impl Network {
     pub(super) fn finish_superseded(&mut self, worker: WorkerId, completion: Completion) {
         let is_wanted = self.dedup.forget(completion.stamp().handle);
         assert!(!is_wanted, "a worker is told to let go only of what a newer request has displaced");
-        self.counters.superseded.up();
+        self.note_unwanted(completion.stamp());
         self.end(worker, completion, Kept::Superseded);
     }
 
@@ -95,28 +125,34 @@ impl Network {
         while self.answers.len() < ANSWERS_MAX && self.delayed.front().is_some_and(|reject| reject.due <= now)
         {
             let Some(DelayedReject { reply, .. }) = self.delayed.pop_front() else { return };
-            let stamp = reply.stamp();
+            let stamp = *reply.stamp();
             self.delayed_unsigned -= usize::from(!stamp.signed);
             self.counters.delayed_rejects.down();
             let kept = self.dedup.release(stamp.handle, reply.octets(), now);
-            self.count(kept);
-            match kept {
-                Kept::Reply | Kept::Nothing => self.answers.push_back(Answer::Reject(reply)),
-                Kept::Superseded => self.buffers.give_back(reply.into_buffer()),
+            self.count(&stamp, kept);
+            match (kept, stamp.path.stream()) {
+                (Kept::Reply | Kept::Nothing, None) => self.answers.push_back(Answer::Reject(reply)),
+                (Kept::Reply | Kept::Nothing, Some(id)) => {
+                    self.streams.write(id, reply.octets(), now);
+                    self.buffers.give_back(reply.into_buffer());
+                    self.leave_stream(&stamp.path);
+                    self.go_on_by(&stamp.path, now);
+                }
+                (Kept::Superseded, _) => self.buffers.give_back(reply.into_buffer()),
             }
             self.note();
         }
     }
 
     /// Counts the fate of a request for which a reply was made.
-    fn count(&self, kept: Kept) {
+    fn count(&self, stamp: &Stamp, kept: Kept) {
         match kept {
             Kept::Reply => self.counters.answered.up(),
             Kept::Nothing => {
                 self.counters.answered.up();
                 self.counters.replies_not_kept.up();
             }
-            Kept::Superseded => self.counters.superseded.up(),
+            Kept::Superseded => self.note_unwanted(stamp),
         }
     }
 

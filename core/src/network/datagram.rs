@@ -44,6 +44,11 @@ impl Network {
                 self.counters.duplicates_in_progress.up();
                 Ok(())
             }
+            // Its stream has ended while it was aside, and with that all that was known of the request.
+            Seen::Fresh if self.is_stream_gone(&facts.stamp.path) => {
+                self.counters.duplicates_in_progress.up();
+                Ok(())
+            }
             seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_)) => {
                 self.decide(seen, &facts, |_| duplicate.take(), now)
             }
@@ -168,12 +173,13 @@ impl Network {
             if let Whose::Dynamic(client) = &whose {
                 self.weigh_status(&framed, client, verified.secret_index(), now)?;
             }
-            self.answer(Answer::Status {
+            let answer = Answer::Status {
                 stamp,
                 whose,
                 identifier: framed.identifier(),
                 request_authenticator: *framed.authenticator(),
-            })?;
+            };
+            self.answer_by(&path, answer, now)?;
             self.counters.status_answered.up();
             return Ok(());
         }
@@ -202,6 +208,8 @@ impl Network {
                 whose.definition(),
             ),
             fingerprint: fingerprint(framed, whose.mark(clients, secret)),
+            code: framed.code_octet(),
+            identifier: framed.identifier(),
             class: Class::of(framed),
             route: self.route(framed, &whose),
             stamp: *stamp,
@@ -226,7 +234,7 @@ impl Network {
             }
             Seen::Answered(handle) => {
                 self.dedup.reply(handle).ok_or(Discard::ReplyNotKept)?;
-                self.answer(Answer::Kept(handle, facts.stamp.path))?;
+                self.answer_by(&facts.stamp.path, Answer::Kept(handle, facts.stamp.path), now)?;
                 self.counters.duplicates_resent.up();
                 Ok(())
             }
@@ -257,15 +265,21 @@ impl Network {
         {
             match self.weigh(client, &facts.fingerprint, superseded.is_some(), now)? {
                 Weight::New => {}
-                Weight::Taken(seen) => return self.answer_taken(seen, facts.stamp.path),
+                Weight::Taken(seen) => return self.answer_taken(seen, facts.stamp.path, now),
             }
         }
         let request = request(&mut self.buffers).ok_or(Discard::NoBuffer)?;
+        let path = facts.stamp.path;
         let handle = superseded.map(|(handle, _)| handle);
+        let displaces = path.stream().is_some() && handle.is_some_and(|handle| self.dedup.is_open(handle));
         let Ok(handle) = self.dedup.begin(&facts.key, handle, &facts.fingerprint, worker) else {
             self.buffers.give_back(request.into_buffer());
             return Err(Discard::DedupFull);
         };
+        if displaces {
+            self.leave_stream(&path);
+        }
+        self.begin_on_stream(&path, facts.code, facts.identifier, facts.stamp.signed);
         let may_be_elsewhere = self.may_be_elsewhere(facts.route);
         let number = self.send(worker, Message::Request(request.to_be_sent(handle, may_be_elsewhere)));
         let before = self.lanes[worker].begin_request();
@@ -314,7 +328,7 @@ impl Network {
     }
 
     /// Sends a notice if there is room; a worker does the right thing without it, only later.
-    fn notify(&mut self, worker: WorkerId, notice: Message) -> Option<u64> {
+    pub(super) fn notify(&mut self, worker: WorkerId, notice: Message) -> Option<u64> {
         let number = self.lanes[worker].send();
         match number {
             Some(_) => self.outgoing.push_back((Peer::Worker(worker), notice)),
@@ -334,6 +348,8 @@ impl Network {
 struct Facts {
     key: Key,
     fingerprint: Authenticator,
+    code: u8,
+    identifier: u8,
     class: Class,
     route: Route,
     stamp: Stamp,

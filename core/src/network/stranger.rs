@@ -39,6 +39,9 @@ pub(super) enum Weight {
 
 impl Network {
     pub(super) fn standing(&mut self, path: &Path, now: Instant) -> Standing {
+        if let Some(id) = path.stream() {
+            return self.standing_on_stream(id, path, now);
+        }
         let address = path.remote.ip();
         let place = self.connections.find(path);
         if let Some(place) = place {
@@ -96,6 +99,7 @@ impl Network {
         let buffer = self.buffers.take(framed.octets().len()).ok_or(Discard::NoBuffer)?;
         self.send(worker, Message::Stranger(Stranger::new(path, framed, previous, buffer, received)));
         self.lanes[worker].begin_stranger();
+        self.ask_on_stream(&path);
         self.counters.strangers_asked.up();
         self.counters.strangers.up();
         self.lazy_sweep.get_or_insert(now + super::LAZY_SWEEP);
@@ -113,6 +117,10 @@ impl Network {
         now: Instant,
     ) -> Result<(), Discard> {
         let Whose::Dynamic(client) = whose else { return Err(reason) };
+        // A stream changes no hands.
+        if path.stream().is_some() {
+            return Err(reason);
+        }
         if seeded::is(Bug::ForgedPacketKeepsAlive)
             && let Some(place) = self.connections.find(&path)
         {
@@ -180,10 +188,10 @@ impl Network {
     }
 
     /// The answer to a request that was taken on another connection of its client's.
-    pub(super) fn answer_taken(&mut self, seen: Seen, path: Path) -> Result<(), Discard> {
+    pub(super) fn answer_taken(&mut self, seen: Seen, path: Path, now: Instant) -> Result<(), Discard> {
         match seen {
             Seen::Answered(handle) if self.dedup.reply(handle).is_some() => {
-                self.answer(Answer::Kept(handle, path))?;
+                self.answer_by(&path, Answer::Kept(handle, path), now)?;
                 self.counters.duplicates_resent.up();
                 Ok(())
             }
@@ -211,6 +219,9 @@ impl Network {
     /// Yes, add this client. Its packet goes on from there.
     pub(super) fn admit(&mut self, stranger: Stranger, admission: Admission, now: Instant) {
         let path = stranger.path();
+        if let Some(id) = path.stream() {
+            return self.admit_on_stream(id, stranger, admission, now);
+        }
         let Configuration { client_rules, clients, .. } = &*self.configuration;
         if client_rules.decide(clients, path.remote.ip()) != Whom::Rules {
             // A reload has given the address to somebody else while its worker decided.
@@ -278,7 +289,7 @@ impl Network {
             seen.find(|seen| !matches!(seen, Seen::Fresh | Seen::Superseding(..)))
         });
         let decided = match (seen, stranger.sighting().place) {
-            (Some(seen), _) => self.answer_taken(seen, path),
+            (Some(seen), _) => self.answer_taken(seen, path, now),
             // Just admitted, if its core could take it.
             (None, None) => {
                 self.counters.duplicates_in_progress.up();

@@ -56,6 +56,9 @@ impl Network {
         counters.in_progress.set(0);
         counters.strangers.set(0);
         counters.connections.set(0);
+        // The driver closes them: the successor knows none.
+        counters.streams_orphaned.add(counters.streams.value());
+        counters.streams.set(0);
         counters.delayed_rejects.set(0);
         counters.dedup_entries.set(0);
         let missing = counters.received.value() - counters.fates();
@@ -70,7 +73,7 @@ impl Network {
     }
 
     /// A peer has panicked and been replaced. It had some of ours, which nobody else has.
-    pub fn handle_died(&mut self, peer: Peer, bereavement: &Bereavement) {
+    pub fn handle_died(&mut self, peer: Peer, bereavement: &Bereavement, now: Instant) {
         let Bereavement { taken, lost, own } = *bereavement;
         let all = lost.iter().sum::<u64>();
         let [.., own_strangers] = own;
@@ -82,13 +85,18 @@ impl Network {
                 self.lanes[worker].end_strangers(lost[STRANGERS]);
                 self.lanes[worker].lose(all - lost[STRANGERS]);
                 self.under_way.iter_mut().zip(lost).for_each(|(sum, lost)| *sum -= lost as usize);
-                let orphaned = self.dedup.forget_lost(worker, taken);
+                let mut by_stream = Vec::new();
+                let orphaned = self.dedup.forget_lost(worker, taken, |stream| by_stream.push(stream));
                 self.counters.orphaned.add(orphaned);
                 // The others have been superseded while the worker had them.
                 self.counters.superseded.add(own_requests - orphaned);
                 self.counters.in_progress.set(self.counters.in_progress.value() - own_requests);
                 self.counters.orphaned.add(own_strangers);
                 self.counters.strangers.set(self.counters.strangers.value() - own_strangers);
+                self.lose_on_streams(&by_stream, now);
+                if own_strangers > 0 {
+                    self.end_asking_streams(now);
+                }
             }
         }
         self.note();

@@ -86,7 +86,7 @@ impl Network {
             Some(_) | None => (owner, false),
         };
         if !self.dedup.is_with_worker(stamp.handle) {
-            self.counters.superseded.up();
+            self.note_unwanted(&stamp);
             return self.buffers.give_back(request.into_buffer());
         }
         if let Err(reason) = self.lanes[to].check(Class::of(&request.framed())) {
@@ -103,8 +103,11 @@ impl Network {
     }
 
     fn give_up(&mut self, request: Request, reason: Discard, now: Instant) {
+        let path = request.stamp().path;
         self.dedup.forget(request.stamp().handle);
-        self.discard(request.stamp().path.remote, reason, now);
+        self.discard(path.remote, reason, now);
         self.buffers.give_back(request.into_buffer());
+        self.leave_stream(&path);
+        self.go_on_by(&path, now);
     }
 }

@@ -35,7 +35,7 @@ pub enum Message {
     Reply {
         /// The request that it ends.
         completion: Completion,
-        /// When to send it.
+        /// When to send it; at [`Instant::ORIGIN`] to a stream, at once.
         not_before: Instant,
     },
     /// Worker → network, lazy: there will be no reply.

@@ -11,7 +11,7 @@ use crate::client::{DynamicClient, Sighting, Whose};
 use crate::generation::Generation;
 use crate::life::Life;
 use crate::packet::{Framed, SecretIndex, Verified};
-use crate::path::{ListenerId, NetworkId, Path, SocketId};
+use crate::path::{ListenerId, NetworkId, Path, SocketId, Via};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -55,7 +55,12 @@ impl Stamp {
         let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         Stamp {
             handle: RequestHandle::NONE,
-            path: Path { via: SocketId(0), listener: ListenerId(0), local: nowhere, remote: nowhere },
+            path: Path {
+                via: Via::Socket(SocketId(0)),
+                listener: ListenerId(0),
+                local: nowhere,
+                remote: nowhere,
+            },
             generation: Generation(0),
             secret_index: SecretIndex(0),
             signed: false,

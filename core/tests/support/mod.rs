@@ -28,8 +28,11 @@ use ulna_core::network::owner::Owners;
 use ulna_core::path::Peer;
 use ulna_core::policy::{ConfiguredRules, Policy, PolicyFactory};
 use ulna_core::reload::Waits;
+use ulna_core::stream::End;
 use ulna_core::time::UnixTime;
-use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId, Transmit, WorkerId};
+use ulna_core::{
+    Configuration, Instant, ListenerId, Path, Seed, SocketId, StreamId, Transmit, Via, WorkerId,
+};
 
 /// Time enough for a turn.
 pub const TICK: Duration = Duration::from_micros(10);
@@ -100,6 +103,35 @@ pub struct Sent {
     pub octets: Vec<u8>,
 }
 
+/// What the peer of a stream sees.
+#[derive(Debug, Default)]
+pub struct Wire {
+    /// What came, in order.
+    pub output: Vec<u8>,
+    /// Octets that it will still take; it reads no more.
+    pub window: Option<usize>,
+    /// Whether the server reads.
+    pub is_read: bool,
+    pub is_closed: bool,
+}
+
+impl Wire {
+    /// The packets that came; all are whole.
+    pub fn packets(&self) -> Vec<&[u8]> {
+        let (mut packets, mut rest) = (Vec::new(), &self.output[..]);
+        while let Some(&[_, _, high, low]) = rest.first_chunk() {
+            let (packet, after) = rest.split_at(usize::from(u16::from_be_bytes([high, low])));
+            packets.push(packet);
+            rest = after;
+        }
+        assert!(rest.is_empty(), "{rest:?}");
+        packets
+    }
+}
+
+/// A stream of a thread.
+pub type Stream = (usize, StreamId);
+
 /// All threads of a server.
 pub struct Server {
     pub configuration: Arc<Configuration>,
@@ -115,6 +147,8 @@ pub struct Server {
     pub effects: Vec<(usize, Ticket, Effect)>,
     /// About sockets of connections, with the thread that has them.
     pub orders: Vec<(usize, SocketOrder)>,
+    /// Streams that were accepted, as their peers see them.
+    pub streams: BTreeMap<(usize, StreamId), Wire>,
     /// How many requests a worker takes up in a turn.
     pub requests_max: usize,
     owners: Owners,
@@ -162,6 +196,7 @@ impl Server {
             events: Vec::new(),
             effects: Vec::new(),
             orders: Vec::new(),
+            streams: BTreeMap::new(),
             requests_max: usize::MAX,
             generation: Generation::default(),
             staff,
@@ -220,7 +255,7 @@ impl Server {
     pub fn path(&self, thread: usize, listener: usize, remote: SocketAddr) -> Path {
         let networks = self.configuration.network_cores();
         Path {
-            via: SocketId((listener * networks + thread) as u16),
+            via: Via::Socket(SocketId((listener * networks + thread) as u16)),
             listener: ListenerId(listener as u16),
             local: self.configuration.listeners[listener].address,
             remote,
@@ -270,11 +305,100 @@ impl Server {
         }
         self.transmit(thread);
         let cores = &mut self.threads[thread];
+        cores.bring_home(self.now);
+        self.write_streams(thread);
+        let cores = &mut self.threads[thread];
         cores.finish(self.now);
         cores.publish();
         while cores.check_gate().is_some() {}
         while let Some(event) = cores.poll_event() {
             self.events.push(event);
+        }
+    }
+
+    /// A stream that this thread accepts, if it does.
+    pub fn accept(&mut self, thread: usize, listener: usize, remote: SocketAddr) -> Result<Stream, End> {
+        let local = self.configuration.listeners[listener].address;
+        let accepted =
+            self.threads[thread].handle_accepted(ListenerId(listener as u16), local, remote, self.now);
+        let stream = (thread, accepted?);
+        let wire = Wire { is_read: true, ..Wire::default() };
+        assert!(self.streams.insert(stream, wire).is_none(), "a stream has a name of its own");
+        Ok(stream)
+    }
+
+    /// Octets read of a stream. Nothing else happens yet.
+    pub fn read(&mut self, (thread, id): Stream, octets: &[u8]) {
+        self.threads[thread].handle_octets(id, octets, self.now);
+    }
+
+    /// The same, and all that follows at once: the packets that came by the stream so far.
+    pub fn ask_by(&mut self, stream: Stream, octets: &[u8]) -> Vec<Vec<u8>> {
+        self.threads[stream.0].begin();
+        self.read(stream, octets);
+        self.finish_turn(stream.0);
+        self.settle();
+        self.replies(stream)
+    }
+
+    /// The packets that came by a stream so far.
+    pub fn replies(&self, stream: Stream) -> Vec<Vec<u8>> {
+        self.streams[&stream].packets().into_iter().map(<[u8]>::to_vec).collect()
+    }
+
+    /// The peer of a stream sends nothing more.
+    pub fn end(&mut self, (thread, id): Stream) {
+        self.threads[thread].begin();
+        self.threads[thread].handle_ended(id, self.now);
+        self.finish_turn(thread);
+        self.settle();
+    }
+
+    /// Its driver finds a stream broken.
+    pub fn break_off(&mut self, (thread, id): Stream) {
+        self.threads[thread].begin();
+        self.threads[thread].handle_broken(id, self.now);
+        self.finish_turn(thread);
+        self.settle();
+    }
+
+    pub fn is_closed(&self, stream: Stream) -> bool {
+        self.streams[&stream].is_closed
+    }
+
+    /// Its peer reads so many octets more, or all.
+    pub fn open_window(&mut self, stream: Stream, octets: Option<usize>) {
+        self.streams.get_mut(&stream).expect("it was accepted").window = octets;
+        let (thread, id) = stream;
+        self.threads[thread].begin();
+        self.write_stream(thread, id);
+        self.finish_turn(thread);
+        self.settle();
+    }
+
+    fn write_streams(&mut self, thread: usize) {
+        while let Some(id) = self.threads[thread].poll_stream() {
+            self.write_stream(thread, id);
+        }
+    }
+
+    fn write_stream(&mut self, thread: usize, id: StreamId) {
+        let cores = &mut self.threads[thread];
+        let wire = self.streams.get_mut(&(thread, id)).expect("it was accepted");
+        loop {
+            let Some(view) = cores.stream(id) else { return };
+            wire.is_read = view.may_read;
+            let octets = view.output.len().min(wire.window.unwrap_or(usize::MAX));
+            wire.output.extend_from_slice(&view.output[..octets]);
+            wire.window = wire.window.map(|window| window - octets);
+            if view.is_over {
+                wire.is_closed = true;
+                return cores.handle_closed(id);
+            }
+            if octets == 0 {
+                return;
+            }
+            cores.handle_written(id, octets, self.now);
         }
     }
 
@@ -322,6 +446,10 @@ impl Server {
         let cores = &mut self.threads[thread];
         cores.die(peer);
         assert_eq!(cores.recover(self.now), Some(peer));
+        if let Peer::Network(_) = peer {
+            let of_thread = self.streams.iter_mut().filter(|((of, _), _)| *of == thread);
+            of_thread.for_each(|(_, wire)| wire.is_closed = true);
+        }
     }
 
     /// A turn of a thread in which a core may panic. If one does, another takes its place: which one it was.
@@ -508,6 +636,11 @@ impl Server {
         let requests = ["answered", "superseded", "orphaned", "in_progress", "delayed_rejects"];
         let requests = requests.map(|name| self.count(name)).iter().sum::<u64>() + discarded(true);
         assert_eq!(self.count("accepted"), requests, "each request has one fate; {}", self.table());
+        let ended = ["by_peer", "for_packet", "idle", "slow_sender", "slow_reader", "draining"];
+        let ended = ended.map(|why| self.count(&format!("streams_ended_{why}"))).iter().sum::<u64>();
+        let streams =
+            ended + self.count("streams_broken") + self.count("streams_orphaned") + self.count("streams");
+        assert_eq!(self.count("streams_accepted"), streams, "each stream has one end; {}", self.table());
     }
 
     /// Drains, and then nothing may be left anywhere: gauges, deadlines, messages.
@@ -524,6 +657,7 @@ impl Server {
             "requests_held",
             "strangers",
             "connections",
+            "streams",
         ] {
             assert_eq!(self.count(gauge), 0, "{gauge} returns to zero; {}", self.table());
         }
@@ -560,6 +694,7 @@ pub fn is_of_request(reason: Discard) -> bool {
             | Discard::StoreLineFull
             | Discard::NotStored
             | Discard::RecordTooLong
+            | Discard::ConnectionClosed
     )
 }
 

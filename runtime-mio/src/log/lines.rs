@@ -9,6 +9,7 @@ use humantime::Rfc3339Timestamp;
 use ulna_core::configuration::LogFormat;
 use ulna_core::discard::Discard;
 use ulna_core::event::{Decided, Event, EventClient, Outcome, ShortName};
+use ulna_core::stream::End;
 use ulna_core::time::Instant;
 
 use super::line::{Line, Value};
@@ -17,7 +18,7 @@ use crate::clock::Clock;
 
 /// In place of a name that is no longer kept.
 const UNKNOWN: &str = "?";
-/// Lines about discarded packets in one second, for each reason; a line then says how many more there were.
+/// Lines about discarded packets, or ended streams, in one second, for each reason; a line then says how many more there were.
 const DISCARD_LINES_MAX: u64 = 10;
 
 /// Where lines are written.
@@ -31,6 +32,7 @@ pub struct Lines {
     /// The second that the counts below are of.
     second: u64,
     discards: [u64; Discard::COUNT],
+    stream_ends: [u64; End::COUNT],
 }
 
 impl Lines {
@@ -44,6 +46,7 @@ impl Lines {
             out: BufWriter::with_capacity(65_536, out),
             second: 0,
             discards: [0; Discard::COUNT],
+            stream_ends: [0; End::COUNT],
         }
     }
 
@@ -52,11 +55,7 @@ impl Lines {
         let _ = match *event {
             Event::Finished { .. } => self.write_finished(event),
             Event::Discarded { at, remote, reason } => {
-                let second = at.as_nanoseconds() / 1_000_000_000;
-                if second != self.second {
-                    self.sum_up();
-                    self.second = second;
-                }
+                self.begin_second(at);
                 let count = &mut self.discards[reason as usize];
                 *count += 1;
                 if *count > DISCARD_LINES_MAX {
@@ -80,7 +79,24 @@ impl Lines {
             Event::Unreachable { at, remote, ref client, times } => {
                 self.write_unreachable(at, client, remote, times)
             }
+            Event::StreamEnded { at, remote, end } => {
+                self.begin_second(at);
+                let count = &mut self.stream_ends[end as usize];
+                *count += 1;
+                if *count > DISCARD_LINES_MAX {
+                    return;
+                }
+                self.write_stream_end(at, end, "from", Value::Address(remote))
+            }
         };
+    }
+
+    fn begin_second(&mut self, at: Instant) {
+        let second = at.as_nanoseconds() / 1_000_000_000;
+        if second != self.second {
+            self.sum_up();
+            self.second = second;
+        }
     }
 
     fn write_finished(&mut self, event: &Event) -> io::Result<()> {
@@ -156,7 +172,13 @@ impl Lines {
         line.with("reason", Value::Word(reason.name()))?.with(key, value)?.end()
     }
 
-    /// Says how many discards of the last second got no line of their own.
+    fn write_stream_end(&mut self, at: Instant, end: End, key: &str, value: Value<'_>) -> io::Result<()> {
+        let at = wall(self.origin, at);
+        let line = Line::begin(&mut self.out, self.format, at, "connection-ended")?;
+        line.with("reason", Value::Word(end.name()))?.with(key, value)?.end()
+    }
+
+    /// Says how many discards, and ends of streams, of the last second got no line of their own.
     pub fn sum_up(&mut self) {
         let at = Instant::from_nanoseconds(self.second * 1_000_000_000);
         for reason in Discard::ALL {
@@ -164,6 +186,13 @@ impl Lines {
             if count > DISCARD_LINES_MAX {
                 let more = Value::Number(count - DISCARD_LINES_MAX);
                 let _ = self.write_discard(at, *reason, "more", more);
+            }
+        }
+        for end in End::ALL {
+            let count = std::mem::take(&mut self.stream_ends[*end as usize]);
+            if count > DISCARD_LINES_MAX {
+                let more = Value::Number(count - DISCARD_LINES_MAX);
+                let _ = self.write_stream_end(at, *end, "more", more);
             }
         }
         self.flush();

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
-use ulna_core::path::{ListenerId, Path, SocketId};
+use ulna_core::path::{ListenerId, Path, SocketId, Via};
 use ulna_runtime_mio::mmsg::MESSAGES_MAX;
 use ulna_runtime_mio::{Outlet, SendBatch, SystemCalls};
 
@@ -28,7 +28,7 @@ fn answers_come_from_where_was_asked(wildcard: &str, client: &str, asked: &[&str
         let local = request.local_address.expect("a listener tells which address was asked");
         assert_eq!(local, asked[usize::from(request.octets[0])]);
         let path = Path {
-            via: SocketId(3),
+            via: Via::Socket(SocketId(3)),
             listener: ListenerId(0),
             local: SocketAddr::new(local, port),
             remote: request.remote,

@@ -73,7 +73,7 @@ mod tests {
     use crate::site::Site;
     use crate::swarm::Profile;
     use std::net::SocketAddr;
-    use ulna_core::{ListenerId, Path, SocketId};
+    use ulna_core::{ListenerId, Path, SocketId, Via};
 
     /// What the law says when a reply under `secret` answers what this NAS has sent.
     fn law(plan: &Plan, nas: usize, secret: &str) -> Option<&'static str> {
@@ -81,7 +81,7 @@ mod tests {
         let case = Case { plan, sites: &sites, clock: &clock };
         let topology = &plan.topology;
         let path = Path {
-            via: SocketId(0),
+            via: Via::Socket(SocketId(0)),
             listener: ListenerId(0),
             local: topology.listeners[0].address,
             remote: SocketAddr::new(topology.seen(nas), 40_000),

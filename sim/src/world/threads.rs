@@ -13,7 +13,7 @@ use crate::sockets::Datagram;
 use crate::trace::Kind;
 use crate::turn::{Cause, Phase};
 use ulna_core::seeded::{self, Bug};
-use ulna_core::{Instant, Path, SocketId};
+use ulna_core::{Instant, Path, SocketId, Via};
 
 impl World<'_> {
     fn instant(&self, thread: usize) -> Instant {
@@ -223,7 +223,7 @@ impl World<'_> {
                 let Some(datagram) = self.sockets.read(socket) else { break };
                 let Datagram { remote, sender, octets } = datagram;
                 let path = Path {
-                    via: socket,
+                    via: Via::Socket(socket),
                     listener,
                     local: self.plan.topology.listeners[usize::from(listener.0)].address,
                     remote,
