@@ -199,10 +199,8 @@ impl Cores {
     /// Takes a bounded number of messages off each ring to the network core. Says whether there was any.
     pub fn sweep(&mut self, now: Instant) -> bool {
         let was_any = self.sweep_up_to(self.sweep_budget, now);
-        if let Some(network) = &mut self.network {
-            self.running = Running::Network;
-            network.retry_streams(now);
-            self.running = Running::Queues;
+        if self.network.as_ref().is_some_and(Network::holds_back) {
+            self.on_network(|network| network.retry_streams(now));
             self.decide_aside(now);
         }
         was_any

@@ -269,17 +269,19 @@ impl Network {
             }
         }
         let request = request(&mut self.buffers).ok_or(Discard::NoBuffer)?;
-        let path = facts.stamp.path;
+        let path = &facts.stamp.path;
         let handle = superseded.map(|(handle, _)| handle);
         let displaces = path.stream().is_some() && handle.is_some_and(|handle| self.dedup.is_open(handle));
         let Ok(handle) = self.dedup.begin(&facts.key, handle, &facts.fingerprint, worker) else {
             self.buffers.give_back(request.into_buffer());
             return Err(Discard::DedupFull);
         };
-        if displaces {
-            self.leave_stream(&path);
+        if path.stream().is_some() {
+            if displaces {
+                self.leave_stream(path);
+            }
+            self.begin_on_stream(path, facts.code, facts.identifier, facts.stamp.signed);
         }
-        self.begin_on_stream(&path, facts.code, facts.identifier, facts.stamp.signed);
         let may_be_elsewhere = self.may_be_elsewhere(facts.route);
         let number = self.send(worker, Message::Request(request.to_be_sent(handle, may_be_elsewhere)));
         let before = self.lanes[worker].begin_request();

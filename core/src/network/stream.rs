@@ -172,6 +172,11 @@ impl Network {
         self.streams.begin_retry();
     }
 
+    /// Whether a stream's packet is held back for want of room.
+    pub fn holds_back(&self) -> bool {
+        self.streams.has_blocked()
+    }
+
     /// Tries again what has found no room, once what workers have given back is known.
     pub fn retry_streams(&mut self, now: Instant) {
         if !self.streams.has_untried() {
