@@ -371,7 +371,6 @@ fn no_name_of_the_contract_is_unknown() {
         [
             "`state_lifetime`",
             "`state_max`",
-            "`connected`",
             "`coa_address`",
             "`one_time_code`",
             "`remote_server`",

@@ -328,6 +328,105 @@ fn token(place: u32) -> Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mio::Poll;
+    use std::sync::atomic::{AtomicBool, AtomicU64};
+    use ulna_config::Cores;
+    use ulna_core::Seed;
+    use ulna_core::network::owner::Owners;
+    use ulna_core::path::{ListenerId, SocketId};
+
+    /// All listening sockets and all of `sockets` are read until nothing is there: each datagram's octets go to `take`.
+    fn read_all(
+        sockets: &mut ConnectedSockets,
+        listening: &Listening,
+        now: Instant,
+        take: &mut dyn FnMut(&[u8]),
+    ) {
+        let (mut receive, mut calls) = (ReceiveBatch::new(64, 64), SystemCalls::default());
+        let mut hand_in = |receive: &mut ReceiveBatch| {
+            while let Some(datagram) = receive.next_datagram() {
+                take(datagram.octets);
+            }
+        };
+        for bound in listening.sockets() {
+            while receive.receive(&bound.socket, &mut calls).expect("it is a socket") > 0 {
+                hand_in(&mut receive);
+            }
+        }
+        while sockets.read_next(&mut receive, &mut calls).is_some() {
+            hand_in(&mut receive);
+        }
+        while sockets.read_parked(&mut receive, &mut calls, now).is_some() {
+            hand_in(&mut receive);
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_though_its_peer_sends_as_it_is_opened_and_closed() {
+        const ROUNDS: u32 = 1_000;
+        const UNREAD_MAX: u64 = 100;
+        for address in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0"] {
+            let text = format!(
+                "[runtime]\nnetwork_threads = 1\n[[listen]]\nname = \"a\"\ntransport = \"udp\"\naddress = \"{address}\"\n\
+                 packets = [\"access\"]\nserver = \"s\"\n[[client]]\nname = \"c\"\nnetwork = \"127.0.0.0/8\"\n\
+                 secret = \"0123456789abcdef\"\n[[server]]\nname = \"s\"\n[[server.new]]\nreject = true\n"
+            );
+            let (configuration, _) = ulna_config::parse(&text, "x", Cores(2)).expect("it is right");
+            let polls = [Poll::new().expect("a poll")];
+            let owners = Owners::new(1, &Seed::new([9; 32]));
+            let listening = Listening::bind(&configuration, owners.mixing(), &polls).expect("a free port");
+            let own = if address.starts_with('[') { "[::1]:0" } else { "127.0.0.1:0" };
+            let peer = std::net::UdpSocket::bind(own).expect("a free port");
+            let remote = peer.local_addr().expect("it is bound");
+            let local = SocketAddr::new(remote.ip(), listening.addresses().next().expect("one").port());
+            peer.connect(local).expect("it is on this machine");
+            let counters = Arc::<ThreadCounters>::default();
+            let mut sockets = ConnectedSockets::new(&Arc::default(), 1 << 20, &counters);
+            let (read, ends) = (AtomicU64::new(0), AtomicBool::new(false));
+            let mut seen = std::collections::HashSet::new();
+            let mut take = |octets: &[u8]| {
+                assert!(seen.insert(octets.to_vec()), "each comes once");
+                read.fetch_add(1, Ordering::Relaxed);
+            };
+            let sent = std::thread::scope(|scope| {
+                let sender = scope.spawn(|| {
+                    let mut sent = 0_u64;
+                    while !ends.load(Ordering::Relaxed) {
+                        if sent - read.load(Ordering::Relaxed) < UNREAD_MAX {
+                            sent += 1;
+                            peer.send(&sent.to_be_bytes()).expect("somebody has the port");
+                        }
+                    }
+                    sent
+                });
+                let began = std::time::Instant::now();
+                let now = || Instant::from_nanoseconds(began.elapsed().as_nanos() as u64);
+                let registry = polls[0].registry();
+                for generation in 0..ROUNDS {
+                    let socket = OwnSocket { place: 0, generation };
+                    let path = Path { via: SocketId(0), listener: ListenerId(0), local, remote };
+                    assert!(sockets.open(socket, &path, ROUNDS, &listening, registry, now()));
+                    let before = read.load(Ordering::Relaxed);
+                    // Its peer goes on sending while it is read, and while it is closed.
+                    while read.load(Ordering::Relaxed) < before + UNREAD_MAX / 2 {
+                        sockets.set_ready(0);
+                        read_all(&mut sockets, &listening, now(), &mut take);
+                    }
+                    sockets.close(socket, registry, now());
+                    read_all(&mut sockets, &listening, now(), &mut take);
+                }
+                ends.store(true, Ordering::Relaxed);
+                sender.join().expect("it has not panicked")
+            });
+            read_all(&mut sockets, &listening, Instant::from_nanoseconds(u64::MAX / 2), &mut take);
+            assert_eq!(read.into_inner(), sent, "of those to {address}");
+            assert!(sockets.deadline().is_none(), "all are closed");
+            assert_eq!(
+                (counters.connected_opened.value(), counters.connected_drops.value()),
+                (ROUNDS.into(), 0)
+            );
+        }
+    }
 
     #[test]
     fn a_budget_is_never_passed_and_comes_back() {
