@@ -378,7 +378,7 @@ mod tests {
             let own = if address.starts_with('[') { "[::1]:0" } else { "127.0.0.1:0" };
             let peer = std::net::UdpSocket::bind(own).expect("a free port");
             let remote = peer.local_addr().expect("it is bound");
-            let local = SocketAddr::new(remote.ip(), listening.addresses().next().expect("one").port());
+            let local = SocketAddr::new(remote.ip(), listening.addresses().next().expect("one").1.port());
             peer.connect(local).expect("it is on this machine");
             let counters = Arc::<ThreadCounters>::default();
             let mut sockets = ConnectedSockets::new(&Arc::default(), 1 << 20, &counters);
@@ -404,7 +404,7 @@ mod tests {
                 let registry = polls[0].registry();
                 for generation in 0..ROUNDS {
                     let socket = OwnSocket { place: 0, generation };
-                    let path = Path { via: SocketId(0), listener: ListenerId(0), local, remote };
+                    let path = Path { via: Via::Socket(SocketId(0)), listener: ListenerId(0), local, remote };
                     assert!(sockets.open(socket, &path, ROUNDS, &listening, registry, now()));
                     let before = read.load(Ordering::Relaxed);
                     // Its peer goes on sending while it is read, and while it is closed.
@@ -444,7 +444,7 @@ mod tests {
     #[test]
     fn tokens_of_others_are_none_of_these() {
         let mut sockets = ConnectedSockets::new(&Arc::default(), 4096, &Arc::default());
-        assert!(!sockets.note_ready(Listening::token(ulna_core::SocketId(65_535))));
+        assert!(!sockets.note_ready(Listening::token(SocketId(65_535))));
         assert!(!sockets.note_ready(crate::bell::BELL));
         assert!(sockets.note_ready(token(7)), "late news of one that is closed");
         assert!(!sockets.has_ready());
