@@ -21,10 +21,11 @@ use ulna_runtime_mio::{RecordStore, Server, SharedPort, SystemCalls, kernel_drop
 use ulna_stores::file::FileDisk;
 
 use crate::machine::{cpu_time, memory, pin_to};
+use crate::newcomers::Place;
 use crate::responder::{Counts, Responder};
 use crate::workload::{
-    RECORDS, Setup, Slow, Waiting, accounting_configuration, configuration, hashing_configuration,
-    waiting_configuration,
+    Admitting, RECORDS, Setup, Slow, Waiting, accounting_configuration, admitting_configuration,
+    configuration, hashing_configuration, waiting_configuration,
 };
 
 /// What a child is to be.
@@ -43,6 +44,8 @@ pub enum Role {
     Deciding(Setup, u32),
     /// A server that stores accounting in the folder in which it is started.
     Accounting(Setup),
+    /// A server that takes newcomers in, with [`KEYS`](crate::workload::KEYS) in the folder in which it is started.
+    Admitting(Setup, Admitting),
     /// A server whose threads wait so.
     Waiting(Setup, Waiting),
     /// A joined thread that serves one process over a shared ring, [`RING`] in the folder in which it is started.
@@ -74,6 +77,12 @@ impl Role {
                 arguments
             }
             Role::Accounting(setup) => Role::of_server("accounting", setup),
+            Role::Admitting(setup, Admitting { place, is_unlimited, ring_slots }) => {
+                let mut arguments = Role::of_server("admitting", setup);
+                let is_nat = place == Place::Nat;
+                arguments.extend([is_nat.to_string(), is_unlimited.to_string(), ring_slots.to_string()]);
+                arguments
+            }
             Role::Waiting(setup, Waiting { signal, linger_us }) => {
                 let mut arguments = Role::of_server("waiting", setup);
                 let (word, _) = SIGNALS.iter().find(|(_, each)| *each == signal).expect("all are listed");
@@ -106,6 +115,15 @@ impl Role {
                     ("hashing", []) => Some(Role::Hashing(setup)),
                     ("deciding", [each]) => Some(Role::Deciding(setup, each.parse().ok()?)),
                     ("accounting", []) => Some(Role::Accounting(setup)),
+                    ("admitting", [is_nat, is_unlimited, ring_slots]) => {
+                        let is_nat: bool = is_nat.parse().ok()?;
+                        let admitting = Admitting {
+                            place: if is_nat { Place::Nat } else { Place::Addresses },
+                            is_unlimited: is_unlimited.parse().ok()?,
+                            ring_slots: ring_slots.parse().ok()?,
+                        };
+                        Some(Role::Admitting(setup, admitting))
+                    }
                     ("waiting", [word, linger_us]) => {
                         let (_, signal) = *SIGNALS.iter().find(|(each, _)| each == word)?;
                         let waiting = Waiting { signal, linger_us: linger_us.parse().ok()? };
@@ -135,6 +153,9 @@ pub fn act() -> Option<ExitCode> {
         }
         Role::Accounting(setup) => record_store(Path::new(RECORDS))
             .and_then(|store| act_as_server(accounting_configuration(setup), Duration::ZERO, Some(store))),
+        Role::Admitting(setup, admitting) => {
+            act_as_server(admitting_configuration(setup, admitting), Duration::ZERO, None)
+        }
         Role::Waiting(setup, waiting) => {
             act_as_server(waiting_configuration(setup, waiting), Duration::ZERO, None)
         }
@@ -368,6 +389,7 @@ mod tests {
             Role::Server(setup),
             Role::Deciding(setup, 200),
             Role::Accounting(setup),
+            Role::Admitting(setup, Admitting { place: Place::Nat, is_unlimited: false, ring_slots: 64 }),
             Role::Waiting(setup, Waiting { signal: Signal::Timer, linger_us: 50 }),
             Role::Sharing,
         ] {
