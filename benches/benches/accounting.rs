@@ -19,7 +19,7 @@ use ulna_benches::machine::{cores, cpu_time, pin_to};
 use ulna_benches::measured::{Measured, Role, act};
 use ulna_benches::median;
 use ulna_benches::options::Options;
-use ulna_benches::radiusd::{DETAIL, Radiusd};
+use ulna_benches::radiusd::{DETAIL, Radiusd, accounting};
 use ulna_benches::workload::{RECORDS, Requests, Setup};
 
 /// How many requests are outstanding.
@@ -199,7 +199,7 @@ fn measure_radiusd(
     window: usize,
     span: Duration,
 ) -> io::Result<Option<(Figures, bool)>> {
-    let Some(radiusd) = Radiusd::start(folder, threads, 0, own_core)? else { return Ok(None) };
+    let Some(radiusd) = Radiusd::start(folder, accounting, threads, 0, own_core)? else { return Ok(None) };
     let mut load = load(requests, radiusd.address(), window)?;
     let warm = load.closed(window, WARM_UP)?;
     let before = cpu_time(radiusd.process())?;

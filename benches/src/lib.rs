@@ -6,6 +6,7 @@
 //! | `end_to_end` | a whole server over loopback beside a bare responder: throughput, CPU, system calls, latency, memory |
 //! | `hashing` | what others feel while passwords with an Argon2 digest are guessed |
 //! | `accounting` | records stored a second, and how long one waits, beside FreeRADIUS |
+//! | `new_clients` | the first packet of a client that nobody listed, and thousands of them at once, beside FreeRADIUS |
 //! | `another_process` | the same requests over a ring that two processes share, and over loopback |
 //! | `overload` | what a server still does that is asked for more than it can |
 //! | `signals` | what waking costs: bells, system calls, latency and CPU time against load, for each way to wait |
@@ -22,6 +23,7 @@ pub mod feeder;
 pub mod load;
 pub mod machine;
 pub mod measured;
+pub mod newcomers;
 pub mod options;
 pub mod plot;
 pub mod radiusd;

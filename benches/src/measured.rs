@@ -21,10 +21,11 @@ use ulna_runtime_mio::{RecordStore, Server, SharedPort, SystemCalls, kernel_drop
 use ulna_stores::file::FileDisk;
 
 use crate::machine::{cpu_time, memory, pin_to};
+use crate::newcomers::Place;
 use crate::responder::{Counts, Responder};
 use crate::workload::{
-    RECORDS, Setup, Slow, Waiting, accounting_configuration, configuration, connections_configuration,
-    hashing_configuration, waiting_configuration,
+    Admitting, RECORDS, Setup, Slow, Waiting, accounting_configuration, admitting_configuration,
+    configuration, connections_configuration, hashing_configuration, waiting_configuration,
 };
 
 /// What a child is to be.
@@ -43,6 +44,8 @@ pub enum Role {
     Deciding(Setup, u32),
     /// A server that stores accounting in the folder in which it is started.
     Accounting(Setup),
+    /// A server that takes newcomers in, with [`KEYS`](crate::workload::KEYS) in the folder in which it is started.
+    Admitting(Setup, Admitting),
     /// A server whose threads wait so.
     Waiting(Setup, Waiting),
     /// A server with clients behind NATs, and so many sockets of their own at most.
@@ -81,6 +84,12 @@ impl Role {
                 arguments.push(connected_max.to_string());
                 arguments
             }
+            Role::Admitting(setup, Admitting { place, is_unlimited, ring_slots }) => {
+                let mut arguments = Role::of_server("admitting", setup);
+                let is_nat = place == Place::Nat;
+                arguments.extend([is_nat.to_string(), is_unlimited.to_string(), ring_slots.to_string()]);
+                arguments
+            }
             Role::Waiting(setup, Waiting { signal, linger_us }) => {
                 let mut arguments = Role::of_server("waiting", setup);
                 let (word, _) = SIGNALS.iter().find(|(_, each)| *each == signal).expect("all are listed");
@@ -114,6 +123,15 @@ impl Role {
                     ("deciding", [each]) => Some(Role::Deciding(setup, each.parse().ok()?)),
                     ("accounting", []) => Some(Role::Accounting(setup)),
                     ("connections", [most]) => Some(Role::Connections(setup, most.parse().ok()?)),
+                    ("admitting", [is_nat, is_unlimited, ring_slots]) => {
+                        let is_nat: bool = is_nat.parse().ok()?;
+                        let admitting = Admitting {
+                            place: if is_nat { Place::Nat } else { Place::Addresses },
+                            is_unlimited: is_unlimited.parse().ok()?,
+                            ring_slots: ring_slots.parse().ok()?,
+                        };
+                        Some(Role::Admitting(setup, admitting))
+                    }
                     ("waiting", [word, linger_us]) => {
                         let (_, signal) = *SIGNALS.iter().find(|(each, _)| each == word)?;
                         let waiting = Waiting { signal, linger_us: linger_us.parse().ok()? };
@@ -145,6 +163,9 @@ pub fn act() -> Option<ExitCode> {
             .and_then(|store| act_as_server(accounting_configuration(setup), Duration::ZERO, Some(store))),
         Role::Connections(setup, connected_max) => {
             act_as_server(connections_configuration(setup, connected_max, None), Duration::ZERO, None)
+        }
+        Role::Admitting(setup, admitting) => {
+            act_as_server(admitting_configuration(setup, admitting), Duration::ZERO, None)
         }
         Role::Waiting(setup, waiting) => {
             act_as_server(waiting_configuration(setup, waiting), Duration::ZERO, None)
@@ -379,6 +400,7 @@ mod tests {
             Role::Server(setup),
             Role::Deciding(setup, 200),
             Role::Accounting(setup),
+            Role::Admitting(setup, Admitting { place: Place::Nat, is_unlimited: false, ring_slots: 64 }),
             Role::Waiting(setup, Waiting { signal: Signal::Timer, linger_us: 50 }),
             Role::Sharing,
         ] {

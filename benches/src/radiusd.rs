@@ -1,4 +1,5 @@
-//! FreeRADIUS's server, version 3, storing accounting in its detail file: what ours is compared with. It does not sync.
+//! FreeRADIUS's server, version 3, with a configuration of the benchmark's own: storing accounting in its detail file, which it
+//! does not sync, or with clients that it is told of by a virtual server when they first speak.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind};
@@ -8,12 +9,15 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
 use crate::machine::pin_to;
+use crate::newcomers::{Place, secret};
 use crate::workload::SECRET;
 
 /// Debian calls it `freeradius`, and keeps it where not everybody looks.
 const NAMES: [&str; 3] = ["freeradius", "/usr/sbin/freeradius", "radiusd"];
 /// Its file of records.
 pub const DETAIL: &str = "detail";
+/// The table of secrets, by source address.
+pub const SECRETS: &str = "secrets";
 
 /// A running radiusd.
 #[derive(Debug)]
@@ -24,15 +28,21 @@ pub struct Radiusd {
 }
 
 impl Radiusd {
-    /// Starts one in this folder on this core, with so many threads beside the one that reads, or one thread for all.
-    /// The calling thread ends up on `own_core`. `None` if none is installed.
+    /// Starts one in this folder on this core, with so many threads beside the one that reads, or one thread for all, and with
+    /// the configuration that `configured` makes for a port and so many threads. The calling thread ends up on `own_core`. `None` if none is installed.
     ///
     /// # Errors
     /// When it cannot be started, or ends at once.
-    pub fn start(folder: &Path, threads: usize, core: usize, own_core: usize) -> io::Result<Option<Radiusd>> {
+    pub fn start(
+        folder: &Path,
+        configured: fn(u16, usize) -> String,
+        threads: usize,
+        core: usize,
+        own_core: usize,
+    ) -> io::Result<Option<Radiusd>> {
         // A free port, given back a moment before it is taken again; it cannot choose one itself.
         let address = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        fs::write(folder.join("radiusd.conf"), configuration(address.port(), threads.max(1)))?;
+        fs::write(folder.join("radiusd.conf"), configured(address.port(), threads.max(1)))?;
         let command = |name: &str| {
             let mut command = Command::new(name);
             // In the foreground, without debugging.
@@ -68,7 +78,7 @@ impl Radiusd {
         Ok(Some(radiusd))
     }
 
-    /// Where it takes accounting.
+    /// Where it takes requests.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -90,8 +100,54 @@ impl Drop for Radiusd {
 }
 
 /// As Debian has it for accounting, without all that a detail file does not need.
-fn configuration(port: u16, threads: usize) -> String {
+pub fn accounting(port: u16, threads: usize) -> String {
     let secret = std::str::from_utf8(SECRET).expect("it is text");
+    let modules =
+        format!("detail {{\nfilename = ${{confdir}}/{DETAIL}\npermissions = 0600\nheader = \"%t\"\n}}");
+    let clients = format!("client localhost {{\nipaddr = 127.0.0.1\nsecret = \"{secret}\"\n}}");
+    configuration(port, threads, [&modules, &clients, "acct", "accounting {\ndetail\n}"])
+}
+
+/// Accepts everything of a client. Clients are those whose source address is in [`SECRETS`], asked about when they first speak
+/// (`sites-available/dynamic-clients` of its own examples, with module `files` in the place of a database).
+pub fn dynamic_clients(port: u16, threads: usize) -> String {
+    let modules = format!(
+        "files secrets {{\nfilename = ${{confdir}}/{SECRETS}\nkey = \"%{{Packet-Src-IP-Address}}\"\n}}\n\
+         always ok {{\nrcode = ok\n}}"
+    );
+    let clients = format!(
+        r#"
+client dynamic {{
+    ipaddr = {}
+    dynamic_clients = dynamic_clients
+    lifetime = 3600
+}}
+server dynamic_clients {{
+    authorize {{
+        secrets
+        update control {{
+            &FreeRADIUS-Client-IP-Address = "%{{Packet-Src-IP-Address}}"
+            &FreeRADIUS-Client-Require-MA = yes
+            &FreeRADIUS-Client-Shortname = "%{{Packet-Src-IP-Address}}"
+        }}
+        ok
+    }}
+}}
+"#,
+        Place::Addresses.network()
+    );
+    let accept = "authorize {\nupdate control {\nAuth-Type := Accept\n}\n}";
+    configuration(port, threads, [&modules, &clients, "auth", accept])
+}
+
+/// The table that its look-ups read.
+pub fn secrets(count: usize) -> String {
+    let line =
+        |n: usize| format!("{} FreeRADIUS-Client-Secret := \"{}\"\n", Place::Addresses.address(n), secret(n));
+    (0..count).map(line).collect()
+}
+
+fn configuration(port: u16, threads: usize, [modules, clients, kind, section]: [&str; 4]) -> String {
     format!(
         r#"
 logdir = ${{confdir}}
@@ -115,26 +171,17 @@ thread pool {{
     max_requests_per_server = 0
 }}
 modules {{
-    detail {{
-        filename = ${{confdir}}/{DETAIL}
-        permissions = 0600
-        header = "%t"
-    }}
+{modules}
 }}
-client localhost {{
-    ipaddr = 127.0.0.1
-    secret = "{secret}"
-}}
+{clients}
 server default {{
     listen {{
-        type = acct
+        type = {kind}
         ipaddr = 127.0.0.1
         port = {port}
         recv_buff = 4194304
     }}
-    accounting {{
-        detail
-    }}
+    {section}
 }}
 "#
     )

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::newcomers::{self, Place};
 use ulna_config::Configuration;
 use ulna_core::configuration::{Cores, Signal};
 use ulna_core::packet::{Code, Encoder, Framed, MessageAuthenticator, Secret, number};
@@ -187,6 +188,19 @@ pub struct Waiting {
     pub linger_us: u32,
 }
 
+/// How a server takes newcomers in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitting {
+    /// By source address, or each connection by itself.
+    pub place: Place,
+    /// Whether there are look-ups without bound; else as many as by default.
+    pub is_unlimited: bool,
+    /// Of its rings.
+    pub ring_slots: usize,
+}
+
+/// The table of secrets of newcomers.
+pub const KEYS: &str = "keys.toml";
 /// The file of accounting records.
 pub const RECORDS: &str = "accounting.jsonl";
 
@@ -260,6 +274,35 @@ pub fn accounting_configuration(setup: Setup) -> Configuration {
         std::str::from_utf8(SECRET).expect("it is text"),
     );
     parsed(&(settings(setup) + &client))
+}
+
+/// The configuration of a server that accepts whatever a client sends, and whose clients are those of [`KEYS`] in the present
+/// folder, by a rule.
+pub fn admitting_configuration(setup: Setup, admitting: Admitting) -> Configuration {
+    let Admitting { place, is_unlimited, ring_slots } = admitting;
+    let mut text = settings(setup).replace("[log]", &format!("ring_slots = {ring_slots}\n[log]"));
+    text += &format!(
+        "[[listen]]\nname = \"auth\"\ntransport = \"udp\"\naddress = [\"127.0.0.1:0\"]\npackets = [\"access\", \"status\"]\n\
+         server = \"edge\"\n\
+         [[server]]\nname = \"edge\"\n[[server.new]]\naccept = true\n\
+         [[client_rule]]\nname = \"newcomers\"\nnetwork = \"{}\"\nnat = {}\n\
+         secret = {{ table = \"{KEYS}\", key = \"NAS-Identifier\" }}\n",
+        place.network(),
+        place == Place::Nat,
+    );
+    if is_unlimited {
+        let look_ups = "pending = 100_000, new_per_second = 1_000_000";
+        text += &format!("limits = {{ {look_ups}, per_address = {{ {look_ups} }} }}\n");
+        text += "[limits]\npending = 100_000\nnew_per_second = 1_000_000\n";
+    }
+    parsed(&text)
+}
+
+/// The table of secrets of so many newcomers.
+pub fn keys(count: usize) -> String {
+    (0..count)
+        .map(|n| format!("{} = {{ secret = \"{}\" }}\n", newcomers::name(n), newcomers::secret(n)))
+        .collect()
 }
 
 /// The same with [`HASHED_USER`], whose digest has the parameters that OWASP recommends: 19 MiB, two passes.
