@@ -66,7 +66,7 @@ fn accepted(server: &mut Server, remote: SocketAddr, secret: &'static [u8], aske
 
 #[test]
 fn several_clients_behind_one_address_have_a_secret_each() {
-    // checklist 8
+    // checklist 8, 72
     for layout in LAYOUTS {
         let mut server = server(layout, "nat = true");
         for turn in 0..3 {
