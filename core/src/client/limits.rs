@@ -49,7 +49,7 @@ impl Limits {
         Limits {
             clients: 100_000,
             connections: 100_000,
-            pending: 1_000,
+            pending: 4_000,
             new_per_second: 1_000,
             held_octets: 4 << 20,
             ..Limits::default()
@@ -63,12 +63,13 @@ impl Default for Limits {
             clients: 5_000,
             connections: 10_000,
             connections_per_client: 256,
-            pending: 200,
+            // More than a worker takes up in a turn: those of tables in memory are over by its end.
+            pending: 1_000,
             new_per_second: 50,
             packets_per_second: 1_000,
             held_packets: 4,
             held_octets: 1 << 20,
-            per_address: AddressLimits { connections: 5_000, pending: 50, new_per_second: 50 },
+            per_address: AddressLimits { connections: 5_000, pending: 1_000, new_per_second: 50 },
         }
     }
 }
