@@ -326,7 +326,7 @@ pub fn connections_configuration(setup: Setup, connected_max: u32, table: Option
     let rule = |name: &str, address: Ipv4Addr, keys: &str| {
         format!(
             "[[client_rule]]\nname = \"{name}\"\nnetwork = \"{address}/32\"\nnat = true\nidle_timeout = \"1h\"\n{keys}\n\
-             limits = {{ connections = 20_000, clients = 20_000, new_per_second = 1_000_000, packets_per_second = 0, \
+             limits = {{ connections = 20_000, connections_per_client = 20_000, clients = 20_000, new_per_second = 1_000_000, packets_per_second = 0, \
              per_address = {{ connections = 20_000, new_per_second = 1_000_000 }} }}\n"
         )
     };

@@ -288,6 +288,9 @@ impl Network {
             }
             (Peer::Worker(worker), Message::Elsewhere(request)) => self.send_elsewhere(worker, request, now),
             (Peer::Worker(worker), Message::Admitted(stranger, admission)) => {
+                if stranger.life() != self.life() {
+                    self.forget_admitted(&stranger, admission.client());
+                }
                 if let Some(stranger) = self.answered(worker, stranger) {
                     self.admit(stranger, admission, now);
                 }

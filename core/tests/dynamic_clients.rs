@@ -655,3 +655,16 @@ fn what_a_dead_core_had_taken_starts_anew() {
         assert_eq!(server.answer_effect("secret").len(), 1, "{}", server.table());
     }
 }
+
+#[test]
+fn what_admitted_its_client_and_was_not_taken_is_no_replay() {
+    let mut server =
+        server(LAYOUTS[0], "nat = true\nidle_timeout = \"1s\"\nlimits = { packets_per_second = 1 }");
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+    let asked = bob(b"site-1", ONE).identifier(2).authenticator(2);
+    assert!(ask(&mut server, nat(2), &asked.octets()).is_empty());
+    assert_eq!(server.discarded(Discard::ClientTooFast), 1);
+    // Its connection has ended when it is sent again.
+    server.run(Duration::from_secs(5));
+    accepted(&mut server, nat(2), ONE, &asked);
+}

@@ -12,11 +12,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mio::Poll;
+use ulna_core::Configuration;
 use ulna_core::configuration::RuntimeSettings;
 use ulna_core::cores::{Change, Cores, Staff};
 use ulna_core::generation::Generation;
 use ulna_core::path::{Peer, WorkerId};
-use ulna_core::{Configuration, SocketId};
 
 use crate::bell::Bell;
 use crate::clock::Clock;
@@ -182,7 +182,7 @@ impl Shared {
             patience: Patience::new(&self.settings, &self.rounds, self.processors, self.clock),
             rounds: self.rounds.clone(),
             turn: Duration::ZERO,
-            read_from: self.listening.read_from(SocketId(0)),
+            read_from: None,
             connected: ConnectedSockets::new(
                 &self.connected,
                 self.settings.receive_buffer_octets,

@@ -100,7 +100,7 @@ pub(crate) struct Turn {
     /// How long the last turn was, until its packets were ready to be sent.
     pub turn: Duration,
     /// The socket that was read last.
-    pub read_from: ReadFrom,
+    pub read_from: Option<ReadFrom>,
     /// Those that connections have for themselves.
     pub connected: ConnectedSockets,
     /// This thread's streams.
@@ -270,7 +270,7 @@ impl Turn {
                 // A short batch has emptied the socket: mio reports it again when something comes.
                 let is_empty = received < receive.capacity();
                 self.sockets[socket].1 = !is_empty;
-                self.read_from = self.listening.read_from(via);
+                self.read_from = Some(self.listening.read_from(via));
                 self.hand_in(receive, now);
                 if is_empty {
                     break;
@@ -282,7 +282,7 @@ impl Turn {
 
     /// Hands in what was read and has not been handed in.
     fn hand_in(&mut self, receive: &mut ReceiveBatch, now: ulna_core::Instant) {
-        let from = self.read_from;
+        let Some(from) = self.read_from else { return };
         while let Some(datagram) = receive.next_datagram() {
             if from.connected_to.is_some_and(|peer| peer != datagram.remote) {
                 self.counters.connected_elsewhere.up();
@@ -300,7 +300,7 @@ impl Turn {
     ) {
         for _ in 0..self.connected.ready().min(READ_EACH_TURN) {
             let Some(read) = self.connected.read_next(receive, calls) else { break };
-            self.read_from = read.from;
+            self.read_from = Some(read.from);
             self.hand_in(receive, now);
             for _ in 0..read.unreachable {
                 self.cores.handle_unreachable(read.path, now);
@@ -333,7 +333,7 @@ impl Turn {
         while stage == Stage::Serving
             && let Some(from) = self.connected.read_parked(receive, calls, now)
         {
-            self.read_from = from;
+            self.read_from = Some(from);
             self.hand_in(receive, now);
         }
     }

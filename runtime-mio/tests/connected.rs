@@ -51,7 +51,7 @@ fn start(name: &str, runtime: &str, listen: &str, sites: usize, limits: &str, lo
          [[client]]\nname = \"here\"\nnetwork = \"127.0.0.1/32\"\nsecret = \"the secret of site 0\"\n\
          [[client_rule]]\nname = \"sites\"\nnetwork = [\"127.0.0.2/32\", \"::1/128\"]\nnat = true\nidle_timeout = \"1s\"\n\
          secret = {{ table = {table:?}, key = \"NAS-Identifier\" }}\n\
-         limits = {{ new_per_second = 1_000_000, per_address = {{ new_per_second = 1_000_000 }} }}\n\
+         limits = {{ packets_per_second = 0, connections_per_client = 1_000_000, new_per_second = 1_000_000, per_address = {{ new_per_second = 1_000_000 }} }}\n\
          [[server]]\nname = \"edge\"\n[[server.new]]\nwhen = {{ User-Name = \"nobody\" }}\nreject = true\n\
          [[server.new]]\naccept = true\n"
     );

@@ -68,12 +68,11 @@ impl Sightings {
         seen.store(word, Ordering::Relaxed);
     }
 
-    /// What a core took is known no more: it has died, and so have its answers. Looks at all of them.
-    pub fn forget(&self, network: NetworkId) {
-        for seen in self.lines.iter().flat_map(|line| &line.seen) {
-            if (seen.load(Ordering::Relaxed) >> 24) as u16 & 0xff == network.0 {
-                seen.store(0, Ordering::Relaxed);
-            }
+    /// A request has ended without an answer: its retransmission starts anew, wherever it comes from.
+    pub fn forget(&self, fingerprint: &Authenticator) {
+        let (line, tag) = self.line(fingerprint);
+        for seen in line.seen.iter().filter(|seen| (seen.load(Ordering::Relaxed) >> 32) as u32 == tag) {
+            seen.store(0, Ordering::Relaxed);
         }
     }
 
@@ -146,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_core_took_is_forgotten_and_nothing_else() {
+    fn what_has_ended_without_an_answer_is_forgotten_and_nothing_else() {
         let sightings = Sightings::new(7 * 64, &Seed::new([5; 32]));
         for number in 0..20 {
             let network = NetworkId(number as u16 % 2);
             sightings.note(&fingerprint(number), Sighting { network, place: Some(number) });
         }
-        sightings.forget(NetworkId(1));
+        (0..20).filter(|number| number % 2 == 1).for_each(|number| sightings.forget(&fingerprint(number)));
         let known = |number: &u32| sightings.look_up(&fingerprint(*number)).is_some();
         assert_eq!(
             (0..20).filter(known).collect::<alloc::vec::Vec<_>>(),

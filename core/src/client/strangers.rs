@@ -442,11 +442,9 @@ impl Strangers {
         now: Instant,
     ) {
         // By a stream it was sent again because another has ended (RFC 6613 §2.6.1), or by somebody who has recorded it: who gets
-        // nothing by it but a stream of his own, on which nothing of his verifies. And where its connection was the client's
-        // until now, nobody gains anything.
+        // nothing by it but a stream of his own, on which nothing of his verifies.
         let is_by_stream = stranger.path().stream().is_some();
-        let is_no_replay = is_by_stream || is_of(stranger.previous(), client);
-        let is_known_elsewhere = !is_no_replay && !seeded::is(Bug::ReplayedPacketAdmits);
+        let is_known_elsewhere = !is_by_stream && !seeded::is(Bug::ReplayedPacketAdmits);
         if let Some(sighting) = self.sightings.look_up(fingerprint).filter(|_| is_known_elsewhere) {
             self.counters.strangers_seen_before.up();
             let stranger = stranger.seen_before(sighting, client);

@@ -266,8 +266,14 @@ impl Dedup {
     }
 
     /// Forgets the requests that died with a worker which had taken up the first `taken` of all that were given to it, and says
-    /// how many there were, and of each that came by a stream by which. Looks at all entries: a worker hardly ever dies.
-    pub fn forget_lost(&mut self, dead: WorkerId, taken: u64, mut by_stream: impl FnMut(StreamId)) -> u64 {
+    /// how many there were, and of each what it was told by, and by which stream it came if it did. Looks at all entries: a
+    /// worker hardly ever dies.
+    pub fn forget_lost(
+        &mut self,
+        dead: WorkerId,
+        taken: u64,
+        mut each: impl FnMut(&Authenticator, Option<StreamId>),
+    ) -> u64 {
         let mut lost = 0;
         for place in 0..self.entries.len() as u32 {
             if let Progress::WithWorker { worker, before, .. } = self.entries[place as usize].progress
@@ -279,12 +285,22 @@ impl Dedup {
                     self.free_entry(place);
                 }
                 lost += 1;
-                if let Some(stream) = self.entries[place as usize].key.stream() {
-                    by_stream(stream);
-                }
+                let entry = &self.entries[place as usize];
+                each(&entry.request_authenticator, entry.key.stream());
             }
         }
         lost
+    }
+
+    /// What each request that a worker has is told by. Looks at all entries.
+    pub fn for_each_with_worker(&self, mut each: impl FnMut(&Authenticator)) {
+        let with_worker = |entry: &&Entry| matches!(entry.progress, Progress::WithWorker { .. });
+        self.entries.iter().filter(with_worker).for_each(|entry| each(&entry.request_authenticator));
+    }
+
+    /// What the request of this name was told by, or the one that has its place now.
+    pub fn told_by(&self, handle: RequestHandle) -> &Authenticator {
+        &self.entries[handle.entry as usize].request_authenticator
     }
 
     /// How many replies are kept.
@@ -561,7 +577,7 @@ mod tests {
             .collect();
         let elsewhere = dedup.begin(&key(1, 4, true), None, &[1; 16], WorkerId(1)).unwrap();
         assert_eq!(dedup.answer(handles[0], Some(b"reply"), seconds(1)), Kept::Reply);
-        assert_eq!(dedup.forget_lost(WORKER, first + 3, |_| unreachable!("none came by a stream")), 2);
+        assert_eq!(dedup.forget_lost(WORKER, first + 3, |_, stream| assert_eq!(stream, None)), 2);
         assert_eq!(dedup.look_up(&key(1, 1, true), &[1; 16]), Seen::Fresh);
         assert_eq!(dedup.look_up(&key(1, 2, true), &[1; 16]), Seen::Fresh);
         assert_eq!(dedup.look_up(&key(1, 3, true), &[1; 16]), Seen::InProgress(handles[3], WORKER));

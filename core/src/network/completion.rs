@@ -48,6 +48,7 @@ impl Network {
             return self.finish_on_stream(worker, completion, now);
         }
         let waits = self.may_delay(stamp.signed);
+        let told_by = *self.dedup.told_by(stamp.handle);
         let current = if waits { self.dedup.delay(stamp.handle) } else { self.dedup.forget(stamp.handle) };
         match (current, waits) {
             (true, true) => {
@@ -64,6 +65,7 @@ impl Network {
                 self.counters.delayed_rejects.up();
             }
             (true, false) => {
+                self.sightings.forget(&told_by);
                 self.discard(stamp.path.remote, Discard::DelayedRejectsFull, now);
                 self.end(worker, completion, Kept::Nothing);
                 self.leave_stream(&stamp.path);
@@ -101,7 +103,10 @@ impl Network {
         now: Instant,
     ) {
         let stamp = *completion.stamp();
+        let told_by = *self.dedup.told_by(stamp.handle);
         if self.dedup.forget(stamp.handle) {
+            // Its retransmission starts anew.
+            self.sightings.forget(&told_by);
             self.counters.discard(reason);
             self.end(worker, completion, Kept::Nothing);
             self.leave_stream(&stamp.path);

@@ -225,6 +225,7 @@ impl Network {
         let Configuration { client_rules, clients, .. } = &*self.configuration;
         if client_rules.decide(clients, path.remote.ip()) != Whom::Rules {
             // A reload has given the address to somebody else while its worker decided.
+            self.forget_admitted(&stranger, admission.client());
             self.discard(path.remote, Discard::NoClientRule, now);
             return self.buffers.give_back(stranger.into_buffer());
         }
@@ -246,9 +247,18 @@ impl Network {
             Err(_) => Err(Discard::ConnectionsFull),
         };
         if let Err(reason) = entered {
+            self.forget_admitted(&stranger, &client);
             self.discard(path.remote, reason, now);
         }
         self.buffers.give_back(stranger.into_buffer());
+    }
+
+    /// A packet that has admitted its client was not taken: its retransmission is no replay.
+    pub(super) fn forget_admitted(&self, stranger: &Stranger, client: &DynamicClient) {
+        let framed = stranger.framed();
+        for (index, _) in client.client().secrets.iter() {
+            self.sightings.forget(&fingerprint(&framed, client.mark(Some(index))));
+        }
     }
 
     /// A request that was seen before, on another connection of the same client: who took it there has its reply.

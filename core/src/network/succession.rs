@@ -44,9 +44,9 @@ impl Network {
             sightings: Arc::clone(&self.sightings),
             counters: Arc::clone(&self.counters),
         };
+        // Retransmissions of what is under way start anew.
+        self.dedup.for_each_with_worker(|told_by| self.sightings.forget(told_by));
         drop(self);
-        // Retransmissions of what this one had taken start anew.
-        origin.sightings.forget(origin.id);
         let mut network = Network::begin(origin, &workers, &seed, outstanding);
         network.dedup.count_evicted(evicted);
         network.events = events;
@@ -86,7 +86,12 @@ impl Network {
                 self.lanes[worker].lose(all - lost[STRANGERS]);
                 self.under_way.iter_mut().zip(lost).for_each(|(sum, lost)| *sum -= lost as usize);
                 let mut by_stream = Vec::new();
-                let orphaned = self.dedup.forget_lost(worker, taken, |stream| by_stream.push(stream));
+                let sightings = &self.sightings;
+                let orphaned = self.dedup.forget_lost(worker, taken, |told_by, stream| {
+                    // Its retransmission starts anew.
+                    sightings.forget(told_by);
+                    by_stream.extend(stream);
+                });
                 self.counters.orphaned.add(orphaned);
                 // The others have been superseded while the worker had them.
                 self.counters.superseded.add(own_requests - orphaned);
