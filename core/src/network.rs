@@ -503,10 +503,12 @@ impl Network {
 }
 
 /// What tells a duplicate from another request with its Identifier: the Request Authenticator, mixed with the mark of the
-/// client and secret that it is verified under. A reply that another client or secret has signed is never found by it,
+/// client and secret that it is verified under; and with code and Identifier, as it also tells requests on other connections
+/// apart, and not every NAS draws an authenticator for each. A reply that another client or secret has signed is never found by it,
 /// also where a reload has given the address to somebody else.
 pub(crate) fn fingerprint(framed: &Framed<'_>, mark: &[u8; 16]) -> Authenticator {
-    (u128::from_ne_bytes(*framed.authenticator()) ^ u128::from_ne_bytes(*mark)).to_ne_bytes()
+    let which = u128::from(framed.identifier()) << 8 | u128::from(framed.code_octet());
+    (u128::from_le_bytes(*framed.authenticator()) ^ u128::from_le_bytes(*mark) ^ which).to_le_bytes()
 }
 
 /// Paces of strangers, each for the addresses of one hash.

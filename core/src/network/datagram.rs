@@ -1,7 +1,7 @@
 //! A datagram's way to its worker, or to its discard by name.
 
 use super::route::Route;
-use super::stranger::{Standing, Weight};
+use super::stranger::Standing;
 use super::{ASIDE_MAX, Answer, Aside, LAZY_SWEEP, Network, fingerprint};
 use crate::client::{Sighting, Whose};
 use crate::configuration::Packets;
@@ -263,10 +263,7 @@ impl Network {
         if facts.stamp.signed
             && let Whose::Dynamic(client) = &facts.whose
         {
-            match self.weigh(client, &facts.fingerprint, superseded.is_some(), now)? {
-                Weight::New => {}
-                Weight::Taken(seen) => return self.answer_taken(seen, facts.stamp.path, now),
-            }
+            self.weigh(client, &facts.fingerprint, superseded.is_some(), now)?;
         }
         let request = request(&mut self.buffers).ok_or(Discard::NoBuffer)?;
         let path = &facts.stamp.path;

@@ -29,14 +29,6 @@ pub(super) enum Standing {
     Nobody,
 }
 
-/// What a request is that dedup knows nothing of.
-pub(super) enum Weight {
-    /// New, as far as anybody knows.
-    New,
-    /// One that this core has taken on another connection.
-    Taken(Seen),
-}
-
 impl Network {
     pub(super) fn standing(&mut self, path: &Path, now: Instant) -> Standing {
         if let Some(id) = path.stream() {
@@ -138,34 +130,24 @@ impl Network {
         Err(Discard::UnsignedBehindNat)
     }
 
-    /// What is to be done with a signed request of a dynamic client's of which dedup knows nothing. Only those that verify and are
+    /// Whether a signed request of a dynamic client's is to be taken of which dedup knows nothing. Only those that verify and are
     /// no duplicates count against its pace, so that nobody else makes a client too fast.
     ///
-    /// One that was taken before is no new one: on another connection of its client's it is answered as it was there, where
-    /// this core took it and knows it still. What is not remembered any more may be a late retransmission. But it never takes the
-    /// place of another request, and has a pace of its own; or whoever has recorded a client's requests could.
+    /// One that was taken before may be a late retransmission. But it never takes the place of another request, and has a pace of
+    /// its own; or whoever has recorded a client's requests could.
     pub(super) fn weigh(
         &self,
         client: &DynamicClient,
         fingerprint: &Authenticator,
         is_superseding: bool,
         now: Instant,
-    ) -> Result<Weight, Discard> {
+    ) -> Result<(), Discard> {
         let sighting = self.sightings.look_up(fingerprint);
         // What has just admitted its client has no place yet, and is new.
-        let Some(Sighting { network, place: Some(place) }) = sighting else {
-            return if client.passes(now) { Ok(Weight::New) } else { Err(Discard::ClientTooFast) };
+        let Some(Sighting { place: Some(_), .. }) = sighting else {
+            return if client.passes(now) { Ok(()) } else { Err(Discard::ClientTooFast) };
         };
-        if network == self.id {
-            let seen = self.dedup.look_at(place, fingerprint);
-            if !matches!(seen, Seen::Fresh | Seen::Superseding(..)) {
-                return Ok(Weight::Taken(seen));
-            }
-        }
-        if is_superseding || !client.repeats(now) {
-            return Err(Discard::Replayed);
-        }
-        Ok(Weight::New)
+        if is_superseding || !client.repeats(now) { Err(Discard::Replayed) } else { Ok(()) }
     }
 
     /// The same of a Status-Server, which has no place in dedup: one that was seen costs no pace.
