@@ -178,7 +178,8 @@ fn five_thousand_sites_behind_nats_are_served_again_at_once() {
     let ulna = folder.start(&configured(""));
     let (served, again) = ask_all(&sites, SOON);
     eprintln!("all served {again:?} after a restart that knows nobody");
-    assert_eq!((served, ulna.counters()["discarded look-up-limit"]), (SITES, 0));
+    let refused = ulna.counters().get("discarded look-up-limit").copied();
+    assert_eq!((served, refused), (SITES, None));
     ulna.stop();
 }
 
