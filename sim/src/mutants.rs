@@ -35,7 +35,8 @@ const OF_CLIENTS: [Bug; 9] = [
 ];
 
 /// Bugs that few seeds notice, and one that does: it is tried first, and all others if it no longer does.
-const FOUND_LATE: [(Bug, u64); 2] = [(Bug::ShedRequestRemembered, 893), (Bug::WorkerChangeWithoutEpoch, 142)];
+const FOUND_LATE: [(Bug, u64); 3] =
+    [(Bug::ShedRequestRemembered, 893), (Bug::WorkerChangeWithoutEpoch, 142), (Bug::RetiredClientStays, 370)];
 
 /// Runs plans with this bug until a law is broken, at most for `limit`. `None` where bugs are not compiled in.
 pub fn hunt(bug: Bug, build: Builder, limit: Duration) -> Option<Fate> {
