@@ -162,6 +162,7 @@ fn every_key_that_is_built_does_something() {
             dedup_lifetime: Duration::from_millis(100),
             failures_max: 0,
             failure_window: Duration::from_secs(300),
+            ..Protocol::default()
         }
     );
     assert_eq!(configuration.listeners[0].server, ServerId(1));

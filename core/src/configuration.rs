@@ -7,6 +7,7 @@ use crate::authenticate::mac::Devices;
 use crate::authenticate::users::Users;
 use crate::client::{ClientRules, Clients, SecretTable};
 use crate::dictionary::Dictionary;
+use crate::forward::{Pool, PoolId, Realms, RemoteServer, RemoteServerId};
 use crate::policy::{ServerId, VirtualServer};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -43,6 +44,12 @@ pub struct Configuration {
     pub devices: Devices,
     /// Virtual servers; a [`ServerId`] is a place here.
     pub servers: Vec<VirtualServer>,
+    /// Servers that requests are forwarded to; a [`RemoteServerId`] is a place here.
+    pub remote_servers: Vec<RemoteServer>,
+    /// Those that stand in for each other; a [`PoolId`] is a place here.
+    pub pools: Vec<Pool>,
+    /// Whose users go to which pool.
+    pub realms: Realms,
     /// What attributes are called and how they are hidden: the built-in dictionary and the files of the configuration.
     pub dictionary: Arc<Dictionary>,
     /// Where accounting is stored, if it is.
@@ -60,6 +67,22 @@ impl Configuration {
     /// How many worker cores there are.
     pub fn worker_cores(&self) -> usize {
         self.runtime.workers
+    }
+
+    /// A remote server by its number.
+    ///
+    /// # Panics
+    /// If the number is of another configuration.
+    pub fn remote_server(&self, server: RemoteServerId) -> &RemoteServer {
+        &self.remote_servers[usize::from(server.0)]
+    }
+
+    /// A pool by its number.
+    ///
+    /// # Panics
+    /// If the number is of another configuration.
+    pub fn pool(&self, pool: PoolId) -> &Pool {
+        &self.pools[usize::from(pool.0)]
     }
 
     /// A virtual server by its number.
@@ -156,6 +179,10 @@ pub struct Protocol {
     pub failures_max: u32,
     /// How long, from the first of them.
     pub failure_window: Duration,
+    /// How long a conversation may be silent whose State is ours, or whose user has no realm.
+    pub state_lifetime: Duration,
+    /// How many of either kind are kept, per worker; 1 to 16 777 216.
+    pub state_max: usize,
 }
 
 impl Default for Protocol {
@@ -168,6 +195,8 @@ impl Default for Protocol {
             dedup_lifetime: Duration::from_secs(10),
             failures_max: 10,
             failure_window: Duration::from_secs(60),
+            state_lifetime: Duration::from_secs(60),
+            state_max: 100_000,
         }
     }
 }

@@ -113,6 +113,22 @@ discards! {
     WaitedTooLong = "waited-too-long",
     /// No `accounting` rule says what to do with it.
     NoAccountingRule = "no-accounting-rule",
+    /// It is to be forwarded, and no remote server is known where to.
+    NoRoute = "no-route",
+    /// It was forwarded, and the remote server did not answer within `request_timeout`.
+    NoAnswer = "no-answer",
+    /// No remote server that it could be forwarded to lives.
+    NoServerAlive = "no-server-alive",
+    /// As many requests as may wait for the remote server that it would be forwarded to.
+    OutstandingFull = "outstanding-full",
+    /// No socket to the remote server could be had.
+    NoSocket = "no-socket",
+    /// With what is added or hidden anew it would pass 4 096 octets on its way on (RFC 2865 §3).
+    ForwardTooLong = "forward-too-long",
+    /// It has been here before: a loop.
+    ForwardLoop = "forward-loop",
+    /// An attribute that is hidden under the secret has no length that such may have: it cannot be hidden anew.
+    BadHiddenAttribute = "bad-hidden-attribute",
     /// The reply would pass 4 096 octets (RFC 2865 §3).
     ReplyTooLong = "reply-too-long",
     /// What a rule makes of the request, or of its session, would pass what they may hold.
@@ -201,6 +217,14 @@ impl Discard {
             | Discard::TooOld
             | Discard::WaitedTooLong
             | Discard::NoAccountingRule
+            | Discard::NoRoute
+            | Discard::NoAnswer
+            | Discard::NoServerAlive
+            | Discard::OutstandingFull
+            | Discard::NoSocket
+            | Discard::ForwardTooLong
+            | Discard::ForwardLoop
+            | Discard::BadHiddenAttribute
             | Discard::ReplyTooLong
             | Discard::EditTooLong
             | Discard::DelayedRejectsFull

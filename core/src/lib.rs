@@ -44,6 +44,7 @@ pub mod dictionary;
 pub mod discard;
 pub mod effect;
 pub mod event;
+pub mod forward;
 pub mod generation;
 pub mod json;
 pub mod life;

@@ -151,12 +151,18 @@ impl<'a> Explained<'a> {
                     Decision::Reject => "reject",
                     Decision::AuthenticateUsers => "authenticate by the users",
                     Decision::AuthenticateMac => "authenticate by the devices",
+                    Decision::Proxy(_) => "forward",
                 };
                 writeln!(f, "{matches}: {decision}")?;
                 self.write_edits(edits, f)
             }
-            Says::Accounting(Accounting::Store, edits) => {
-                writeln!(f, "{matches}: store")?;
+            Says::Accounting(accounting, edits) => {
+                let accounting = match accounting {
+                    Accounting::Store => "store",
+                    Accounting::Proxy(_) => "forward",
+                    Accounting::StoreAndProxy(_) => "store and forward",
+                };
+                writeln!(f, "{matches}: {accounting}")?;
                 self.write_edits(edits, f)
             }
             Says::Reply(edit) => {
@@ -240,7 +246,7 @@ impl<'a> Explained<'a> {
                     }
                 }
             }
-            Decision::AuthenticateUsers | Decision::Accept | Decision::Reject => {
+            Decision::AuthenticateUsers | Decision::Accept | Decision::Reject | Decision::Proxy(_) => {
                 let Some(user) = self.configuration.users.look_up(name) else {
                     return writeln!(f, "user: \"{shown}\" is no [[user]]");
                 };

@@ -28,6 +28,7 @@ use ulna_core::authenticate::mac::Devices;
 use ulna_core::authenticate::users::Users;
 use ulna_core::configuration::{Configuration, Cores, LogFormat, LogSettings};
 use ulna_core::dictionary::Dictionary;
+use ulna_core::forward::Realms;
 
 /// The whole file, whose own dictionaries go on top of `dictionary`. What was reported as wrong has its default in it or is
 /// left out, so with errors it is worth nothing; `None` where not even that can be made.
@@ -68,6 +69,9 @@ pub fn lower<'t>(
         users: Users::new(users, &seed).ok()?,
         devices: Devices::new(devices, &seed).ok()?,
         servers,
+        remote_servers: Vec::new(),
+        pools: Vec::new(),
+        realms: Realms::default(),
         dictionary: Arc::new(dictionary),
         accounting,
         log,

@@ -88,7 +88,9 @@ pub fn servers<'d>(
         };
         if names.add("server", &name, report) {
             numbers.insert(*name.get_ref(), ServerId(number));
-            servers.push(VirtualServer { name: (*name.get_ref()).into(), new, reply, accounting });
+            let (ongoing, ongoing_server) = (Rules::default(), None);
+            let name = (*name.get_ref()).into();
+            servers.push(VirtualServer { name, new, ongoing, ongoing_server, reply, accounting });
         }
     }
     asking.check(file, report);
@@ -242,7 +244,7 @@ fn decision(section: &Section<'_>, report: &mut Report) -> Option<Decision> {
             let word = section.word(key, &["users", "mac"], &[], report)?;
             return Some(if word == "mac" { Decision::AuthenticateMac } else { decision });
         }
-        Decision::Accept | Decision::Reject => {
+        Decision::Accept | Decision::Reject | Decision::Proxy(_) => {
             let value = section.value(key)?;
             if !matches!(value.get_ref(), DeValue::Boolean(true)) {
                 section.refuse(key, "true", value, report);

@@ -48,6 +48,8 @@ pub enum ReplyKind {
     Accept,
     /// Access-Reject.
     Reject,
+    /// Access-Challenge.
+    Challenge,
 }
 
 /// Which attributes are meant.

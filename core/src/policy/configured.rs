@@ -1,7 +1,8 @@
 //! The virtual servers of a configuration, as policy.
 
 use super::{
-    Accounting, AccountingVerdict, Asked, Decision, Edit, Edits, Policy, ReplyKind, Rules, Sheet, Verdict,
+    Accounting, AccountingVerdict, Asked, Decision, Edit, Edits, OngoingDecision, OngoingVerdict, Policy,
+    ReplyKind, Rules, ServerId, Sheet, Verdict,
 };
 use crate::configuration::Configuration;
 use crate::generation::{Generation, Generations};
@@ -15,6 +16,10 @@ pub struct VirtualServer {
     pub name: Box<str>,
     /// What to do with a new request.
     pub new: Rules<NewRule>,
+    /// What to do with a request of a conversation that has been decided about.
+    pub ongoing: Rules<OngoingRule>,
+    /// Whose `ongoing` rules are asked instead.
+    pub ongoing_server: Option<ServerId>,
     /// What to change in a reply.
     pub reply: Rules<Edit>,
     /// What to do with accounting.
@@ -26,6 +31,15 @@ pub struct VirtualServer {
 pub struct NewRule {
     /// What is to become of it.
     pub decision: Decision,
+    /// What is changed.
+    pub edits: Arc<Edits>,
+}
+
+/// What a rule does with a request of a conversation that has been decided about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OngoingRule {
+    /// What is to become of it.
+    pub decision: OngoingDecision,
     /// What is changed.
     pub edits: Arc<Edits>,
 }
@@ -51,7 +65,8 @@ pub struct ConfiguredRules {
 impl VirtualServer {
     /// Questions about attributes that its longest list asks.
     fn questions(&self) -> usize {
-        self.new.questions().max(self.reply.questions()).max(self.accounting.questions())
+        let VirtualServer { new, ongoing, reply, accounting, .. } = self;
+        new.questions().max(ongoing.questions()).max(reply.questions()).max(accounting.questions())
     }
 }
 
@@ -90,6 +105,19 @@ impl Policy for ConfiguredRules {
                 Verdict { decision: *decision, rule: numbered(place), edits: Some(edits) }
             }
             None => Verdict::plain(Decision::Reject),
+        }
+    }
+
+    fn continue_with<'p>(&'p mut self, asked: &Asked<'_>) -> OngoingVerdict<'p> {
+        let ConfiguredRules { generations, sheet, .. } = self;
+        let configuration = generations.of(asked.generation);
+        let server = configuration.server(asked.server());
+        let server = server.ongoing_server.map_or(server, |other| configuration.server(other));
+        match server.ongoing.first_match(asked, None, sheet) {
+            Some((place, OngoingRule { decision, edits })) => {
+                OngoingVerdict { decision: *decision, rule: numbered(place), edits: Some(edits) }
+            }
+            None => OngoingVerdict::CONTINUE,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What policy answers.
 
 use super::Edits;
+use crate::forward::PoolId;
 use alloc::sync::Arc;
 
 /// What is to become of an Access-Request.
@@ -14,6 +15,17 @@ pub enum Decision {
     AuthenticateUsers,
     /// Let its devices decide, by hardware address.
     AuthenticateMac,
+    /// Let a remote server decide.
+    Proxy(Onward),
+}
+
+/// Where a request is forwarded to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Onward {
+    /// To a server of this pool.
+    Pool(PoolId),
+    /// To one of its realm's pool; nowhere if that has none.
+    ByRealm,
 }
 
 impl Decision {
@@ -21,7 +33,7 @@ impl Decision {
     pub fn authenticates(self) -> bool {
         match self {
             Decision::AuthenticateUsers | Decision::AuthenticateMac => true,
-            Decision::Accept | Decision::Reject => false,
+            Decision::Accept | Decision::Reject | Decision::Proxy(_) => false,
         }
     }
 }
@@ -38,11 +50,35 @@ pub struct Verdict<'p> {
     pub edits: Option<&'p Arc<Edits>>,
 }
 
+/// What is to become of an Access-Request that goes on with a conversation which has been decided about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OngoingDecision {
+    /// It goes on as it began: to the same remote server, or with the same method of ours.
+    Continue,
+    /// Answer Access-Reject, after the reject delay.
+    Reject,
+}
+
+/// The same with what goes with it. Edits come after those of the verdict that began the conversation.
+#[derive(Debug, Clone, Copy)]
+pub struct OngoingVerdict<'p> {
+    /// What is to become of the request.
+    pub decision: OngoingDecision,
+    /// The number of the rule that decided, from 1: for the log.
+    pub rule: Option<u16>,
+    /// What is changed.
+    pub edits: Option<&'p Arc<Edits>>,
+}
+
 /// What is to become of an Accounting-Request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accounting {
     /// Store it in the accounting file, and answer when it is safe there (RFC 2866 §4.1).
     Store,
+    /// Forward it; the answer is the remote server's.
+    Proxy(Onward),
+    /// Store it, and forward it when it is safe there; the answer is the remote server's.
+    StoreAndProxy(Onward),
 }
 
 /// The same for accounting.
@@ -54,6 +90,12 @@ pub struct AccountingVerdict<'p> {
     pub rule: Option<u16>,
     /// What is changed in what is recorded.
     pub edits: Option<&'p Arc<Edits>>,
+}
+
+impl OngoingVerdict<'_> {
+    /// It goes on, and nothing is changed.
+    pub const CONTINUE: OngoingVerdict<'static> =
+        OngoingVerdict { decision: OngoingDecision::Continue, rule: None, edits: None };
 }
 
 impl Verdict<'_> {

@@ -16,8 +16,10 @@ mod session;
 
 pub use asked::Asked;
 pub use condition::{Comparison, Condition, Question, ReplyKind, Selector};
-pub use configured::{AccountingRule, ConfiguredRules, NewRule, VirtualServer};
-pub use decision::{Accounting, AccountingVerdict, Decision, Verdict};
+pub use configured::{AccountingRule, ConfiguredRules, NewRule, OngoingRule, VirtualServer};
+pub use decision::{
+    Accounting, AccountingVerdict, Decision, OngoingDecision, OngoingVerdict, Onward, Verdict,
+};
 pub use edit::{Edit, Edits, OURS, is_ours};
 pub use hours::{BadHours, Hours};
 pub use pattern::{Case, EXPRESSION_OCTETS_MAX, PATTERN_OCTETS_MAX, Pattern, PatternError};
@@ -53,14 +55,20 @@ pub struct ServerId(pub u16);
 /// # When it is called
 ///
 /// Once for each request that is verified, not too old and no duplicate; not for a retransmission. [`decide`](Policy::decide)
-/// first; then, for the reply that follows, [`edit_reply`](Policy::edit_reply), which sees the request and session as edited
+/// first, or for a later round of a conversation [`continue_with`](Policy::continue_with); then, for the reply that follows, [`edit_reply`](Policy::edit_reply), which sees the request and session as edited
 /// by the verdict. [`account`](Policy::account) is asked about Accounting-Requests instead.
 pub trait Policy {
     /// What is to become of an Access-Request. Edits of the request and the session are made at once; those of the reply when
     /// there is one.
     fn decide<'p>(&'p mut self, asked: &Asked<'_>) -> Verdict<'p>;
 
-    /// What is changed in a reply of ours before it is signed; nothing unless this is written.
+    /// What is to become of an Access-Request that belongs to a conversation which [`decide`](Policy::decide) has decided about:
+    /// one round of EAP after the first, say. The session is as it was left. It goes on unless this is written.
+    fn continue_with<'p>(&'p mut self, _asked: &Asked<'_>) -> OngoingVerdict<'p> {
+        OngoingVerdict::CONTINUE
+    }
+
+    /// What is changed in a reply, ours or a remote server's, before it is signed; nothing unless this is written.
     fn edit_reply<'p>(&'p mut self, _asked: &Asked<'_>, _reply: ReplyKind) -> Option<&'p Edit> {
         None
     }

@@ -190,6 +190,7 @@ pub fn answer(
         let edits = verdict.edits.map(|edits| &**edits);
         let attributes = edit_request(dictionary, edits, received, scratch, session, edited)?;
         return match verdict.accounting {
+            Accounting::Proxy(_) | Accounting::StoreAndProxy(_) => Err(Discard::NoRoute),
             Accounting::Store => {
                 let recorded = Recorded {
                     dictionary,
@@ -220,6 +221,7 @@ pub fn answer(
     let (accept, user): (bool, &Preset) = match verdict.decision {
         Decision::Accept => (true, &NOTHING),
         Decision::Reject => (false, &NOTHING),
+        Decision::Proxy(_) => return Err(Discard::NoRoute),
         Decision::AuthenticateUsers | Decision::AuthenticateMac => {
             let decision = verdict.decision;
             match authenticate(configuration, decision, request, attributes, &known, memory, &mut proof, now)

@@ -1,0 +1,17 @@
+//! Where requests go that others decide: realms, pools of remote servers, and what is outstanding at each. RFC 2865 §2.3,
+//! RFC 5080 §2.2.1, RFC 5997.
+//!
+//! A request that is forwarded walks through these files in this order:
+//!
+//! 1. [`Realms`]: the longest configured suffix of its User-Name names a pool.
+//! 2. [`Pool`]: of its remote servers that are not dead one is chosen.
+//!
+//! Plain data and rules about next hops; sends nothing and knows no socket. Control flow is the worker's.
+
+mod pool;
+mod realms;
+mod remote_server;
+
+pub use pool::{Balance, Member, OnDead, Pool, PoolId};
+pub use realms::{DuplicateRealm, Realm, RealmId, Realms};
+pub use remote_server::{RemoteServer, RemoteServerId, StatusCheck};

@@ -1,0 +1,57 @@
+//! A server that requests are forwarded to, as it is configured.
+
+use crate::packet::Secret;
+use alloc::boxed::Box;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+/// A remote server's place in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RemoteServerId(pub u16);
+
+/// A server that others' requests are forwarded to.
+#[derive(Debug, Clone)]
+pub struct RemoteServer {
+    /// The operator's name for it, unique.
+    pub name: Box<str>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// From which of our addresses requests to it go; the system's choice where none is said.
+    pub source_address: Option<IpAddr>,
+    /// What both share.
+    pub secret: Secret,
+    /// Believe no reply to an Access-Request or Status-Server that has no Message-Authenticator.
+    pub require_message_authenticator: bool,
+    /// How it is asked whether it lives.
+    pub status_check: StatusCheck,
+    /// In which it has to answer a request, or is suspected.
+    pub response_window: Duration,
+    /// How long it is suspected before it counts as dead.
+    pub zombie_period: Duration,
+    /// After which one that is dead and cannot be asked is tried again.
+    pub revive_interval: Duration,
+    /// How often one that is suspected or dead is asked.
+    pub status_interval: Duration,
+    /// Requests that may wait for its answer, per worker; 1 to 65 536.
+    pub outstanding_max: u32,
+}
+
+/// How a remote server is asked whether it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusCheck {
+    /// Not at all: it is tried again after its revive interval.
+    None,
+    /// By Status-Server (RFC 5997).
+    StatusServer,
+}
+
+impl RemoteServer {
+    /// Whether the other is the same server, however it is to be treated: the same address and secret, so that what is known of
+    /// one is known of the other.
+    pub fn is_same(&self, other: &RemoteServer) -> bool {
+        self.name == other.name
+            && self.address == other.address
+            && self.source_address == other.source_address
+            && self.secret == other.secret
+    }
+}
