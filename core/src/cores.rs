@@ -16,6 +16,9 @@
 //!    request that the worker knows to be superseded has been let go of before its answer is looked at.
 //! 6. [`poll_effect`](Cores::poll_effect), until `None`: what is to be done elsewhere. One for which there is no room
 //!    there comes back through [`handle_effect_done`](Cores::handle_effect_done) at once.
+//!    [`poll_remote_order`](Cores::poll_remote_order), until `None`: sockets to remote servers, to be opened and closed; then
+//!    [`poll_forward`](Cores::poll_forward), until `None`: packets to be sent through them. What is read from them goes through
+//!    [`handle_remote_datagram`](Cores::handle_remote_datagram), between 3 and 4.
 //! 7. [`poll_socket`](Cores::poll_socket), until `None`: sockets to be opened and closed. What was in a socket that is closed
 //!    goes through [`handle_datagram`](Cores::handle_datagram). [`poll_transmit`](Cores::poll_transmit): packets to be sent, until `None`.
 //!    Where there are streams: [`bring_home`](Cores::bring_home), and [`poll_stream`](Cores::poll_stream) until `None`.
@@ -48,6 +51,7 @@ use self::tie::Tie;
 use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::Event;
+use crate::forward::{RemoteOrder, RemoteSocket};
 use crate::network::Network;
 use crate::network::connected::{OwnSocket, SocketOrder};
 use crate::path::{ListenerId, Path, Peer, StreamId, Transmit};
@@ -380,6 +384,34 @@ impl Cores {
             from_network.or_else(|| self.worker.as_mut().and_then(|worker| worker.poll_transmit(out)));
         self.running = Running::Queues;
         transmit
+    }
+
+    /// The next order about a socket to a remote server. Only threads with a worker have any.
+    pub fn poll_remote_order(&mut self) -> Option<RemoteOrder> {
+        self.on_worker(Worker::poll_remote_order).flatten()
+    }
+
+    /// A socket to a remote server could not be had.
+    pub fn handle_remote_refused(&mut self, socket: RemoteSocket, now: Instant) {
+        self.on_worker(|worker| worker.handle_remote_refused(socket, now));
+    }
+
+    /// One datagram from a socket to a remote server.
+    pub fn handle_remote_datagram(&mut self, socket: RemoteSocket, octets: &[u8], now: Instant) {
+        self.on_worker(|worker| worker.handle_remote_datagram(socket, octets, now));
+    }
+
+    /// One packet for a remote server, into the caller's empty buffer: sent through the
+    /// [number](RemoteSocket::via) of its socket.
+    pub fn poll_forward(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        self.on_worker(|worker| worker.poll_forward(out)).flatten()
+    }
+
+    fn on_worker<T>(&mut self, then: impl FnOnce(&mut Worker) -> T) -> Option<T> {
+        self.running = Running::Worker;
+        let done = self.worker.as_mut().map(then);
+        self.running = Running::Queues;
+        done
     }
 
     /// The next order about a socket of a connection's own. Only threads with a network core have any.

@@ -183,6 +183,32 @@ counters! {
         failures,
         /// Of the Access-Rejects, those of users who had failed too often for their password to be looked at.
         rejects_unchecked,
+        /// Requests forwarded to a remote server, each time that it was another one counted again.
+        forwarded,
+        /// Forwarded requests sent again, as their NAS has.
+        forwarded_again,
+        /// Replies of remote servers that verified and were waited for.
+        remote_replies,
+        /// Packets from remote servers that nobody waited for: late, or sent twice.
+        remote_replies_late,
+        /// Packets from remote servers that are none, or do not verify.
+        remote_replies_bad,
+        /// Requests that were to be forwarded, and no pool is known where to: rejected.
+        no_route,
+        /// Requests of whose pool no remote server lives: rejected.
+        no_server_alive,
+        /// Requests that had been here before: rejected.
+        loops,
+        /// Remote servers asked by Status-Server.
+        probes,
+        /// Gauge: requests that wait for a remote server.
+        outstanding,
+        /// Gauge: live conversations.
+        conversations,
+        /// Rounds of conversations that went on.
+        ongoing,
+        /// Requests whose State was not known.
+        states_unknown,
         /// Effects asked for.
         effects,
         /// Effects whose answer came when nobody waited for it any more.

@@ -4,9 +4,13 @@
 //! it asks its driver for, and holds the request meanwhile. Knows no descriptor, thread or clock.
 
 mod conversations;
+mod credentials;
+mod forward;
 mod in_progress;
 mod mschap_answer;
+mod onward;
 mod records;
+mod reply;
 mod request;
 mod succession;
 
@@ -307,9 +311,13 @@ impl Worker {
                 (Ok(matches), Waiting::Password(undecided)) => {
                     self.decide(network, request, Known::Password(undecided, matches), taken_up, now);
                 }
+                (Ok(_), Waiting::Record { then: Some(goes_on), .. }) => {
+                    self.go_on(network, request, *goes_on, taken_up, now);
+                }
                 (Ok(_), waiting @ Waiting::Record { .. }) => {
                     self.acknowledge(network, request, &waiting, now);
                 }
+                (Ok(_), Waiting::Reply(_)) => unreachable!("no effect stands for a remote server"),
                 (Err(reason), waiting) => self.discard_held(network, request, &waiting, reason, now),
             }
         }
@@ -475,6 +483,7 @@ impl Worker {
                     self.effects.extend(self.memory.records.take());
                 }
             }
+            Ok(Step::GoesOn(goes_on)) => self.go_on(network, request, goes_on, taken_up, now),
             Err(reason) => self.discard(network, request, reason, now),
         }
     }
@@ -492,7 +501,7 @@ impl Worker {
     fn acknowledge(&mut self, network: NetworkId, request: Request, waiting: &Waiting, now: Instant) {
         let configuration = self.generations.of(request.stamp().generation);
         self.desk.decided = Some(waiting.decided(configuration, &request));
-        if let Err(reason) = request::acknowledge(configuration, &request, &mut self.desk) {
+        if let Err(reason) = reply::acknowledge(configuration, &request, &mut self.desk) {
             return self.discard(network, request, reason, now);
         }
         self.counters.decisions.up();
@@ -577,7 +586,7 @@ impl Worker {
     /// The request's end with the reply that lies on the desk.
     fn completed(&mut self, request: Request, now: Instant) -> Completion {
         let Worker { reply_buffers, counters, desk, lazy_sweep, .. } = self;
-        request.answered(&desk.reply, || {
+        request.answered(&desk.packet, || {
             let buffer = reply_buffers.take(LARGE_OCTETS).expect("there is one for each request in progress");
             lazy_sweep.get_or_insert(now + LAZY_SWEEP);
             counters.reply_buffers_made.set(reply_buffers.made() as u64);

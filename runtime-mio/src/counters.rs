@@ -89,6 +89,14 @@ thread_counters! {
     connected_elsewhere,
     /// Datagrams that the kernel dropped at such sockets, counted when they are closed.
     connected_drops,
+    /// Sockets opened to remote servers.
+    remote_opened,
+    /// Sockets to remote servers closed.
+    remote_closed,
+    /// Sockets to remote servers that could not be had.
+    remote_refused,
+    /// Reports of the network that a remote server cannot be reached. Anyone can forge them: counted, and nothing else.
+    remote_unreachable,
     /// Events that found the log's ring full.
     events_lost,
     /// The longest turn, in microseconds, from its begin until its packets were ready to be sent.

@@ -23,6 +23,7 @@ mod log;
 pub mod mmsg;
 pub mod patience;
 pub mod reload;
+mod remote;
 pub mod report;
 mod seats;
 mod segments;

@@ -28,6 +28,7 @@ use crate::listening::Listening;
 use crate::log::{EventWriter, Log};
 use crate::patience::Patience;
 use crate::patience::tripwire::Rounds;
+use crate::remote::RemoteSockets;
 use crate::reload::{Follower, ReloadError, Step, Steps};
 use crate::report::{ThreadReport, name_of_worker};
 use crate::seats::Bells;
@@ -188,6 +189,7 @@ impl Shared {
                 self.settings.receive_buffer_octets,
                 &report.thread,
             ),
+            remote: RemoteSockets::new(self.settings.receive_buffer_octets, &report.thread),
             tcp: Tcp::new(&self.listening, network),
             deaths: Arc::clone(&self.deaths),
             cores,

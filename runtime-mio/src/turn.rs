@@ -28,6 +28,7 @@ use crate::mmsg::{Outlet, PACKET_OCTETS_MAX, ReceiveBatch, SendBatch};
 use crate::patience::Patience;
 use crate::patience::tripwire::Rounds;
 use crate::reload::Follower;
+use crate::remote::{self, RemoteSockets};
 use crate::seats::Bells;
 use crate::system_calls::SystemCalls;
 use crate::tcp::Tcp;
@@ -103,6 +104,8 @@ pub(crate) struct Turn {
     pub read_from: Option<ReadFrom>,
     /// Those that connections have for themselves.
     pub connected: ConnectedSockets,
+    /// Those of its worker to remote servers.
+    pub remote: RemoteSockets,
     /// This thread's streams.
     pub tcp: Tcp,
     pub deaths: Arc<Deaths>,
@@ -121,6 +124,8 @@ struct Drill;
 struct Batches {
     receive: ReceiveBatch,
     send: SendBatch,
+    /// To remote servers, whose sockets are others.
+    send_on: SendBatch,
 }
 
 impl Turn {
@@ -134,8 +139,11 @@ impl Turn {
     /// # Panics
     /// When a panic cannot be recovered from: it was not in a core, or it was one too many.
     pub fn run(mut self) -> io::Result<Left> {
-        let mut batches =
-            Batches { receive: ReceiveBatch::new(BATCH, PACKET_OCTETS_MAX), send: SendBatch::new(BATCH) };
+        let mut batches = Batches {
+            receive: ReceiveBatch::new(BATCH, PACKET_OCTETS_MAX),
+            send: SendBatch::new(BATCH),
+            send_on: SendBatch::new(BATCH),
+        };
         let mut events = Events::with_capacity(EVENTS);
         let mut calls = SystemCalls::default();
         let mut shed_before = 0;
@@ -170,7 +178,7 @@ impl Turn {
 
     /// All of a turn but the wait at its end.
     fn turn(&mut self, stage: Stage, batches: &mut Batches, calls: &mut SystemCalls) -> io::Result<()> {
-        let Batches { receive, send } = batches;
+        let Batches { receive, send, send_on } = batches;
         let now = self.clock.now();
         self.cores.begin();
         if let Some(core) = self.cores.take_drill() {
@@ -188,6 +196,7 @@ impl Turn {
         } else {
             self.tcp.drain(&mut self.cores, now);
         }
+        self.read_remote(receive, now, calls);
         self.cores.handle_timeout(now);
         self.order_sockets(stage, receive, now, calls);
         self.work(now);
@@ -198,6 +207,9 @@ impl Turn {
                     self.cores.handle_effect_done(ticket, done, now);
                 }
             }
+        }
+        if self.remote.obey(&mut self.cores, self.poll.registry(), now) {
+            self.remote.transmit(&mut self.cores, send_on, calls);
         }
         self.transmit(send, calls);
         if self.tcp.has_any() {
@@ -230,7 +242,7 @@ impl Turn {
                     self.connected.close_all(self.poll.registry(), now);
                     return self.tcp.close_all();
                 }
-                Ok(Some(Peer::Worker(_))) => return,
+                Ok(Some(Peer::Worker(_))) => return self.remote.close_all(self.poll.registry()),
                 Ok(None) => resume_unwind(panic),
                 Err(again) => panic = again,
             }
@@ -304,6 +316,19 @@ impl Turn {
             self.hand_in(receive, now);
             for _ in 0..read.unreachable {
                 self.cores.handle_unreachable(read.path, now);
+            }
+        }
+    }
+
+    /// One batch from each socket to a remote server that may have something, in turn. Also while the server drains: what is under
+    /// way waits for it.
+    fn read_remote(&mut self, receive: &mut ReceiveBatch, now: ulna_core::Instant, calls: &mut SystemCalls) {
+        for _ in 0..self.remote.ready().min(remote::READ_EACH_TURN) {
+            let Some(socket) = self.remote.read_next(receive, calls) else { break };
+            // None of these is handed in as a datagram of a listening socket's, should this turn end in a panic.
+            self.read_from = None;
+            while let Some(datagram) = receive.next_datagram() {
+                self.cores.handle_remote_datagram(socket, datagram.octets, now);
             }
         }
     }
@@ -400,11 +425,12 @@ impl Turn {
             && (self.sockets.iter().any(|(_, may_read)| *may_read) || self.tcp.has_unread());
         let has_unread = has_unread && !seeded::is(Bug::ReadableSocketForgotten);
         let has_unread = has_unread || stage == Stage::Serving && self.connected.has_ready();
+        let has_unread = has_unread || self.remote.has_ready();
         let may_sleep = !has_unread && !self.tcp.has_unwritten() && self.cores.may_park();
         self.patience.wake_by(self.connected.deadline().filter(|_| stage == Stage::Serving));
         self.patience.wait(&mut self.cores, &mut self.poll, events, may_sleep, calls)?;
         for event in events.iter().filter(|event| event.token() != BELL) {
-            if self.connected.note_ready(event.token()) {
+            if self.connected.note_ready(event.token()) || self.remote.note_ready(event.token()) {
                 continue;
             }
             if let Some((_, may_read)) =

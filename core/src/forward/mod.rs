@@ -11,7 +11,9 @@
 mod pool;
 mod realms;
 mod remote_server;
+mod socket;
 
 pub use pool::{Balance, Member, OnDead, Pool, PoolId};
 pub use realms::{DuplicateRealm, Realm, RealmId, Realms};
 pub use remote_server::{RemoteServer, RemoteServerId, StatusCheck};
+pub use socket::{RemoteOrder, RemoteSocket};

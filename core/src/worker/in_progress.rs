@@ -182,6 +182,12 @@ impl<Waiting> InProgress<Waiting> {
         Some(self.take(place))
     }
 
+    /// The same, to be changed where it is.
+    pub fn named_mut(&mut self, network: NetworkId, handle: RequestHandle) -> Option<&mut Held<Waiting>> {
+        let place = self.find(network, handle)?;
+        self.places[place as usize].held.as_mut()
+    }
+
     /// Marks all that wait now, and all that were taken up by now and will wait again: for an effect after the first.
     pub fn mark(&mut self, now: Instant) {
         self.marks = self.marks.wrapping_add(1);

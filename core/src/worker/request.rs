@@ -1,31 +1,37 @@
-//! One request, decided and answered: policy, credentials, edits, reply attributes, signature.
+//! One request, decided: policy, credentials, edits; and answered, or on its way to whom it has to wait for.
 
+use super::credentials::{Authenticated, authenticate};
 use super::mschap_answer;
+use super::onward::{Awaited, ConversationId, GoesOn, Kept, To};
 use super::records::Records;
+use super::reply::{Seal, write_answers};
 use crate::accounting::Recorded;
-use crate::attributes::{NOTHING, Piece, Pieces, Preset, Scratch, Sealing, write_hidden};
+use crate::attributes::{NOTHING, Preset, Scratch};
+use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
-use crate::authenticate::mschap::{CHALLENGE_OCTETS, Found, Proof};
-use crate::authenticate::{self, Checked, Passwords};
+use crate::authenticate::mschap::{CHALLENGE_OCTETS, Found};
 use crate::configuration::Configuration;
+use crate::conversation::realm::realm_of;
 use crate::counters::WorkerCounters;
 use crate::dictionary::Dictionary;
 use crate::discard::Discard;
 use crate::effect::Effect;
 use crate::event::Decided;
+use crate::forward::PoolId;
 use crate::packet::hidden::Hop;
 use crate::packet::{
-    Attributes, Code, EncodeError, Encoder, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator, Oid,
-    PACKET_OCTETS_MAX, Secret, SecretIndex, number,
+    Attributes, Code, Encoder, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator, Oid, PACKET_OCTETS_MAX,
+    SecretIndex,
 };
 use crate::policy::{
-    Accounting, Asked, Decision, EMPTY_SESSION, Edit, Edits, Policy, ReplyKind, Session, SessionFull, Verdict,
+    Accounting, Asked, Decision, EMPTY_SESSION, Edits, OngoingDecision, Onward, Policy, ReplyKind, Session,
+    SessionFull, Verdict,
 };
 use crate::request::Request;
 use crate::request::class::Class;
 use crate::seed::Seed;
-use crate::seeded::{self, Bug};
 use crate::time::{Instant, UnixTime};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -49,6 +55,8 @@ pub enum Step {
     Waits(Effect, Waiting),
     /// It has to wait until its record is stored, which lies with those of this turn.
     Stores(Waiting),
+    /// A remote server is to decide.
+    GoesOn(GoesOn),
 }
 
 /// What a request waits for, and what policy has decided about it. Policy is not asked again.
@@ -59,7 +67,11 @@ pub enum Waiting {
     Record {
         /// The rule that says so.
         rule: Option<u16>,
+        /// Where it goes then, if it is not answered here.
+        then: Option<Box<GoesOn>>,
     },
+    /// For a remote server's reply.
+    Reply(Awaited),
 }
 
 /// What policy has decided about a request whose password is being hashed.
@@ -70,15 +82,19 @@ pub struct Undecided {
     /// For which time it has decided.
     time: UnixTime,
     /// The password is what this secret reveals.
-    secret: SecretIndex,
+    pub secret: SecretIndex,
 }
 
-/// What effects have said.
+/// What is known of a request before policy is asked.
 pub enum Known {
-    /// Nothing has been asked.
+    /// Nothing: it is new.
     Nothing,
     /// Whether the password is the user's.
     Password(Undecided, bool),
+    /// It goes on with a conversation.
+    Ongoing(ConversationId, Kept),
+    /// It was to be forwarded, and there is no way.
+    NoWayOn(GoesOn),
 }
 
 /// What a worker remembers from one request to the next.
@@ -93,26 +109,29 @@ impl Waiting {
     /// Who has decided.
     pub fn decided(&self, configuration: &Configuration, request: &Request) -> Decided {
         let listener = &configuration.listeners[usize::from(request.stamp().path.listener.0)];
-        let (Waiting::Password(Undecided { rule, .. }) | Waiting::Record { rule }) = self;
-        Decided { server: listener.server, rule: *rule }
+        let rule = match self {
+            Waiting::Password(Undecided { rule, .. }) | Waiting::Record { rule, .. } => *rule,
+            Waiting::Reply(Awaited { goes_on, .. }) => goes_on.rule,
+        };
+        Decided { server: listener.server, rule }
     }
 }
 
 /// Where one request after the other is worked on, with memory for all that it may need.
 pub struct Desk {
-    /// The reply that was written last.
-    pub reply: Vec<u8>,
+    /// The packet that was written last: a reply, or a request on its way.
+    pub packet: Vec<u8>,
     /// Who decided about the request that was worked on last, if anybody did.
     pub decided: Option<Decided>,
-    /// The request's attributes after edits, if there are any.
-    edited: Vec<u8>,
-    session: Session,
+    /// The request's attributes after edits, if there are any: after those that came first, and after all.
+    pub edited: [Vec<u8>; 2],
+    pub session: Session,
     /// The reply's attributes, and room to edit them in.
-    draft: Vec<u8>,
-    next_draft: Vec<u8>,
-    scratch: Scratch,
-    /// For salts and challenges.
-    random: ChaCha12Rng,
+    pub draft: Vec<u8>,
+    pub next_draft: Vec<u8>,
+    pub scratch: Scratch,
+    /// For salts, challenges and authenticators.
+    pub random: ChaCha12Rng,
 }
 
 impl Desk {
@@ -120,9 +139,9 @@ impl Desk {
     pub fn new(seed: &Seed) -> Desk {
         let buffer = || Vec::with_capacity(ROOM_OCTETS);
         Desk {
-            reply: buffer(),
+            packet: buffer(),
             decided: None,
-            edited: buffer(),
+            edited: [buffer(), buffer()],
             session: Session::default(),
             draft: buffer(),
             next_draft: buffer(),
@@ -151,8 +170,9 @@ pub fn answer(
     let stamp = request.stamp();
     desk.decided = None;
     let time = match &known {
-        Known::Nothing => time,
+        Known::Nothing | Known::Ongoing(..) => time,
         Known::Password(undecided, _) => undecided.time,
+        Known::NoWayOn(goes_on) => goes_on.time,
     };
     let framed = request.framed();
     let waited = now.saturating_since(stamp.received);
@@ -162,68 +182,95 @@ pub fn answer(
     if Class::of(&framed) == Class::New && waited > configuration.protocol.new_request_wait_max {
         return Err(Discard::WaitedTooLong);
     }
+    if framed.code() == Some(Code::AccountingRequest) {
+        return account(configuration, policy, request, memory, desk, time);
+    }
     let listener = &configuration.listeners[usize::from(stamp.path.listener.0)];
     let client = request.whose().client(&configuration.clients);
     let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
-    let Desk { reply: out, decided, edited, session, draft, next_draft, scratch, random } = desk;
+    let Desk { packet: out, decided, edited, session, draft, next_draft, scratch, random } = desk;
+    let [edited_first, edited] = edited;
     let dictionary = &configuration.dictionary;
 
     session.clear();
-    let received = framed.attributes();
-    // Nothing is remembered of a new session.
-    let mut asked = Asked {
-        generation: stamp.generation,
-        dictionary,
-        framed,
-        attributes: received,
-        session: &EMPTY_SESSION,
-        client: &client.name,
-        listener,
-        path: stamp.path,
-        time,
-    };
-    if framed.code() == Some(Code::AccountingRequest) {
-        let verdict = policy.account(&asked);
-        *decided = verdict.map(|verdict| Decided { server: listener.server, rule: verdict.rule });
-        // RFC 2866 §4.1: what was not recorded is not acknowledged.
-        let verdict = verdict.ok_or(Discard::NoAccountingRule)?;
-        let edits = verdict.edits.map(|edits| &**edits);
-        let attributes = edit_request(dictionary, edits, received, scratch, session, edited)?;
-        return match verdict.accounting {
-            Accounting::Proxy(_) | Accounting::StoreAndProxy(_) => Err(Discard::NoRoute),
-            Accounting::Store => {
-                let recorded = Recorded {
-                    dictionary,
-                    received: framed,
-                    attributes,
-                    client: &client.name,
-                    listener: &listener.name,
-                    remote: stamp.path.remote,
-                    time,
-                };
-                memory.records.add(&recorded, scratch)?;
-                Ok(Step::Stores(Waiting::Record { rule: verdict.rule }))
-            }
-        };
-    }
+    let mut asked = asked(configuration, request, time);
+    // What began a conversation is done again in each round; what goes on with it comes on top.
+    let mut again: Option<Arc<Edits>> = None;
+    let mut going_on = None;
     let verdict = match &known {
         Known::Nothing => policy.decide(&asked),
         Known::Password(Undecided { decision, rule, edits, .. }, _) => {
             Verdict { decision: *decision, rule: *rule, edits: edits.as_ref() }
         }
+        Known::Ongoing(conversation, kept) => {
+            if let Some(kept) = &kept.session {
+                session.clone_from(kept);
+            }
+            again.clone_from(&kept.edits);
+            let first = kept.edits.as_deref();
+            asked.attributes =
+                edit_request(dictionary, first, asked.attributes, scratch, session, edited_first)?;
+            let verdict = policy.continue_with(&Asked { session, ..asked });
+            let decision = match verdict.decision {
+                OngoingDecision::Continue => {
+                    going_on = Some((*conversation, kept));
+                    Decision::Accept
+                }
+                OngoingDecision::Reject => Decision::Reject,
+            };
+            Verdict { decision, rule: verdict.rule.or(kept.rule), edits: verdict.edits }
+        }
+        Known::NoWayOn(goes_on) => {
+            if let Some(kept) = &goes_on.session {
+                session.clone_from(kept);
+            }
+            let first = goes_on.edits[0].as_deref();
+            asked.attributes =
+                edit_request(dictionary, first, asked.attributes, scratch, session, edited_first)?;
+            Verdict { decision: Decision::Reject, rule: goes_on.rule, edits: goes_on.edits[1].as_ref() }
+        }
     };
     *decided = Some(Decided { server: listener.server, rule: verdict.rule });
-    let edits = verdict.edits.map(|edits| &**edits);
+    let shared_edits = verdict.edits;
+    let edits = shared_edits.map(|edits| &**edits);
 
-    let attributes = edit_request(dictionary, edits, received, scratch, session, edited)?;
+    asked.attributes = edit_request(dictionary, edits, asked.attributes, scratch, session, edited)?;
+    if let Some((conversation, kept)) = going_on {
+        // What rules of later rounds remember is kept beside what the first one does.
+        let more = edits.is_some_and(|edits| !edits.session.is_empty());
+        return Ok(Step::GoesOn(GoesOn {
+            to: To::Kept(kept.server),
+            rule: verdict.rule,
+            edits: [again, shared_edits.cloned()],
+            session: if more { Some(Box::new(session.clone())) } else { kept.session.clone() },
+            conversation: Some(conversation),
+            time,
+        }));
+    }
 
     let mut proof = None;
     let (accept, user): (bool, &Preset) = match verdict.decision {
         Decision::Accept => (true, &NOTHING),
         Decision::Reject => (false, &NOTHING),
-        Decision::Proxy(_) => return Err(Discard::NoRoute),
+        Decision::Proxy(onward) => match pool_of(configuration, &framed, onward) {
+            Some(pool) => {
+                return Ok(Step::GoesOn(GoesOn {
+                    to: To::Pool(pool),
+                    rule: verdict.rule,
+                    edits: [shared_edits.cloned(), None],
+                    session: None,
+                    conversation: None,
+                    time,
+                }));
+            }
+            None => {
+                memory.counters.no_route.up();
+                (false, &NOTHING)
+            }
+        },
         Decision::AuthenticateUsers | Decision::AuthenticateMac => {
             let decision = verdict.decision;
+            let attributes = asked.attributes;
             match authenticate(configuration, decision, request, attributes, &known, memory, &mut proof, now)
             {
                 Authenticated::Yes(that_fits, user) => {
@@ -239,9 +286,14 @@ pub fn answer(
             }
         }
     };
-    // What a rule sets in the reply of a user goes into no reject that follows from a wrong password.
-    let wrong = verdict.decision.authenticates() && !accept;
-    let edit = edits.map(|edits| &edits.reply).filter(|_| !wrong);
+    // What a rule sets in the reply of a user goes into no reject that follows from a wrong password, nor from there being no way
+    // to who would know.
+    let is_decided_so = match verdict.decision {
+        Decision::Accept => true,
+        Decision::Reject => !matches!(known, Known::NoWayOn(_)),
+        Decision::AuthenticateUsers | Decision::AuthenticateMac | Decision::Proxy(_) => accept,
+    };
+    let edit = edits.map(|edits| &edits.reply).filter(|_| is_decided_so);
 
     let mut seal = Seal {
         dictionary,
@@ -269,7 +321,7 @@ pub fn answer(
         }
     }
     let kind = if accept { ReplyKind::Accept } else { ReplyKind::Reject };
-    (asked.attributes, asked.session) = (attributes, session);
+    asked.session = session;
     if let Some(edit) = policy.edit_reply(&asked, kind) {
         seal.edit(edit, scratch, draft, next_draft)?;
     }
@@ -286,22 +338,88 @@ pub fn answer(
     Ok(Step::Answered(Answered { accept, delay }))
 }
 
-/// Writes the signed answer to an Accounting-Request whose record is safe onto the desk (RFC 2866 §4.2).
-pub fn acknowledge(configuration: &Configuration, request: &Request, desk: &mut Desk) -> Result<(), Discard> {
+/// Decides about an Accounting-Request, and writes down what is to be stored.
+fn account(
+    configuration: &Configuration,
+    policy: &mut dyn Policy,
+    request: &Request,
+    memory: &mut Memory,
+    desk: &mut Desk,
+    time: UnixTime,
+) -> Result<Step, Discard> {
+    let Desk { decided, edited, session, scratch, .. } = desk;
+    session.clear();
+    let asked = asked(configuration, request, time);
+    let verdict = policy.account(&asked);
+    *decided = verdict.map(|verdict| Decided { server: asked.listener.server, rule: verdict.rule });
+    // RFC 2866 §4.1: what was not recorded is not acknowledged.
+    let verdict = verdict.ok_or(Discard::NoAccountingRule)?;
+    let edits = verdict.edits.map(|edits| &**edits);
+    let dictionary = &configuration.dictionary;
+    let attributes = edit_request(dictionary, edits, asked.attributes, scratch, session, &mut edited[0])?;
+    let onward = match verdict.accounting {
+        Accounting::Store => None,
+        Accounting::Proxy(onward) | Accounting::StoreAndProxy(onward) => Some(onward),
+    };
+    let goes_on = match onward {
+        Some(onward) => {
+            let pool = pool_of(configuration, &asked.framed, onward).ok_or(Discard::NoRoute)?;
+            let edits = [verdict.edits.cloned(), None];
+            let to = To::Pool(pool);
+            Some(GoesOn { to, rule: verdict.rule, edits, session: None, conversation: None, time })
+        }
+        None => None,
+    };
+    match (verdict.accounting, goes_on) {
+        (Accounting::Proxy(_), Some(goes_on)) => Ok(Step::GoesOn(goes_on)),
+        (_, then) => {
+            let recorded = Recorded {
+                dictionary,
+                received: asked.framed,
+                attributes,
+                client: asked.client,
+                listener: &asked.listener.name,
+                remote: asked.path.remote,
+                time,
+            };
+            memory.records.add(&recorded, scratch)?;
+            Ok(Step::Stores(Waiting::Record { rule: verdict.rule, then: then.map(Box::new) }))
+        }
+    }
+}
+
+/// A request as policy sees it before anything is edited; nothing is remembered of a new session.
+pub fn asked<'a>(configuration: &'a Configuration, request: &'a Request, time: UnixTime) -> Asked<'a> {
     let stamp = request.stamp();
     let framed = request.framed();
-    let client = request.whose().client(&configuration.clients);
-    let secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
-    let code = Code::AccountingResponse;
-    let mut encoder =
-        Encoder::reply(&mut desk.reply, code, framed.identifier(), MessageAuthenticator::Absent);
-    write_proxy_states(&mut encoder, &framed).map_err(|_| Discard::ReplyTooLong)?;
-    encoder.finish_reply(secret, framed.authenticator());
-    Ok(())
+    Asked {
+        generation: stamp.generation,
+        dictionary: &configuration.dictionary,
+        framed,
+        attributes: framed.attributes(),
+        session: &EMPTY_SESSION,
+        client: &request.whose().client(&configuration.clients).name,
+        listener: &configuration.listeners[usize::from(stamp.path.listener.0)],
+        path: stamp.path,
+        time,
+    }
+}
+
+/// The pool that a request goes to, if there is one.
+fn pool_of(configuration: &Configuration, framed: &Framed<'_>, onward: Onward) -> Option<PoolId> {
+    match onward {
+        Onward::Pool(pool) => Some(pool),
+        Onward::ByRealm => {
+            let user_name = framed.value(Landmark::UserName).unwrap_or_default();
+            let realm = configuration.realms.realm(configuration.realms.find(realm_of(user_name))?);
+            let is_accounting = framed.code() == Some(Code::AccountingRequest);
+            if is_accounting { realm.accounting_pool } else { realm.pool }
+        }
+    }
 }
 
 /// The request's attributes as rules want them, in `edited` if they change any.
-fn edit_request<'e>(
+pub fn edit_request<'e>(
     dictionary: &Dictionary,
     edits: Option<&Edits>,
     received: Attributes<'e>,
@@ -323,160 +441,4 @@ fn edit_request<'e>(
         return Err(Discard::EditTooLong);
     }
     Ok(Attributes::framed(edited))
-}
-
-/// Whether a request has a user's password, or is about a device.
-enum Authenticated<'c> {
-    /// That of the user whose Access-Accept gets these, under this secret.
-    Yes(&'c Secret, &'c Preset),
-    No,
-    /// Not known yet; this is under that secret.
-    Waits(Effect, SecretIndex),
-}
-
-/// The user whose password the request has, and the secret under which it has it.
-///
-/// A request that was verified names its secret. An unsigned one does not say which of two its NAS still has, only a
-/// password that fits under one of them does; CHAP is not hidden by a secret and takes the newest. What the peer is to be
-/// told goes into `proof`.
-#[expect(clippy::too_many_arguments, reason = "parts of one worker and one request, lent apart")]
-fn authenticate<'c>(
-    configuration: &'c Configuration,
-    decision: Decision,
-    request: &'c Request,
-    attributes: Attributes<'_>,
-    known: &Known,
-    memory: &mut Memory,
-    proof: &mut Option<Proof>,
-    now: Instant,
-) -> Authenticated<'c> {
-    let stamp = request.stamp();
-    let framed = request.framed();
-    let user_name = attributes.of(number::USER_NAME).next();
-    let client = request.whose().client(&configuration.clients);
-    // Who waits for a hash was not shut out when it was asked for.
-    if matches!(known, Known::Nothing) && memory.failures.is_shut_out(user_name, &framed, &client.name, now) {
-        memory.counters.rejects_unchecked.up();
-        return Authenticated::No;
-    }
-    let mut is_wrong = false;
-    for (index, secret) in
-        client.secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index)
-    {
-        let checked = if decision == Decision::AuthenticateMac {
-            authenticate::mac::check(&configuration.devices, attributes, &framed, secret)
-        } else {
-            authenticate::check(&configuration.users, user_name, &framed, secret, proof)
-        };
-        match checked {
-            Checked::Matches(reply) => return Authenticated::Yes(secret, reply),
-            Checked::Hashed(user, hash) => {
-                is_wrong = true;
-                match known {
-                    Known::Password(waiting, true) if waiting.secret == index => {
-                        return Authenticated::Yes(secret, &user.reply);
-                    }
-                    // Known to be wrong under this secret.
-                    Known::Password(waiting, _) if waiting.secret >= index => {}
-                    Known::Password(..) | Known::Nothing => {
-                        let mut password = memory.passwords.take();
-                        let hidden = framed.value(Landmark::UserPassword).unwrap_or_default();
-                        if password.reveal(hidden, secret, framed.authenticator()) {
-                            let effect = Effect::CheckPassword { hash: Arc::clone(hash), password };
-                            return Authenticated::Waits(effect, index);
-                        }
-                        memory.passwords.give_back(password);
-                    }
-                }
-            }
-            Checked::Wrong => is_wrong = true,
-            Checked::Fails => {}
-        }
-    }
-    if is_wrong {
-        memory.failures.note(user_name, &framed, &client.name, now);
-        memory.counters.failures.up();
-    }
-    Authenticated::No
-}
-
-/// With what a reply's attributes are hidden, should it have such.
-struct Seal<'s> {
-    dictionary: &'s Dictionary,
-    hop: Hop<'s>,
-    random: &'s mut ChaCha12Rng,
-    /// One for the whole reply: no two of its salts are equal. Most replies need none, and draw none.
-    sealing: Option<Sealing<'s>>,
-}
-
-impl<'s> Seal<'s> {
-    fn sealing(&mut self) -> &mut Sealing<'s> {
-        let Seal { hop, random, sealing, .. } = self;
-        sealing.get_or_insert_with(|| Sealing { hop: *hop, salt: (random.next_u32() >> 16) as u16 })
-    }
-
-    /// Writes what the configuration sets behind what `out` holds.
-    fn write(&mut self, pieces: Pieces<'_>, out: &mut Vec<u8>) -> Result<(), Discard> {
-        for piece in pieces {
-            match piece {
-                Piece::Plain(octets) => out.extend_from_slice(octets),
-                Piece::Hidden(held) => write_hidden(self.dictionary, held, self.sealing(), out),
-            }
-            // Longer than a packet is too long already, and the buffers have room for that and one piece more.
-            if out.len() > PACKET_OCTETS_MAX {
-                return Err(Discard::ReplyTooLong);
-            }
-        }
-        Ok(())
-    }
-
-    /// Edits the attributes of `draft`, by way of `next`.
-    fn edit(
-        &mut self,
-        edit: &Edit,
-        scratch: &mut Scratch,
-        draft: &mut Vec<u8>,
-        next: &mut Vec<u8>,
-    ) -> Result<(), Discard> {
-        next.clear();
-        edit.retain(self.dictionary, Attributes::framed(draft), scratch, next);
-        self.write(NOTHING.over(&edit.set), next)?;
-        core::mem::swap(draft, next);
-        Ok(())
-    }
-}
-
-/// What answers something in the request.
-fn write_answers(encoder: &mut Encoder<'_>, framed: &Framed<'_>, accept: bool) -> Result<(), EncodeError> {
-    if let Some(eap) = framed.value(Landmark::EapMessage) {
-        // RFC 3579 §2.6.3: to EAP, an Access-Accept carries EAP-Success and an Access-Reject EAP-Failure, with the
-        // identifier of that EAP packet: the octet after its code.
-        let code = if accept { EAP_SUCCESS } else { EAP_FAILURE };
-        let identifier = eap.get(1).copied().unwrap_or_default();
-        encoder.eap_message(&[code, identifier, 0, 4])?;
-    }
-    write_proxy_states(encoder, framed)
-}
-
-/// RFC 2865 §5.33: every Proxy-State, unchanged and in order.
-fn write_proxy_states(encoder: &mut Encoder<'_>, framed: &Framed<'_>) -> Result<(), EncodeError> {
-    if seeded::is(Bug::ProxyStateReversed) {
-        let states: Vec<_> = framed.proxy_states().collect();
-        return states.into_iter().rev().try_for_each(|state| write_proxy_state(encoder, state));
-    }
-    framed.proxy_states().try_for_each(|state| write_proxy_state(encoder, state))
-}
-
-/// RFC 3748 §4.2.
-const EAP_SUCCESS: u8 = 3;
-/// RFC 3748 §4.2.
-const EAP_FAILURE: u8 = 4;
-
-/// Also one without octets, which nobody should send and everybody should return.
-fn write_proxy_state(encoder: &mut Encoder<'_>, state: &[u8]) -> Result<(), EncodeError> {
-    if state.is_empty() {
-        encoder.raw(&[number::PROXY_STATE, 2])
-    } else {
-        encoder.attribute(number::PROXY_STATE, state)
-    }
 }

@@ -1,0 +1,88 @@
+//! Whether a request has a user's password, or is about a device that is known.
+
+use super::request::{Known, Memory};
+use crate::authenticate::mschap::Proof;
+use crate::authenticate::{self, Checked};
+use crate::attributes::Preset;
+use crate::configuration::Configuration;
+use crate::effect::Effect;
+use crate::packet::{Attributes, Landmark, Secret, SecretIndex, number};
+use crate::policy::Decision;
+use crate::request::Request;
+use crate::time::Instant;
+use alloc::sync::Arc;
+
+/// Whether a request has a user's password, or is about a device.
+pub enum Authenticated<'c> {
+    /// That of the user whose Access-Accept gets these, under this secret.
+    Yes(&'c Secret, &'c Preset),
+    No,
+    /// Not known yet; this is under that secret.
+    Waits(Effect, SecretIndex),
+}
+
+/// The user whose password the request has, and the secret under which it has it.
+///
+/// A request that was verified names its secret. An unsigned one does not say which of two its NAS still has, only a
+/// password that fits under one of them does; CHAP is not hidden by a secret and takes the newest. What the peer is to be
+/// told goes into `proof`.
+#[expect(clippy::too_many_arguments, reason = "parts of one worker and one request, lent apart")]
+pub fn authenticate<'c>(
+    configuration: &'c Configuration,
+    decision: Decision,
+    request: &'c Request,
+    attributes: Attributes<'_>,
+    known: &Known,
+    memory: &mut Memory,
+    proof: &mut Option<Proof>,
+    now: Instant,
+) -> Authenticated<'c> {
+    let stamp = request.stamp();
+    let framed = request.framed();
+    let user_name = attributes.of(number::USER_NAME).next();
+    let client = request.whose().client(&configuration.clients);
+    // Who waits for a hash was not shut out when it was asked for.
+    if matches!(known, Known::Nothing) && memory.failures.is_shut_out(user_name, &framed, &client.name, now) {
+        memory.counters.rejects_unchecked.up();
+        return Authenticated::No;
+    }
+    let mut is_wrong = false;
+    for (index, secret) in
+        client.secrets.iter().filter(|(index, _)| !stamp.signed || *index == stamp.secret_index)
+    {
+        let checked = if decision == Decision::AuthenticateMac {
+            authenticate::mac::check(&configuration.devices, attributes, &framed, secret)
+        } else {
+            authenticate::check(&configuration.users, user_name, &framed, secret, proof)
+        };
+        match checked {
+            Checked::Matches(reply) => return Authenticated::Yes(secret, reply),
+            Checked::Hashed(user, hash) => {
+                is_wrong = true;
+                match known {
+                    Known::Password(waiting, true) if waiting.secret == index => {
+                        return Authenticated::Yes(secret, &user.reply);
+                    }
+                    // Known to be wrong under this secret.
+                    Known::Password(waiting, _) if waiting.secret >= index => {}
+                    Known::Password(..) | Known::Nothing | Known::Ongoing(..) | Known::NoWayOn(_) => {
+                        let mut password = memory.passwords.take();
+                        let hidden = framed.value(Landmark::UserPassword).unwrap_or_default();
+                        if password.reveal(hidden, secret, framed.authenticator()) {
+                            let effect = Effect::CheckPassword { hash: Arc::clone(hash), password };
+                            return Authenticated::Waits(effect, index);
+                        }
+                        memory.passwords.give_back(password);
+                    }
+                }
+            }
+            Checked::Wrong => is_wrong = true,
+            Checked::Fails => {}
+        }
+    }
+    if is_wrong {
+        memory.failures.note(user_name, &framed, &client.name, now);
+        memory.counters.failures.up();
+    }
+    Authenticated::No
+}

@@ -1,0 +1,77 @@
+//! What a worker knows of a request that it forwards: where it goes, what has been decided about it, what is kept of that for the
+//! next round. Plain data.
+
+use crate::forward::{OnDead, PoolId};
+use crate::policy::{Edits, Session};
+use crate::time::UnixTime;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+/// STUB until trees are merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConversationId(pub u32);
+/// STUB until outstanding is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    pub port: u16,
+    pub identifier: u8,
+}
+
+/// A decision to forward a request, whose attributes, as rules have edited them, are made again whenever they are wanted.
+pub struct GoesOn {
+    /// Where to.
+    pub to: To,
+    /// The number of the rule that has decided.
+    pub rule: Option<u16>,
+    /// What changes the request: what began the conversation, and what goes on with it.
+    pub edits: [Option<Arc<Edits>>; 2],
+    /// The session before those edits, where an earlier round has left more than they say.
+    pub session: Option<Box<Session>>,
+    /// Which conversation it is a round of, if it is one's.
+    pub conversation: Option<ConversationId>,
+    /// For which time it was decided.
+    pub time: UnixTime,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// To whichever server of this pool is chosen.
+    Pool(PoolId),
+    /// To the server that has its conversation.
+    Kept(KeptServer),
+}
+
+/// A remote server as a worker knows it through reloads, and what becomes of its conversations when it dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptServer {
+    /// Its place among the worker's.
+    pub place: u16,
+    /// How many had that place before.
+    pub turn: u32,
+    /// As its pool says.
+    pub on_dead: OnDead,
+}
+
+/// What is kept of a conversation that is forwarded.
+#[derive(Clone)]
+pub struct Kept {
+    /// Who has it.
+    pub server: KeptServer,
+    /// The number of the rule that began it.
+    pub rule: Option<u16>,
+    /// What that rule changes, in each round.
+    pub edits: Option<Arc<Edits>>,
+    /// The session, where later rounds have left more than those edits say.
+    pub session: Option<Box<Session>>,
+}
+
+/// A request that waits for a remote server's reply.
+pub struct Awaited {
+    /// What has been decided.
+    pub goes_on: GoesOn,
+    /// Who has it.
+    pub server: KeptServer,
+    /// Under which Identifier.
+    pub slot: Slot,
+}

@@ -1,0 +1,86 @@
+//! A remote server's verified reply, made into ours: hidden attributes hidden anew, as rules have edited it, signed for the NAS.
+//! RFC 2865 §2.3.
+
+use super::onward::GoesOn;
+use super::reply::{Seal, write_proxy_states};
+use super::request::{Desk, asked, edit_request};
+use crate::attributes::Scratch;
+use crate::configuration::Configuration;
+use crate::discard::Discard;
+use crate::forward::rewrite;
+use crate::packet::hidden::Hop;
+use crate::packet::{Attributes, Code, Encoder, MessageAuthenticator, VerifiedReply};
+use crate::policy::{Policy, ReplyKind, Session};
+use crate::request::Request;
+use alloc::vec::Vec;
+
+/// Writes the signed reply to a forwarded request onto the desk.
+pub fn pass_on(
+    configuration: &Configuration,
+    policy: &mut dyn Policy,
+    request: &Request,
+    goes_on: &GoesOn,
+    reply: &VerifiedReply<'_>,
+    from: Hop<'_>,
+    desk: &mut Desk,
+) -> Result<(), Discard> {
+    let stamp = request.stamp();
+    let framed = request.framed();
+    let client = request.whose().client(&configuration.clients);
+    let secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
+    let to = Hop { secret, request_authenticator: framed.authenticator() };
+    let dictionary = &configuration.dictionary;
+    let Desk { packet: out, edited, session, draft, next_draft, scratch, random, .. } = desk;
+
+    draft.clear();
+    rewrite::inbound(dictionary, reply, from, to, draft)?;
+    let mut seal = Seal { dictionary, hop: to, random, sealing: None };
+    let kind = match reply.code() {
+        Code::AccessAccept => Some(ReplyKind::Accept),
+        Code::AccessReject => Some(ReplyKind::Reject),
+        Code::AccessChallenge => Some(ReplyKind::Challenge),
+        _ => None,
+    };
+    if let Some(kind) = kind {
+        if kind == ReplyKind::Accept {
+            for edits in goes_on.edits.iter().flatten().filter(|edits| !edits.reply.is_nothing()) {
+                seal.edit(&edits.reply, scratch, draft, next_draft)?;
+            }
+        }
+        let mut asked = asked(configuration, request, goes_on.time);
+        asked.attributes = edited_again(configuration, request, goes_on, edited, session, scratch)?;
+        asked.session = session;
+        if let Some(edit) = policy.edit_reply(&asked, kind) {
+            seal.edit(edit, scratch, draft, next_draft)?;
+        }
+    }
+
+    let sign = if kind.is_some() { MessageAuthenticator::First } else { MessageAuthenticator::Absent };
+    let mut encoder = Encoder::reply(out, reply.code(), framed.identifier(), sign);
+    encoder
+        .raw(draft)
+        .and_then(|()| write_proxy_states(&mut encoder, &framed))
+        .map_err(|_| Discard::ReplyTooLong)?;
+    encoder.finish_reply(secret, framed.authenticator());
+    Ok(())
+}
+
+/// The attributes of a request that goes on, as rules have edited them, and its session.
+pub fn edited_again<'e>(
+    configuration: &Configuration,
+    request: &'e Request,
+    goes_on: &GoesOn,
+    [first, second]: &'e mut [Vec<u8>; 2],
+    session: &mut Session,
+    scratch: &mut Scratch,
+) -> Result<Attributes<'e>, Discard> {
+    session.clear();
+    if let Some(kept) = &goes_on.session {
+        session.clone_from(kept);
+    }
+    let dictionary = &configuration.dictionary;
+    let received = request.framed().attributes();
+    let edits = &goes_on.edits;
+    let attributes = edit_request(dictionary, edits[0].as_deref(), received, scratch, session, first)?;
+    edit_request(dictionary, edits[1].as_deref(), attributes, scratch, session, second)
+}
