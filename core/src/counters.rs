@@ -177,6 +177,8 @@ counters! {
         accepts,
         /// Access-Rejects made.
         rejects,
+        /// Access-Challenges made.
+        challenges,
         /// Accounting-Requests acknowledged: their records are safe.
         records,
         /// Wrong passwords of users that there are.

@@ -5,6 +5,7 @@
 
 use crate::client::ClientId;
 use crate::discard::Discard;
+use crate::forward::RemoteServerId;
 use crate::generation::Generation;
 use crate::path::ListenerId;
 use crate::policy::ServerId;
@@ -50,7 +51,9 @@ pub enum Outcome {
     Accept,
     /// Access-Reject.
     Reject,
-    /// Accounting-Response: its record is safe.
+    /// Access-Challenge.
+    Challenge,
+    /// Accounting-Response: its record is safe, here or at the remote server that says so.
     Recorded,
     /// No answer, for this reason.
     Discarded(Discard),
@@ -92,6 +95,8 @@ pub enum Event {
         user_name: ShortName,
         /// Who decided about it; `None` if it did not come to that.
         decided: Option<Decided>,
+        /// Which remote server had it last, if one had; a place in that configuration.
+        remote_server: Option<RemoteServerId>,
         /// What came of it.
         outcome: Outcome,
     },

@@ -202,9 +202,11 @@ impl Worker {
                 self.complete_strangers();
             }
             (Peer::Network(network), Message::Duplicate(handle)) => {
-                // Of one that waits for an effect, too, there is nothing to be sent again.
-                if !self.held.contains(network, handle) {
-                    self.counters.late_notices.up();
+                match self.held.named(network, handle).map(|held| &held.waiting) {
+                    Some(Waiting::Reply(_)) => self.forward_again(network, handle, now),
+                    // There is nothing to be sent again.
+                    Some(Waiting::Password(_) | Waiting::Record { .. }) => {}
+                    None => self.counters.late_notices.up(),
                 }
             }
             (Peer::Network(network), Message::Epoch(epoch)) => {
@@ -249,7 +251,11 @@ impl Worker {
         for _ in 0..OVERDUE_EACH_TURN {
             let Some(held) = self.held.take_overdue(now) else { break };
             let Held { network, request, waiting, .. } = held;
-            self.discard_held(network, request, &waiting, Discard::EffectTimedOut, now);
+            let reason = match waiting {
+                Waiting::Reply(_) => Discard::NoAnswer,
+                Waiting::Password(_) | Waiting::Record { .. } => Discard::EffectTimedOut,
+            };
+            self.discard_held(network, request, &waiting, reason, now);
         }
         self.counters.requests_held.set(self.held.len() as u64);
         self.strangers.handle_timeout(now);
@@ -564,8 +570,20 @@ impl Worker {
         reason: Discard,
         now: Instant,
     ) {
-        self.desk.decided = Some(waiting.decided(self.generations.of(request.stamp().generation), &request));
+        self.stop_waiting(&request, &waiting, now);
         self.discard(network, request, reason, now);
+    }
+
+    /// A request that waits is about to have its end without what it waits for.
+    fn stop_waiting(&mut self, request: &Request, waiting: &Waiting, now: Instant) {
+        let generation = request.stamp().generation;
+        self.desk.decided = Some(waiting.decided(self.generations.of(generation), request));
+        self.desk.remote_server = None;
+        if let Waiting::Reply(awaited) = waiting {
+            self.desk.remote_server = self.forwarding.number(awaited.server, generation);
+            self.forwarding.give_up(awaited.server, awaited.slot, now);
+            self.note_forwarding();
+        }
     }
 
     /// Nobody waits for a request any more. If it waits for an effect its end is now; the answer will find nothing.
@@ -578,7 +596,7 @@ impl Worker {
             return;
         };
         self.counters.requests_held.set(self.held.len() as u64);
-        self.desk.decided = Some(waiting.decided(self.generations.of(request.stamp().generation), &request));
+        self.stop_waiting(&request, &waiting, now);
         self.note(&request, Outcome::Superseded, now);
         self.complete(network, Message::Superseded(request.discarded()));
     }
@@ -624,6 +642,7 @@ impl Worker {
             request_authenticator: *framed.authenticator(),
             user_name: ShortName::new(framed.value(Landmark::UserName).unwrap_or_default()),
             decided: self.desk.decided,
+            remote_server: self.desk.remote_server,
             outcome,
         });
     }

@@ -494,7 +494,7 @@ impl NodeThread for Thread {
                 listener,
                 identifier,
                 request_authenticator: authenticator,
-                outcome: Outcome::Accept | Outcome::Reject | Outcome::Recorded,
+                outcome: Outcome::Accept | Outcome::Reject | Outcome::Challenge | Outcome::Recorded,
                 ..
             } = event
             {

@@ -1,17 +1,274 @@
+//! A request that goes on to a remote server, and back: what happens in which order. What is known of servers is
+//! [`Forwarding`](super::forwarding::Forwarding)'s, octets are [`rewrite`]'s. RFC 2865 §2.3, RFC 5080 §2.2.1.
+
 use super::Worker;
-use super::onward::GoesOn;
+use super::forwarding::Whose;
+use super::in_progress::Held;
+use super::onward::{Awaited, GoesOn, KeptServer, To};
+use super::remote_reply::{edited_again, pass_on};
+use super::request::{Desk, Known, Waiting};
 use crate::discard::Discard;
-use crate::forward::{RemoteOrder, RemoteSocket};
+use crate::effect::Ticket;
+use crate::event::Outcome;
+use crate::forward::{OnDead, RemoteOrder, RemoteSocket, Slot, hash_key, rewrite};
+use crate::packet::hidden::Hop;
+use crate::packet::{Code, Encoder, Framed, Landmark, MessageAuthenticator, VerifiedReply};
 use crate::path::{NetworkId, Transmit};
-use crate::request::Request;
+use crate::request::{Request, RequestHandle};
 use crate::time::Instant;
 use alloc::vec::Vec;
+use rand_chacha::rand_core::Rng;
+
+/// Why a request does not go on.
+enum NoWay {
+    /// It is answered here: Access-Reject.
+    Reject,
+    /// Another server of the pool may know its conversation: it is decided as if it were new.
+    Anew,
+    /// It is not answered at all.
+    Discard(Discard),
+}
+
 impl Worker {
-    pub(super) fn go_on(&mut self, network: NetworkId, request: Request, _goes_on: GoesOn, _taken_up: Instant, now: Instant) {
-        self.discard(network, request, Discard::NoRoute, now);
+    /// Forwards a request, which waits for its reply from here on; or ends it.
+    pub(super) fn go_on(
+        &mut self,
+        network: NetworkId,
+        request: Request,
+        goes_on: GoesOn,
+        taken_up: Instant,
+        now: Instant,
+    ) {
+        match self.forward(&request, &goes_on, now) {
+            Ok((server, slot, ticket)) => {
+                let waiting = Waiting::Reply(Awaited { goes_on, server, slot });
+                self.hold(ticket, Held { network, request, waiting, taken_up });
+            }
+            // RFC 2866 §4.1: an Accounting-Request that nobody has recorded is not acknowledged.
+            Err(NoWay::Reject) if request.framed().code() == Some(Code::AccountingRequest) => {
+                self.discard(network, request, Discard::NoServerAlive, now);
+            }
+            Err(NoWay::Reject) => self.decide(network, request, Known::NoWayOn(goes_on), taken_up, now),
+            Err(NoWay::Anew) => self.decide(network, request, Known::Nothing, taken_up, now),
+            Err(NoWay::Discard(reason)) => self.discard(network, request, reason, now),
+        }
     }
-    pub fn poll_remote_order(&mut self) -> Option<RemoteOrder> { None }
-    pub fn handle_remote_refused(&mut self, _socket: RemoteSocket, _now: Instant) {}
-    pub fn handle_remote_datagram(&mut self, _socket: RemoteSocket, _octets: &[u8], _now: Instant) {}
-    pub fn poll_forward(&mut self, _out: &mut Vec<u8>) -> Option<Transmit> { None }
+
+    /// Sends a request to a server.
+    fn forward(
+        &mut self,
+        request: &Request,
+        goes_on: &GoesOn,
+        now: Instant,
+    ) -> Result<(KeptServer, Slot, Ticket), NoWay> {
+        let Worker { generations, forwarding, desk, counters, held, .. } = self;
+        let stamp = request.stamp();
+        let framed = request.framed();
+        let configuration = generations.of(stamp.generation);
+        if framed.proxy_states().any(|state| forwarding.own_proxy_state().is_ours(state)) {
+            counters.loops.up();
+            return Err(NoWay::Reject);
+        }
+        let Desk { edited, session, scratch, random, packet, .. } = desk;
+        let attributes = edited_again(configuration, request, goes_on, edited, session, scratch)
+            .map_err(NoWay::Discard)?;
+        let server = match goes_on.to {
+            To::Kept(server) if forwarding.is_alive(server, stamp.generation, now) => server,
+            To::Kept(KeptServer { on_dead: OnDead::Repick, .. }) => return Err(NoWay::Anew),
+            To::Kept(_) => {
+                counters.no_server_alive.up();
+                return Err(NoWay::Reject);
+            }
+            To::Pool(id) => {
+                let pool = configuration.pool(id);
+                let key = || hash_key(&configuration.dictionary, &pool.hash_by, attributes, scratch);
+                let chosen = forwarding.choose(stamp.generation, (id, pool), key, now);
+                chosen.ok_or_else(|| {
+                    counters.no_server_alive.up();
+                    NoWay::Reject
+                })?
+            }
+        };
+        let slot = forwarding.take(server.place, now).ok_or(NoWay::Discard(Discard::OutstandingFull))?;
+        let remote = &forwarding.remote(server.place).server;
+        let client = request.whose().client(&configuration.clients);
+        let secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
+        let mut authenticator = [0; 16];
+        random.fill_bytes(&mut authenticator);
+        let written = rewrite::outbound(
+            &configuration.dictionary,
+            &framed,
+            attributes,
+            Hop { secret, request_authenticator: framed.authenticator() },
+            Hop { secret: &remote.secret, request_authenticator: &authenticator },
+            slot.identifier,
+            &forwarding.own_proxy_state().new(random),
+            scratch,
+            packet,
+        );
+        if let Err(reason) = written {
+            forwarding.give_back(server.place, slot);
+            return Err(NoWay::Discard(reason));
+        }
+        let Some(buffer) = forwarding.buffer_of(packet) else {
+            forwarding.give_back(server.place, slot);
+            return Err(NoWay::Discard(Discard::NoBuffer));
+        };
+        let ticket = held.begin_effect();
+        forwarding.send(server.place, slot, Whose::Request(ticket), buffer, now);
+        counters.forwarded.up();
+        counters.outstanding.set(forwarding.outstanding() as u64);
+        Ok((server, slot, ticket))
+    }
+
+    /// The next order about a socket to a remote server.
+    pub fn poll_remote_order(&mut self) -> Option<RemoteOrder> {
+        self.forwarding.poll_order()
+    }
+
+    /// One packet for a remote server, into the caller's empty buffer.
+    pub fn poll_forward(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        self.forwarding.poll_transmit(out)
+    }
+
+    /// A socket that was ordered could not be had: what was to be sent through it ends here.
+    pub fn handle_remote_refused(&mut self, socket: RemoteSocket, now: Instant) {
+        while let Some(whose) = self.forwarding.refuse(socket) {
+            let Whose::Request(ticket) = whose else { continue };
+            while let Some(Held { network, request, waiting, .. }) = self.held.take_answered(ticket) {
+                self.discard_held(network, request, &waiting, Discard::NoSocket, now);
+            }
+        }
+        self.note_forwarding();
+    }
+
+    /// One datagram from a socket to a remote server. Nothing is believed before it has verified, and nothing changes for what does
+    /// not: neither a time-out nor what is known of the server (RFC 2865 §3, RFC 3579 §3.2).
+    pub fn handle_remote_datagram(&mut self, socket: RemoteSocket, octets: &[u8], now: Instant) {
+        let Worker { forwarding, counters, .. } = self;
+        let Ok(framed) = Framed::parse(octets) else { return counters.remote_replies_bad.up() };
+        let Some(found) = forwarding.find(socket, framed.identifier()) else {
+            return counters.remote_replies_late.up();
+        };
+        let (server, authenticator) = (&forwarding.remote(found.place).server, found.authenticator);
+        let required = server.require_message_authenticator;
+        let Ok(reply) = framed.verify_reply(&server.secret, &authenticator, required) else {
+            return counters.remote_replies_bad.up();
+        };
+        if !answers(found.code, reply.code()) {
+            return counters.remote_replies_bad.up();
+        }
+        let whose = forwarding.finish(found.place, found.slot, now);
+        counters.remote_replies.up();
+        if let Whose::Request(ticket) = whose {
+            while let Some(held) = self.held.take_answered(ticket) {
+                self.pass_on(held, &reply, &authenticator, now);
+            }
+        }
+        self.note_forwarding();
+    }
+
+    /// A request's end with a remote server's reply to what had this authenticator.
+    fn pass_on(
+        &mut self,
+        held: Held<Waiting>,
+        reply: &VerifiedReply<'_>,
+        request_authenticator: &[u8; 16],
+        now: Instant,
+    ) {
+        let Held { network, request, waiting, .. } = held;
+        let Waiting::Reply(Awaited { goes_on, server, .. }) = &waiting else {
+            unreachable!("who waits for a server waits for its reply")
+        };
+        let Worker { generations, policy, forwarding, desk, counters, .. } = self;
+        let generation = request.stamp().generation;
+        let configuration = generations.of(generation);
+        desk.decided = Some(waiting.decided(configuration, &request));
+        desk.remote_server = forwarding.number(*server, generation);
+        let from = Hop { secret: &forwarding.remote(server.place).server.secret, request_authenticator };
+        let passed = pass_on(configuration, &mut **policy, &request, goes_on, reply, from, desk);
+        if let Err(reason) = passed {
+            return self.discard(network, request, reason, now);
+        }
+        counters.decisions.up();
+        let (outcome, count) = match reply.code() {
+            Code::AccessAccept => (Outcome::Accept, &counters.accepts),
+            Code::AccessReject => (Outcome::Reject, &counters.rejects),
+            Code::AccessChallenge => (Outcome::Challenge, &counters.challenges),
+            _ => (Outcome::Recorded, &counters.records),
+        };
+        count.up();
+        self.note(&request, outcome, now);
+        self.send(network, request, now);
+    }
+
+    /// The NAS has sent a request again that waits for a remote server: so is it from here, octet for octet (RFC 2865 §2.3,
+    /// RFC 5080 §2.2.1). To another server, if that one has died since and no State ties the request to it.
+    pub(super) fn forward_again(&mut self, network: NetworkId, handle: RequestHandle, now: Instant) {
+        let Some(Held { request, waiting: Waiting::Reply(awaited), .. }) = self.held.named(network, handle) else {
+            return;
+        };
+        let Awaited { goes_on, server, slot } = awaited;
+        let is_tied = match server.on_dead {
+            OnDead::Fail => request.framed().value(Landmark::State).is_some(),
+            OnDead::Repick => false,
+        };
+        if is_tied
+            || matches!(goes_on.to, To::Kept(_)) && server.on_dead == OnDead::Fail
+            || self.forwarding.is_alive(*server, request.stamp().generation, now)
+        {
+            self.forwarding.send_again(*server, *slot);
+            self.counters.forwarded_again.up();
+            return;
+        }
+        let held = self.held.take_named(network, handle).expect("it is there");
+        let Held { network, request, waiting: Waiting::Reply(awaited), taken_up } = held else {
+            unreachable!("it waits for a reply")
+        };
+        // A late reply finds nobody.
+        self.forwarding.give_up(awaited.server, awaited.slot, now);
+        self.go_on(network, request, awaited.goes_on, taken_up, now);
+        self.note_forwarding();
+    }
+
+    /// Remote servers are looked after.
+    pub(super) fn handle_forwarding_timeout(&mut self, now: Instant) {
+        while let Some(place) = self.forwarding.handle_timeout(now) {
+            self.probe(place, now);
+        }
+    }
+
+    /// Asks a server whether it lives (RFC 5997 §4).
+    fn probe(&mut self, place: u16, now: Instant) {
+        let Worker { forwarding, desk, counters, .. } = self;
+        let Some(slot) = forwarding.take(place, now) else { return };
+        let mut authenticator = [0; 16];
+        desk.random.fill_bytes(&mut authenticator);
+        let sign = MessageAuthenticator::First;
+        let encoder =
+            Encoder::request(&mut desk.packet, Code::StatusServer, slot.identifier, &authenticator, sign);
+        encoder.finish_request(&forwarding.remote(place).server.secret);
+        let Some(buffer) = forwarding.buffer_of(&desk.packet) else { return forwarding.give_back(place, slot) };
+        forwarding.send(place, slot, Whose::Probe, buffer, now);
+        counters.probes.up();
+    }
+
+    fn note_forwarding(&mut self) {
+        let Worker { counters, forwarding, held, .. } = self;
+        counters.outstanding.set(forwarding.outstanding() as u64);
+        counters.requests_held.set(held.len() as u64);
+    }
+}
+
+/// Whether a reply of the one code can answer a request of the other.
+fn answers(request: Code, reply: Code) -> bool {
+    match request {
+        Code::AccessRequest => {
+            matches!(reply, Code::AccessAccept | Code::AccessReject | Code::AccessChallenge)
+        }
+        Code::AccountingRequest => reply == Code::AccountingResponse,
+        // RFC 5997 §3: by the port's purpose.
+        Code::StatusServer => matches!(reply, Code::AccessAccept | Code::AccountingResponse),
+        _ => false,
+    }
 }

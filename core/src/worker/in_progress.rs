@@ -182,12 +182,6 @@ impl<Waiting> InProgress<Waiting> {
         Some(self.take(place))
     }
 
-    /// The same, to be changed where it is.
-    pub fn named_mut(&mut self, network: NetworkId, handle: RequestHandle) -> Option<&mut Held<Waiting>> {
-        let place = self.find(network, handle)?;
-        self.places[place as usize].held.as_mut()
-    }
-
     /// Marks all that wait now, and all that were taken up by now and will wait again: for an effect after the first.
     pub fn mark(&mut self, now: Instant) {
         self.marks = self.marks.wrapping_add(1);
@@ -200,9 +194,9 @@ impl<Waiting> InProgress<Waiting> {
         self.marked > 0
     }
 
-    /// Whether the request of this name waits.
-    pub fn contains(&self, network: NetworkId, handle: RequestHandle) -> bool {
-        self.find(network, handle).is_some()
+    /// The request of this name, if it waits, where it is.
+    pub fn named(&self, network: NetworkId, handle: RequestHandle) -> Option<&Held<Waiting>> {
+        self.places[self.find(network, handle)? as usize].held.as_ref()
     }
 
     /// All that wait, in no order. For inspection.

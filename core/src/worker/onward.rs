@@ -25,7 +25,7 @@ pub struct GoesOn {
     pub rule: Option<u16>,
     /// What changes the request: what began the conversation, and what goes on with it.
     pub edits: [Option<Arc<Edits>>; 2],
-    /// The session before those edits, where an earlier round has left more than they say.
+    /// The session after those edits, where earlier rounds have left more than they say.
     pub session: Option<Box<Session>>,
     /// Which conversation it is a round of, if it is one's.
     pub conversation: Option<ConversationId>,

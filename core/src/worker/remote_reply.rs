@@ -75,12 +75,13 @@ pub fn edited_again<'e>(
     scratch: &mut Scratch,
 ) -> Result<Attributes<'e>, Discard> {
     session.clear();
-    if let Some(kept) = &goes_on.session {
-        session.clone_from(kept);
-    }
     let dictionary = &configuration.dictionary;
     let received = request.framed().attributes();
     let edits = &goes_on.edits;
     let attributes = edit_request(dictionary, edits[0].as_deref(), received, scratch, session, first)?;
-    edit_request(dictionary, edits[1].as_deref(), attributes, scratch, session, second)
+    let attributes = edit_request(dictionary, edits[1].as_deref(), attributes, scratch, session, second)?;
+    if let Some(kept) = &goes_on.session {
+        session.clone_from(kept);
+    }
+    Ok(attributes)
 }

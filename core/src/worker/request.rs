@@ -17,7 +17,7 @@ use crate::dictionary::Dictionary;
 use crate::discard::Discard;
 use crate::effect::Effect;
 use crate::event::Decided;
-use crate::forward::PoolId;
+use crate::forward::{PoolId, RemoteServerId};
 use crate::packet::hidden::Hop;
 use crate::packet::{
     Attributes, Code, Encoder, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator, Oid, PACKET_OCTETS_MAX,
@@ -123,6 +123,8 @@ pub struct Desk {
     pub packet: Vec<u8>,
     /// Who decided about the request that was worked on last, if anybody did.
     pub decided: Option<Decided>,
+    /// Which remote server had it, if one had.
+    pub remote_server: Option<RemoteServerId>,
     /// The request's attributes after edits, if there are any: after those that came first, and after all.
     pub edited: [Vec<u8>; 2],
     pub session: Session,
@@ -141,6 +143,7 @@ impl Desk {
         Desk {
             packet: buffer(),
             decided: None,
+            remote_server: None,
             edited: [buffer(), buffer()],
             session: Session::default(),
             draft: buffer(),
@@ -168,7 +171,7 @@ pub fn answer(
     now: Instant,
 ) -> Result<Step, Discard> {
     let stamp = request.stamp();
-    desk.decided = None;
+    (desk.decided, desk.remote_server) = (None, None);
     let time = match &known {
         Known::Nothing | Known::Ongoing(..) => time,
         Known::Password(undecided, _) => undecided.time,
@@ -188,7 +191,7 @@ pub fn answer(
     let listener = &configuration.listeners[usize::from(stamp.path.listener.0)];
     let client = request.whose().client(&configuration.clients);
     let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
-    let Desk { packet: out, decided, edited, session, draft, next_draft, scratch, random } = desk;
+    let Desk { packet: out, decided, edited, session, draft, next_draft, scratch, random, .. } = desk;
     let [edited_first, edited] = edited;
     let dictionary = &configuration.dictionary;
 
@@ -203,13 +206,13 @@ pub fn answer(
             Verdict { decision: *decision, rule: *rule, edits: edits.as_ref() }
         }
         Known::Ongoing(conversation, kept) => {
-            if let Some(kept) = &kept.session {
-                session.clone_from(kept);
-            }
             again.clone_from(&kept.edits);
             let first = kept.edits.as_deref();
             asked.attributes =
                 edit_request(dictionary, first, asked.attributes, scratch, session, edited_first)?;
+            if let Some(kept) = &kept.session {
+                session.clone_from(kept);
+            }
             let verdict = policy.continue_with(&Asked { session, ..asked });
             let decision = match verdict.decision {
                 OngoingDecision::Continue => {
@@ -221,12 +224,12 @@ pub fn answer(
             Verdict { decision, rule: verdict.rule.or(kept.rule), edits: verdict.edits }
         }
         Known::NoWayOn(goes_on) => {
-            if let Some(kept) = &goes_on.session {
-                session.clone_from(kept);
-            }
             let first = goes_on.edits[0].as_deref();
             asked.attributes =
                 edit_request(dictionary, first, asked.attributes, scratch, session, edited_first)?;
+            if let Some(kept) = &goes_on.session {
+                session.clone_from(kept);
+            }
             Verdict { decision: Decision::Reject, rule: goes_on.rule, edits: goes_on.edits[1].as_ref() }
         }
     };

@@ -22,6 +22,7 @@ use ulna_core::cores::{Change, Cores, Staff};
 use ulna_core::discard::Discard;
 use ulna_core::effect::{Effect, EffectDone, LookedUp, NotStored, RecordBatch, Ticket};
 use ulna_core::event::Event;
+use ulna_core::forward::{RemoteOrder, RemoteSocket};
 use ulna_core::generation::Generation;
 use ulna_core::network::connected::SocketOrder;
 use ulna_core::network::owner::Owners;
@@ -103,6 +104,15 @@ pub struct Sent {
     pub octets: Vec<u8>,
 }
 
+/// One packet that left to a remote server.
+#[derive(Debug, Clone)]
+pub struct Forwarded {
+    pub thread: usize,
+    pub socket: RemoteSocket,
+    pub remote: SocketAddr,
+    pub octets: Vec<u8>,
+}
+
 /// What the peer of a stream sees.
 #[derive(Debug, Default)]
 pub struct Wire {
@@ -147,6 +157,12 @@ pub struct Server {
     pub effects: Vec<(usize, Ticket, Effect)>,
     /// About sockets of connections, with the thread that has them.
     pub orders: Vec<(usize, SocketOrder)>,
+    /// Sockets to remote servers that are open, and whom they are connected to.
+    pub remote_sockets: BTreeMap<(usize, RemoteSocket), SocketAddr>,
+    /// What has left to remote servers so far and nobody has taken, in order.
+    pub forwarded: Vec<Forwarded>,
+    /// Whether a socket to a remote server can be had.
+    pub has_remote_sockets: bool,
     /// Streams that were accepted, as their peers see them.
     pub streams: BTreeMap<(usize, StreamId), Wire>,
     /// How many requests a worker takes up in a turn.
@@ -196,6 +212,9 @@ impl Server {
             events: Vec::new(),
             effects: Vec::new(),
             orders: Vec::new(),
+            remote_sockets: BTreeMap::new(),
+            forwarded: Vec::new(),
+            has_remote_sockets: true,
             streams: BTreeMap::new(),
             requests_max: usize::MAX,
             generation: Generation::default(),
@@ -303,6 +322,7 @@ impl Server {
         while let Some(order) = self.threads[thread].poll_socket() {
             self.orders.push((thread, order));
         }
+        self.transmit_on(thread);
         self.transmit(thread);
         let cores = &mut self.threads[thread];
         cores.bring_home(self.now);
@@ -503,6 +523,45 @@ impl Server {
         self.sent[before..].to_vec()
     }
 
+    /// Opens and closes sockets to remote servers, and sends through them.
+    fn transmit_on(&mut self, thread: usize) {
+        let cores = &mut self.threads[thread];
+        while let Some(order) = cores.poll_remote_order() {
+            match order {
+                RemoteOrder::Open { socket, .. } if !self.has_remote_sockets => {
+                    cores.handle_remote_refused(socket, self.now);
+                }
+                RemoteOrder::Open { socket, remote, .. } => {
+                    let before = self.remote_sockets.insert((thread, socket), remote);
+                    assert!(before.is_none(), "a socket has a name of its own");
+                }
+                RemoteOrder::Close { socket } => {
+                    self.remote_sockets.remove(&(thread, socket)).expect("what is closed was open");
+                }
+            }
+        }
+        let mut octets = Vec::new();
+        while let Some(transmit) = cores.poll_forward(&mut octets) {
+            let open = self.remote_sockets.iter().find(|((of, socket), _)| *of == thread && socket.via() == transmit.via);
+            let ((_, socket), remote) = open.expect("packets go through sockets that are open");
+            let octets = std::mem::take(&mut octets);
+            self.forwarded.push(Forwarded { thread, socket: *socket, remote: *remote, octets });
+        }
+    }
+
+    /// A datagram from a remote server by the socket that a request left through, and all that follows: what left for NASes.
+    pub fn remote_reply(&mut self, to: &Forwarded, octets: &[u8]) -> Vec<Sent> {
+        let before = self.sent.len();
+        self.threads[to.thread].handle_remote_datagram(to.socket, octets, self.now);
+        self.settle();
+        self.sent[before..].to_vec()
+    }
+
+    /// Takes what has left to remote servers.
+    pub fn take_forwarded(&mut self) -> Vec<Forwarded> {
+        std::mem::take(&mut self.forwarded)
+    }
+
     /// Sends all that a thread has to send.
     pub fn transmit(&mut self, thread: usize) {
         let mut octets = Vec::new();
@@ -695,6 +754,14 @@ pub fn is_of_request(reason: Discard) -> bool {
             | Discard::NotStored
             | Discard::RecordTooLong
             | Discard::ConnectionClosed
+            | Discard::NoRoute
+            | Discard::NoAnswer
+            | Discard::NoServerAlive
+            | Discard::OutstandingFull
+            | Discard::NoSocket
+            | Discard::ForwardTooLong
+            | Discard::ForwardLoop
+            | Discard::BadHiddenAttribute
     )
 }
 

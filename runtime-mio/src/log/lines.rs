@@ -109,6 +109,7 @@ impl Lines {
             identifier,
             ref user_name,
             decided,
+            remote_server,
             outcome,
             ..
         } = *event
@@ -122,6 +123,7 @@ impl Lines {
         let outcome = match outcome {
             Outcome::Accept => "accept",
             Outcome::Reject => "reject",
+            Outcome::Challenge => "challenge",
             Outcome::Recorded => "recorded",
             Outcome::Discarded(reason) => reason.name(),
             Outcome::Superseded => "superseded",
@@ -134,6 +136,10 @@ impl Lines {
         if let Some(Decided { server, rule }) = decided {
             let server = names.map_or(UNKNOWN, |names| &*names.servers[usize::from(server.0)]);
             line = line.with("rule", Value::Rule(server, rule))?;
+        }
+        if let Some(server) = remote_server {
+            let server = names.map_or(UNKNOWN, |names| &*names.remote_servers[usize::from(server.0)]);
+            line = line.with("remote-server", Value::Word(server))?;
         }
         // Both instants are beginnings of turns: in the turn that read it nothing can be told between them.
         let queued = finished.saturating_since(received).as_micros();
@@ -279,6 +285,7 @@ pub mod tests {
             request_authenticator: [0; 16],
             user_name: ShortName::new(b"bob"),
             decided: None,
+            remote_server: None,
             outcome: Outcome::Accept,
         }
     }

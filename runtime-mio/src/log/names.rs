@@ -1,4 +1,4 @@
-//! What clients and virtual servers are called when a line is written.
+//! What clients, virtual servers and remote servers are called when a line is written.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,6 +23,7 @@ pub struct NamesOf {
     pub generation: Generation,
     pub clients: Box<[Box<str>]>,
     pub servers: Box<[Box<str>]>,
+    pub remote_servers: Box<[Box<str>]>,
 }
 
 /// One reader's view of them, taken anew when there are more.
@@ -60,6 +61,7 @@ impl Names {
             generation,
             clients: configuration.clients.iter().map(|(_, client)| client.name.clone()).collect(),
             servers: configuration.servers.iter().map(|server| server.name.clone()).collect(),
+            remote_servers: configuration.remote_servers.iter().map(|server| server.name.clone()).collect(),
         };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == NAMES_KEPT {
