@@ -203,6 +203,8 @@ counters! {
         loops,
         /// Remote servers asked by Status-Server.
         probes,
+        /// Of these, those that were answered.
+        probes_answered,
         /// Gauge: requests that wait for a remote server.
         outstanding,
         /// Gauge: live conversations.

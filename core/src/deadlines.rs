@@ -23,6 +23,11 @@ impl Deadlines {
         Deadlines { heap: Vec::with_capacity(bound), at: vec![0; bound] }
     }
 
+    /// How many places may have one.
+    pub fn bound(&self) -> usize {
+        self.at.len()
+    }
+
     /// The next, and whose it is.
     pub fn next(&self) -> Option<(Instant, u32)> {
         self.heap.first().copied()

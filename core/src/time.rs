@@ -86,6 +86,8 @@ pub enum Cause {
     Connection,
     /// A stream has been silent or slow for as long as it may.
     Stream,
+    /// A remote server has not answered, or is to be asked whether it lives.
+    RemoteServer,
     /// An answer to a look-up is void, or has not come.
     LookUp,
     /// Lazy completions have lain in their rings long enough.

@@ -6,10 +6,12 @@
 mod conversations;
 mod credentials;
 mod forward;
+mod forwarding;
 mod in_progress;
 mod mschap_answer;
 mod onward;
 mod records;
+mod remote_reply;
 mod reply;
 mod request;
 mod succession;
@@ -42,6 +44,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use self::conversations::Conversations;
+use self::forwarding::Forwarding;
 use self::in_progress::{Held, InProgress};
 use self::records::Records;
 use self::request::{Answered, Desk, Known, Memory, Step, Waiting};
@@ -74,6 +77,8 @@ pub struct Worker {
     epochs: Vec<u32>,
     /// Requests that wait for an effect.
     held: InProgress<Waiting>,
+    /// Servers that others' requests are forwarded to.
+    forwarding: Forwarding,
     /// Who is no client, or not yet.
     strangers: Strangers,
     /// Effects that the driver has not polled yet.
@@ -96,6 +101,8 @@ struct Origin {
     generations: Generations,
     epoch: u32,
     counters: Arc<WorkerCounters>,
+    /// Of the whole server: what all workers, in all their lives, have to agree on comes from it.
+    node_key: Seed,
 }
 
 /// Completions for one network core, which wait in order while its ring is full.
@@ -118,14 +125,21 @@ impl Worker {
             (Life::default(), Generations::new(configuration), Arc::default());
         let newest = generations.first();
         let strangers = Strangers::new(life, newest, sightings, seed, &counters);
-        Worker::begin(Origin { life, id, generations, epoch: 0, counters }, policy, strangers, seed)
+        Worker::begin(
+            Origin { life, id, generations, epoch: 0, counters, node_key: seed.clone() },
+            policy,
+            strangers,
+            seed,
+        )
     }
 
     fn begin(origin: Origin, policy: Box<dyn Policy + Send>, strangers: Strangers, seed: &Seed) -> Self {
-        let Origin { life, id, generations, epoch, counters } = origin;
-        let (_, configuration) = generations.first();
+        let Origin { life, id, generations, epoch, counters, node_key } = origin;
+        let (generation, configuration) = generations.first();
         let networks = configuration.network_cores();
         let runtime = &configuration.runtime;
+        let bound = networks * runtime.requests_max;
+        let own_seed = seed.fork(&format!("forwarding of worker {}", id.0));
         // Each long reply belongs to a request in progress, or its buffer is in the ring on its way back.
         let reply_buffers_max = networks * (runtime.requests_max + runtime.ring_slots);
         let reply_buffers = BufferPool::new(life, reply_buffers_max, 0, REPLY_BUFFERS_NOW);
@@ -136,7 +150,8 @@ impl Worker {
             policy,
             time: UnixTime::default(),
             reply_buffers,
-            held: InProgress::new(life, networks * runtime.requests_max, seed),
+            held: InProgress::new(life, bound, seed),
+            forwarding: Forwarding::new(life, (generation, configuration), bound, &node_key, &own_seed),
             strangers,
             effects: VecDeque::with_capacity(LINE_NOW),
             memory: Memory {
@@ -164,6 +179,7 @@ impl Worker {
         // Before the policy is told: if that panics, the successor's is told at once.
         self.generations.learn(generation, Arc::clone(&configuration));
         self.strangers.handle_configuration(generation, &configuration);
+        self.forwarding.learn(generation, &configuration);
         self.complete_strangers();
         self.policy.handle_configuration(generation, &configuration);
     }
@@ -180,6 +196,7 @@ impl Worker {
         }
         // Before the policy is told: if that panics, the successor's never hears of the older.
         self.generations.forget_older();
+        self.forwarding.forget_older();
         self.policy.forget_older();
     }
 
@@ -258,6 +275,7 @@ impl Worker {
             self.discard_held(network, request, &waiting, reason, now);
         }
         self.counters.requests_held.set(self.held.len() as u64);
+        self.handle_forwarding_timeout(now);
         self.strangers.handle_timeout(now);
         self.complete_strangers();
         if self.lazy_sweep.is_some_and(|due| due <= now) {
@@ -271,8 +289,9 @@ impl Worker {
         let overdue = self.held.next_deadline().map(|due| (due, Cause::RequestTimeout));
         let look_up = self.strangers.next_deadline().map(|due| (due, Cause::LookUp));
         let lazy_sweep = self.lazy_sweep.map(|due| (due, Cause::LazySweep));
+        let forwarding = self.forwarding.next_deadline().map(|due| (due, Cause::RemoteServer));
         let conversations = self.conversations.next_deadline().map(|due| (due, Cause::Conversations));
-        overdue.into_iter().chain(look_up).chain(lazy_sweep).chain(conversations).min()
+        overdue.into_iter().chain(look_up).chain(lazy_sweep).chain(forwarding).chain(conversations).min()
     }
 
     /// The answer to an effect: to all requests that wait for it, or where these are gone to nobody.
@@ -368,6 +387,7 @@ impl Worker {
     pub fn has_output(&self) -> bool {
         !self.transmits.is_empty()
             || !self.effects.is_empty()
+            || self.forwarding.has_output()
             || self.strangers.has_look_up()
             || self.memory.records.has_any()
             || self.outboxes.iter().any(|outbox| outbox.room > 0 && !outbox.waiting.is_empty())
@@ -581,7 +601,7 @@ impl Worker {
         self.desk.remote_server = None;
         if let Waiting::Reply(awaited) = waiting {
             self.desk.remote_server = self.forwarding.number(awaited.server, generation);
-            self.forwarding.give_up(awaited.server, awaited.slot, now);
+            self.forwarding.give_up(awaited.server, awaited.slot, awaited.ticket, now);
             self.note_forwarding();
         }
     }

@@ -42,7 +42,11 @@ fn remote_secret() -> Secret {
 /// A remote server's reply to what it got, with these attributes and the Proxy-States of the request.
 fn answer(to: &Forwarded, code: Code, attributes: &[(u8, &[u8])]) -> Vec<u8> {
     let request = Framed::parse(&to.octets).expect("what leaves is a packet");
-    let sign = if code == Code::AccountingResponse { MessageAuthenticator::Absent } else { MessageAuthenticator::First };
+    let sign = if code == Code::AccountingResponse {
+        MessageAuthenticator::Absent
+    } else {
+        MessageAuthenticator::First
+    };
     let mut out = Vec::new();
     let mut encoder = Encoder::reply(&mut out, code, request.identifier(), sign);
     for (number, value) in attributes {
@@ -142,10 +146,9 @@ fn an_unsigned_reply_is_believed_only_where_it_may_be() {
             .finish_reply(&remote_secret(), request.authenticator());
         out
     };
-    let lax = FARM.replace("[[pool]]", "require_message_authenticator = false\n[[pool]]").replace(
-        "name = \"one\"",
-        "name = \"one\"\nrequire_message_authenticator = false",
-    );
+    let lax = FARM
+        .replace("[[pool]]", "require_message_authenticator = false\n[[pool]]")
+        .replace("name = \"one\"", "name = \"one\"\nrequire_message_authenticator = false");
     for (rules, believed) in [(FARM, 0), (&lax, 1)] {
         let mut server = Server::new(SEPARATE, rules);
         server.ask(nas(1000), &Ask::bob().octets());

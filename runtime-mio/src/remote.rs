@@ -72,7 +72,12 @@ impl RemoteSockets {
         false
     }
 
-    fn keep(&mut self, name: RemoteSocket, mut socket: UdpSocket, registry: &Registry) -> std::io::Result<()> {
+    fn keep(
+        &mut self,
+        name: RemoteSocket,
+        mut socket: UdpSocket,
+        registry: &Registry,
+    ) -> std::io::Result<()> {
         registry.register(&mut socket, Token(FIRST_TOKEN + usize::from(name.place)), Interest::READABLE)?;
         let place = usize::from(name.place);
         if self.places.len() <= place {

@@ -34,6 +34,7 @@ pub struct RemoteServer {
     pub status_interval: Duration,
     /// Requests that may wait for its answer, per worker; 1 to 65 536.
     pub outstanding_max: u32,
+    pub health: alloc::sync::Arc<super::Health>,
 }
 
 /// How a remote server is asked whether it lives.

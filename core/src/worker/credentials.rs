@@ -1,9 +1,9 @@
 //! Whether a request has a user's password, or is about a device that is known.
 
 use super::request::{Known, Memory};
+use crate::attributes::Preset;
 use crate::authenticate::mschap::Proof;
 use crate::authenticate::{self, Checked};
-use crate::attributes::Preset;
 use crate::configuration::Configuration;
 use crate::effect::Effect;
 use crate::packet::{Attributes, Landmark, Secret, SecretIndex, number};

@@ -1,5 +1,5 @@
 //! A request that goes on to a remote server, and back: what happens in which order. What is known of servers is
-//! [`Forwarding`](super::forwarding::Forwarding)'s, octets are [`rewrite`]'s. RFC 2865 §2.3, RFC 5080 §2.2.1.
+//! [`Forwarding`](super::forwarding::Forwarding)'s, octets are [`Outbound`]'s and [`Inbound`](crate::forward::Inbound)'s. RFC 2865 §2.3, RFC 5080 §2.2.1.
 
 use super::Worker;
 use super::forwarding::Whose;
@@ -7,10 +7,11 @@ use super::in_progress::Held;
 use super::onward::{Awaited, GoesOn, KeptServer, To};
 use super::remote_reply::{edited_again, pass_on};
 use super::request::{Desk, Known, Waiting};
+use crate::attributes::NOTHING;
 use crate::discard::Discard;
 use crate::effect::Ticket;
 use crate::event::Outcome;
-use crate::forward::{OnDead, RemoteOrder, RemoteSocket, Slot, hash_key, rewrite};
+use crate::forward::{OnDead, Outbound, Purpose, RemoteOrder, RemoteServer, RemoteSocket, Slot, hash_key};
 use crate::packet::hidden::Hop;
 use crate::packet::{Code, Encoder, Framed, Landmark, MessageAuthenticator, VerifiedReply};
 use crate::path::{NetworkId, Transmit};
@@ -41,7 +42,7 @@ impl Worker {
     ) {
         match self.forward(&request, &goes_on, now) {
             Ok((server, slot, ticket)) => {
-                let waiting = Waiting::Reply(Awaited { goes_on, server, slot });
+                let waiting = Waiting::Reply(Awaited { goes_on, server, slot, ticket });
                 self.hold(ticket, Held { network, request, waiting, taken_up });
             }
             // RFC 2866 §4.1: an Accounting-Request that nobody has recorded is not acknowledged.
@@ -65,7 +66,7 @@ impl Worker {
         let stamp = request.stamp();
         let framed = request.framed();
         let configuration = generations.of(stamp.generation);
-        if framed.proxy_states().any(|state| forwarding.own_proxy_state().is_ours(state)) {
+        if forwarding.proxy_states().is_loop(&framed) {
             counters.loops.up();
             return Err(NoWay::Reject);
         }
@@ -89,33 +90,34 @@ impl Worker {
                 })?
             }
         };
-        let slot = forwarding.take(server.place, now).ok_or(NoWay::Discard(Discard::OutstandingFull))?;
-        let remote = &forwarding.remote(server.place).server;
+        let slot = forwarding.take(server.place, Purpose::Request, now);
+        let slot = slot.ok_or(NoWay::Discard(Discard::OutstandingFull))?;
         let client = request.whose().client(&configuration.clients);
-        let secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
         let mut authenticator = [0; 16];
         random.fill_bytes(&mut authenticator);
-        let written = rewrite::outbound(
-            &configuration.dictionary,
-            &framed,
+        let outbound = Outbound {
+            dictionary: &configuration.dictionary,
+            received: framed,
             attributes,
-            Hop { secret, request_authenticator: framed.authenticator() },
-            Hop { secret: &remote.secret, request_authenticator: &authenticator },
-            slot.identifier,
-            &forwarding.own_proxy_state().new(random),
-            scratch,
-            packet,
-        );
-        if let Err(reason) = written {
-            forwarding.give_back(server.place, slot);
-            return Err(NoWay::Discard(reason));
-        }
-        let Some(buffer) = forwarding.buffer_of(packet) else {
-            forwarding.give_back(server.place, slot);
-            return Err(NoWay::Discard(Discard::NoBuffer));
+            set: goes_on.edits[1]
+                .as_ref()
+                .or(goes_on.edits[0].as_ref())
+                .map_or(&NOTHING, |edits| &edits.request.set),
+            client_secret: client.secrets.get(stamp.secret_index).expect("the secret that verified is there"),
+            identifier: slot.identifier,
+            authenticator,
+            salt: (random.next_u32() >> 16) as u16,
+            proxy_state: forwarding.next_proxy_state(),
+            secret: &forwarding.remote(server.place).server.secret,
         };
+        let written = outbound.write(scratch, packet);
+        let copied = written.and_then(|_| forwarding.copied(packet).ok_or(Discard::NoBuffer));
+        let copied = copied.map_err(|reason| {
+            forwarding.give_back(server.place, slot);
+            NoWay::Discard(reason)
+        })?;
         let ticket = held.begin_effect();
-        forwarding.send(server.place, slot, Whose::Request(ticket), buffer, now);
+        forwarding.send(server.place, slot, Whose::Request(ticket), copied, now);
         counters.forwarded.up();
         counters.outstanding.set(forwarding.outstanding() as u64);
         Ok((server, slot, ticket))
@@ -133,7 +135,9 @@ impl Worker {
 
     /// A socket that was ordered could not be had: what was to be sent through it ends here.
     pub fn handle_remote_refused(&mut self, socket: RemoteSocket, now: Instant) {
-        while let Some(whose) = self.forwarding.refuse(socket) {
+        let mut orphans = Vec::new();
+        self.forwarding.refuse(socket, |whose| orphans.push(whose));
+        for whose in orphans {
             let Whose::Request(ticket) = whose else { continue };
             while let Some(Held { network, request, waiting, .. }) = self.held.take_answered(ticket) {
                 self.discard_held(network, request, &waiting, Discard::NoSocket, now);
@@ -147,23 +151,27 @@ impl Worker {
     pub fn handle_remote_datagram(&mut self, socket: RemoteSocket, octets: &[u8], now: Instant) {
         let Worker { forwarding, counters, .. } = self;
         let Ok(framed) = Framed::parse(octets) else { return counters.remote_replies_bad.up() };
-        let Some(found) = forwarding.find(socket, framed.identifier()) else {
+        let Some((place, slot, entry)) = forwarding.find(socket, framed.identifier()) else {
             return counters.remote_replies_late.up();
         };
-        let (server, authenticator) = (&forwarding.remote(found.place).server, found.authenticator);
-        let required = server.require_message_authenticator;
-        let Ok(reply) = framed.verify_reply(&server.secret, &authenticator, required) else {
+        let RemoteServer { secret, require_message_authenticator, .. } = &forwarding.remote(place).server;
+        let authenticator = entry.authenticator;
+        let Ok(reply) = framed.verify_reply(secret, &authenticator, *require_message_authenticator) else {
             return counters.remote_replies_bad.up();
         };
-        if !answers(found.code, reply.code()) {
+        let is_one = entry.waits.as_ref().is_none_or(|sent| reply.code().answers(sent.code()));
+        if !is_one || reply.code() == Code::ProtocolError {
             return counters.remote_replies_bad.up();
         }
-        let whose = forwarding.finish(found.place, found.slot, now);
-        counters.remote_replies.up();
-        if let Whose::Request(ticket) = whose {
-            while let Some(held) = self.held.take_answered(ticket) {
-                self.pass_on(held, &reply, &authenticator, now);
+        match forwarding.finish(place, slot, now) {
+            Some(Whose::Request(ticket)) => {
+                counters.remote_replies.up();
+                while let Some(held) = self.held.take_answered(ticket) {
+                    self.pass_on(held, reply, &authenticator, now);
+                }
             }
+            Some(Whose::Probe) => counters.probes_answered.up(),
+            None => counters.remote_replies_late.up(),
         }
         self.note_forwarding();
     }
@@ -172,7 +180,7 @@ impl Worker {
     fn pass_on(
         &mut self,
         held: Held<Waiting>,
-        reply: &VerifiedReply<'_>,
+        reply: VerifiedReply<'_>,
         request_authenticator: &[u8; 16],
         now: Instant,
     ) {
@@ -205,10 +213,11 @@ impl Worker {
     /// The NAS has sent a request again that waits for a remote server: so is it from here, octet for octet (RFC 2865 §2.3,
     /// RFC 5080 §2.2.1). To another server, if that one has died since and no State ties the request to it.
     pub(super) fn forward_again(&mut self, network: NetworkId, handle: RequestHandle, now: Instant) {
-        let Some(Held { request, waiting: Waiting::Reply(awaited), .. }) = self.held.named(network, handle) else {
+        let Some(Held { request, waiting: Waiting::Reply(awaited), .. }) = self.held.named(network, handle)
+        else {
             return;
         };
-        let Awaited { goes_on, server, slot } = awaited;
+        let Awaited { goes_on, server, slot, .. } = awaited;
         let is_tied = match server.on_dead {
             OnDead::Fail => request.framed().value(Landmark::State).is_some(),
             OnDead::Repick => false,
@@ -226,7 +235,7 @@ impl Worker {
             unreachable!("it waits for a reply")
         };
         // A late reply finds nobody.
-        self.forwarding.give_up(awaited.server, awaited.slot, now);
+        self.forwarding.give_up(awaited.server, awaited.slot, awaited.ticket, now);
         self.go_on(network, request, awaited.goes_on, taken_up, now);
         self.note_forwarding();
     }
@@ -241,34 +250,24 @@ impl Worker {
     /// Asks a server whether it lives (RFC 5997 §4).
     fn probe(&mut self, place: u16, now: Instant) {
         let Worker { forwarding, desk, counters, .. } = self;
-        let Some(slot) = forwarding.take(place, now) else { return };
+        let Some(slot) = forwarding.take(place, Purpose::Probe, now) else { return };
         let mut authenticator = [0; 16];
         desk.random.fill_bytes(&mut authenticator);
-        let sign = MessageAuthenticator::First;
-        let encoder =
-            Encoder::request(&mut desk.packet, Code::StatusServer, slot.identifier, &authenticator, sign);
+        let (code, sign) = (Code::StatusServer, MessageAuthenticator::First);
+        let encoder = Encoder::request(&mut desk.packet, code, slot.identifier, &authenticator, sign);
         encoder.finish_request(&forwarding.remote(place).server.secret);
-        let Some(buffer) = forwarding.buffer_of(&desk.packet) else { return forwarding.give_back(place, slot) };
-        forwarding.send(place, slot, Whose::Probe, buffer, now);
-        counters.probes.up();
+        match forwarding.copied(&desk.packet) {
+            Some(packet) => {
+                forwarding.send(place, slot, Whose::Probe, packet, now);
+                counters.probes.up();
+            }
+            None => forwarding.give_back(place, slot),
+        }
     }
 
-    fn note_forwarding(&mut self) {
+    pub(super) fn note_forwarding(&mut self) {
         let Worker { counters, forwarding, held, .. } = self;
         counters.outstanding.set(forwarding.outstanding() as u64);
         counters.requests_held.set(held.len() as u64);
-    }
-}
-
-/// Whether a reply of the one code can answer a request of the other.
-fn answers(request: Code, reply: Code) -> bool {
-    match request {
-        Code::AccessRequest => {
-            matches!(reply, Code::AccessAccept | Code::AccessReject | Code::AccessChallenge)
-        }
-        Code::AccountingRequest => reply == Code::AccountingResponse,
-        // RFC 5997 §3: by the port's purpose.
-        Code::StatusServer => matches!(reply, Code::AccessAccept | Code::AccountingResponse),
-        _ => false,
     }
 }

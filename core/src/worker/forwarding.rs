@@ -5,19 +5,24 @@
 use super::onward::KeptServer;
 use crate::configuration::Configuration;
 use crate::deadlines::Deadlines;
+use crate::dedup::Authenticator;
 use crate::effect::Ticket;
 use crate::forward::{
-    Balancer, Health, OnDead, Outstanding, Pool, PoolId, PortIndex, RemoteOrder, RemoteServer, RemoteServerId,
-    RemoteSocket, Slot, Standing, StatusCheck,
+    Balancer, Entry, Outstanding, OwnProxyState, Pool, PoolId, PortIndex, ProxyStateKey, Purpose,
+    RemoteOrder, RemoteServer, RemoteServerId, RemoteSocket, Slot, Standing,
 };
 use crate::generation::Generation;
 use crate::life::Life;
+use crate::packet::Code;
 use crate::path::Transmit;
 use crate::request::buffer::{BufferPool, Packet};
+use crate::seed::Seed;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
+use rand_chacha::rand_core::Rng;
 
 /// All that a worker knows of remote servers.
 pub struct Forwarding {
@@ -32,6 +37,13 @@ pub struct Forwarding {
     buffers: BufferPool,
     /// By the place of a remote server: when it has to be looked after.
     due: Deadlines,
+    proxy_states: ProxyStateKey,
+    /// Names what is outstanding in its Proxy-State.
+    nonce: u64,
+    /// How long an answer is waited for.
+    timeout: Duration,
+    /// How many wait, at all servers.
+    outstanding: usize,
 }
 
 /// A remote server, and what this worker has with it.
@@ -52,6 +64,13 @@ pub struct Sent {
     /// Who waits.
     pub whose: Whose,
     packet: Box<Packet>,
+}
+
+impl Sent {
+    /// What it asks.
+    pub fn code(&self) -> Code {
+        Code::from_octet(self.packet.octets()[0]).expect("we wrote it")
+    }
 }
 
 /// Who waits for a reply.
@@ -87,9 +106,19 @@ struct Departure {
 }
 
 impl Remote {
-    /// What all workers know of it.
-    pub fn health(&self) -> &Health {
-        &self.server.health
+    /// Whether it lives, as far as any worker knows.
+    fn standing(&self, now: Instant) -> Standing {
+        self.server.health.standing(&self.server, now)
+    }
+
+    /// When it has to be looked after.
+    fn next_deadline(&self) -> Option<Instant> {
+        let waits = self.outstanding.next_deadline(self.server.response_window);
+        waits.into_iter().chain(self.server.health.next_probe(&self.server)).min()
+    }
+
+    fn is_in_any(&self) -> bool {
+        self.numbers.iter().any(Option::is_some)
     }
 
     /// Its number in a configuration, if that has it.
@@ -100,7 +129,13 @@ impl Remote {
 
 impl Forwarding {
     /// Of the remote servers of a configuration; at most `bound` packets wait there for replies at once.
-    pub fn new(life: Life, (generation, configuration): (Generation, &Configuration), bound: usize) -> Forwarding {
+    pub fn new(
+        life: Life,
+        (generation, configuration): (Generation, &Configuration),
+        bound: usize,
+        node_key: &Seed,
+        seed: &Seed,
+    ) -> Forwarding {
         let mut forwarding = Forwarding {
             remotes: Vec::new(),
             routes: Vec::with_capacity(2),
@@ -110,6 +145,10 @@ impl Forwarding {
             line: VecDeque::new(),
             buffers: BufferPool::new(life, bound, 0, 0),
             due: Deadlines::new(0),
+            proxy_states: ProxyStateKey::new(node_key),
+            nonce: seed.fork("names of what is outstanding").generator().next_u64(),
+            timeout: Duration::ZERO,
+            outstanding: 0,
         };
         forwarding.learn(generation, configuration);
         forwarding
@@ -118,13 +157,16 @@ impl Forwarding {
     /// Takes the remote servers of a configuration beside those of the one before it. What is known of one that is in both is
     /// kept.
     pub fn learn(&mut self, generation: Generation, configuration: &Configuration) {
+        self.timeout = configuration.protocol.request_timeout + MARGIN;
+        let quarantine = configuration.protocol.request_timeout;
         let mut places = Vec::with_capacity(configuration.remote_servers.len());
         for (number, server) in (0..=u16::MAX).zip(&configuration.remote_servers) {
-            let known = self.remotes.iter().position(|remote| remote.is_in_any() && remote.server.is_same(server));
+            let known =
+                self.remotes.iter().position(|remote| remote.is_in_any() && remote.server.is_same(server));
             let place = known.unwrap_or_else(|| self.make_room(server));
             let remote = &mut self.remotes[place];
             remote.server = server.clone();
-            remote.outstanding.set_bound(server.outstanding_max as usize);
+            remote.outstanding.set_limits(server.outstanding_max, quarantine);
             remote.numbers[generation.parity()] = Some(RemoteServerId(number));
             places.push(place as u16);
         }
@@ -143,7 +185,7 @@ impl Forwarding {
         let remote = Remote {
             server: server.clone(),
             turn,
-            outstanding: Outstanding::new(server.outstanding_max as usize),
+            outstanding: Outstanding::new(server.outstanding_max, self.timeout),
             sockets: Vec::new(),
             numbers: [None; 2],
         };
@@ -163,11 +205,11 @@ impl Forwarding {
             if remote.is_in_any() {
                 continue;
             }
-            while let Some(sent) = remote.outstanding.take_any() {
-                self.buffers.give_back(sent.packet);
-            }
             for socket in core::mem::take(&mut remote.sockets).into_iter().flatten() {
-                self.close(socket);
+                let (_, port) = self.port_of(socket).expect("it is open");
+                self.remove_port(place as u16, port, |_| {});
+                self.orders.push_back(RemoteOrder::Close { socket });
+                self.free(socket);
             }
             self.note_due(place as u16);
         }
@@ -178,24 +220,19 @@ impl Forwarding {
         &self.remotes[usize::from(place)]
     }
 
-    /// A server of a pool for a new request, as its balance says, beside the one that it cannot be.
+    /// A server of a pool for a new request, as its balance says; `None`: none lives.
     pub fn choose(
         &mut self,
         generation: Generation,
         (id, pool): (PoolId, &Pool),
         key: impl FnOnce() -> u64,
-        but: Option<KeptServer>,
         now: Instant,
     ) -> Option<KeptServer> {
         let Forwarding { remotes, routes, .. } = self;
         let Routes { places, balancers, .. } =
             routes.iter_mut().find(|routes| routes.generation == generation).expect("it is alive");
         let remote = |server: RemoteServerId| &remotes[usize::from(places[usize::from(server.0)])];
-        let standing = |server: RemoteServerId| {
-            let remote = remote(server);
-            let is_that = but.is_some_and(|but| places[usize::from(server.0)] == but.place && remote.turn == but.turn);
-            if is_that { Standing::Dead } else { remote.health().standing(&remote.server, now) }
-        };
+        let standing = |server: RemoteServerId| remote(server).standing(now);
         let outstanding = |server: RemoteServerId| remote(server).outstanding.len();
         let chosen = pool.choose(&mut balancers[usize::from(id.0)], standing, outstanding, key)?;
         let place = places[usize::from(chosen.0)];
@@ -207,16 +244,20 @@ impl Forwarding {
         let remote = self.remote(server.place);
         remote.turn == server.turn
             && remote.number(generation).is_some()
-            && remote.health().standing(&remote.server, now) != Standing::Dead
+            && remote.standing(now) != Standing::Dead
     }
 
     /// An Identifier for one more packet to this server; `None` if as many as may wait, or no socket can be had.
-    pub fn take(&mut self, place: u16, now: Instant) -> Option<Slot> {
-        let remote = &mut self.remotes[usize::from(place)];
-        if remote.outstanding.wants_port() {
+    pub fn take(&mut self, place: u16, purpose: Purpose, now: Instant) -> Option<Slot> {
+        if self.remote(place).outstanding.needs_port() {
             self.open(place);
         }
-        self.remotes[usize::from(place)].outstanding.take(now)
+        self.remotes[usize::from(place)].outstanding.take(purpose, now)
+    }
+
+    /// Nothing was sent under it after all.
+    pub fn give_back(&mut self, place: u16, slot: Slot) {
+        self.remotes[usize::from(place)].outstanding.give_back(slot);
     }
 
     fn open(&mut self, place: u16) {
@@ -233,17 +274,12 @@ impl Forwarding {
         let socket = &mut self.sockets[usize::from(socket_place)];
         socket.port = Some((place, port));
         let name = RemoteSocket { place: socket_place, generation: socket.generation };
-        if remote.sockets.len() <= port.index() {
-            remote.sockets.resize(port.index() + 1, None);
+        if remote.sockets.len() <= usize::from(port.0) {
+            remote.sockets.resize(usize::from(port.0) + 1, None);
         }
-        remote.sockets[port.index()] = Some(name);
+        remote.sockets[usize::from(port.0)] = Some(name);
         let RemoteServer { address, source_address, .. } = remote.server;
         self.orders.push_back(RemoteOrder::Open { socket: name, remote: address, source: source_address });
-    }
-
-    fn close(&mut self, name: RemoteSocket) {
-        self.orders.push_back(RemoteOrder::Close { socket: name });
-        self.free(name);
     }
 
     fn free(&mut self, name: RemoteSocket) {
@@ -253,18 +289,22 @@ impl Forwarding {
         self.free_sockets.push(name.place);
     }
 
-    /// A socket could not be had: one after the other, who waits at it. Until `None`.
-    pub fn refuse(&mut self, name: RemoteSocket) -> Option<Whose> {
-        let (place, port) = self.port_of(name)?;
-        let remote = &mut self.remotes[usize::from(place)];
-        if let Some(sent) = remote.outstanding.take_any_at(port) {
-            self.buffers.give_back(sent.packet);
-            return Some(sent.whose);
-        }
-        remote.outstanding.remove_port(port);
-        remote.sockets[port.index()] = None;
+    /// A socket could not be had. Hands out who waits at it.
+    pub fn refuse(&mut self, name: RemoteSocket, orphan: impl FnMut(Whose)) {
+        let Some((place, port)) = self.port_of(name) else { return };
+        self.remotes[usize::from(place)].sockets[usize::from(port.0)] = None;
         self.free(name);
-        None
+        self.remove_port(place, port, orphan);
+        self.note_due(place);
+    }
+
+    fn remove_port(&mut self, place: u16, port: PortIndex, mut orphan: impl FnMut(Whose)) {
+        let Forwarding { remotes, buffers, outstanding, .. } = self;
+        remotes[usize::from(place)].outstanding.remove_port(port, |_, sent| {
+            *outstanding -= 1;
+            buffers.give_back(sent.packet);
+            orphan(sent.whose);
+        });
     }
 
     fn port_of(&self, name: RemoteSocket) -> Option<(u16, PortIndex)> {
@@ -272,25 +312,107 @@ impl Forwarding {
         socket.port.filter(|_| socket.generation == name.generation)
     }
 
-    /// A packet goes to a server under the Identifier that was taken for it. False where there is no buffer for it.
-    pub fn send(&mut self, place: u16, slot: Slot, whose: Whose, octets: &[u8], now: Instant) -> bool {
-        let remote = &mut self.remotes[usize::from(place)];
-        let Some(mut packet) = self.buffers.take(octets.len()) else {
-            remote.outstanding.give_back(slot);
-            return false;
-        };
+    /// A copy of a packet, to be sent; `None` if as many wait as may.
+    pub fn copied(&mut self, octets: &[u8]) -> Option<Box<Packet>> {
+        let mut packet = self.buffers.take(octets.len())?;
         packet.set_octets(octets);
-        remote.outstanding.put(slot, Sent { whose, packet }, now);
+        Some(packet)
+    }
+
+    /// A packet goes to a server under the Identifier that was taken for it.
+    pub fn send(&mut self, place: u16, slot: Slot, whose: Whose, packet: Box<Packet>, now: Instant) {
+        let timeout = self.timeout;
+        let remote = &mut self.remotes[usize::from(place)];
+        let authenticator = authenticator_of(&packet);
+        remote.outstanding.put(slot, Sent { whose, packet }, authenticator, now + timeout, now);
         remote.server.health.note_sent(now);
+        self.outstanding += 1;
         self.line.push_back(Departure { place, turn: remote.turn, slot });
         self.note_due(place);
-        true
     }
 
     /// The same octets once more, from the same port.
-    pub fn send_again(&mut self, place: u16, slot: Slot) {
-        let turn = self.remote(place).turn;
+    pub fn send_again(&mut self, KeptServer { place, turn, .. }: KeptServer, slot: Slot) {
         self.line.push_back(Departure { place, turn, slot });
+    }
+
+    /// What a datagram by this socket with this Identifier would be the reply to; also of what nobody waits for any more.
+    pub fn find(&self, socket: RemoteSocket, identifier: u8) -> Option<(u16, Slot, &Entry<Sent>)> {
+        let (place, port) = self.port_of(socket)?;
+        let entry = self.remote(place).outstanding.get(port, identifier)?;
+        Some((place, Slot { port, identifier }, entry))
+    }
+
+    /// A verified reply has come: who waits for it, if anybody still does.
+    pub fn finish(&mut self, place: u16, slot: Slot, now: Instant) -> Option<Whose> {
+        let remote = &mut self.remotes[usize::from(place)];
+        remote.server.health.note_reply(now);
+        let sent = remote.outstanding.finish(slot);
+        self.note_due(place);
+        let Sent { whose, packet } = sent?;
+        self.outstanding -= 1;
+        self.buffers.give_back(packet);
+        Some(whose)
+    }
+
+    /// A request waits no longer. Its Identifier is not used again as long as its reply may come.
+    pub fn give_up(&mut self, server: KeptServer, slot: Slot, ticket: Ticket, now: Instant) {
+        let remote = &mut self.remotes[usize::from(server.place)];
+        let waits = remote.outstanding.get(slot.port, slot.identifier).and_then(|entry| entry.waits.as_ref());
+        if remote.turn == server.turn && waits.is_some_and(|sent| sent.whose == Whose::Request(ticket)) {
+            let sent = remote.outstanding.give_up(slot, now);
+            self.outstanding -= 1;
+            self.buffers.give_back(sent.packet);
+            self.note_due(server.place);
+        }
+    }
+
+    /// Looks after the servers that it is time for. One that is to be asked whether it lives, until `None`.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<u16> {
+        while let Some((_, place)) = self.due.next().filter(|(due, _)| *due <= now) {
+            let Forwarding { remotes, buffers, outstanding, .. } = self;
+            let Remote { server, outstanding: sent, .. } = &mut remotes[place as usize];
+            while let Some((_, sent_at)) = sent.take_unanswered(server.response_window, now) {
+                server.health.note_no_answer(server, sent_at, now);
+            }
+            while let Some((_, Sent { packet, .. })) = sent.take_overdue(now) {
+                *outstanding -= 1;
+                buffers.give_back(packet);
+            }
+            let is_asked = server.health.claim_probe(server, now);
+            self.note_due(place as u16);
+            if is_asked {
+                return Some(place as u16);
+            }
+        }
+        None
+    }
+
+    /// When it is time for the next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.due.next().map(|(due, _)| due)
+    }
+
+    /// What makes Proxy-States ours.
+    pub fn proxy_states(&self) -> &ProxyStateKey {
+        &self.proxy_states
+    }
+
+    /// One that names the next packet.
+    pub fn next_proxy_state(&mut self) -> OwnProxyState {
+        self.nonce = self.nonce.wrapping_add(1);
+        OwnProxyState::new(&self.proxy_states, self.nonce)
+    }
+
+    /// How many packets wait for replies.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    /// The number of a server in a configuration, if that has it.
+    pub fn number(&self, server: KeptServer, generation: Generation) -> Option<RemoteServerId> {
+        let remote = self.remote(server.place);
+        remote.number(generation).filter(|_| remote.turn == server.turn)
     }
 
     /// The next packet to be sent, into an empty buffer.
@@ -300,9 +422,11 @@ impl Forwarding {
             if remote.turn != turn {
                 continue;
             }
-            let socket = remote.sockets.get(slot.port.index()).copied().flatten();
+            let socket = remote.sockets.get(usize::from(slot.port.0)).copied().flatten();
             // What has been answered, or given up, since it was put in line is not sent.
-            let (Some(sent), Some(socket)) = (remote.outstanding.waiting(slot), socket) else { continue };
+            let entry = remote.outstanding.get(slot.port, slot.identifier);
+            let sent = entry.and_then(|entry| entry.waits.as_ref());
+            let (Some(sent), Some(socket)) = (sent, socket) else { continue };
             out.extend_from_slice(sent.packet.octets());
             return Some(Transmit { via: socket.via(), source: None, destination: remote.server.address });
         }
@@ -326,3 +450,10 @@ impl Forwarding {
         }
     }
 }
+
+fn authenticator_of(packet: &Packet) -> Authenticator {
+    *packet.octets()[4..].first_chunk().expect("a packet has a header")
+}
+
+/// How much later than its request what was sent for it is given up, should nobody have done so.
+const MARGIN: Duration = Duration::from_secs(1);

@@ -1,7 +1,8 @@
 //! What a worker knows of a request that it forwards: where it goes, what has been decided about it, what is kept of that for the
 //! next round. Plain data.
 
-use crate::forward::{OnDead, PoolId};
+use crate::effect::Ticket;
+use crate::forward::{OnDead, PoolId, Slot};
 use crate::policy::{Edits, Session};
 use crate::time::UnixTime;
 use alloc::boxed::Box;
@@ -10,13 +11,6 @@ use alloc::sync::Arc;
 /// STUB until trees are merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConversationId(pub u32);
-/// STUB until outstanding is merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
-    pub port: u16,
-    pub identifier: u8,
-}
-
 /// A decision to forward a request, whose attributes, as rules have edited them, are made again whenever they are wanted.
 pub struct GoesOn {
     /// Where to.
@@ -74,4 +68,6 @@ pub struct Awaited {
     pub server: KeptServer,
     /// Under which Identifier.
     pub slot: Slot,
+    /// Under which ticket it waits.
+    pub ticket: Ticket,
 }

@@ -2,14 +2,14 @@
 //! RFC 2865 §2.3.
 
 use super::onward::GoesOn;
-use super::reply::{Seal, write_proxy_states};
+use super::reply::Seal;
 use super::request::{Desk, asked, edit_request};
 use crate::attributes::Scratch;
 use crate::configuration::Configuration;
 use crate::discard::Discard;
-use crate::forward::rewrite;
+use crate::forward::Inbound;
 use crate::packet::hidden::Hop;
-use crate::packet::{Attributes, Code, Encoder, MessageAuthenticator, VerifiedReply};
+use crate::packet::{Attributes, Code, VerifiedReply};
 use crate::policy::{Policy, ReplyKind, Session};
 use crate::request::Request;
 use alloc::vec::Vec;
@@ -20,7 +20,7 @@ pub fn pass_on(
     policy: &mut dyn Policy,
     request: &Request,
     goes_on: &GoesOn,
-    reply: &VerifiedReply<'_>,
+    reply: VerifiedReply<'_>,
     from: Hop<'_>,
     desk: &mut Desk,
 ) -> Result<(), Discard> {
@@ -32,9 +32,9 @@ pub fn pass_on(
     let dictionary = &configuration.dictionary;
     let Desk { packet: out, edited, session, draft, next_draft, scratch, random, .. } = desk;
 
-    draft.clear();
-    rewrite::inbound(dictionary, reply, from, to, draft)?;
+    let inbound = Inbound { dictionary, request: framed, reply, from };
     let mut seal = Seal { dictionary, hop: to, random, sealing: None };
+    inbound.draft(seal.sealing(), scratch, draft)?;
     let kind = match reply.code() {
         Code::AccessAccept => Some(ReplyKind::Accept),
         Code::AccessReject => Some(ReplyKind::Reject),
@@ -55,14 +55,7 @@ pub fn pass_on(
         }
     }
 
-    let sign = if kind.is_some() { MessageAuthenticator::First } else { MessageAuthenticator::Absent };
-    let mut encoder = Encoder::reply(out, reply.code(), framed.identifier(), sign);
-    encoder
-        .raw(draft)
-        .and_then(|()| write_proxy_states(&mut encoder, &framed))
-        .map_err(|_| Discard::ReplyTooLong)?;
-    encoder.finish_reply(secret, framed.authenticator());
-    Ok(())
+    inbound.write(draft, secret, out)
 }
 
 /// The attributes of a request that goes on, as rules have edited them, and its session.

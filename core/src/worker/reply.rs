@@ -78,7 +78,11 @@ impl<'s> Seal<'s> {
 }
 
 /// What answers something in the request.
-pub fn write_answers(encoder: &mut Encoder<'_>, framed: &Framed<'_>, accept: bool) -> Result<(), EncodeError> {
+pub fn write_answers(
+    encoder: &mut Encoder<'_>,
+    framed: &Framed<'_>,
+    accept: bool,
+) -> Result<(), EncodeError> {
     if let Some(eap) = framed.value(Landmark::EapMessage) {
         // RFC 3579 §2.6.3: to EAP, an Access-Accept carries EAP-Success and an Access-Reject EAP-Failure, with the
         // identifier of that EAP packet: the octet after its code.

@@ -28,10 +28,11 @@ impl Worker {
     ) -> Worker {
         let (life, counters) =
             former.map_or_else(Default::default, |(life, counters)| (life.next(), counters));
+        let node_key = seed.clone();
         let seed = seed.fork(&format!("worker {} in life {}", id.0, life.0));
         let generations = Generations::from(generation, Arc::clone(configuration));
         let strangers = Strangers::new(life, (generation, configuration), sightings, &seed, &counters);
-        Worker::begin(Origin { life, id, generations, epoch, counters }, policy, strangers, &seed)
+        Worker::begin(Origin { life, id, generations, epoch, counters, node_key }, policy, strangers, &seed)
     }
 
     /// A policy for the core that takes the place of this one, of the configurations that this one knows. May panic, as it is
@@ -50,9 +51,17 @@ impl Worker {
     /// find nobody. Its tables go before those of the successor come.
     pub fn into_successor(mut self, policy: Box<dyn Policy + Send>, seed: &Seed) -> Worker {
         let life = self.life().next();
+        let node_key = seed.clone();
         let seed = seed.fork(&format!("worker {} in life {}", self.id.0, life.0));
         let counters = Arc::clone(&self.counters);
-        for gauge in [&counters.requests_held, &counters.reply_buffers_lent, &counters.completions_waiting] {
+        let gauges = [
+            &counters.requests_held,
+            &counters.reply_buffers_lent,
+            &counters.completions_waiting,
+            &counters.outstanding,
+            &counters.conversations,
+        ];
+        for gauge in gauges {
             gauge.set(0);
         }
         let (id, generations, time) = (self.id, self.generations.clone(), self.time);
@@ -60,8 +69,12 @@ impl Worker {
         let legacy = self.strangers.legacy();
         drop(self);
         let strangers = Strangers::of_legacy(life, legacy, &seed, &counters);
-        let worker =
-            Worker::begin(Origin { life, id, generations, epoch: 0, counters }, policy, strangers, &seed);
+        let worker = Worker::begin(
+            Origin { life, id, generations, epoch: 0, counters, node_key },
+            policy,
+            strangers,
+            &seed,
+        );
         Worker { epochs, events, time, ..worker }
     }
 

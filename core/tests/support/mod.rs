@@ -542,7 +542,10 @@ impl Server {
         }
         let mut octets = Vec::new();
         while let Some(transmit) = cores.poll_forward(&mut octets) {
-            let open = self.remote_sockets.iter().find(|((of, socket), _)| *of == thread && socket.via() == transmit.via);
+            let open = self
+                .remote_sockets
+                .iter()
+                .find(|((of, socket), _)| *of == thread && socket.via() == transmit.via);
             let ((_, socket), remote) = open.expect("packets go through sockets that are open");
             let octets = std::mem::take(&mut octets);
             self.forwarded.push(Forwarded { thread, socket: *socket, remote: *remote, octets });
