@@ -15,7 +15,14 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[[log]]\n", "1:3", "`log` must be written as [log], found an array"),
     ("[log\n", "1:5", "not TOML: "),
     ("[log]\nrequests = true\nrequests = true\n", "3:1", "not TOML: duplicate key"),
-    ("[[pool]]\nname = \"x\"\n", "1:3", "`pool` is not built yet"),
+    ("[control]\nsocket = \"x\"\n", "1:2", "`control` is not built yet"),
+    ("[[pool]]\nname = \"x\"\n", "1:1", "missing key `remote_servers` in [[pool]]"),
+    (
+        "[[remote_server]]\nname = \"x\"\naddress = \"radius.example.org:1812\"\nsecret = \"0123456789abcdef\"\n",
+        "3:11",
+        "`address` must be an address: names are not resolved yet",
+    ),
+    ("[[realm]]\nname = \"org\"\n", "2:8", "`name` must be a realm such as \"example.org\" "),
     // [runtime]
     (
         "[runtime]\nworkers = 0\n",

@@ -26,11 +26,14 @@ pub const ROOT: Keys = Keys {
         "client_rule",
         "limits",
         "user",
+        "remote_server",
+        "pool",
+        "realm",
         "server",
         "accounting",
         "log",
     ],
-    later: &["remote_server", "pool", "realm", "control", "metrics"],
+    later: &["control", "metrics"],
 };
 
 pub const RUNTIME: Keys = Keys {
@@ -64,8 +67,10 @@ pub const PROTOCOL: Keys = Keys {
         "dedup_lifetime",
         "failures_max",
         "failure_window",
+        "state_lifetime",
+        "state_max",
     ],
-    later: &["state_lifetime", "state_max"],
+    later: &[],
 };
 
 pub const LISTEN: Keys = Keys {
@@ -159,8 +164,43 @@ pub const ADDRESS_LIMITS: Keys = Keys {
 pub const USER: Keys =
     Keys { label: "[[user]]", built: &["name", "password", "mac", "reply"], later: &["one_time_code"] };
 
+pub const REMOTE_SERVER: Keys = Keys {
+    label: "[[remote_server]]",
+    built: &[
+        "name",
+        "address",
+        "transport",
+        "secret",
+        "require_message_authenticator",
+        "status_check",
+        "response_window",
+        "zombie_period",
+        "revive_interval",
+        "status_interval",
+        "outstanding_max",
+        "source_address",
+    ],
+    later: &["coa_address"],
+};
+
+pub const POOL: Keys = Keys {
+    label: "[[pool]]",
+    built: &["name", "balance", "on_dead", "hash_by", "remote_servers"],
+    later: &[],
+};
+
+/// `{ name = "b", weight = 2 }` among those.
+pub const POOL_MEMBER: Keys =
+    Keys { label: "the `remote_servers` of a pool", built: &["name", "weight"], later: &[] };
+
+pub const REALM: Keys = Keys {
+    label: "[[realm]]",
+    built: &["name", "pool", "accounting_pool", "subrealms", "state_lifetime", "state_max"],
+    later: &[],
+};
+
 pub const SERVER: Keys =
-    Keys { label: "[[server]]", built: &["name", "new", "reply", "accounting"], later: &["ongoing", "coa"] };
+    Keys { label: "[[server]]", built: &["name", "new", "ongoing", "reply", "accounting"], later: &["coa"] };
 
 pub const RULE: Keys = Keys {
     label: "[[server.new]]",
@@ -169,15 +209,37 @@ pub const RULE: Keys = Keys {
         "accept",
         "reject",
         "authenticate",
+        "proxy",
         "set_reply",
         "remove_reply",
         "allow_reply",
         "set_request",
         "remove_request",
+        "allow_request",
         "set_session",
     ],
-    later: &["proxy", "store", "spool", "continue", "allow_request", "remove_session"],
+    later: &["remove_session"],
 };
+
+pub const ONGOING_RULE: Keys = Keys {
+    label: "[[server.ongoing]]",
+    built: &[
+        "when",
+        "continue",
+        "reject",
+        "set_reply",
+        "remove_reply",
+        "allow_reply",
+        "set_request",
+        "remove_request",
+        "allow_request",
+        "set_session",
+    ],
+    later: &["remove_session"],
+};
+
+/// `proxy = { by = "realm" }`.
+pub const PROXY: Keys = Keys { label: "`proxy`", built: &["by"], later: &[] };
 
 pub const REPLY_RULE: Keys = Keys {
     label: "[[server.reply]]",
@@ -187,8 +249,8 @@ pub const REPLY_RULE: Keys = Keys {
 
 pub const ACCOUNTING_RULE: Keys = Keys {
     label: "[[server.accounting]]",
-    built: &["when", "store", "set_request", "remove_request", "set_session"],
-    later: &["proxy", "spool", "continue", "allow_request", "remove_session"],
+    built: &["when", "store", "proxy", "set_request", "remove_request", "allow_request", "set_session"],
+    later: &["spool", "remove_session"],
 };
 
 /// The forms of a condition's value, `{ regex = "…" }`.
@@ -220,8 +282,12 @@ const ALL: &[&Keys] = &[
     &CLIENT_RULE,
     &LIMITS,
     &USER,
+    &REMOTE_SERVER,
+    &POOL,
+    &REALM,
     &SERVER,
     &RULE,
+    &ONGOING_RULE,
     &REPLY_RULE,
     &ACCOUNTING_RULE,
     &ACCOUNTING,

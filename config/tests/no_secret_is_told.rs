@@ -93,6 +93,20 @@ fn a_value_that_has_swallowed_a_password_is_not_shown() {
         format!("user = [{{ name = \"b\", password = {{ file = {swallowed} }} }}]"),
         format!("user = [{{ name = \"b\", password = {{ env = {swallowed} }} }}]"),
         format!("[[user]]\nname = \"b\"\npassword = {{ file = {swallowed} }}\n[a]\n{swallowed} = 1\n"),
+        format!(
+            "[[remote_server]]\nname = {swallowed}\naddress = {swallowed}\nsource_address = {swallowed}\nsecret = [\"QSECRETQ\", \"QSECRETQ\"]\n"
+        ),
+        format!(
+            "[[remote_server]]\nname = {swallowed}\naddress = \"192.0.2.1\"\nsecret = {{ {swallowed} = \"QSECRETQ\" }}\n"
+        ),
+        format!(
+            "[[pool]]\nname = {swallowed}\nbalance = {swallowed}\nhash_by = [{swallowed}]\nremote_servers = [{swallowed}, {{ name = {swallowed} }}]\n"
+        ),
+        format!("[[realm]]\nname = {swallowed}\npool = {swallowed}\nstate_lifetime = {swallowed}\n"),
+        format!("{FRAME}[[pool]]\nname = {swallowed}\nremote_servers = [{swallowed}]\n"),
+        format!(
+            "[[server]]\nname = \"s\"\nongoing = {swallowed}\n[[server.new]]\nproxy = {swallowed}\n[[server.new]]\nproxy = {{ by = {swallowed} }}\n"
+        ),
         "client = [{ name = \"b, secret = QSECRETQ\", network = 5 }]".into(),
         "client = [{ name = \"b secret QSECRETQ\", network = 5 }]".into(),
         "client = [{ name = \"bsecretQSECRETQ\", network = 5 }]".into(),

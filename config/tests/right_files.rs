@@ -326,18 +326,41 @@ fn no_name_of_the_contract_is_unknown() {
         reply = { Session-Timeout = 3600 }
         [[remote_server]]
         name = "uni-1"
+        address = "203.0.113.5:1812"
+        transport = "udp"
+        secret = "0123456789abcdef"
+        require_message_authenticator = true
+        status_check = "status-server"
+        response_window = "20s"
+        zombie_period = "40s"
+        revive_interval = "120s"
+        status_interval = "30s"
+        outstanding_max = 16_384
+        source_address = "192.0.2.1"
+        coa_address = "203.0.113.5:3799"
         [[pool]]
         name = "uni"
+        balance = "least-outstanding"
+        on_dead = "fail"
+        hash_by = ["Calling-Station-Id"]
+        remote_servers = ["uni-1"]
         [[realm]]
         name = "example.edu"
+        pool = "uni"
+        subrealms = true
+        state_lifetime = "60s"
+        state_max = 100_000
         [[server]]
         name = "edge"
         ongoing = "other"
         [[server.new]]
-        when = { realm = "example.edu" }
+        when = { realm = "example.edu", NAS-Port-Type = "Wireless-802.11" }
         proxy = "uni"
         set_request = { Operator-Name = "1example.org" }
         set_session = { site = "campus" }
+        [[server.new]]
+        when = { realm = { present = true } }
+        proxy = { by = "realm" }
         [[server.new]]
         authenticate = "users"
         [[server]]
@@ -345,9 +368,11 @@ fn no_name_of_the_contract_is_unknown() {
         [[server.ongoing]]
         continue = true
         [[server.reply]]
+        when = { "session.site" = "campus" }
         remove_reply = ["Tunnel-Private-Group-Id"]
         [[server.accounting]]
         store = "file"
+        spool = true
         [[server.coa]]
         proxy = "client"
         [accounting.file]
@@ -369,21 +394,7 @@ fn no_name_of_the_contract_is_unknown() {
         .collect();
     assert_eq!(
         refused,
-        [
-            "`state_lifetime`",
-            "`state_max`",
-            "`coa_address`",
-            "`one_time_code`",
-            "`remote_server`",
-            "`pool`",
-            "`realm`",
-            "`ongoing`",
-            "`proxy`",
-            "`ongoing`",
-            "`coa`",
-            "`control`",
-            "`metrics`",
-        ]
+        ["`coa_address`", "`one_time_code`", "`coa_address`", "`spool`", "`coa`", "`control`", "`metrics`",]
     );
 }
 

@@ -119,7 +119,8 @@ fn unknown_tables_and_wrong_brackets() {
         added("[listens]\n"),
         [
             "1:2: unknown key `listens` in the file, expected one of `include`, `runtime`, `protocol`, `listen`, \
-          `client`, `client_rule`, `limits`, `user`, `server`, `accounting`, `log`; did you mean `listen`?"
+          `client`, `client_rule`, `limits`, `user`, `remote_server`, `pool`, `realm`, `server`, `accounting`, `log`; \
+          did you mean `listen`?"
         ]
     );
     assert_eq!(added("[[log]]\n"), ["1:3: `log` must be written as [log], found an array"]);
@@ -338,7 +339,7 @@ fn rules_have_one_action_and_are_reached() {
         [
             "5:1: a rule has one action, found `accept` and `reject`",
             "6:1: rule 2 is never reached: rule 1 of this server has no `when` and always matches",
-            "6:1: the rule needs an action: `accept`, `reject` or `authenticate`",
+            "6:1: the rule needs an action: `accept`, `reject`, `authenticate` or `proxy`",
             "7:1: rule 3 is never reached: rule 1 of this server has no `when` and always matches",
             "8:16: `authenticate` must be one of \"users\", \"mac\", found \"ldap\"",
         ]
@@ -347,14 +348,14 @@ fn rules_have_one_action_and_are_reached() {
         added("[[server]]\nname = \"default\"\n[[server.new]]\naccept = false\nwhen = { realm = \"x\" }\n"),
         ["2:8: server \"default\" is defined twice", "4:10: `accept` must be true, found false",]
     );
-    // A rule with `when` may fail to match, so the next is reached; an action that is not built yet is one.
+    // A rule with `when` may fail to match, so the next is reached; an action that is wrong is one.
     assert_eq!(
         added(
             "[[server]]\nname = \"s\"\n[[server.new]]\nwhen = {}\nproxy = \"x\"\n[[server.new]]\nreject = true\n"
         ),
         [
             "4:8: `when` has no condition: a rule without `when` always matches",
-            "5:1: `proxy` is not built yet",
+            "5:9: `proxy` must be the name of a [[pool]], found \"x\"",
         ]
     );
 }

@@ -229,9 +229,9 @@ fn rules_for_replies_and_accounting_have_keys_of_their_own() {
         ),
         [
             "3:1: rule 2 is never reached: rule 1 of this server has no `when` and always matches",
-            "4:18: `reply` must be \"accept\" or \"reject\", found \"maybe\"",
+            "4:18: `reply` must be \"accept\", \"reject\" or \"challenge\", found \"maybe\"",
             "5:1: rule 3 is never reached: rule 1 of this server has no `when` and always matches",
-            "6:18: `reply` must be \"accept\" or \"reject\", found a table",
+            "6:18: `reply` must be \"accept\", \"reject\" or \"challenge\", found a table",
         ]
     );
     assert_eq!(
@@ -240,7 +240,7 @@ fn rules_for_replies_and_accounting_have_keys_of_their_own() {
             0
         ),
         [
-            "1:1: the rule needs an action: `store`",
+            "1:1: the rule needs an action: `store`, `proxy` or both",
             "2:10: `reply` is only there for rules of [[server.reply]]",
             "4:9: `store = \"file\"` needs an [accounting.file] with a `path`",
         ]

@@ -356,7 +356,11 @@ fn why(reason: Discard) -> &'static str {
         Discard::UnsignedStatusServer => "it is not signed, and Status-Server must be",
         Discard::UnsignedEap => "it is not signed, and with EAP-Message it must be",
         Discard::UnsignedProxyState => "it is not signed, and with Proxy-State it must be",
-        Discard::NoAccountingRule => "no [[server.accounting]] rule stores it",
+        Discard::NoAccountingRule => "no [[server.accounting]] rule stores or forwards it",
+        Discard::NoRoute => "it is to be forwarded, and no pool is known where to",
+        Discard::ForwardTooLong => "on its way on it would pass 4096 octets",
+        Discard::ForwardLoop => "it has been here before",
+        Discard::BadHiddenAttribute => "an attribute that is hidden has no length that such may have",
         Discard::ReplyTooLong => "its reply would pass 4096 octets",
         Discard::EditTooLong => "what the rule makes of the request or session finds no room",
         Discard::RecordTooLong => "its record would be too long",
@@ -396,6 +400,10 @@ fn why(reason: Discard) -> &'static str {
         | Discard::EffectTimedOut
         | Discard::HashLineFull
         | Discard::StoreLineFull
-        | Discard::NotStored => "docs/configuration.md has what that means",
+        | Discard::NotStored
+        | Discard::NoAnswer
+        | Discard::NoServerAlive
+        | Discard::OutstandingFull
+        | Discard::NoSocket => "docs/configuration.md has what that means",
     }
 }

@@ -105,7 +105,8 @@ pub fn secrets(section: &Section<'_>, report: &mut Report) -> Option<Secrets> {
     Some(Secrets::rotating(newest?, old?))
 }
 
-fn secret(
+/// One secret, shared with a peer.
+pub fn secret(
     value: &Spanned<DeValue<'_>>,
     expected: &str,
     place: Range<usize>,

@@ -2,7 +2,8 @@
 
 use super::attributes;
 use super::client::{prefixes, secrets};
-use super::server::{Asking, RuleList};
+use super::rule::RuleList;
+use super::server::Asking;
 use super::{Names, condition};
 use crate::document::Report;
 use crate::error::{ConfigErrors, Warnings};

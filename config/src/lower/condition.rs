@@ -1,7 +1,8 @@
 //! `when`: a table of names, each with a value that is compared or with a form such as `{ regex = "…" }`.
 
 use super::attributes;
-use super::server::{Asking, RuleList};
+use super::rule::RuleList;
+use super::server::Asking;
 use crate::document::Report;
 use crate::keys;
 use crate::section::{Section, found, integer, kind};
@@ -346,6 +347,7 @@ fn own_question<'d>(
                     [only] => only.get_ref().as_str().and_then(|word| match word {
                         "accept" => Some(ReplyKind::Accept),
                         "reject" => Some(ReplyKind::Reject),
+                        "challenge" => Some(ReplyKind::Challenge),
                         _ => None,
                     }),
                     _ => None,
@@ -354,7 +356,8 @@ fn own_question<'d>(
             };
             if kind.is_none() {
                 let found = found(value.get_ref());
-                let message = format!("`reply` must be \"accept\" or \"reject\", found {found}");
+                let message =
+                    format!("`reply` must be \"accept\", \"reject\" or \"challenge\", found {found}");
                 report.error(value.span(), message);
             }
             kind.map(Question::Reply)

@@ -20,7 +20,7 @@ pub fn reply(section: &Section<'_>, asking: &Asking<'_, '_>, report: &mut Report
     }
 }
 
-/// `set_request` and `remove_request`.
+/// `set_request`, `remove_request` and `allow_request`.
 pub fn request(section: &Section<'_>, asking: &Asking<'_, '_>, report: &mut Report) -> Edit {
     let set = attributes::preset(section, "set_request", asking.dictionary, report);
     if set.plain().len() != set.octets() {
@@ -29,8 +29,9 @@ pub fn request(section: &Section<'_>, asking: &Asking<'_, '_>, report: &mut Repo
         report.error(place, message.into());
         return Edit::default();
     }
+    let allow = selectors(section, "allow_request", asking, report);
     let remove = selectors(section, "remove_request", asking, report).unwrap_or_default();
-    Edit { allow: None, remove, set }
+    Edit { allow, remove, set }
 }
 
 /// Names of attributes under `key`, in an array.

@@ -1,11 +1,11 @@
 //! `[[listen]]`: one listener for each address.
 
+use super::defined::Defined;
 use super::{Names, Placed};
 use crate::document::Report;
 use crate::keys;
-use crate::section::{Section, found};
+use crate::section::Section;
 use crate::shown;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use toml::Spanned;
@@ -21,7 +21,7 @@ const SOCKETS_MAX: usize = 65_536;
 
 pub fn listeners(
     file: &Section<'_>,
-    servers: &BTreeMap<&str, ServerId>,
+    servers: &Defined<'_, ServerId>,
     report: &mut Report,
 ) -> Vec<Placed<Listener>> {
     let mut listeners: Vec<Placed<Listener>> = Vec::new();
@@ -180,29 +180,11 @@ fn packets(section: &Section<'_>, report: &mut Report) -> Option<Packets> {
     (whole && packets != Packets::NONE).then_some(packets)
 }
 
-fn server(
-    section: &Section<'_>,
-    servers: &BTreeMap<&str, ServerId>,
-    report: &mut Report,
-) -> Option<ServerId> {
-    let Some(value) = section.value("server") else {
+fn server(section: &Section<'_>, servers: &Defined<'_, ServerId>, report: &mut Report) -> Option<ServerId> {
+    if section.value("server").is_none() {
         section.missing("server", report);
-        return None;
-    };
-    let server = value.get_ref().as_str().and_then(|name| servers.get(name)).copied();
-    if server.is_none() {
-        let nearest = value
-            .get_ref()
-            .as_str()
-            .and_then(|name| ulna_core::dictionary::nearest(name, servers.keys().copied()))
-            .map_or(String::new(), |name| format!("; did you mean \"{name}\"?"));
-        let found = found(value.get_ref());
-        report.error(
-            value.span(),
-            format!("`server` must be the name of a [[server]], found {found}{nearest}"),
-        );
     }
-    server
+    servers.look_up_at("server", section, report)
 }
 
 /// Whether hosts other than our own network's may reach this address. An unspecified address may be any.

@@ -6,14 +6,19 @@ mod attributes;
 mod client;
 mod client_rule;
 mod condition;
+mod defined;
 mod edits;
 mod listen;
+mod pool;
+mod realm;
+mod remote_server;
+mod rule;
 mod runtime;
 mod server;
 mod user;
 
 pub use client::secrets;
-pub use server::RuleList;
+pub use rule::RuleList;
 
 use crate::document::Report;
 use crate::keys;
@@ -28,7 +33,6 @@ use ulna_core::authenticate::mac::Devices;
 use ulna_core::authenticate::users::Users;
 use ulna_core::configuration::{Configuration, Cores, LogFormat, LogSettings};
 use ulna_core::dictionary::Dictionary;
-use ulna_core::forward::Realms;
 
 /// The whole file, whose own dictionaries go on top of `dictionary`. What was reported as wrong has its default in it or is
 /// left out, so with errors it is worth nothing; `None` where not even that can be made.
@@ -47,7 +51,12 @@ pub fn lower<'t>(
     let client_rules = client_rule::client_rules(&file, &dictionary, report);
     runtime::keep_within_reserve(&file, &mut runtime, &protocol, client_rules.limits(), report);
     let accounting = accounting::accounting(&file, report);
-    let (servers, server_names) = server::servers(&file, &dictionary, report);
+    let (remote_servers, remote_server_names) = remote_server::remote_servers(&file, &protocol, report);
+    let (pools, pool_names) = pool::pools(&file, &remote_server_names, &dictionary, report);
+    let (realms, routes) = realm::realms(&file, &pool_names, &protocol, report);
+    let (servers, server_names) = server::servers(&file, &dictionary, &pool_names, &routes, report);
+    remote_server_names.warn_of_unused("[[pool]]", report);
+    pool_names.warn_of_unused("[[realm]] and no rule", report);
     let listeners = listen::listeners(&file, &server_names, report);
     listen::keep_countable(&listeners, &runtime, report);
     let clients = client::clients(&file, &listeners, report);
@@ -69,9 +78,9 @@ pub fn lower<'t>(
         users: Users::new(users, &seed).ok()?,
         devices: Devices::new(devices, &seed).ok()?,
         servers,
-        remote_servers: Vec::new(),
-        pools: Vec::new(),
-        realms: Realms::default(),
+        remote_servers,
+        pools,
+        realms,
         dictionary: Arc::new(dictionary),
         accounting,
         log,

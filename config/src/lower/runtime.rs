@@ -1,5 +1,6 @@
 //! `[runtime]` and `[protocol]`.
 
+use super::realm::{STATE_LIFETIME_MAX, STATE_MAX};
 use crate::dictionary_files::FileSystem;
 use crate::document::Report;
 use crate::keys;
@@ -191,6 +192,7 @@ pub fn protocol(file: &Section<'_>, report: &mut Report) -> Protocol {
         ("new_request_wait_max", least..=most, &mut protocol.new_request_wait_max),
         ("dedup_lifetime", least..=most, &mut protocol.dedup_lifetime),
         ("failure_window", Duration::from_secs(1)..=most, &mut protocol.failure_window),
+        ("state_lifetime", least..=STATE_LIFETIME_MAX, &mut protocol.state_lifetime),
     ];
     for (key, range, span) in spans {
         if let Some(value) = section.duration(key, range, report) {
@@ -202,6 +204,9 @@ pub fn protocol(file: &Section<'_>, report: &mut Report) -> Protocol {
     }
     if let Some(failures) = section.integer("failures_max", 0..=1_000_000, report) {
         protocol.failures_max = failures as u32;
+    }
+    if let Some(states) = section.integer("state_max", 1..=STATE_MAX, report) {
+        protocol.state_max = states;
     }
     // A reject that waits longer than its request lives would never be sent.
     if protocol.reject_delay >= protocol.request_timeout {

@@ -1,35 +1,21 @@
 //! `[[server]]` and its rules.
 
-use super::{Names, condition, edits};
+use super::defined::Defined;
+use super::realm::Routes;
+use super::rule::{self, RuleList, Ways};
+use super::{condition, edits};
 use crate::document::Report;
 use crate::keys::{self, Keys};
 use crate::section::Section;
 use crate::shown;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use toml::Spanned;
 use toml::de::DeValue;
 use ulna_core::ServerId;
 use ulna_core::dictionary::{Dictionary, nearest};
-use ulna_core::policy::{
-    Accounting, AccountingRule, Condition, Decision, Edits, NewRule, QUESTIONS_MAX, Rules, VirtualServer,
-};
-
-/// Actions that a rule will have; the keys themselves are refused where the table is opened.
-const ACTIONS_LATER: &[&str] = &["proxy", "store", "continue"];
-
-/// Which list of a server rules stand in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RuleList {
-    /// `[[server.new]]`.
-    New,
-    /// `[[server.reply]]`.
-    Reply,
-    /// `[[server.accounting]]`.
-    Accounting,
-    /// `[[client_rule]]`.
-    Client,
-}
+use ulna_core::forward::PoolId;
+use ulna_core::policy::{Condition, QUESTIONS_MAX, Rules, VirtualServer};
 
 /// What all rules are read with, and what they name that stands elsewhere.
 pub struct Asking<'d, 'c> {
@@ -53,48 +39,78 @@ pub struct Asking<'d, 'c> {
 pub fn servers<'d>(
     file: &Section<'d>,
     dictionary: &Dictionary,
+    pools: &Defined<'d, PoolId>,
+    of_realms: &Routes,
     report: &mut Report,
-) -> (Vec<VirtualServer>, BTreeMap<&'d str, ServerId>) {
+) -> (Vec<VirtualServer>, Defined<'d, ServerId>) {
     let mut servers = Vec::new();
-    let mut numbers = BTreeMap::new();
-    let mut names = Names::default();
+    let mut defined = Defined::new("server");
+    // Servers that name another for ongoing conversations.
+    let mut others = Vec::new();
+    let mut ways = Ways::new(pools, of_realms);
     let mut asking = Asking { has_accounting_file: has_accounting_file(file), ..Asking::new(dictionary) };
     for section in &file.tables("server", &keys::SERVER, report) {
         let name = section.name("name", report);
         report.source.begin_server();
-        let new = rules(section, "new", &keys::RULE, RuleList::New, &mut asking, report, new_rule);
-        let reply = rules(
-            section,
-            "reply",
-            &keys::REPLY_RULE,
-            RuleList::Reply,
-            &mut asking,
-            report,
-            |rule, asking, report| Some(edits::reply(rule, asking, report)),
-        );
-        let accounting = rules(
-            section,
-            "accounting",
-            &keys::ACCOUNTING_RULE,
-            RuleList::Accounting,
-            &mut asking,
-            report,
-            accounting_rule,
-        );
+        let new = |rule: &Section<'d>, asking: &mut Asking<'d, '_>, report: &mut Report| {
+            rule::new_rule(rule, &mut ways, asking, report)
+        };
+        let new = rules(section, "new", &keys::RULE, RuleList::New, &mut asking, report, new);
+        let other = section.value("ongoing").filter(|value| value.get_ref().is_str());
+        let ongoing = match other {
+            Some(_) => Rules::default(),
+            None => {
+                let (list, lower) = (RuleList::Ongoing, rule::ongoing_rule);
+                rules(section, "ongoing", &keys::ONGOING_RULE, list, &mut asking, report, lower)
+            }
+        };
+        let reply = |rule: &Section<'d>, asking: &mut Asking<'d, '_>, report: &mut Report| {
+            Some(edits::reply(rule, asking, report))
+        };
+        let reply = rules(section, "reply", &keys::REPLY_RULE, RuleList::Reply, &mut asking, report, reply);
+        let accounting = |rule: &Section<'d>, asking: &mut Asking<'d, '_>, report: &mut Report| {
+            rule::accounting_rule(rule, &mut ways, asking, report)
+        };
+        let (list, keys) = (RuleList::Accounting, &keys::ACCOUNTING_RULE);
+        let accounting = rules(section, "accounting", keys, list, &mut asking, report, accounting);
         let Some(name) = name else { continue };
         let Ok(number) = u16::try_from(servers.len()) else {
             report.error(section.span(), "more than 65536 servers".into());
             break;
         };
-        if names.add("server", &name, report) {
-            numbers.insert(*name.get_ref(), ServerId(number));
-            let (ongoing, ongoing_server) = (Rules::default(), None);
-            let name = (*name.get_ref()).into();
+        if defined.add(&name, ServerId(number), report) {
+            others.extend(other.map(|other| (ServerId(number), other)));
+            let (name, ongoing_server) = ((*name.get_ref()).into(), None);
             servers.push(VirtualServer { name, new, ongoing, ongoing_server, reply, accounting });
         }
     }
+    ongoing_servers(&others, &defined, &mut servers, report);
+    ways.check(report);
     asking.check(file, report);
-    (servers, numbers)
+    (servers, defined)
+}
+
+/// `ongoing = "NAME"`: the rules of that server are asked, and no further one's.
+fn ongoing_servers(
+    others: &[(ServerId, &Spanned<DeValue<'_>>)],
+    defined: &Defined<'_, ServerId>,
+    servers: &mut [VirtualServer],
+    report: &mut Report,
+) {
+    for (server, value) in others {
+        let Some(other) = defined.look_up("ongoing", value, report) else { continue };
+        if other == *server {
+            let message = "`ongoing` names the server itself: write its rules as [[server.ongoing]]";
+            report.error(value.span(), message.into());
+        } else if others.iter().any(|(from, _)| *from == other) {
+            let name = shown::text(&servers[usize::from(other.0)].name);
+            let message =
+                format!("server \"{name}\" has no rules of its own for `ongoing`: it names another");
+            report.error(value.span(), message);
+        } else {
+            servers[usize::from(server.0)].ongoing_server = Some(other);
+        }
+    }
 }
 
 fn has_accounting_file(file: &Section<'_>) -> bool {
@@ -182,75 +198,4 @@ fn rules<'d, 'c, T>(
         }
     }
     Rules::new(rules)
-}
-
-fn new_rule<'d>(section: &Section<'d>, asking: &mut Asking<'d, '_>, report: &mut Report) -> Option<NewRule> {
-    let decision = decision(section, report);
-    let edits = Edits {
-        request: edits::request(section, asking, report),
-        reply: edits::reply(section, asking, report),
-        session: edits::session(section, asking, report),
-    };
-    decision.map(|decision| NewRule { decision, edits: Arc::new(edits) })
-}
-
-fn accounting_rule<'d>(
-    section: &Section<'d>,
-    asking: &mut Asking<'d, '_>,
-    report: &mut Report,
-) -> Option<AccountingRule> {
-    let edits = Edits {
-        request: edits::request(section, asking, report),
-        session: edits::session(section, asking, report),
-        ..Edits::default()
-    };
-    if section.value("store").is_none() {
-        if ACTIONS_LATER.iter().all(|key| section.value(key).is_none()) {
-            // RFC 2866 §4.1: what is not recorded is not acknowledged, so there is no rule that only accepts.
-            report.error(section.span(), "the rule needs an action: `store`".into());
-        }
-        return None;
-    }
-    section.word("store", &["file"], &[], report)?;
-    if !asking.has_accounting_file {
-        let place = section.value("store").map_or(section.span(), toml::Spanned::span);
-        report.error(place, "`store = \"file\"` needs an [accounting.file] with a `path`".into());
-        return None;
-    }
-    Some(AccountingRule { accounting: Accounting::Store, edits: Arc::new(edits) })
-}
-
-fn decision(section: &Section<'_>, report: &mut Report) -> Option<Decision> {
-    let decisions = [
-        ("accept", Decision::Accept),
-        ("reject", Decision::Reject),
-        ("authenticate", Decision::AuthenticateUsers),
-    ];
-    let mut there = decisions.into_iter().filter(|(key, _)| section.value(key).is_some());
-    let Some((key, decision)) = there.next() else {
-        if ACTIONS_LATER.iter().all(|key| section.value(key).is_none()) {
-            let message = "the rule needs an action: `accept`, `reject` or `authenticate`";
-            report.error(section.span(), message.into());
-        }
-        return None;
-    };
-    if let Some((second, _)) = there.next() {
-        let place = section.key_span(second).unwrap_or(section.span());
-        report.error(place, format!("a rule has one action, found `{key}` and `{second}`"));
-        return None;
-    }
-    match decision {
-        Decision::AuthenticateUsers | Decision::AuthenticateMac => {
-            let word = section.word(key, &["users", "mac"], &[], report)?;
-            return Some(if word == "mac" { Decision::AuthenticateMac } else { decision });
-        }
-        Decision::Accept | Decision::Reject | Decision::Proxy(_) => {
-            let value = section.value(key)?;
-            if !matches!(value.get_ref(), DeValue::Boolean(true)) {
-                section.refuse(key, "true", value, report);
-                return None;
-            }
-        }
-    }
-    Some(decision)
 }
