@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 use support::{Ask, Forwarded, Reply, Server, nas};
 use ulna_core::discard::Discard;
-use ulna_core::packet::hidden::{Hop, USER_PASSWORD_OCTETS_MAX, reveal_user_password};
+use ulna_core::packet::hidden::{USER_PASSWORD_OCTETS_MAX, reveal_user_password};
 use ulna_core::packet::{Code, Encoder, Framed, Landmark, MessageAuthenticator, Secret, number};
 
 /// What ulna shares with the remote servers.
@@ -77,11 +77,9 @@ fn a_request_goes_on_and_its_reply_comes_back() {
     assert_ne!(framed.authenticator(), &[1; 16], "the authenticator is this hop's own");
     let first = framed.attributes().next().map(|attribute| attribute.number);
     assert_eq!(first, Some(number::MESSAGE_AUTHENTICATOR));
-    let secret = remote_secret();
-    let hop = Hop { secret: &secret, request_authenticator: framed.authenticator() };
     let mut plain = [0; USER_PASSWORD_OCTETS_MAX];
     let password = framed.value(Landmark::UserPassword).expect("it has one");
-    assert_eq!(reveal_user_password(password, hop, &mut plain), Ok(&b"hello"[..]));
+    assert_eq!(reveal_user_password(password, &remote_secret(), framed.authenticator(), &mut plain), Ok(&b"hello"[..]));
     let states: Vec<_> = framed.proxy_states().collect();
     assert_eq!((states.len(), states[0]), (2, &b"theirs"[..]), "ours is the last");
 

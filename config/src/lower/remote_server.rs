@@ -100,6 +100,7 @@ fn remote_server(section: &Section<'_>, protocol: &Protocol, report: &mut Report
         revive_interval,
         status_interval,
         outstanding_max: outstanding_max.unwrap_or(OUTSTANDING_MAX) as u32,
+        health: std::sync::Arc::default(),
     })
 }
 
