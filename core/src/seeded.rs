@@ -138,6 +138,18 @@ bugs! {
     RetiredClientStays = "retired-client-stays",
     /// A worker keeps the time of its next sweep as one on the wall.
     WallClockInATimer = "wall-clock-in-a-timer",
+    /// A value that is hidden under the secret of one hop goes over the next as it came.
+    HiddenPassedOnAsItIs = "hidden-passed-on-as-it-is",
+    /// Proxy-States of a request do not go on with it.
+    ProxyStatesNotPassedOn = "proxy-states-not-passed-on",
+    /// The Proxy-State that is ours stands before those that were there.
+    OwnProxyStateFirst = "own-proxy-state-first",
+    /// Proxy-States that a remote server returned go on to the NAS, ours too.
+    OwnProxyStateReturned = "own-proxy-state-returned",
+    /// A request that has our Proxy-State is not seen to be a loop.
+    LoopNotSeen = "loop-not-seen",
+    /// A CHAP-Password goes on without the challenge that the Request Authenticator was.
+    ChapChallengeLeftBehind = "chap-challenge-left-behind",
 }
 
 impl Bug {
@@ -146,7 +158,7 @@ impl Bug {
     /// are for loom and the search of all states. So is a link that is given up too early: cores give theirs up at the
     /// beginning of a turn, when all gates of the one before are checked. What a sweep would have told, the next turn does, and
     /// nobody is owed it sooner; and no law counts look-ups under way: those are for situations of this crate's own,
-    /// `tests/seeded_bugs.rs`.
+    /// `tests/seeded_bugs.rs`. What is done to the octets of a packet on its way on is told by those: `tests/rewrite_seeded_bugs.rs`.
     pub const fn is_for_simulator(self) -> bool {
         !matches!(
             self,
@@ -164,6 +176,12 @@ impl Bug {
                 | Bug::InProgressWithoutSweep
                 | Bug::DeadlineWithoutSweep
                 | Bug::LookUpsUnbounded
+                | Bug::HiddenPassedOnAsItIs
+                | Bug::ProxyStatesNotPassedOn
+                | Bug::OwnProxyStateFirst
+                | Bug::OwnProxyStateReturned
+                | Bug::LoopNotSeen
+                | Bug::ChapChallengeLeftBehind
         )
     }
 }

@@ -5,9 +5,11 @@ use super::walk::{Item, Shape};
 use crate::dictionary::Encryption;
 use crate::packet::hidden::{
     ASCEND_SECRET_OCTETS, HiddenError, Hop, SALT_OCTETS, USER_PASSWORD_OCTETS_MAX, ascend_secret,
-    hide_salted, hide_user_password, reveal_salted, reveal_user_password,
+    hide_salted, hide_user_password, rehide_salted, rehide_user_password, reveal_salted,
+    reveal_user_password,
 };
 use crate::packet::{DataType, VALUE_OCTETS_MAX};
+use crate::seeded::{self, Bug};
 
 /// With what the values of one packet are hidden.
 #[derive(Debug, Clone)]
@@ -29,12 +31,52 @@ impl Sealing<'_> {
         plain: &'o [u8],
         out: &'o mut [u8; VALUE_OCTETS_MAX],
     ) -> Result<&'o [u8], HiddenError> {
+        let salt = self.salt_for(encryption);
+        hide(encryption, plain, salt, self.hop, out)
+    }
+
+    /// Hides what the hop `from` has hidden as `encryption` says anew, as the packet's next value, into `out`; it stays as
+    /// long as it is, and nobody looks into it. Gives `value` itself if it is not hidden.
+    ///
+    /// # Errors
+    /// [`HiddenError::BadLength`] if nothing hidden so has so many octets.
+    pub fn rehide<'o>(
+        &mut self,
+        encryption: Encryption,
+        value: &'o [u8],
+        from: Hop<'_>,
+        out: &'o mut [u8; VALUE_OCTETS_MAX],
+    ) -> Result<&'o [u8], HiddenError> {
+        if seeded::is(Bug::HiddenPassedOnAsItIs) {
+            return Ok(value);
+        }
+        let to = self.hop;
+        match encryption {
+            Encryption::None => Ok(value),
+            Encryption::UserPassword => {
+                let out = out.first_chunk_mut().expect("it is the shorter of the two");
+                rehide_user_password(value, from, to, out)
+            }
+            Encryption::TunnelPassword => rehide_salted(value, from, self.salt_for(encryption), to, out),
+            Encryption::AscendSecret => {
+                let bad = HiddenError::BadLength { octets: value.len() };
+                let block = value.try_into().map_err(|_| bad)?;
+                let plain = ascend_secret(block, from.secret, from.request_authenticator);
+                let hidden = &mut out[..ASCEND_SECRET_OCTETS];
+                hidden.copy_from_slice(&ascend_secret(&plain, to.secret, to.request_authenticator));
+                Ok(hidden)
+            }
+        }
+    }
+
+    /// The salt of the next value, if it is hidden with one.
+    fn salt_for(&mut self, encryption: Encryption) -> [u8; SALT_OCTETS] {
         let salt = self.salt.to_be_bytes();
         if encryption == Encryption::TunnelPassword {
             // Its first bit is always set: 32 768 differ, more than fit into a packet.
             self.salt = self.salt.wrapping_add(1);
         }
-        hide(encryption, plain, salt, self.hop, out)
+        salt
     }
 }
 

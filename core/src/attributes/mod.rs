@@ -8,6 +8,7 @@
 mod hidden;
 mod law;
 mod preset;
+mod rehide;
 mod retain;
 pub mod text;
 mod walk;
@@ -17,6 +18,7 @@ pub use hidden::{Plain, Sealing, hide};
 #[doc(hidden)]
 pub use law::{attributes_law, every_kind};
 pub use preset::{Held, NOTHING, Piece, Pieces, Preset, write_hidden};
+pub use rehide::rehide;
 pub use retain::retain;
 pub use walk::{Item, Scratch, Shape, Walk};
 pub use write::{Entry, WriteError, Writer};

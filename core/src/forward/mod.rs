@@ -5,13 +5,19 @@
 //!
 //! 1. [`Realms`]: the longest configured suffix of its User-Name names a pool.
 //! 2. [`Pool`]: of its remote servers that are not dead one is chosen.
+//! 3. [`Outbound`]: the octets with which it goes there, among them a Proxy-State of ours ([`OwnProxyState`]).
+//! 4. [`Inbound`]: what comes back, as the NAS gets it.
 //!
 //! Plain data and rules about next hops; sends nothing and knows no socket. Control flow is the worker's.
 
 mod pool;
+mod proxy_state;
 mod realms;
 mod remote_server;
+mod rewrite;
 
 pub use pool::{Balance, Member, OnDead, Pool, PoolId};
+pub use proxy_state::{OwnProxyState, PROXY_STATE_OCTETS, ProxyStateKey};
 pub use realms::{DuplicateRealm, Realm, RealmId, Realms};
 pub use remote_server::{RemoteServer, RemoteServerId, StatusCheck};
+pub use rewrite::{Inbound, Outbound};

@@ -91,6 +91,29 @@ impl Code {
             Code::StatusClient => AuthenticatorKind::Undefined,
         }
     }
+
+    /// Whether a packet with this code can be the reply to a request with that one. Status-Server is answered as the
+    /// requests of its port are (RFC 5997 §3); with Protocol-Error any request may be (RFC 7930 §4).
+    #[inline]
+    pub const fn answers(self, request: Code) -> bool {
+        match self {
+            Code::AccessAccept => matches!(request, Code::AccessRequest | Code::StatusServer),
+            Code::AccessReject | Code::AccessChallenge => matches!(request, Code::AccessRequest),
+            Code::AccountingResponse => matches!(request, Code::AccountingRequest | Code::StatusServer),
+            Code::DisconnectAck | Code::DisconnectNak => matches!(request, Code::DisconnectRequest),
+            Code::CoaAck | Code::CoaNak => matches!(request, Code::CoaRequest),
+            Code::ProtocolError => matches!(
+                request.authenticator_kind(),
+                AuthenticatorKind::Random | AuthenticatorKind::Computed
+            ),
+            Code::AccessRequest
+            | Code::AccountingRequest
+            | Code::StatusServer
+            | Code::StatusClient
+            | Code::DisconnectRequest
+            | Code::CoaRequest => false,
+        }
+    }
 }
 
 /// How the Authenticator field comes about; it tells requests from replies, too.
@@ -115,6 +138,28 @@ impl fmt::Display for Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn only_replies_answer_and_only_requests_of_their_kind() {
+        let answering = |request: Code| -> Vec<&str> {
+            Code::ALL.iter().filter(|code| code.answers(request)).map(|code| code.name()).collect()
+        };
+        assert_eq!(
+            answering(Code::AccessRequest),
+            ["Access-Accept", "Access-Reject", "Access-Challenge", "Protocol-Error"]
+        );
+        assert_eq!(answering(Code::AccountingRequest), ["Accounting-Response", "Protocol-Error"]);
+        assert_eq!(
+            answering(Code::DisconnectRequest),
+            ["Disconnect-ACK", "Disconnect-NAK", "Protocol-Error"]
+        );
+        assert_eq!(answering(Code::CoaRequest), ["CoA-ACK", "CoA-NAK", "Protocol-Error"]);
+        for code in Code::ALL.iter().filter(|code| code.authenticator_kind() == AuthenticatorKind::Response) {
+            assert_eq!(answering(*code), [""; 0], "{code} is no request");
+        }
+        assert_eq!(answering(Code::StatusClient), [""; 0]);
+    }
 
     #[test]
     fn known_octets_are_exactly_those_of_the_codes() {

@@ -7,8 +7,10 @@ use crate::packet::attributes::{Attributes, number};
 use crate::packet::authenticator::NO_AUTHENTICATOR;
 use crate::packet::hidden;
 use crate::packet::{
-    AUTHENTICATOR_OCTETS, AuthenticatorKind, Code, HEADER_OCTETS, PACKET_OCTETS_MAX, Secret, VALUE_OCTETS_MAX,
+    AUTHENTICATOR_OCTETS, AuthenticatorKind, Code, Framed, HEADER_OCTETS, PACKET_OCTETS_MAX, Secret,
+    VALUE_OCTETS_MAX,
 };
+use crate::seeded::{self, Bug};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -152,6 +154,51 @@ impl<'b> Encoder<'b> {
         self.room_for(*first, octets.len())?;
         self.out.extend_from_slice(octets);
         Ok(())
+    }
+
+    /// Adds what `write` writes behind the packet as it is so far: whole attributes, and no Message-Authenticator. For what is
+    /// made from other attributes on its way, without a copy between. The buffer grows for what then turns out not to fit.
+    ///
+    /// # Errors
+    /// [`EncodeError::PacketFull`] (named after the first of them); the packet is as it was before then.
+    pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), EncodeError> {
+        let begin = self.out.len();
+        let room = self.room_octets();
+        write(self.out);
+        let written = &self.out[begin..];
+        debug_assert!(
+            Attributes::parse(written).is_ok_and(|mut all| all
+                .all(|attribute| self.no_foreign_signature(attribute.number).is_ok())),
+            "whole attributes, and none that signs"
+        );
+        let octets = written.len();
+        if octets > room {
+            let attribute = written[0];
+            self.out.truncate(begin);
+            return Err(EncodeError::PacketFull { attribute, octets, room });
+        }
+        Ok(())
+    }
+
+    /// Adds every Proxy-State of the request that this packet answers, unchanged and in order (RFC 2865 §5.33); also one
+    /// without octets, which nobody should send and everybody should return.
+    ///
+    /// # Errors
+    /// [`EncodeError::PacketFull`].
+    pub fn proxy_states(&mut self, request: &Framed<'_>) -> Result<(), EncodeError> {
+        if seeded::is(Bug::ProxyStateReversed) {
+            let states: Vec<_> = request.proxy_states().collect();
+            return states.into_iter().rev().try_for_each(|state| self.proxy_state(state));
+        }
+        request.proxy_states().try_for_each(|state| self.proxy_state(state))
+    }
+
+    fn proxy_state(&mut self, value: &[u8]) -> Result<(), EncodeError> {
+        if value.is_empty() {
+            self.raw(&[number::PROXY_STATE, 2])
+        } else {
+            self.attribute(number::PROXY_STATE, value)
+        }
     }
 
     /// Adds one EAP packet as so many EAP-Message attributes as it needs, one after the other, all but the last full

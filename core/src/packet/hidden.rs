@@ -157,22 +157,25 @@ pub fn hide_salted<'o>(
     Ok(salted)
 }
 
-/// Hides a salted value anew for the next hop under the same salt, without looking into it: same length, same padding.
+/// Hides a salted value anew for the next hop, without looking into it: same length, same padding. As with
+/// [`hide_salted`], `salt` must be unlike that of every other salted attribute of the packet: of the one that came nobody
+/// can say whether it is, nor does it tell what is set beside it.
 ///
 /// # Errors
 /// [`HiddenError::BadLength`] unless the string has 16, 32, … 240 octets.
 pub fn rehide_salted<'o>(
     value: &[u8],
     from: Hop<'_>,
+    salt: [u8; SALT_OCTETS],
     to: Hop<'_>,
     out: &'o mut [u8; VALUE_OCTETS_MAX],
 ) -> Result<&'o [u8], HiddenError> {
-    let (salt, string) = salted_parts(value)?;
+    let (salt_before, string) = salted_parts(value)?;
     let salted = &mut out[..value.len()];
     let (salt_out, blocks) = salted.split_at_mut(SALT_OCTETS);
-    salt_out.copy_from_slice(salt);
-    reveal(string, from.secret, from.secret.md5_at_start([from.request_authenticator, salt]), blocks);
-    hide(blocks, to.secret, to.secret.md5_at_start([to.request_authenticator, salt]));
+    salt_out.copy_from_slice(&[salt[0] | 0x80, salt[1]]);
+    reveal(string, from.secret, from.secret.md5_at_start([from.request_authenticator, salt_before]), blocks);
+    hide(blocks, to.secret, to.secret.md5_at_start([to.request_authenticator, salt_out]));
     Ok(salted)
 }
 
@@ -362,7 +365,10 @@ mod tests {
         for octets in [0, 1, 2, 17, 19, 241, 243, 253] {
             let value = alloc::vec![0; octets];
             assert_eq!(reveal_salted(&value, hop, &mut out), Err(HiddenError::BadLength { octets }));
-            assert_eq!(rehide_salted(&value, hop, hop, &mut out), Err(HiddenError::BadLength { octets }));
+            assert_eq!(
+                rehide_salted(&value, hop, [0, 0], hop, &mut out),
+                Err(HiddenError::BadLength { octets })
+            );
         }
         let longest = [b'k'; SALTED_PLAIN_OCTETS_MAX];
         let value = hide_salted(&longest, [0, 0], hop, &mut out).expect("239 octets fit").to_vec();

@@ -24,7 +24,6 @@ use crate::policy::{
 use crate::request::Request;
 use crate::request::class::Class;
 use crate::seed::Seed;
-use crate::seeded::{self, Bug};
 use crate::time::{Instant, UnixTime};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -295,7 +294,7 @@ pub fn acknowledge(configuration: &Configuration, request: &Request, desk: &mut 
     let code = Code::AccountingResponse;
     let mut encoder =
         Encoder::reply(&mut desk.reply, code, framed.identifier(), MessageAuthenticator::Absent);
-    write_proxy_states(&mut encoder, &framed).map_err(|_| Discard::ReplyTooLong)?;
+    encoder.proxy_states(&framed).map_err(|_| Discard::ReplyTooLong)?;
     encoder.finish_reply(secret, framed.authenticator());
     Ok(())
 }
@@ -455,28 +454,10 @@ fn write_answers(encoder: &mut Encoder<'_>, framed: &Framed<'_>, accept: bool) -
         let identifier = eap.get(1).copied().unwrap_or_default();
         encoder.eap_message(&[code, identifier, 0, 4])?;
     }
-    write_proxy_states(encoder, framed)
-}
-
-/// RFC 2865 §5.33: every Proxy-State, unchanged and in order.
-fn write_proxy_states(encoder: &mut Encoder<'_>, framed: &Framed<'_>) -> Result<(), EncodeError> {
-    if seeded::is(Bug::ProxyStateReversed) {
-        let states: Vec<_> = framed.proxy_states().collect();
-        return states.into_iter().rev().try_for_each(|state| write_proxy_state(encoder, state));
-    }
-    framed.proxy_states().try_for_each(|state| write_proxy_state(encoder, state))
+    encoder.proxy_states(framed)
 }
 
 /// RFC 3748 §4.2.
 const EAP_SUCCESS: u8 = 3;
 /// RFC 3748 §4.2.
 const EAP_FAILURE: u8 = 4;
-
-/// Also one without octets, which nobody should send and everybody should return.
-fn write_proxy_state(encoder: &mut Encoder<'_>, state: &[u8]) -> Result<(), EncodeError> {
-    if state.is_empty() {
-        encoder.raw(&[number::PROXY_STATE, 2])
-    } else {
-        encoder.attribute(number::PROXY_STATE, state)
-    }
-}
