@@ -351,7 +351,7 @@ mod tests {
         }
         assert_eq!(rehidden(&attribute(209, &[7; 15])), Err(HiddenError::BadLength { octets: 15 }));
         assert_eq!(rehidden(&attribute(207, &[7; 17])), Err(HiddenError::BadLength { octets: 17 }));
-        assert_eq!(rehidden(&attribute(69, &[7; 18])), Err(HiddenError::BadLength { octets: 17 }));
+        assert_eq!(rehidden(&attribute(69, &[7; 18])), Err(HiddenError::BadLength { octets: 18 }));
         let within = attribute(26, &[0, 0, 0, 9, 1, 3, b'a', 3, 4, 1, 2]);
         assert_eq!(rehidden(&within), Err(HiddenError::BadLength { octets: 2 }));
     }

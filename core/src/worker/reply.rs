@@ -8,11 +8,10 @@ use crate::dictionary::Dictionary;
 use crate::discard::Discard;
 use crate::packet::hidden::Hop;
 use crate::packet::{
-    Attributes, Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, PACKET_OCTETS_MAX, number,
+    Attributes, Code, EncodeError, Encoder, Framed, Landmark, MessageAuthenticator, PACKET_OCTETS_MAX,
 };
 use crate::policy::Edit;
 use crate::request::Request;
-use crate::seeded::{self, Bug};
 use alloc::vec::Vec;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
@@ -26,7 +25,7 @@ pub fn acknowledge(configuration: &Configuration, request: &Request, desk: &mut 
     let code = Code::AccountingResponse;
     let mut encoder =
         Encoder::reply(&mut desk.packet, code, framed.identifier(), MessageAuthenticator::Absent);
-    write_proxy_states(&mut encoder, &framed).map_err(|_| Discard::ReplyTooLong)?;
+    encoder.proxy_states(&framed).map_err(|_| Discard::ReplyTooLong)?;
     encoder.finish_reply(secret, framed.authenticator());
     Ok(())
 }
@@ -90,28 +89,10 @@ pub fn write_answers(
         let identifier = eap.get(1).copied().unwrap_or_default();
         encoder.eap_message(&[code, identifier, 0, 4])?;
     }
-    write_proxy_states(encoder, framed)
-}
-
-/// RFC 2865 §5.33: every Proxy-State, unchanged and in order.
-pub fn write_proxy_states(encoder: &mut Encoder<'_>, framed: &Framed<'_>) -> Result<(), EncodeError> {
-    if seeded::is(Bug::ProxyStateReversed) {
-        let states: Vec<_> = framed.proxy_states().collect();
-        return states.into_iter().rev().try_for_each(|state| write_proxy_state(encoder, state));
-    }
-    framed.proxy_states().try_for_each(|state| write_proxy_state(encoder, state))
+    encoder.proxy_states(framed)
 }
 
 /// RFC 3748 §4.2.
 const EAP_SUCCESS: u8 = 3;
 /// RFC 3748 §4.2.
 const EAP_FAILURE: u8 = 4;
-
-/// Also one without octets, which nobody should send and everybody should return.
-fn write_proxy_state(encoder: &mut Encoder<'_>, state: &[u8]) -> Result<(), EncodeError> {
-    if state.is_empty() {
-        encoder.raw(&[number::PROXY_STATE, 2])
-    } else {
-        encoder.attribute(number::PROXY_STATE, state)
-    }
-}
