@@ -5,13 +5,16 @@
 //!
 //! 1. [`Realms`]: the longest configured suffix of its User-Name names a pool.
 //! 2. [`Pool`]: of its remote servers that are not dead one is chosen.
+//! 3. [`Outstanding`]: under which Identifier, and who waits for the reply.
 //!
 //! Plain data and rules about next hops; sends nothing and knows no socket. Control flow is the worker's.
 
+mod outstanding;
 mod pool;
 mod realms;
 mod remote_server;
 
+pub use outstanding::{Entry, Outstanding, PortIndex, Purpose, Slot};
 pub use pool::{Balance, Member, OnDead, Pool, PoolId};
 pub use realms::{DuplicateRealm, Realm, RealmId, Realms};
 pub use remote_server::{RemoteServer, RemoteServerId, StatusCheck};
