@@ -104,6 +104,14 @@ impl Configuration {
         keep("accounting.file", self.accounting != running.accounting);
         keep("requests", self.log.requests != running.log.requests);
         keep("format", self.log.format != running.log.format);
+        // By name, as numbers are of one configuration alone.
+        let mut known: Vec<_> = running.remote_servers.iter().collect();
+        known.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        for server in &mut self.remote_servers {
+            if let Ok(place) = known.binary_search_by(|other| other.name.cmp(&server.name)) {
+                server.follow(known[place]);
+            }
+        }
         let (new, old) = (&mut self.client_rules, &running.client_rules);
         keep("limits.clients", new.limits.clients != old.limits.clients);
         keep("limits.connections", new.limits.connections != old.limits.connections);

@@ -79,7 +79,10 @@ fn a_request_goes_on_and_its_reply_comes_back() {
     assert_eq!(first, Some(number::MESSAGE_AUTHENTICATOR));
     let mut plain = [0; USER_PASSWORD_OCTETS_MAX];
     let password = framed.value(Landmark::UserPassword).expect("it has one");
-    assert_eq!(reveal_user_password(password, &remote_secret(), framed.authenticator(), &mut plain), Ok(&b"hello"[..]));
+    assert_eq!(
+        reveal_user_password(password, &remote_secret(), framed.authenticator(), &mut plain),
+        Ok(&b"hello"[..])
+    );
     let states: Vec<_> = framed.proxy_states().collect();
     assert_eq!((states.len(), states[0]), (2, &b"theirs"[..]), "ours is the last");
 

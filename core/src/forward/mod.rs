@@ -4,12 +4,17 @@
 //! A request that is forwarded walks through these files in this order:
 //!
 //! 1. [`Realms`]: the longest configured suffix of its User-Name names a pool.
-//! 2. [`Pool`]: of its remote servers that are not dead one is chosen.
-//! 3. [`Outbound`]: the octets with which it goes there, among them a Proxy-State of ours ([`OwnProxyState`]).
-//! 4. [`Inbound`]: what comes back, as the NAS gets it.
+//! 2. [`Pool`]: of its remote servers that are not dead its [`Balancer`] chooses one.
+//!    What is known of them is their [`Health`], which all workers share.
+//! 3. [`Outstanding`]: under which Identifier, and who waits for the reply.
+//! 4. [`Outbound`]: the octets with which it goes there, among them a Proxy-State of ours ([`OwnProxyState`]), through a
+//!    [`RemoteSocket`].
+//! 5. [`Inbound`]: what comes back, as the NAS gets it.
 //!
 //! Plain data and rules about next hops; sends nothing and knows no socket. Control flow is the worker's.
 
+mod balancer;
+mod health;
 mod outstanding;
 mod pool;
 mod proxy_state;
@@ -17,9 +22,9 @@ mod realms;
 mod remote_server;
 mod rewrite;
 mod socket;
-mod stub;
-pub use stub::*;
 
+pub use balancer::{Balancer, Key, Servers};
+pub use health::{Health, Judgement, Standing};
 pub use outstanding::{Entry, Outstanding, PortIndex, Purpose, Slot};
 pub use pool::{Balance, Member, OnDead, Pool, PoolId};
 pub use proxy_state::{OwnProxyState, PROXY_STATE_OCTETS, ProxyStateKey};

@@ -217,7 +217,7 @@ impl<T> Outstanding<T> {
     /// Takes the free Identifier that was used longest ago, to be [put](Outstanding::put) or [given back](Outstanding::give_back).
     /// `None`: none is free, or as many wait as may.
     pub fn take(&mut self, purpose: Purpose, now: Instant) -> Option<Slot> {
-        // One more than is taken, so that what an outage has left is worked off, and not all of it in one turn.
+        // More than are taken, so that what an outage has left is worked off, and not all of it in one turn.
         self.end_quarantines(now, QUARANTINES_ENDED_MAX);
         let has_room = match purpose {
             Purpose::Request => self.waiting.len < self.bound && self.spare() > 0,

@@ -1,7 +1,9 @@
 //! A server that requests are forwarded to, as it is configured.
 
+use super::{Health, Judgement};
 use crate::packet::Secret;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
@@ -34,7 +36,8 @@ pub struct RemoteServer {
     pub status_interval: Duration,
     /// Requests that may wait for its answer, per worker; 1 to 65 536.
     pub outstanding_max: u32,
-    pub health: alloc::sync::Arc<super::Health>,
+    /// What is known of it; each configuration begins with nothing, or [follows](RemoteServer::follow) the one before.
+    pub health: Arc<Health>,
 }
 
 /// How a remote server is asked whether it lives.
@@ -54,5 +57,22 @@ impl RemoteServer {
             && self.address == other.address
             && self.source_address == other.source_address
             && self.secret == other.secret
+    }
+    /// Takes over what is known of the server before a reload, if it is the same.
+    pub fn follow(&mut self, before: &RemoteServer) {
+        if self.is_same(before) {
+            self.health = Arc::clone(&before.health);
+        }
+    }
+
+    /// How its health is judged.
+    pub fn judgement(&self) -> Judgement {
+        Judgement {
+            status_check: self.status_check,
+            response_window: self.response_window,
+            zombie_period: self.zombie_period,
+            revive_interval: self.revive_interval,
+            status_interval: self.status_interval,
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::attributes::NOTHING;
 use crate::discard::Discard;
 use crate::effect::Ticket;
 use crate::event::Outcome;
-use crate::forward::{OnDead, Outbound, Purpose, RemoteOrder, RemoteServer, RemoteSocket, Slot, hash_key};
+use crate::forward::{OnDead, Outbound, Purpose, RemoteOrder, RemoteServer, RemoteSocket, Slot};
 use crate::packet::hidden::Hop;
 use crate::packet::{Code, Encoder, Framed, Landmark, MessageAuthenticator, VerifiedReply};
 use crate::path::{NetworkId, Transmit};
@@ -82,8 +82,8 @@ impl Worker {
             }
             To::Pool(id) => {
                 let pool = configuration.pool(id);
-                let key = || hash_key(&configuration.dictionary, &pool.hash_by, attributes, scratch);
-                let chosen = forwarding.choose(stamp.generation, (id, pool), key, now);
+                let (generation, dictionary) = (stamp.generation, &configuration.dictionary);
+                let chosen = forwarding.choose(generation, (id, pool), dictionary, attributes, scratch, now);
                 chosen.ok_or_else(|| {
                     counters.no_server_alive.up();
                     NoWay::Reject

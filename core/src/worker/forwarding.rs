@@ -3,20 +3,22 @@
 //! Knows neither requests nor policy: what is sent belongs to a ticket, or to nobody if it only asks whether a server lives.
 
 use super::onward::KeptServer;
+use crate::attributes::Scratch;
 use crate::configuration::Configuration;
 use crate::deadlines::Deadlines;
 use crate::dedup::Authenticator;
+use crate::dictionary::Dictionary;
 use crate::effect::Ticket;
 use crate::forward::{
-    Balancer, Entry, Outstanding, OwnProxyState, Pool, PoolId, PortIndex, ProxyStateKey, Purpose,
-    RemoteOrder, RemoteServer, RemoteServerId, RemoteSocket, Slot, Standing,
+    Balance, Balancer, Entry, Outstanding, OwnProxyState, Pool, PoolId, PortIndex, ProxyStateKey, Purpose,
+    RemoteOrder, RemoteServer, RemoteServerId, RemoteSocket, Servers, Slot, Standing,
 };
 use crate::generation::Generation;
 use crate::life::Life;
-use crate::packet::Code;
+use crate::packet::{Attributes, Code};
 use crate::path::Transmit;
 use crate::request::buffer::{BufferPool, Packet};
-use crate::seed::Seed;
+use crate::seed::{KeyedHash, Seed};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -38,6 +40,10 @@ pub struct Forwarding {
     /// By the place of a remote server: when it has to be looked after.
     due: Deadlines,
     proxy_states: ProxyStateKey,
+    /// Keys of requests are hashed with it, by all workers alike.
+    hash: KeyedHash,
+    /// The time of the last input.
+    now: Instant,
     /// Names what is outstanding in its Proxy-State.
     nonce: u64,
     /// How long an answer is waited for.
@@ -108,13 +114,13 @@ struct Departure {
 impl Remote {
     /// Whether it lives, as far as any worker knows.
     fn standing(&self, now: Instant) -> Standing {
-        self.server.health.standing(&self.server, now)
+        self.server.health.standing(&self.server.judgement(), now)
     }
 
     /// When it has to be looked after.
-    fn next_deadline(&self) -> Option<Instant> {
+    fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let waits = self.outstanding.next_deadline(self.server.response_window);
-        waits.into_iter().chain(self.server.health.next_probe(&self.server)).min()
+        waits.into_iter().chain(self.server.health.next_deadline(&self.server.judgement(), now)).min()
     }
 
     fn is_in_any(&self) -> bool {
@@ -124,6 +130,38 @@ impl Remote {
     /// Its number in a configuration, if that has it.
     pub fn number(&self, generation: Generation) -> Option<RemoteServerId> {
         self.numbers[generation.parity()]
+    }
+}
+
+/// The remote servers of one configuration, as they are now.
+struct Known<'f> {
+    remotes: &'f [Remote],
+    places: &'f [u16],
+    now: Instant,
+}
+
+impl Known<'_> {
+    fn remote(&self, server: RemoteServerId) -> &Remote {
+        &self.remotes[usize::from(self.places[usize::from(server.0)])]
+    }
+}
+
+impl Servers for Known<'_> {
+    fn standing(&self, server: RemoteServerId) -> Standing {
+        self.remote(server).standing(self.now)
+    }
+
+    fn claim_trial(&self, server: RemoteServerId) -> bool {
+        let RemoteServer { health, .. } = &self.remote(server).server;
+        health.claim_trial(&self.remote(server).server.judgement(), self.now)
+    }
+
+    fn outstanding(&self, server: RemoteServerId) -> u32 {
+        self.remote(server).outstanding.len() as u32
+    }
+
+    fn name(&self, server: RemoteServerId) -> &str {
+        &self.remote(server).server.name
     }
 }
 
@@ -146,6 +184,8 @@ impl Forwarding {
             buffers: BufferPool::new(life, bound, 0, 0),
             due: Deadlines::new(0),
             proxy_states: ProxyStateKey::new(node_key),
+            hash: node_key.fork("balance by hash").hasher(),
+            now: Instant::ORIGIN,
             nonce: seed.fork("names of what is outstanding").generator().next_u64(),
             timeout: Duration::ZERO,
             outstanding: 0,
@@ -170,7 +210,8 @@ impl Forwarding {
             remote.numbers[generation.parity()] = Some(RemoteServerId(number));
             places.push(place as u16);
         }
-        let balancers = configuration.pools.iter().map(Balancer::new).collect();
+        let balancers = configuration.pools.iter().map(|pool| Balancer::new(pool, self.hash.clone()));
+        let balancers = balancers.collect();
         self.routes.push(Routes { generation, places, balancers });
         if self.due.bound() < self.remotes.len() {
             self.due = Deadlines::new(self.remotes.len());
@@ -225,16 +266,32 @@ impl Forwarding {
         &mut self,
         generation: Generation,
         (id, pool): (PoolId, &Pool),
-        key: impl FnOnce() -> u64,
+        dictionary: &Dictionary,
+        attributes: Attributes<'_>,
+        scratch: &mut Scratch,
         now: Instant,
     ) -> Option<KeptServer> {
-        let Forwarding { remotes, routes, .. } = self;
+        self.now = now;
+        let Forwarding { remotes, routes, due, .. } = self;
         let Routes { places, balancers, .. } =
             routes.iter_mut().find(|routes| routes.generation == generation).expect("it is alive");
-        let remote = |server: RemoteServerId| &remotes[usize::from(places[usize::from(server.0)])];
-        let standing = |server: RemoteServerId| remote(server).standing(now);
-        let outstanding = |server: RemoteServerId| remote(server).outstanding.len();
-        let chosen = pool.choose(&mut balancers[usize::from(id.0)], standing, outstanding, key)?;
+        // Who has to be asked whether it lives may have been another worker's, which is gone.
+        for member in &pool.members {
+            let place = places[usize::from(member.server.0)];
+            let remote = &remotes[usize::from(place)];
+            if remote.standing(now) != Standing::Alive
+                && due.of(place.into()).is_none()
+                && let Some(next) = remote.next_deadline(now)
+            {
+                due.set(place.into(), next);
+            }
+        }
+        let balancer = &mut balancers[usize::from(id.0)];
+        let key = match pool.balance {
+            Balance::Hash => balancer.key_of(pool, dictionary, attributes, scratch),
+            Balance::Failover | Balance::RoundRobin | Balance::LeastOutstanding => balancer.key([]),
+        };
+        let chosen = balancer.choose(pool, key, &[], &Known { remotes, places, now })?;
         let place = places[usize::from(chosen.0)];
         Some(KeptServer { place, turn: remotes[usize::from(place)].turn, on_dead: pool.on_dead })
     }
@@ -321,11 +378,11 @@ impl Forwarding {
 
     /// A packet goes to a server under the Identifier that was taken for it.
     pub fn send(&mut self, place: u16, slot: Slot, whose: Whose, packet: Box<Packet>, now: Instant) {
+        self.now = now;
         let timeout = self.timeout;
         let remote = &mut self.remotes[usize::from(place)];
         let authenticator = authenticator_of(&packet);
         remote.outstanding.put(slot, Sent { whose, packet }, authenticator, now + timeout, now);
-        remote.server.health.note_sent(now);
         self.outstanding += 1;
         self.line.push_back(Departure { place, turn: remote.turn, slot });
         self.note_due(place);
@@ -345,8 +402,9 @@ impl Forwarding {
 
     /// A verified reply has come: who waits for it, if anybody still does.
     pub fn finish(&mut self, place: u16, slot: Slot, now: Instant) -> Option<Whose> {
+        self.now = now;
         let remote = &mut self.remotes[usize::from(place)];
-        remote.server.health.note_reply(now);
+        remote.server.health.note_reply(&remote.server.judgement(), now);
         let sent = remote.outstanding.finish(slot);
         self.note_due(place);
         let Sent { whose, packet } = sent?;
@@ -357,6 +415,7 @@ impl Forwarding {
 
     /// A request waits no longer. Its Identifier is not used again as long as its reply may come.
     pub fn give_up(&mut self, server: KeptServer, slot: Slot, ticket: Ticket, now: Instant) {
+        self.now = now;
         let remote = &mut self.remotes[usize::from(server.place)];
         let waits = remote.outstanding.get(slot.port, slot.identifier).and_then(|entry| entry.waits.as_ref());
         if remote.turn == server.turn && waits.is_some_and(|sent| sent.whose == Whose::Request(ticket)) {
@@ -369,17 +428,20 @@ impl Forwarding {
 
     /// Looks after the servers that it is time for. One that is to be asked whether it lives, until `None`.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<u16> {
+        self.now = now;
         while let Some((_, place)) = self.due.next().filter(|(due, _)| *due <= now) {
             let Forwarding { remotes, buffers, outstanding, .. } = self;
             let Remote { server, outstanding: sent, .. } = &mut remotes[place as usize];
+            let judgement = server.judgement();
             while let Some((_, sent_at)) = sent.take_unanswered(server.response_window, now) {
-                server.health.note_no_answer(server, sent_at, now);
+                server.health.note_no_answer(&judgement, sent_at, now);
             }
             while let Some((_, Sent { packet, .. })) = sent.take_overdue(now) {
                 *outstanding -= 1;
                 buffers.give_back(packet);
             }
-            let is_asked = server.health.claim_probe(server, now);
+            server.health.handle_timeout(&judgement, now);
+            let is_asked = server.health.claim_probe(&judgement, now);
             self.note_due(place as u16);
             if is_asked {
                 return Some(place as u16);
@@ -443,8 +505,9 @@ impl Forwarding {
         !self.orders.is_empty() || !self.line.is_empty()
     }
 
+    /// Notes when a server has to be looked after next.
     fn note_due(&mut self, place: u16) {
-        match self.remotes[usize::from(place)].next_deadline() {
+        match self.remotes[usize::from(place)].next_deadline(self.now) {
             Some(due) => self.due.set(place.into(), due),
             None => self.due.remove(place.into()),
         }

@@ -206,7 +206,7 @@ proptest! {
         let mut real = outstanding(65_536, 1);
         let mut free: VecDeque<u8> = (0..=255).collect();
         let mut waiting: BTreeMap<u8, (u32, Instant, Instant)> = BTreeMap::new();
-        let mut late: BTreeMap<u8, Instant> = BTreeMap::new();
+        let mut late: VecDeque<(u8, Instant)> = VecDeque::new();
         let mut now = at(0);
         let fill = core::iter::repeat_n(Step::Send { seconds: 15 }, used);
         for (number, step) in fill.chain(steps).enumerate() {
@@ -215,33 +215,18 @@ proptest! {
                 Step::Send { seconds } => {
                     let deadline = now + Duration::from_secs(seconds);
                     let latest = waiting.values().map(|(_, _, until)| *until).max().unwrap_or(deadline).max(deadline);
-                    // The model, too, lets go of what is over when one is taken, in the order in which it was given up.
-                    let mut over: Vec<_> = late.iter().filter(|(_, until)| **until <= now).map(|(i, u)| (*u, *i)).collect();
-                    over.sort();
+                    let over = late.iter().take(QUARANTINES_ENDED_MAX as usize).take_while(|(_, until)| *until <= now).count();
+                    free.extend(late.drain(..over).map(|(identifier, _)| identifier));
+                    let next = if free.len() > PROBES_KEPT as usize { free.pop_front() } else { None };
                     let slot = real.take(Purpose::Request, now);
-                    if over.len() <= QUARANTINES_ENDED_MAX as usize && over.windows(2).all(|pair| pair[0].0 < pair[1].0) {
-                        for (_, identifier) in over {
-                            late.remove(&identifier);
-                            free.push_back(identifier);
-                        }
-                        let next = if free.len() > PROBES_KEPT as usize { free.pop_front() } else { None };
-                        prop_assert_eq!(slot.map(|slot| slot.identifier), next);
-                    } else {
-                        // Several at the very same time: whatever the order, what is taken must have been free or over.
-                        over.iter().for_each(|(_, identifier)| { late.remove(identifier); });
-                        free.extend(over.iter().map(|(_, identifier)| *identifier));
-                        let Some(slot) = slot else { break };
-                        let was = free.iter().position(|identifier| *identifier == slot.identifier);
-                        prop_assert!(was.is_some());
-                        break;
-                    }
+                    prop_assert_eq!(slot.map(|slot| slot.identifier), next);
                     if let Some(slot) = slot {
                         real.put(slot, number, [number as u8; 16], deadline, now);
                         prop_assert!(waiting.insert(slot.identifier, (number, now, latest)).is_none());
-                        prop_assert!(!late.contains_key(&slot.identifier));
                     }
                 }
                 Step::GiveBack => if let Some(slot) = real.take(Purpose::Probe, at(0)) {
+                    // At that time no quarantine is over.
                     prop_assert_eq!(Some(&slot.identifier), free.front());
                     real.give_back(slot);
                 },
@@ -255,12 +240,11 @@ proptest! {
                         free.push_back(identifier);
                     } else {
                         prop_assert_eq!(real.give_up(slot, now), number);
-                        late.insert(identifier, now + QUARANTINE);
+                        late.push_back((identifier, now + QUARANTINE));
                     }
                 }
                 Step::FinishLate(which) => {
-                    let Some(identifier) = late.keys().nth(which % late.len().max(1)).copied() else { continue };
-                    late.remove(&identifier);
+                    let Some((identifier, _)) = late.remove(which % late.len().max(1)) else { continue };
                     prop_assert_eq!(real.finish(Slot { port: PortIndex(0), identifier }), None);
                     free.push_back(identifier);
                 }
@@ -269,7 +253,7 @@ proptest! {
                     let mut overdue = BTreeMap::new();
                     while let Some((slot, number)) = real.take_overdue(now) {
                         overdue.insert(slot.identifier, number);
-                        late.insert(slot.identifier, now + QUARANTINE);
+                        late.push_back((slot.identifier, now + QUARANTINE));
                     }
                     let expected: BTreeMap<_, _> = waiting.iter().filter(|(_, (_, _, until))| *until <= now)
                         .map(|(identifier, (number, ..))| (*identifier, *number)).collect();
@@ -281,9 +265,9 @@ proptest! {
             for identifier in 0..=255 {
                 let entry = real.get(PortIndex(0), identifier).map(|entry| entry.waits);
                 let model = waiting.get(&identifier).map(|(number, ..)| Some(*number));
-                prop_assert_eq!(entry, model.or(late.get(&identifier).map(|_| None)));
+                prop_assert_eq!(entry, model.or(late.iter().any(|(late, _)| *late == identifier).then_some(None)));
             }
-            let next = waiting.values().flat_map(|(_, _, until)| [*until]).min();
+            let next = waiting.values().map(|(_, _, until)| *until).min();
             prop_assert_eq!(real.at(real.waiting.first).map(|entry| entry.until), next);
         }
     }
