@@ -5,6 +5,7 @@ mod client;
 mod difference;
 mod explain;
 mod rehearsal;
+mod route;
 mod watch;
 
 use std::net::SocketAddr;

@@ -114,6 +114,116 @@ fn rules_that_are_new_gone_or_others() {
     assert_eq!(gone, [format!("{reply} gone"), "server \"other\" is gone".into()]);
 }
 
+const FORWARDING: &str = r#"
+[[remote_server]]
+name = "a"
+address = "127.0.0.1:1912"
+secret = "0123456789abcdef"
+[[remote_server]]
+name = "b"
+address = "127.0.0.2:1912"
+secret = "0123456789abcdef"
+[[pool]]
+name = "p"
+remote_servers = ["a", "b"]
+[[realm]]
+name = "example.org"
+pool = "p"
+[[server]]
+name = "edge"
+[[server.new]]
+when = { User-Name = "x" }
+proxy = "p"
+[[server.new]]
+proxy = { by = "realm" }
+[[server.ongoing]]
+continue = true
+[[server.accounting]]
+proxy = "p"
+[[server]]
+name = "later"
+"#;
+
+#[test]
+fn realms_pools_and_remote_servers_with_the_keys_that_change_and_no_secret() {
+    let text = format!("{}{FORWARDING}", on_free_ports(""));
+    let change = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from} stands in {text}");
+        difference(&text.replacen(from, to, 1), &text)
+    };
+    for (from, to, line) in [
+        ("127.0.0.2:1912", "127.0.0.2:1812", "remote server \"b\" changes: `address`"),
+        (
+            "secret = \"0123456789abcdef\"\n[[remote",
+            "secret = \"nobody-prints-this\"\n[[remote",
+            "remote server \"a\" changes: `secret`",
+        ),
+        (
+            "[[pool]]\n",
+            "status_check = \"status-server\"\nstatus_interval = \"1s\"\nresponse_window = \"1s\"\nzombie_period = \"1s\"\n\
+             revive_interval = \"1s\"\noutstanding_max = 1\nrequire_message_authenticator = false\n\
+             source_address = \"127.0.0.9\"\n[[pool]]\n",
+            "remote server \"b\" changes: `source_address`, `require_message_authenticator`, `status_check`, \
+             `response_window`, `zombie_period`, `revive_interval`, `status_interval`, `outstanding_max`",
+        ),
+        ("[\"a\", \"b\"]", "[\"b\", \"a\"]", "pool \"p\" changes: `remote_servers`"),
+        (
+            "[\"a\", \"b\"]",
+            "[\"a\", { name = \"b\", weight = 2 }]\nbalance = \"hash\"\nhash_by = [\"Class\"]\non_dead = \"repick\"",
+            "pool \"p\" changes: `balance`, `on_dead`, `hash_by`, `remote_servers`",
+        ),
+        (
+            "pool = \"p\"",
+            "accounting_pool = \"p\"\npool = \"p\"\nsubrealms = true\nstate_lifetime = \"1s\"\nstate_max = 1",
+            "realm \"example.org\" changes: `accounting_pool`, `subrealms`, `state_lifetime`, `state_max`",
+        ),
+        ("continue = true", "reject = true", "server \"edge\": rule 1 of [[server.ongoing]] changes"),
+    ] {
+        assert_eq!(change(from, to), [line], "{to}");
+    }
+    assert_eq!(
+        change("[[server.ongoing]]\ncontinue = true\n", "")[..],
+        ["server \"edge\": rule 1 of [[server.ongoing]] is gone"]
+    );
+    assert_eq!(
+        change("name = \"later\"", "name = \"later\"\nongoing = \"edge\""),
+        ["server \"later\" changes: `ongoing`"]
+    );
+    let protocol =
+        format!("[protocol]\nstate_lifetime = \"2m\"\nstate_max = 5\nnew_request_wait_max = \"2s\"\n{text}");
+    assert_eq!(
+        difference(&protocol, &text),
+        [
+            // That of a realm which does not say its own.
+            "realm \"example.org\" changes: `state_lifetime`, `state_max`",
+            "`new_request_wait_max` becomes 2s; it was 1s",
+            "`state_lifetime` becomes 2m; it was 1m",
+            "`state_max` becomes 5; it was 100000",
+        ]
+    );
+}
+
+/// Tables are numbered as they stand: what counts is their names.
+#[test]
+fn a_rule_goes_to_the_pool_that_it_names_wherever_that_stands() {
+    let text = format!("{}{FORWARDING}", on_free_ports(""));
+    let other = "[[remote_server]]\nname = \"c\"\naddress = \"127.0.0.3:1912\"\nsecret = \"0123456789abcdef\"\n\
+                 [[pool]]\nname = \"q\"\nremote_servers = [\"c\"]\n[[realm]]\nname = \"example.net\"\npool = \"q\"\n";
+    let before = text.replacen("[[remote_server]]", &format!("{other}[[remote_server]]"), 1);
+    let names = ["remote server \"c\"", "pool \"q\"", "realm \"example.net\""];
+    assert_eq!(difference(&before, &text), names.map(|name| format!("{name} is new")));
+    assert_eq!(difference(&text, &before), names.map(|name| format!("{name} is gone")));
+    // Where the number is the same and the name is not.
+    let renamed = before.replace("proxy = \"p\"", "proxy = \"q\"");
+    assert_eq!(
+        difference(&renamed, &before),
+        [
+            "server \"edge\": rule 1 of [[server.new]] changes",
+            "server \"edge\": rule 1 of [[server.accounting]] changes"
+        ]
+    );
+}
+
 #[test]
 fn listeners_settings_and_what_waits_for_a_restart() {
     let text = on_free_ports("").replacen("\"127.0.0.1:0\"", "\"127.0.0.1:2812\"", 1);

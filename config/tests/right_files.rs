@@ -418,6 +418,10 @@ fn the_files_in_the_documentation_are_taken_whole() {
             include_str!("../../docs/configuration.md"),
         ),
         (concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/rules.md"), include_str!("../../docs/rules.md")),
+        (
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/forwarding.md"),
+            include_str!("../../docs/forwarding.md"),
+        ),
     ];
     for (name, page) in pages {
         let text = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next());

@@ -1,6 +1,8 @@
 //! What a reload would change, a line for each difference. Of a secret or password only that it changes. What waits for a
 //! restart says core.
 
+mod forwarding;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
@@ -10,7 +12,7 @@ use ulna_core::attributes::Preset;
 use ulna_core::authenticate::mac::Mac;
 use ulna_core::authenticate::users::User;
 use ulna_core::client::{Client, ClientRule, Prefix, SecretTable};
-use ulna_core::configuration::{Configuration, Listener, Packets};
+use ulna_core::configuration::{Configuration, Listener, Packets, Protocol};
 use ulna_core::policy::{Rules, VirtualServer};
 use ulna_core::reload::Refusal;
 
@@ -29,6 +31,7 @@ pub fn difference((mut new, source): (Configuration, &Source), old: Side<'_>) ->
     client_rules(&new, old.0, &mut lines);
     secret_tables(&new, old.0, &mut lines);
     users((&new, source), old, &mut lines);
+    forwarding::forwarding(&new, old.0, &mut lines);
     servers((&new, source), old, &mut lines);
     listeners(&new, old.0, &mut lines);
     settings(&new, old.0, &mut lines);
@@ -177,20 +180,26 @@ fn servers(new: Side<'_>, old: Side<'_>, lines: &mut Vec<String>) {
         let what = format!("server \"{}\"", name.escape_debug());
         match (new_servers.get(name), old_servers.get(name)) {
             (Some(new_server), Some(old_server)) => {
-                let new = (new.0.server(*new_server), new.1, *new_server);
-                let old = (old.0.server(*old_server), old.1, *old_server);
-                rules(&what, "[[server.new]]", RuleList::New, |server| &server.new, new, old, lines);
-                rules(&what, "[[server.reply]]", RuleList::Reply, |server| &server.reply, new, old, lines);
-                let accounting = RuleList::Accounting;
-                rules(
-                    &what,
-                    "[[server.accounting]]",
-                    accounting,
-                    |server| &server.accounting,
-                    new,
-                    old,
-                    lines,
-                );
+                let named = |configuration: &'_ Configuration, server: ServerId| {
+                    let other = configuration.server(server).ongoing_server;
+                    other.map(|other| configuration.server(other).name.clone())
+                };
+                if named(new.0, *new_server) != named(old.0, *old_server) {
+                    lines.push(format!("{what} changes: `ongoing`"));
+                }
+                let sides = [
+                    ServerSide { configuration: new.0, source: new.1, number: *new_server },
+                    ServerSide { configuration: old.0, source: old.1, number: *old_server },
+                ];
+                let list = ("[[server.new]]", RuleList::New);
+                rules(&what, list, |server| &server.new, forwarding::is_same_new, sides, lines);
+                let list = ("[[server.ongoing]]", RuleList::Ongoing);
+                rules(&what, list, |server| &server.ongoing, |new, old| new.1 == old.1, sides, lines);
+                let list = ("[[server.reply]]", RuleList::Reply);
+                rules(&what, list, |server| &server.reply, |new, old| new.1 == old.1, sides, lines);
+                let list = ("[[server.accounting]]", RuleList::Accounting);
+                let is_same = forwarding::is_same_accounting;
+                rules(&what, list, |server| &server.accounting, is_same, sides, lines);
             }
             (Some(_), None) => lines.push(format!("{what} is new")),
             (None, _) => lines.push(format!("{what} is gone")),
@@ -198,30 +207,44 @@ fn servers(new: Side<'_>, old: Side<'_>, lines: &mut Vec<String>) {
     }
 }
 
-type ServerSide<'s> = (&'s VirtualServer, &'s Source, ServerId);
+/// Something of one configuration, which knows what its numbers mean.
+type Of<'s, T> = (&'s Configuration, &'s T);
 
-/// Each rule by its conditions, as they are written, and by what it does.
-fn written<'s, T>(
-    rules: &'s Rules<T>,
-    (_, source, number): ServerSide<'s>,
-    list: RuleList,
-) -> impl Iterator<Item = (&'s [String], &'s T)> {
-    source.rules(number, list).map(|place| &*place.conditions).zip(rules.iter())
+/// A virtual server of one configuration.
+#[derive(Clone, Copy)]
+struct ServerSide<'s> {
+    configuration: &'s Configuration,
+    source: &'s Source,
+    number: ServerId,
+}
+
+impl<'s> ServerSide<'s> {
+    /// Each rule by its conditions, as they are written, and by what it does.
+    fn written<T>(
+        self,
+        of: impl Fn(&'s VirtualServer) -> &'s Rules<T>,
+        list: RuleList,
+    ) -> Vec<(&'s [String], Of<'s, T>)> {
+        let does = of(self.configuration.server(self.number)).iter();
+        let places = self.source.rules(self.number, list);
+        places.zip(does).map(|(place, does)| (&*place.conditions, (self.configuration, does))).collect()
+    }
 }
 
 /// Tells which rules of a list are others: those between what begins and what ends alike.
-fn rules<T: PartialEq>(
+fn rules<'s, T: 's>(
     what: &str,
-    label: &str,
-    list: RuleList,
-    of: impl Fn(&VirtualServer) -> &Rules<T>,
-    new: ServerSide<'_>,
-    old: ServerSide<'_>,
+    (label, list): (&str, RuleList),
+    of: impl Fn(&'s VirtualServer) -> &'s Rules<T>,
+    does_same: impl Fn(Of<'s, T>, Of<'s, T>) -> bool,
+    sides: [ServerSide<'s>; 2],
     lines: &mut Vec<String>,
 ) {
-    let new_rules: Vec<_> = written(of(new.0), new, list).collect();
-    let old_rules: Vec<_> = written(of(old.0), old, list).collect();
-    let is_same = |new_place: usize, old_place: usize| new_rules[new_place] == old_rules[old_place];
+    let [new_rules, old_rules] = sides.map(|side| side.written(&of, list));
+    let is_same = |new_place: usize, old_place: usize| {
+        let ((new, new_does), (old, old_does)) = (new_rules[new_place], old_rules[old_place]);
+        new == old && does_same(new_does, old_does)
+    };
     let least = new_rules.len().min(old_rules.len());
     let begin = (0..least).take_while(|place| is_same(*place, *place)).count();
     let end = (1..=least - begin)
@@ -291,6 +314,10 @@ fn settings(new: &Configuration, old: &Configuration, lines: &mut Vec<String>) {
     let (new_protocol, old_protocol) = (&new.protocol, &old.protocol);
     tell("reject_delay", &span(new_protocol.reject_delay), &span(old_protocol.reject_delay));
     tell("request_timeout", &span(new_protocol.request_timeout), &span(old_protocol.request_timeout));
+    let wait = |protocol: &Protocol| span(protocol.new_request_wait_max);
+    tell("new_request_wait_max", &wait(new_protocol), &wait(old_protocol));
+    tell("state_lifetime", &span(new_protocol.state_lifetime), &span(old_protocol.state_lifetime));
+    tell("state_max", &new_protocol.state_max, &old_protocol.state_max);
     tell("workers", &new.runtime.workers, &old.runtime.workers);
     if new.dictionary != old.dictionary {
         lines.push("the dictionaries change".into());

@@ -11,12 +11,14 @@ use ulna_core::authenticate::mschap::Found;
 use ulna_core::authenticate::users::Credential;
 use ulna_core::client::Prefix;
 use ulna_core::configuration::{Configuration, Packets};
+use ulna_core::forward::Pool;
 use ulna_core::packet::{Attributes, Code, Framed, Landmark, Oid};
-use ulna_core::policy::{Accounting, Decision, Edit, Edits, PolicyFactory, Selector};
+use ulna_core::policy::{Accounting, Decision, Edit, Edits, Onward, PolicyFactory, Selector};
 use ulna_core::{Discard, Seed, ServerId};
 
 use super::client::Claimant;
 use super::rehearsal::{Arrival, Rehearsed, rehearse, small, wall_time};
+use super::route::Route;
 use super::watch::{Noted, Notes, Says, Watched};
 
 /// All that there is to say about one packet.
@@ -114,6 +116,7 @@ impl<'a> Explained<'a> {
             RuleList::New => "rule",
             RuleList::Reply => "reply rule",
             RuleList::Accounting => "accounting rule",
+            RuleList::Ongoing => "ongoing rule",
             RuleList::Client => "client rule",
         };
         for (number, (held, place)) in
@@ -138,7 +141,9 @@ impl<'a> Explained<'a> {
             RuleList::New if !matched => writeln!(f, "no rule matches: the request is rejected"),
             RuleList::Accounting if !matched => writeln!(f, "no accounting rule matches"),
             RuleList::Reply if !matched && !noted.rules.is_empty() => writeln!(f, "no reply rule matches"),
-            RuleList::New | RuleList::Accounting | RuleList::Reply | RuleList::Client => Ok(()),
+            RuleList::New | RuleList::Ongoing | RuleList::Accounting | RuleList::Reply | RuleList::Client => {
+                Ok(())
+            }
         }
     }
 
@@ -147,20 +152,20 @@ impl<'a> Explained<'a> {
         match says {
             Says::Access(decision, edits) => {
                 let decision = match decision {
-                    Decision::Accept => "accept",
-                    Decision::Reject => "reject",
-                    Decision::AuthenticateUsers => "authenticate by the users",
-                    Decision::AuthenticateMac => "authenticate by the devices",
-                    Decision::Proxy(_) => "forward",
+                    Decision::Accept => "accept".into(),
+                    Decision::Reject => "reject".into(),
+                    Decision::AuthenticateUsers => "authenticate by the users".into(),
+                    Decision::AuthenticateMac => "authenticate by the devices".into(),
+                    Decision::Proxy(onward) => self.forward(*onward),
                 };
                 writeln!(f, "{matches}: {decision}")?;
                 self.write_edits(edits, f)
             }
             Says::Accounting(accounting, edits) => {
                 let accounting = match accounting {
-                    Accounting::Store => "store",
-                    Accounting::Proxy(_) => "forward",
-                    Accounting::StoreAndProxy(_) => "store and forward",
+                    Accounting::Store => "store".into(),
+                    Accounting::Proxy(onward) => self.forward(*onward),
+                    Accounting::StoreAndProxy(onward) => format!("store, then {}", self.forward(*onward)),
                 };
                 writeln!(f, "{matches}: {accounting}")?;
                 self.write_edits(edits, f)
@@ -170,6 +175,51 @@ impl<'a> Explained<'a> {
                 self.write_edit("reply", edit, f)
             }
         }
+    }
+
+    fn forward(&self, onward: Onward) -> String {
+        match onward {
+            Onward::Pool(pool) => {
+                format!("forward to pool \"{}\"", self.configuration.pool(pool).name.escape_debug())
+            }
+            Onward::ByRealm => "forward by realm".into(),
+        }
+    }
+
+    /// Where it goes on to, if what a list of rules says is that it does.
+    fn route(&self, noted: &Noted) -> Option<Route<'_>> {
+        let (configuration, framed) = (&*self.configuration, self.framed());
+        match noted.says {
+            Some(Says::Access(Decision::Proxy(onward), _)) => {
+                Some(Route::of_access(configuration, onward, framed, self.server()))
+            }
+            Some(Says::Accounting(Accounting::Proxy(onward) | Accounting::StoreAndProxy(onward), _)) => {
+                Some(Route::of_accounting(configuration, onward, framed))
+            }
+            Some(
+                Says::Access(
+                    Decision::Accept
+                    | Decision::Reject
+                    | Decision::AuthenticateUsers
+                    | Decision::AuthenticateMac,
+                    _,
+                )
+                | Says::Accounting(Accounting::Store, _)
+                | Says::Reply(_),
+            )
+            | None => None,
+        }
+    }
+
+    /// The pool that it would go on to, whose servers are not there to be asked.
+    fn forwarded_to(&self) -> Option<&Pool> {
+        let pool = self.notes.lists.iter().find_map(|noted| self.route(noted)?.pool());
+        let went = match self.rehearsed.discard {
+            Some(Discard::NoRoute | Discard::NoAnswer | Discard::NoServerAlive | Discard::NoSocket) => true,
+            Some(_) => false,
+            None => self.rehearsed.forwarded,
+        };
+        pool.filter(|_| went)
     }
 
     fn write_edits(&self, edits: &Edits, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -294,6 +344,10 @@ impl<'a> Explained<'a> {
         {
             write!(f, "would be stored in {path}, one record:\n    {}", self.rehearsed.records)?;
         }
+        if let Some(pool) = self.forwarded_to() {
+            let name = pool.name.escape_debug();
+            return writeln!(f, "result: forwarded to a server of pool \"{name}\", whose reply is awaited");
+        }
         let Some((octets, after)) = &self.rehearsed.reply else {
             let reason = self.rehearsed.discard.expect("what is not answered is discarded by name");
             return writeln!(f, "result: no reply, discarded as `{}`: {}", reason.name(), why(reason));
@@ -323,6 +377,9 @@ impl fmt::Display for Explained<'_> {
                 self.write_credentials(f)?;
             }
             self.write_rules(noted, f)?;
+            if let Some(route) = self.route(noted) {
+                write!(f, "{route}")?;
+            }
         }
         self.write_result(f)
     }

@@ -27,6 +27,8 @@ pub struct Arrival<'a> {
 pub struct Rehearsed {
     /// The octets of the reply, and how long after the packet it went.
     pub reply: Option<(Vec<u8>, Duration)>,
+    /// Whether something went on to another server instead.
+    pub forwarded: bool,
     /// Why there was none.
     pub discard: Option<Discard>,
     /// What would have been stored.
@@ -76,7 +78,11 @@ pub fn rehearse(
             answers.push((ticket, rehearsed.perform(effect, configuration)));
         }
         let mut reply = Vec::new();
-        if cores.poll_transmit(&mut reply).is_some() {
+        if let Some(transmit) = cores.poll_transmit(&mut reply) {
+            if transmit.destination != arrival.from {
+                rehearsed.forwarded = true;
+                return rehearsed;
+            }
             rehearsed.reply = Some((reply, now.saturating_since(start)));
             return rehearsed;
         }

@@ -6,8 +6,8 @@ use ulna_config::RuleList;
 use ulna_core::configuration::Configuration;
 use ulna_core::packet::number;
 use ulna_core::policy::{
-    Accounting, AccountingVerdict, Asked, ConfiguredRules, Decision, Edit, Edits, Policy, ReplyKind, Rules,
-    Sheet, Verdict,
+    Accounting, AccountingVerdict, Asked, ConfiguredRules, Decision, Edit, Edits, OngoingVerdict, Policy,
+    ReplyKind, Rules, Sheet, Verdict,
 };
 
 /// What one list of rules said.
@@ -72,6 +72,11 @@ impl Policy for Watched {
         let says = edits.map(|edits| Says::Access(decision, Arc::clone(edits)));
         self.note(RuleList::New, rules, says);
         self.rules.decide(asked)
+    }
+
+    /// Never for a packet that is the first, and then as the server does.
+    fn continue_with<'p>(&'p mut self, asked: &Asked<'_>) -> OngoingVerdict<'p> {
+        self.rules.continue_with(asked)
     }
 
     fn edit_reply<'p>(&'p mut self, asked: &Asked<'_>, reply: ReplyKind) -> Option<&'p Edit> {

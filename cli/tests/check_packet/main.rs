@@ -2,6 +2,7 @@
 
 mod agreement;
 mod asked;
+mod forwarding;
 mod situations;
 #[path = "../support/mod.rs"]
 mod support;

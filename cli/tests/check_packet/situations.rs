@@ -167,7 +167,7 @@ fn accounting_would_be_stored_and_is_not() {
         &other,
         &[
             "no accounting rule matches",
-            "result: no reply, discarded as `no-accounting-rule`: no [[server.accounting]] rule stores it",
+            "result: no reply, discarded as `no-accounting-rule`: no [[server.accounting]] rule stores or forwards it",
         ],
     );
 }
