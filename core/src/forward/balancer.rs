@@ -10,6 +10,10 @@
 //! does not choose the server, and an order in the configuration does not move keys.
 
 use super::{Balance, Pool, RemoteServerId, Standing};
+use crate::attributes::{Scratch, Walk};
+use crate::dictionary::Dictionary;
+use crate::packet::Attributes;
+use crate::policy::Selector;
 use crate::seed::KeyedHash;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -50,28 +54,33 @@ impl Balancer {
         Balancer { lacks: vec![0; members], standings: vec![Standing::Dead; members], hasher }
     }
 
-    /// The key of these values, those of the pool's `hash_by` in its order; `None` where the request has no such attribute. Requests
-    /// that have none of them have one key.
-    pub fn key<'v>(&self, values: impl IntoIterator<Item = Option<&'v [u8]>>) -> Key {
+    /// The key of a request, which is over the first value of each of these attributes; that it has none of one counts, too, so
+    /// requests that have none at all have one key.
+    pub fn key(
+        &self,
+        dictionary: &Dictionary,
+        hash_by: &[Selector],
+        attributes: Attributes<'_>,
+        scratch: &mut Scratch,
+    ) -> Key {
         let mut hasher = self.hasher.build_hasher();
-        for value in values {
-            // Lengths, so that "ab", "c" is another key than "a", "bc".
-            hasher.write_u64(value.map_or(0, |value| value.len() as u64 + 1));
-            hasher.write(value.unwrap_or_default());
+        for selector in hash_by {
+            let item = Walk::new(dictionary, attributes, scratch).find(|item| selector.selects(item));
+            hash_value(&mut hasher, item.map(|item| item.value));
         }
         Key(hasher.finish())
     }
 
     // Checklist 51, 53
     /// Chooses for a new conversation, but none of those excluded: it has failed there, or came from there. `None`: no other is alive.
-    /// The key is asked for where the balance is a hash.
+    /// The [key](Balancer::key) is asked for where the balance is a hash.
     ///
     /// # Panics
     /// If it is another pool than the one that this was made for.
     pub fn choose(
         &mut self,
         pool: &Pool,
-        key: Key,
+        key: impl FnOnce(&Balancer) -> Key,
         excluded: &[RemoteServerId],
         servers: &impl Servers,
     ) -> Option<RemoteServerId> {
@@ -80,6 +89,10 @@ impl Balancer {
             let is_excluded = excluded.contains(&member.server);
             *standing = if is_excluded { Standing::Dead } else { servers.standing(member.server) };
         }
+        let key = match pool.balance {
+            Balance::Hash => key(self),
+            Balance::Failover | Balance::RoundRobin | Balance::LeastOutstanding => Key(0),
+        };
         while let Some(place) = self.best(pool, key, servers) {
             let server = pool.members[place].server;
             if self.standings[place] != Standing::HalfOpen || servers.claim_trial(server) {
@@ -151,6 +164,12 @@ impl Balancer {
         hasher.write(name.as_bytes());
         minus_log(hasher.finish())
     }
+}
+
+/// With its length, so that "ab", "c" is another key than "a", "bc".
+fn hash_value(hasher: &mut impl Hasher, value: Option<&[u8]>) {
+    hasher.write_u64(value.map_or(0, |value| value.len() as u64 + 1));
+    hasher.write(value.unwrap_or_default());
 }
 
 /// Whether anything may go there.
