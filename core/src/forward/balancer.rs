@@ -13,6 +13,7 @@ use super::{Balance, Pool, RemoteServerId, Standing};
 use crate::attributes::{Scratch, Walk};
 use crate::dictionary::Dictionary;
 use crate::packet::Attributes;
+use crate::policy::Selector;
 use crate::seed::KeyedHash;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -53,40 +54,33 @@ impl Balancer {
         Balancer { lacks: vec![0; members], standings: vec![Standing::Dead; members], hasher }
     }
 
-    /// The key of these values, those of the pool's `hash_by` in its order; `None` where the request has no such attribute. Requests
-    /// that have none of them have one key.
-    pub fn key<'v>(&self, values: impl IntoIterator<Item = Option<&'v [u8]>>) -> Key {
-        let mut hasher = self.hasher.build_hasher();
-        values.into_iter().for_each(|value| write_value(value, &mut hasher));
-        Key(hasher.finish())
-    }
-
-    /// The key of a request: of the first attribute that each of the pool's `hash_by` selects.
-    pub fn key_of(
+    /// The key of a request, which is over the first value of each of these attributes; that it has none of one counts, too, so
+    /// requests that have none at all have one key.
+    pub fn key(
         &self,
-        pool: &Pool,
         dictionary: &Dictionary,
+        hash_by: &[Selector],
         attributes: Attributes<'_>,
         scratch: &mut Scratch,
     ) -> Key {
         let mut hasher = self.hasher.build_hasher();
-        for selector in &pool.hash_by {
+        for selector in hash_by {
             let item = Walk::new(dictionary, attributes, scratch).find(|item| selector.selects(item));
-            write_value(item.map(|item| item.value), &mut hasher);
+            hash_value(&mut hasher, item.map(|item| item.value));
         }
         Key(hasher.finish())
     }
 
     // Checklist 51, 53
     /// Chooses for a new conversation, but none of those excluded: it has failed there, or came from there. `None`: no other is alive.
-    /// The key is asked for where the balance is a hash.
+    /// The [key](Balancer::key) is asked for where the balance is a hash.
     ///
     /// # Panics
     /// If it is another pool than the one that this was made for.
     pub fn choose(
         &mut self,
         pool: &Pool,
-        key: Key,
+        key: impl FnOnce(&Balancer) -> Key,
         excluded: &[RemoteServerId],
         servers: &impl Servers,
     ) -> Option<RemoteServerId> {
@@ -95,6 +89,10 @@ impl Balancer {
             let is_excluded = excluded.contains(&member.server);
             *standing = if is_excluded { Standing::Dead } else { servers.standing(member.server) };
         }
+        let key = match pool.balance {
+            Balance::Hash => key(self),
+            Balance::Failover | Balance::RoundRobin | Balance::LeastOutstanding => Key(0),
+        };
         while let Some(place) = self.best(pool, key, servers) {
             let server = pool.members[place].server;
             if self.standings[place] != Standing::HalfOpen || servers.claim_trial(server) {
@@ -168,8 +166,8 @@ impl Balancer {
     }
 }
 
-/// Lengths, too, so that "ab", "c" is another key than "a", "bc".
-fn write_value(value: Option<&[u8]>, hasher: &mut impl Hasher) {
+/// With its length, so that "ab", "c" is another key than "a", "bc".
+fn hash_value(hasher: &mut impl Hasher, value: Option<&[u8]>) {
     hasher.write_u64(value.map_or(0, |value| value.len() as u64 + 1));
     hasher.write(value.unwrap_or_default());
 }

@@ -10,7 +10,7 @@ use crate::dedup::Authenticator;
 use crate::dictionary::Dictionary;
 use crate::effect::Ticket;
 use crate::forward::{
-    Balance, Balancer, Entry, Outstanding, OwnProxyState, Pool, PoolId, PortIndex, ProxyStateKey, Purpose,
+    Balancer, Entry, Outstanding, OwnProxyState, Pool, PoolId, PortIndex, ProxyStateKey, Purpose,
     RemoteOrder, RemoteServer, RemoteServerId, RemoteSocket, Servers, Slot, Standing,
 };
 use crate::generation::Generation;
@@ -48,7 +48,7 @@ pub struct Forwarding {
     nonce: u64,
     /// How long an answer is waited for.
     timeout: Duration,
-    /// How many wait, at all servers.
+    /// How many requests wait, at all servers.
     outstanding: usize,
 }
 
@@ -73,6 +73,14 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// How many requests wait: one, or none.
+    fn requests(&self) -> usize {
+        match self.whose {
+            Whose::Request(_) => 1,
+            Whose::Probe => 0,
+        }
+    }
+
     /// What it asks.
     pub fn code(&self) -> Code {
         Code::from_octet(self.packet.octets()[0]).expect("we wrote it")
@@ -287,10 +295,7 @@ impl Forwarding {
             }
         }
         let balancer = &mut balancers[usize::from(id.0)];
-        let key = match pool.balance {
-            Balance::Hash => balancer.key_of(pool, dictionary, attributes, scratch),
-            Balance::Failover | Balance::RoundRobin | Balance::LeastOutstanding => balancer.key([]),
-        };
+        let key = |balancer: &Balancer| balancer.key(dictionary, &pool.hash_by, attributes, scratch);
         let chosen = balancer.choose(pool, key, &[], &Known { remotes, places, now })?;
         let place = places[usize::from(chosen.0)];
         Some(KeptServer { place, turn: remotes[usize::from(place)].turn, on_dead: pool.on_dead })
@@ -358,7 +363,7 @@ impl Forwarding {
     fn remove_port(&mut self, place: u16, port: PortIndex, mut orphan: impl FnMut(Whose)) {
         let Forwarding { remotes, buffers, outstanding, .. } = self;
         remotes[usize::from(place)].outstanding.remove_port(port, |_, sent| {
-            *outstanding -= 1;
+            *outstanding -= sent.requests();
             buffers.give_back(sent.packet);
             orphan(sent.whose);
         });
@@ -382,8 +387,9 @@ impl Forwarding {
         let timeout = self.timeout;
         let remote = &mut self.remotes[usize::from(place)];
         let authenticator = authenticator_of(&packet);
-        remote.outstanding.put(slot, Sent { whose, packet }, authenticator, now + timeout, now);
-        self.outstanding += 1;
+        let sent = Sent { whose, packet };
+        self.outstanding += sent.requests();
+        remote.outstanding.put(slot, sent, authenticator, now + timeout, now);
         self.line.push_back(Departure { place, turn: remote.turn, slot });
         self.note_due(place);
     }
@@ -407,10 +413,10 @@ impl Forwarding {
         remote.server.health.note_reply(&remote.server.judgement(), now);
         let sent = remote.outstanding.finish(slot);
         self.note_due(place);
-        let Sent { whose, packet } = sent?;
-        self.outstanding -= 1;
-        self.buffers.give_back(packet);
-        Some(whose)
+        let sent = sent?;
+        self.outstanding -= sent.requests();
+        self.buffers.give_back(sent.packet);
+        Some(sent.whose)
     }
 
     /// A request waits no longer. Its Identifier is not used again as long as its reply may come.
@@ -420,7 +426,7 @@ impl Forwarding {
         let waits = remote.outstanding.get(slot.port, slot.identifier).and_then(|entry| entry.waits.as_ref());
         if remote.turn == server.turn && waits.is_some_and(|sent| sent.whose == Whose::Request(ticket)) {
             let sent = remote.outstanding.give_up(slot, now);
-            self.outstanding -= 1;
+            self.outstanding -= sent.requests();
             self.buffers.give_back(sent.packet);
             self.note_due(server.place);
         }
@@ -433,12 +439,16 @@ impl Forwarding {
             let Forwarding { remotes, buffers, outstanding, .. } = self;
             let Remote { server, outstanding: sent, .. } = &mut remotes[place as usize];
             let judgement = server.judgement();
-            while let Some((_, sent_at)) = sent.take_unanswered(server.response_window, now) {
+            while let Some((slot, sent_at)) = sent.take_unanswered(server.response_window, now) {
                 server.health.note_no_answer(&judgement, sent_at, now);
+                let waits = sent.get(slot.port, slot.identifier).and_then(|entry| entry.waits.as_ref());
+                if waits.is_some_and(|waits| waits.whose == Whose::Probe) {
+                    buffers.give_back(sent.give_up(slot, now).packet);
+                }
             }
-            while let Some((_, Sent { packet, .. })) = sent.take_overdue(now) {
-                *outstanding -= 1;
-                buffers.give_back(packet);
+            while let Some((_, overdue)) = sent.take_overdue(now) {
+                *outstanding -= overdue.requests();
+                buffers.give_back(overdue.packet);
             }
             server.health.handle_timeout(&judgement, now);
             let is_asked = server.health.claim_probe(&judgement, now);

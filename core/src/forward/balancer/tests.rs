@@ -1,5 +1,6 @@
 use super::super::{Member, OnDead};
 use super::*;
+use crate::attributes::text;
 use crate::seed::Seed;
 use alloc::format;
 use alloc::string::String;
@@ -66,7 +67,7 @@ fn balancer(pool: &Pool) -> Balancer {
 /// The number of the one chosen for each of these keys in turn, none excluded.
 fn choices(pool: &Pool, scene: &Scene, keys: impl Iterator<Item = u64>) -> Vec<Option<u16>> {
     let mut balancer = balancer(pool);
-    keys.map(|key| balancer.choose(pool, Key(key), &[], scene).map(|server| server.0)).collect()
+    keys.map(|key| balancer.choose(pool, |_| Key(key), &[], scene).map(|server| server.0)).collect()
 }
 
 fn count(choices: &[Option<u16>], server: u16) -> usize {
@@ -110,7 +111,8 @@ fn an_excluded_server_is_not_chosen_though_it_is_the_only_one() {
     for balance in BALANCES {
         let pool = pool(balance, &[1, 1]);
         let mut balancer = balancer(&pool);
-        let mut choose = |excluded: &[RemoteServerId]| balancer.choose(&pool, Key(7), excluded, &scene(2));
+        let mut choose =
+            |excluded: &[RemoteServerId]| balancer.choose(&pool, |_| Key(7), excluded, &scene(2));
         assert_eq!(choose(&[RemoteServerId(0)]), Some(RemoteServerId(1)));
         assert_eq!(choose(&[RemoteServerId(1)]), Some(RemoteServerId(0)));
         assert_eq!(choose(&[RemoteServerId(1), RemoteServerId(0)]), None);
@@ -162,10 +164,11 @@ fn one_that_was_loaded_for_long_is_not_flooded_when_it_is_idle() {
     let mut scene = scene(2);
     scene.outstanding = vec![100, 0];
     for _ in 0..10_000 {
-        assert_eq!(balancer.choose(&pool, Key(0), &[], &scene), Some(RemoteServerId(1)));
+        assert_eq!(balancer.choose(&pool, |_| Key(0), &[], &scene), Some(RemoteServerId(1)));
     }
     scene.outstanding = vec![0, 0];
-    let first = (0..10).filter(|_| balancer.choose(&pool, Key(0), &[], &scene) == Some(RemoteServerId(0)));
+    let first =
+        (0..10).filter(|_| balancer.choose(&pool, |_| Key(0), &[], &scene) == Some(RemoteServerId(0)));
     assert!(first.count() <= 7);
 }
 
@@ -186,20 +189,35 @@ fn a_hash_shares_keys_by_weight() {
 }
 
 #[test]
-fn a_key_tells_apart_what_its_values_are() {
+fn a_key_is_over_the_first_values_and_tells_them_apart() {
+    let dictionary = Dictionary::built_in();
+    let selector = |name| {
+        let named = text::named(&dictionary, name).expect("it is known");
+        Selector { oid: named.oid, tag: None, any_shape: true }
+    };
+    let hash_by = ["User-Name", "Calling-Station-Id"].map(selector);
     let balancer = balancer(&pool(Balance::Hash, &[1]));
+    let key = |attributes: &str| {
+        let mut octets = Vec::new();
+        let assignments = text::parse(&dictionary, attributes).expect("well-formed");
+        text::write(&dictionary, &assignments, None, &mut octets).expect("it fits");
+        let attributes = Attributes::parse(&octets).expect("well-formed");
+        balancer.key(&dictionary, &hash_by, attributes, &mut Scratch::default())
+    };
     let keys = [
-        balancer.key([Some(&b"ab"[..]), Some(b"c")]),
-        balancer.key([Some(&b"a"[..]), Some(b"bc")]),
-        balancer.key([Some(&b"abc"[..]), None]),
-        balancer.key([None, Some(&b"abc"[..])]),
-        balancer.key([Some(&b"abc"[..]), Some(b"")]),
-        balancer.key([None, None]),
-    ];
+        r#"User-Name = "ab", Calling-Station-Id = "c""#,
+        r#"User-Name = "a", Calling-Station-Id = "bc""#,
+        r#"User-Name = "abc""#,
+        r#"Calling-Station-Id = "abc""#,
+        r#"NAS-Identifier = "abc""#,
+    ]
+    .map(key);
     for (place, key) in keys.iter().enumerate() {
         assert!(keys[place + 1..].iter().all(|other| other != key), "{place}");
     }
-    assert_eq!(balancer.key([Some(&b"ab"[..]), Some(b"c")]), keys[0]);
+    let more = r#"Calling-Station-Id = "c", NAS-Port = 7, User-Name = "ab", User-Name = "z""#;
+    assert_eq!(key(more), keys[0]);
+    assert_eq!(key("NAS-Port = 7"), keys[4], "all that have none have one");
 }
 
 proptest! {
