@@ -43,6 +43,11 @@ impl Seed {
     pub fn hasher(&self) -> KeyedHash {
         KeyedHash { key: self.0[..16].try_into().expect("a seed has 32 octets") }
     }
+
+    /// A keyed digest, for what must stand for octets that attackers choose without being compared with them again.
+    pub fn digest(&self) -> KeyedDigest {
+        KeyedDigest { key: self.0[..16].try_into().expect("a seed has 32 octets") }
+    }
 }
 
 impl fmt::Debug for Seed {
@@ -67,6 +72,25 @@ impl core::hash::BuildHasher for KeyedHash {
 impl fmt::Debug for KeyedHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyedHash(…)")
+    }
+}
+
+/// Makes SipHash-2-4 hashers of 128 bits that share one secret key.
+#[derive(Clone)]
+pub struct KeyedDigest {
+    key: [u8; 16],
+}
+
+impl KeyedDigest {
+    /// A hasher that nothing went into yet.
+    pub fn hasher(&self) -> SipHasher24 {
+        SipHasher24::new_with_key(&self.key)
+    }
+}
+
+impl fmt::Debug for KeyedDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyedDigest(…)")
     }
 }
 

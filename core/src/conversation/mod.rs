@@ -1,6 +1,7 @@
-//! Requests that belong together: which worker has them.
+//! Requests that belong together: which worker has them, and what was decided for them.
 //!
-//! Later also the trees of States, one for each realm; for now the first question of each request, whose it could be.
+//! First each request is asked whose it could be: its [realm](realm) and the [slot](slot) of its worker.
 
+pub mod own_state;
 pub mod realm;
 pub mod slot;

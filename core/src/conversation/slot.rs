@@ -1,12 +1,14 @@
 //! Which worker a request goes to, so that no round of a conversation changes worker and nothing is handed over.
 //!
 //! An Access-Request goes to the owner of one of 1 024 slots: the keyed hash of its User-Name and Calling-Station-Id,
-//! octet for octet; without the latter, of its client, too. All else goes to the less loaded of two workers.
+//! octet for octet; without the latter, of its client, too. One that carries a State of our own goes to the owner of the slot
+//! that the State names. All else goes to the less loaded of two workers.
 //!
 //! When workers come or go slots change hands. A slot remembers who owned it before until that worker has heard from every
 //! network core that it has nothing more to come, holds no request from before, and its policy keeps no conversation from before;
 //! till then the slot moves no further.
 
+use super::own_state::OwnStateCheck;
 use crate::packet::{Framed, Landmark};
 use crate::path::WorkerId;
 use crate::seed::{KeyedHash, Seed};
@@ -24,13 +26,20 @@ pub const SLOTS: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct Slots {
     hash: KeyedHash,
+    own_states: OwnStateCheck,
     owners: Arc<SlotOwners>,
 }
 
 impl Slots {
     /// With these owners. Equal seeds agree.
     pub fn new(owners: Arc<SlotOwners>, seed: &Seed) -> Self {
-        Slots { hash: seed.fork("conversation slots").hasher(), owners }
+        let hash = seed.fork("conversation slots").hasher();
+        Slots { hash, own_states: OwnStateCheck::new(seed), owners }
+    }
+
+    /// The slot that a State of our own names; `None` for one that we never made.
+    pub fn slot_of_own_state(&self, state: &[u8]) -> Option<usize> {
+        self.own_states.slot(state)
     }
 
     /// The slot of an Access-Request of the client of this number.
