@@ -211,6 +211,8 @@ counters! {
         conversations,
         /// Rounds of conversations that went on.
         ongoing,
+        /// Requests that had been answered by another connection, and were again, octet for octet.
+        repeated,
         /// Requests whose State was not known.
         states_unknown,
         /// Effects asked for.

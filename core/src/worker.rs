@@ -3,12 +3,13 @@
 //! Owns decoding and policy. A UDP reply it sends itself, and tells the network core afterwards, lazily. What takes time
 //! it asks its driver for, and holds the request meanwhile. Knows no descriptor, thread or clock.
 
-mod conversations;
 mod credentials;
 mod forward;
 mod forwarding;
+mod handover;
 mod in_progress;
 mod mschap_answer;
+mod ongoing;
 mod onward;
 mod records;
 mod remote_reply;
@@ -20,6 +21,7 @@ use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
 use crate::client::{Sightings, Strangers};
 use crate::configuration::{Configuration, Protocol};
+use crate::conversation::Conversations;
 use crate::counters::WorkerCounters;
 use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, LookedUp, NotStored, Ticket};
@@ -43,13 +45,14 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use self::conversations::Conversations;
 use self::forwarding::Forwarding;
+use self::handover::Handover;
 use self::in_progress::{Held, InProgress};
+use self::onward::Kept;
 use self::records::Records;
 use self::request::{Answered, Desk, Known, Memory, Step, Waiting};
 
-pub use self::conversations::CONVERSATIONS_WAIT_MAX;
+pub use self::handover::CONVERSATIONS_WAIT_MAX;
 
 /// Events that wait to be polled by the driver, at most; more are lost, and counted.
 const EVENTS_MAX: usize = 1024;
@@ -89,8 +92,12 @@ pub struct Worker {
     events: VecDeque<Event>,
     /// While buffers of ours are away: they come home in lazy messages.
     lazy_sweep: Option<Instant>,
-    /// Those that the policy keeps from before the last change of workers.
-    conversations: Conversations,
+    /// Those that are forwarded.
+    conversations: Conversations<Kept>,
+    /// What their digests are keyed from.
+    conversations_seed: Seed,
+    /// What the last change of workers waits for.
+    handover: Handover,
     counters: Arc<WorkerCounters>,
 }
 
@@ -168,7 +175,9 @@ impl Worker {
             desk: Desk::new(&seed.fork(&format!("salts of worker {}", id.0))),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
-            conversations: Conversations::default(),
+            conversations: ongoing::conversations(configuration, &own_seed),
+            conversations_seed: own_seed.clone(),
+            handover: Handover::default(),
             counters,
             generations,
         }
@@ -180,6 +189,7 @@ impl Worker {
         self.generations.learn(generation, Arc::clone(&configuration));
         self.strangers.handle_configuration(generation, &configuration);
         self.forwarding.learn(generation, &configuration);
+        self.learn_trees(&configuration);
         self.complete_strangers();
         self.policy.handle_configuration(generation, &configuration);
     }
@@ -230,8 +240,10 @@ impl Worker {
                 self.epochs[usize::from(network.0)] = epoch;
                 if self.epochs.iter().all(|at| *at == epoch) {
                     self.held.mark(now);
-                    let Worker { conversations, policy, time, counters, .. } = self;
-                    conversations.mark(&mut **policy, *time, counters, now);
+                    self.conversations.mark(now);
+                    self.policy.mark_conversations();
+                    let keeps_any = self.keeps_marked_conversations();
+                    self.handover.begin(keeps_any, &self.counters, now);
                 }
             }
             (Peer::Network(network), Message::Cancel(handle)) => self.let_go(network, handle, now),
@@ -281,7 +293,11 @@ impl Worker {
         if self.lazy_sweep.is_some_and(|due| due <= now) {
             self.lazy_sweep = (self.reply_buffers.lent() > 0).then(|| now + LAZY_SWEEP);
         }
-        self.conversations.handle_timeout(&*self.policy, self.time, &self.counters, now);
+        self.conversations.handle_timeout(now);
+        self.counters.conversations.set(self.conversations.live() as u64);
+        let Worker { handover, conversations, policy, time, counters, .. } = self;
+        let keeps_any = || conversations.has_marked() || policy.keeps_marked_conversations(*time);
+        handover.handle_timeout(keeps_any, counters, now);
     }
 
     /// When [`handle_timeout`](Worker::handle_timeout) is wanted next, and what for.
@@ -290,7 +306,9 @@ impl Worker {
         let look_up = self.strangers.next_deadline().map(|due| (due, Cause::LookUp));
         let lazy_sweep = self.lazy_sweep.map(|due| (due, Cause::LazySweep));
         let forwarding = self.forwarding.next_deadline().map(|due| (due, Cause::RemoteServer));
-        let conversations = self.conversations.next_deadline().map(|due| (due, Cause::Conversations));
+        let conversations =
+            self.conversations.next_deadline().into_iter().chain(self.handover.next_deadline());
+        let conversations = conversations.min().map(|due| (due, Cause::Conversations));
         overdue.into_iter().chain(look_up).chain(lazy_sweep).chain(forwarding).chain(conversations).min()
     }
 
@@ -418,7 +436,7 @@ impl Worker {
     pub fn has_settled(&self, epoch: u32) -> bool {
         let has_heard =
             self.epochs.iter().all(|at| *at == epoch) || seeded::is(Bug::WorkerChangeWithoutEpoch);
-        has_heard && !self.held.has_marked() && self.conversations.are_over()
+        has_heard && !self.held.has_marked() && self.handover.is_over()
     }
 
     /// The requests that wait for an effect, for the simulator's judges. Walks over them.
@@ -462,16 +480,11 @@ impl Worker {
     }
 
     fn handle_request(&mut self, network: NetworkId, request: Request, now: Instant) {
-        let stamp = request.stamp();
-        if stamp.may_be_elsewhere
-            && let Some(state) = request.framed().value(Landmark::State)
-            && !self.policy.knows_state(state)
-        {
-            self.complete(network, Message::Elsewhere(request));
-            return;
-        }
-        self.counters.requests.up();
-        self.decide(network, request, Known::Nothing, now, now);
+        self.take_up(network, request, now);
+    }
+
+    fn keeps_marked_conversations(&self) -> bool {
+        self.conversations.has_marked() || self.policy.keeps_marked_conversations(self.time)
     }
 
     /// Decides about a request that was taken up at that time, with what is known by now.
@@ -483,6 +496,9 @@ impl Worker {
         taken_up: Instant,
         now: Instant,
     ) {
+        if let Known::Ongoing(round, _) = &known {
+            self.load_session(Some(*round));
+        }
         let Worker { generations, policy, desk, memory, time, .. } = self;
         // Also what an effect has held up ends under the configuration that it came under.
         let configuration = if seeded::is(Bug::ReloadSwapsASecretInFlight) {
@@ -602,6 +618,7 @@ impl Worker {
         if let Waiting::Reply(awaited) = waiting {
             self.desk.remote_server = self.forwarding.number(awaited.server, generation);
             self.forwarding.give_up(awaited.server, awaited.slot, awaited.ticket, now);
+            self.give_round_up(&awaited.goes_on);
             self.note_forwarding();
         }
     }

@@ -167,6 +167,7 @@ impl Network {
             signed: verified.signed(),
             received,
             may_be_elsewhere: false,
+            is_untied: false,
         };
         if code == Code::StatusServer {
             // Never through dedup: the answer to the same octets is the same (RFC 5997 §4.2).
@@ -280,7 +281,9 @@ impl Network {
             self.begin_on_stream(path, facts.code, facts.identifier, facts.stamp.signed);
         }
         let may_be_elsewhere = self.may_be_elsewhere(facts.route);
-        let number = self.send(worker, Message::Request(request.to_be_sent(handle, may_be_elsewhere)));
+        let is_untied = matches!(facts.route, Route::To(_));
+        let request = request.to_be_sent(handle, may_be_elsewhere, is_untied);
+        let number = self.send(worker, Message::Request(request));
         let before = self.lanes[worker].begin_request();
         self.dedup.sent(handle, number, before);
         if facts.stamp.signed

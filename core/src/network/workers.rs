@@ -93,7 +93,8 @@ impl Network {
             self.give_up(request, reason, now);
             return;
         }
-        let number = self.send(to, Message::Request(request.to_be_sent(stamp.handle, may_be_elsewhere)));
+        let number =
+            self.send(to, Message::Request(request.to_be_sent(stamp.handle, may_be_elsewhere, false)));
         let before = self.lanes[to].begin_request();
         self.dedup.pass_on(stamp.handle, to);
         self.dedup.sent(stamp.handle, number, before);

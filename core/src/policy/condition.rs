@@ -7,7 +7,7 @@
 use super::{Hours, Pattern};
 use crate::attributes::{Item, Shape};
 use crate::client::Prefix;
-use crate::packet::Oid;
+use crate::packet::{Code, Oid};
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -50,6 +50,18 @@ pub enum ReplyKind {
     Reject,
     /// Access-Challenge.
     Challenge,
+}
+
+impl ReplyKind {
+    /// What kind a reply with this code is, if rules are asked about such.
+    pub fn of(code: Code) -> Option<ReplyKind> {
+        let kinds = [
+            (Code::AccessAccept, ReplyKind::Accept),
+            (Code::AccessReject, ReplyKind::Reject),
+            (Code::AccessChallenge, ReplyKind::Challenge),
+        ];
+        kinds.into_iter().find(|(of, _)| *of == code).map(|(_, kind)| kind)
+    }
 }
 
 /// Which attributes are meant.

@@ -73,6 +73,17 @@ impl Session {
         Ok(())
     }
 
+    /// All names and values, to be kept and [loaded](Session::load) again.
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// Has the names and values that another session [had](Session::octets), and no others.
+    pub fn load(&mut self, octets: &[u8]) {
+        self.octets.clear();
+        self.octets.extend_from_slice(octets);
+    }
+
     /// Forgets all values, and keeps the room.
     pub fn clear(&mut self) {
         self.octets.clear();

@@ -47,6 +47,9 @@ pub struct Stamp {
     pub received: Instant,
     /// Whether another worker may know its State: who does not know it gives it back.
     pub may_be_elsewhere: bool,
+    /// Whether it came to this worker only because it was read there: who wants a remote server to decide gives it back, and it goes
+    /// to the owner of its slot.
+    pub is_untied: bool,
 }
 
 impl Stamp {
@@ -66,6 +69,7 @@ impl Stamp {
             signed: false,
             received: Instant::ORIGIN,
             may_be_elsewhere: false,
+            is_untied: false,
         }
     };
 }
@@ -119,10 +123,11 @@ impl Request {
     }
 
     /// Names it: what was put aside gets its handle only when it is accepted. And says whether its State may be known to
-    /// another worker.
-    pub fn to_be_sent(mut self, handle: RequestHandle, may_be_elsewhere: bool) -> Self {
+    /// another worker, and whether nothing but being read there led to this one.
+    pub fn to_be_sent(mut self, handle: RequestHandle, may_be_elsewhere: bool, is_untied: bool) -> Self {
         self.0.stamp.handle = handle;
         self.0.stamp.may_be_elsewhere = may_be_elsewhere;
+        self.0.stamp.is_untied = is_untied;
         self
     }
 

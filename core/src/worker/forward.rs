@@ -15,6 +15,7 @@ use crate::forward::{OnDead, Outbound, Purpose, RemoteOrder, RemoteServer, Remot
 use crate::packet::hidden::Hop;
 use crate::packet::{Code, Encoder, Framed, Landmark, MessageAuthenticator, VerifiedReply};
 use crate::path::{NetworkId, Transmit};
+use crate::queue::message::Message;
 use crate::request::{Request, RequestHandle};
 use crate::time::Instant;
 use alloc::vec::Vec;
@@ -36,12 +37,21 @@ impl Worker {
         &mut self,
         network: NetworkId,
         request: Request,
-        goes_on: GoesOn,
+        mut goes_on: GoesOn,
         taken_up: Instant,
         now: Instant,
     ) {
+        let stamp = request.stamp();
+        if stamp.is_untied && request.framed().code() == Some(Code::AccessRequest) {
+            // Later rounds of it, should there be any, go to the owner of its slot.
+            return self.complete(network, Message::Elsewhere(request));
+        }
+        let handle = stamp.handle;
         match self.forward(&request, &goes_on, now) {
             Ok((server, slot, ticket)) => {
+                if let Some(round) = goes_on.round {
+                    self.begin_round(round, (network, handle));
+                }
                 let waiting = Waiting::Reply(Awaited { goes_on, server, slot, ticket });
                 self.hold(ticket, Held { network, request, waiting, taken_up });
             }
@@ -49,8 +59,15 @@ impl Worker {
             Err(NoWay::Reject) if request.framed().code() == Some(Code::AccountingRequest) => {
                 self.discard(network, request, Discard::NoServerAlive, now);
             }
-            Err(NoWay::Reject) => self.decide(network, request, Known::NoWayOn(goes_on), taken_up, now),
-            Err(NoWay::Anew) => self.decide(network, request, Known::Nothing, taken_up, now),
+            Err(NoWay::Reject) => {
+                self.load_session(goes_on.round);
+                self.forget_round(&mut goes_on);
+                self.decide(network, request, Known::NoWayOn(goes_on), taken_up, now);
+            }
+            Err(NoWay::Anew) => {
+                self.forget_round(&mut goes_on);
+                self.decide(network, request, Known::Nothing, taken_up, now);
+            }
             Err(NoWay::Discard(reason)) => self.discard(network, request, reason, now),
         }
     }
@@ -62,6 +79,7 @@ impl Worker {
         goes_on: &GoesOn,
         now: Instant,
     ) -> Result<(KeptServer, Slot, Ticket), NoWay> {
+        self.load_session(goes_on.round);
         let Worker { generations, forwarding, desk, counters, held, .. } = self;
         let stamp = request.stamp();
         let framed = request.framed();
@@ -184,10 +202,11 @@ impl Worker {
         request_authenticator: &[u8; 16],
         now: Instant,
     ) {
-        let Held { network, request, waiting, .. } = held;
+        let Held { network, request, waiting, taken_up } = held;
         let Waiting::Reply(Awaited { goes_on, server, .. }) = &waiting else {
             unreachable!("who waits for a server waits for its reply")
         };
+        self.load_session(goes_on.round);
         let Worker { generations, policy, forwarding, desk, counters, .. } = self;
         let generation = request.stamp().generation;
         let configuration = generations.of(generation);
@@ -196,6 +215,7 @@ impl Worker {
         let from = Hop { secret: &forwarding.remote(server.place).server.secret, request_authenticator };
         let passed = pass_on(configuration, &mut **policy, &request, goes_on, reply, from, desk);
         if let Err(reason) = passed {
+            self.give_round_up(goes_on);
             return self.discard(network, request, reason, now);
         }
         counters.decisions.up();
@@ -203,9 +223,23 @@ impl Worker {
             Code::AccessAccept => (Outcome::Accept, &counters.accepts),
             Code::AccessReject => (Outcome::Reject, &counters.rejects),
             Code::AccessChallenge => (Outcome::Challenge, &counters.challenges),
-            _ => (Outcome::Recorded, &counters.records),
+            Code::AccountingResponse
+            | Code::AccessRequest
+            | Code::AccountingRequest
+            | Code::StatusServer
+            | Code::StatusClient
+            | Code::DisconnectRequest
+            | Code::DisconnectAck
+            | Code::DisconnectNak
+            | Code::CoaRequest
+            | Code::CoaAck
+            | Code::CoaNak
+            | Code::ProtocolError => (Outcome::Recorded, &counters.records),
         };
         count.up();
+        if request.framed().code() == Some(Code::AccessRequest) {
+            self.end_round(&request, taken_up, (goes_on, *server), &reply, now);
+        }
         self.note(&request, outcome, now);
         self.send(network, request, now);
     }

@@ -182,6 +182,27 @@ impl<Waiting> InProgress<Waiting> {
         Some(self.take(place))
     }
 
+    /// Another request waits in the place of the one of this name: the very same packet, by another connection. Gives the one that
+    /// waited, or where there is none the other back.
+    pub fn replace(
+        &mut self,
+        network: NetworkId,
+        handle: RequestHandle,
+        by: NetworkId,
+        request: Request,
+    ) -> Result<(NetworkId, Request), Request> {
+        let Some(place) = self.find(network, handle) else { return Err(request) };
+        let hash = self.index.hash(&key(by, request.stamp().handle));
+        let InProgress { index, places, .. } = self;
+        let slot = &mut places[place as usize];
+        index.remove(slot.hash, place);
+        index.insert(hash, place).expect("it has just had a place");
+        slot.hash = hash;
+        let held = slot.held.as_mut().expect("what is found waits");
+        held.network = by;
+        Ok((network, core::mem::replace(&mut held.request, request)))
+    }
+
     /// Marks all that wait now, and all that were taken up by now and will wait again: for an effect after the first.
     pub fn mark(&mut self, now: Instant) {
         self.marks = self.marks.wrapping_add(1);

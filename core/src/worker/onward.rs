@@ -1,16 +1,15 @@
 //! What a worker knows of a request that it forwards: where it goes, what has been decided about it, what is kept of that for the
 //! next round. Plain data.
 
+use crate::conversation::{ConversationId, RequestKey, StateUse};
 use crate::effect::Ticket;
 use crate::forward::{OnDead, PoolId, Slot};
-use crate::policy::{Edits, Session};
+use crate::path::NetworkId;
+use crate::policy::Edits;
+use crate::request::RequestHandle;
 use crate::time::UnixTime;
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-/// STUB until trees are merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConversationId(pub u32);
 /// A decision to forward a request, whose attributes, as rules have edited them, are made again whenever they are wanted.
 pub struct GoesOn {
     /// Where to.
@@ -19,12 +18,21 @@ pub struct GoesOn {
     pub rule: Option<u16>,
     /// What changes the request: what began the conversation, and what goes on with it.
     pub edits: [Option<Arc<Edits>>; 2],
-    /// The session after those edits, where earlier rounds have left more than they say.
-    pub session: Option<Box<Session>>,
     /// Which conversation it is a round of, if it is one's.
-    pub conversation: Option<ConversationId>,
+    pub round: Option<Round>,
     /// For which time it was decided.
     pub time: UnixTime,
+}
+
+/// A request of a conversation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Round {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// What tells the request from all others, whichever connection it comes by.
+    pub request: RequestKey,
+    /// What has become of its State so far.
+    pub state_use: StateUse,
 }
 
 /// Where a request goes.
@@ -56,8 +64,8 @@ pub struct Kept {
     pub rule: Option<u16>,
     /// What that rule changes, in each round.
     pub edits: Option<Arc<Edits>>,
-    /// The session, where later rounds have left more than those edits say.
-    pub session: Option<Box<Session>>,
+    /// The request of it that was taken up last.
+    pub taken_up: Option<(NetworkId, RequestHandle)>,
 }
 
 /// A request that waits for a remote server's reply.

@@ -3,13 +3,13 @@
 
 use super::onward::GoesOn;
 use super::reply::Seal;
-use super::request::{Desk, asked, edit_request};
+use super::request::{Desk, asked, edit_request, edit_session};
 use crate::attributes::Scratch;
 use crate::configuration::Configuration;
 use crate::discard::Discard;
 use crate::forward::Inbound;
 use crate::packet::hidden::Hop;
-use crate::packet::{Attributes, Code, VerifiedReply};
+use crate::packet::{Attributes, VerifiedReply};
 use crate::policy::{Policy, ReplyKind, Session};
 use crate::request::Request;
 use alloc::vec::Vec;
@@ -35,12 +35,7 @@ pub fn pass_on(
     let inbound = Inbound { dictionary, request: framed, reply, from };
     let mut seal = Seal { dictionary, hop: to, random, sealing: None };
     inbound.draft(seal.sealing(), scratch, draft)?;
-    let kind = match reply.code() {
-        Code::AccessAccept => Some(ReplyKind::Accept),
-        Code::AccessReject => Some(ReplyKind::Reject),
-        Code::AccessChallenge => Some(ReplyKind::Challenge),
-        _ => None,
-    };
+    let kind = ReplyKind::of(reply.code());
     if let Some(kind) = kind {
         if kind == ReplyKind::Accept {
             for edits in goes_on.edits.iter().flatten().filter(|edits| !edits.reply.is_nothing()) {
@@ -58,7 +53,8 @@ pub fn pass_on(
     inbound.write(draft, secret, out)
 }
 
-/// The attributes of a request that goes on, as rules have edited them, and its session.
+/// The attributes of a request that goes on, as rules have edited them. The session is that of earlier rounds, and afterwards that
+/// of this one.
 pub fn edited_again<'e>(
     configuration: &Configuration,
     request: &'e Request,
@@ -67,14 +63,14 @@ pub fn edited_again<'e>(
     session: &mut Session,
     scratch: &mut Scratch,
 ) -> Result<Attributes<'e>, Discard> {
-    session.clear();
     let dictionary = &configuration.dictionary;
     let received = request.framed().attributes();
-    let edits = &goes_on.edits;
-    let attributes = edit_request(dictionary, edits[0].as_deref(), received, scratch, session, first)?;
-    let attributes = edit_request(dictionary, edits[1].as_deref(), attributes, scratch, session, second)?;
-    if let Some(kept) = &goes_on.session {
-        session.clone_from(kept);
+    let [began, goes] = goes_on.edits.each_ref().map(Option::as_deref);
+    // What began it stands in the session already, unless this is what begins it, or that has been forgotten meanwhile.
+    if session.is_empty() {
+        edit_session(began, session)?;
     }
-    Ok(attributes)
+    edit_session(goes, session)?;
+    let attributes = edit_request(dictionary, began, received, scratch, first)?;
+    edit_request(dictionary, goes, attributes, scratch, second)
 }

@@ -2,7 +2,7 @@
 
 use super::credentials::{Authenticated, authenticate};
 use super::mschap_answer;
-use super::onward::{Awaited, ConversationId, GoesOn, Kept, To};
+use super::onward::{Awaited, GoesOn, Kept, Round, To};
 use super::records::Records;
 use super::reply::{Seal, write_answers};
 use crate::accounting::Recorded;
@@ -91,8 +91,8 @@ pub enum Known {
     Nothing,
     /// Whether the password is the user's.
     Password(Undecided, bool),
-    /// It goes on with a conversation.
-    Ongoing(ConversationId, Kept),
+    /// It goes on with a conversation, whose session lies on the desk.
+    Ongoing(Round, Kept),
     /// It was to be forwarded, and there is no way.
     NoWayOn(GoesOn),
 }
@@ -195,7 +195,9 @@ pub fn answer(
     let [edited_first, edited] = edited;
     let dictionary = &configuration.dictionary;
 
-    session.clear();
+    if !matches!(known, Known::Ongoing(..) | Known::NoWayOn(_)) {
+        session.clear();
+    }
     let mut asked = asked(configuration, request, time);
     // What began a conversation is done again in each round; what goes on with it comes on top.
     let mut again: Option<Arc<Edits>> = None;
@@ -205,18 +207,14 @@ pub fn answer(
         Known::Password(Undecided { decision, rule, edits, .. }, _) => {
             Verdict { decision: *decision, rule: *rule, edits: edits.as_ref() }
         }
-        Known::Ongoing(conversation, kept) => {
+        Known::Ongoing(round, kept) => {
             again.clone_from(&kept.edits);
             let first = kept.edits.as_deref();
-            asked.attributes =
-                edit_request(dictionary, first, asked.attributes, scratch, session, edited_first)?;
-            if let Some(kept) = &kept.session {
-                session.clone_from(kept);
-            }
+            asked.attributes = edit_request(dictionary, first, asked.attributes, scratch, edited_first)?;
             let verdict = policy.continue_with(&Asked { session, ..asked });
             let decision = match verdict.decision {
                 OngoingDecision::Continue => {
-                    going_on = Some((*conversation, kept));
+                    going_on = Some((*round, kept));
                     Decision::Accept
                 }
                 OngoingDecision::Reject => Decision::Reject,
@@ -225,10 +223,9 @@ pub fn answer(
         }
         Known::NoWayOn(goes_on) => {
             let first = goes_on.edits[0].as_deref();
-            asked.attributes =
-                edit_request(dictionary, first, asked.attributes, scratch, session, edited_first)?;
-            if let Some(kept) = &goes_on.session {
-                session.clone_from(kept);
+            asked.attributes = edit_request(dictionary, first, asked.attributes, scratch, edited_first)?;
+            if goes_on.round.is_none() {
+                edit_session(first, session)?;
             }
             Verdict { decision: Decision::Reject, rule: goes_on.rule, edits: goes_on.edits[1].as_ref() }
         }
@@ -237,16 +234,14 @@ pub fn answer(
     let shared_edits = verdict.edits;
     let edits = shared_edits.map(|edits| &**edits);
 
-    asked.attributes = edit_request(dictionary, edits, asked.attributes, scratch, session, edited)?;
-    if let Some((conversation, kept)) = going_on {
-        // What rules of later rounds remember is kept beside what the first one does.
-        let more = edits.is_some_and(|edits| !edits.session.is_empty());
+    edit_session(edits, session)?;
+    asked.attributes = edit_request(dictionary, edits, asked.attributes, scratch, edited)?;
+    if let Some((round, kept)) = going_on {
         return Ok(Step::GoesOn(GoesOn {
             to: To::Kept(kept.server),
             rule: verdict.rule,
             edits: [again, shared_edits.cloned()],
-            session: if more { Some(Box::new(session.clone())) } else { kept.session.clone() },
-            conversation: Some(conversation),
+            round: Some(round),
             time,
         }));
     }
@@ -261,8 +256,7 @@ pub fn answer(
                     to: To::Pool(pool),
                     rule: verdict.rule,
                     edits: [shared_edits.cloned(), None],
-                    session: None,
-                    conversation: None,
+                    round: None,
                     time,
                 }));
             }
@@ -359,7 +353,8 @@ fn account(
     let verdict = verdict.ok_or(Discard::NoAccountingRule)?;
     let edits = verdict.edits.map(|edits| &**edits);
     let dictionary = &configuration.dictionary;
-    let attributes = edit_request(dictionary, edits, asked.attributes, scratch, session, &mut edited[0])?;
+    edit_session(edits, session)?;
+    let attributes = edit_request(dictionary, edits, asked.attributes, scratch, &mut edited[0])?;
     let onward = match verdict.accounting {
         Accounting::Store => None,
         Accounting::Proxy(onward) | Accounting::StoreAndProxy(onward) => Some(onward),
@@ -369,7 +364,7 @@ fn account(
             let pool = pool_of(configuration, &asked.framed, onward).ok_or(Discard::NoRoute)?;
             let edits = [verdict.edits.cloned(), None];
             let to = To::Pool(pool);
-            Some(GoesOn { to, rule: verdict.rule, edits, session: None, conversation: None, time })
+            Some(GoesOn { to, rule: verdict.rule, edits, round: None, time })
         }
         None => None,
     };
@@ -421,19 +416,24 @@ fn pool_of(configuration: &Configuration, framed: &Framed<'_>, onward: Onward) -
     }
 }
 
+/// What rules remember of the session.
+pub fn edit_session(edits: Option<&Edits>, session: &mut Session) -> Result<(), Discard> {
+    let values = edits.map(|edits| &edits.session).into_iter().flatten();
+    for (name, value) in values {
+        session.set(name, value).map_err(|SessionFull| Discard::EditTooLong)?;
+    }
+    Ok(())
+}
+
 /// The request's attributes as rules want them, in `edited` if they change any.
 pub fn edit_request<'e>(
     dictionary: &Dictionary,
     edits: Option<&Edits>,
     received: Attributes<'e>,
     scratch: &mut Scratch,
-    session: &mut Session,
     edited: &'e mut Vec<u8>,
 ) -> Result<Attributes<'e>, Discard> {
     let Some(edits) = edits else { return Ok(received) };
-    for (name, value) in &edits.session {
-        session.set(name, value).map_err(|SessionFull| Discard::EditTooLong)?;
-    }
     if edits.request.is_nothing() {
         return Ok(received);
     }
