@@ -58,6 +58,7 @@ impl RemoteServer {
             && self.source_address == other.source_address
             && self.secret == other.secret
     }
+
     /// Takes over what is known of the server before a reload, if it is the same.
     pub fn follow(&mut self, before: &RemoteServer) {
         if self.is_same(before) {
@@ -74,5 +75,42 @@ impl RemoteServer {
             revive_interval: self.revive_interval,
             status_interval: self.status_interval,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(secret: &[u8]) -> RemoteServer {
+        RemoteServer {
+            name: "radius1".into(),
+            address: SocketAddr::from(([192, 0, 2, 1], 1812)),
+            source_address: None,
+            secret: Secret::new(secret).expect("it is not empty"),
+            require_message_authenticator: true,
+            status_check: StatusCheck::None,
+            response_window: Duration::from_secs(20),
+            zombie_period: Duration::from_secs(40),
+            revive_interval: Duration::from_secs(120),
+            status_interval: Duration::from_secs(30),
+            outstanding_max: 256,
+            health: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_server_survives_a_reload_as_long_as_it_is_the_same() {
+        let before = server(b"0123456789abcdef");
+        let mut same = RemoteServer { zombie_period: Duration::from_secs(5), ..server(b"0123456789abcdef") };
+        same.follow(&before);
+        assert!(Arc::ptr_eq(&same.health, &before.health));
+        let mut other = server(b"another secret 42");
+        other.follow(&before);
+        assert!(!Arc::ptr_eq(&other.health, &before.health));
+        let mut moved =
+            RemoteServer { address: SocketAddr::from(([192, 0, 2, 2], 1812)), ..server(b"0123456789abcdef") };
+        moved.follow(&before);
+        assert!(!Arc::ptr_eq(&moved.health, &before.health));
     }
 }
