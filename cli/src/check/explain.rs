@@ -214,12 +214,7 @@ impl<'a> Explained<'a> {
     /// The pool that it would go on to, whose servers are not there to be asked.
     fn forwarded_to(&self) -> Option<&Pool> {
         let pool = self.notes.lists.iter().find_map(|noted| self.route(noted)?.pool());
-        let went = match self.rehearsed.discard {
-            Some(Discard::NoRoute | Discard::NoAnswer | Discard::NoServerAlive | Discard::NoSocket) => true,
-            Some(_) => false,
-            None => self.rehearsed.forwarded,
-        };
-        pool.filter(|_| went)
+        pool.filter(|_| self.rehearsed.forwarded)
     }
 
     fn write_edits(&self, edits: &Edits, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,6 +10,7 @@ use ulna_core::cores::{Cores, assemble_with};
 use ulna_core::discard::Discard;
 use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Ticket};
 use ulna_core::event::{Event, Outcome};
+use ulna_core::forward::RemoteOrder;
 use ulna_core::policy::PolicyFactory;
 use ulna_core::time::UnixTime;
 use ulna_core::{Instant, ListenerId, Path, Seed, SocketId, Via};
@@ -77,12 +78,15 @@ pub fn rehearse(
         while let Some((ticket, effect)) = cores.poll_effect() {
             answers.push((ticket, rehearsed.perform(effect, configuration)));
         }
+        // Whoever it goes on to is not asked: that it would go is known as soon as a socket is wanted.
+        while let Some(order) = cores.poll_remote_order() {
+            rehearsed.forwarded |= matches!(order, RemoteOrder::Open { .. });
+        }
+        if rehearsed.forwarded {
+            return rehearsed;
+        }
         let mut reply = Vec::new();
-        if let Some(transmit) = cores.poll_transmit(&mut reply) {
-            if transmit.destination != arrival.from {
-                rehearsed.forwarded = true;
-                return rehearsed;
-            }
+        if cores.poll_transmit(&mut reply).is_some() {
             rehearsed.reply = Some((reply, now.saturating_since(start)));
             return rehearsed;
         }
