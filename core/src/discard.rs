@@ -125,6 +125,8 @@ discards! {
     NoSocket = "no-socket",
     /// With what is added or hidden anew it would pass 4 096 octets on its way on (RFC 2865 §3).
     ForwardTooLong = "forward-too-long",
+    /// The very same packet came by another connection meanwhile, and that is answered.
+    AnsweredElsewhere = "answered-elsewhere",
     /// It has been here before: a loop.
     ForwardLoop = "forward-loop",
     /// An attribute that is hidden under the secret has no length that such may have: it cannot be hidden anew.
@@ -223,6 +225,7 @@ impl Discard {
             | Discard::OutstandingFull
             | Discard::NoSocket
             | Discard::ForwardTooLong
+            | Discard::AnsweredElsewhere
             | Discard::ForwardLoop
             | Discard::BadHiddenAttribute
             | Discard::ReplyTooLong

@@ -412,6 +412,7 @@ fn why(reason: Discard) -> &'static str {
         Discard::NoRoute => "it is to be forwarded, and no pool is known where to",
         Discard::ForwardTooLong => "on its way on it would pass 4096 octets",
         Discard::ForwardLoop => "it has been here before",
+        Discard::AnsweredElsewhere => "it came by another connection, too",
         Discard::BadHiddenAttribute => "an attribute that is hidden has no length that such may have",
         Discard::ReplyTooLong => "its reply would pass 4096 octets",
         Discard::EditTooLong => "what the rule makes of the request or session finds no room",

@@ -9,6 +9,7 @@ use crate::conversation::{
     Answer, Begun, Bounds, ConversationId, Conversations, Found, Identity, RequestKey, StateUse, Tree,
     TreeBounds, Who,
 };
+use crate::discard::Discard;
 use crate::event::Outcome;
 use crate::network::fingerprint;
 use crate::packet::{Code, Framed, Landmark, VerifiedReply, number};
@@ -140,8 +141,8 @@ impl Worker {
         let request = match before {
             Some((of, named)) => match self.held.replace(of, named, network, request) {
                 Ok((of, before)) => {
-                    self.note(&before, Outcome::Superseded, now);
-                    self.complete(of, Message::Superseded(before.discarded()));
+                    (self.desk.decided, self.desk.remote_server) = (None, None);
+                    self.discard(of, before, Discard::AnsweredElsewhere, now);
                     // The NAS has sent it again.
                     return self.forward_again(network, handle, now);
                 }

@@ -763,6 +763,7 @@ pub fn is_of_request(reason: Discard) -> bool {
             | Discard::OutstandingFull
             | Discard::NoSocket
             | Discard::ForwardTooLong
+            | Discard::AnsweredElsewhere
             | Discard::ForwardLoop
             | Discard::BadHiddenAttribute
     )
