@@ -606,7 +606,7 @@ impl Worker {
         reason: Discard,
         now: Instant,
     ) {
-        self.stop_waiting(&request, &waiting, now);
+        self.stop_waiting(&request, waiting, now);
         self.discard(network, request, reason, now);
     }
 

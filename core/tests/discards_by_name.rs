@@ -273,6 +273,15 @@ fn every_reason_has_its_test() {
             Discard::RecordTooLong => continue,
             // Only where there are streams: tests/streams.rs.
             Discard::ConnectionClosed | Discard::StrangerGone => continue,
+            Discard::NoRoute
+            | Discard::NoAnswer
+            | Discard::NoServerAlive
+            | Discard::OutstandingFull
+            | Discard::NoSocket
+            | Discard::ForwardTooLong
+            | Discard::ForwardLoop
+            | Discard::BadHiddenAttribute => include_str!("forwarding.rs"),
+            Discard::AnsweredElsewhere => include_str!("conversations.rs"),
             // Every limit in front of it is reached first.
             Discard::NoBuffer => continue,
         };

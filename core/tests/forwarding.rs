@@ -235,3 +235,112 @@ fn more_than_256_go_to_one_server_by_several_ports() {
     }
     server.assert_nothing_is_left();
 }
+
+#[test]
+fn what_cannot_go_on_ends_by_name() {
+    let by_realm = FARM.replace("proxy = \"farm\"", "proxy = { by = \"realm\" }").replace(
+        "remote_servers = [\"one\", \"two\"]",
+        "remote_servers = [\"one\", \"two\"]\n[[realm]]\nname = \"example.edu\"\naccounting_pool = \"farm\"\npool = \"farm\"",
+    );
+    let mut server = Server::new(SEPARATE, &by_realm);
+    let name = |name: &[u8]| Ask::accounting().with(number::USER_NAME, name);
+    server.ask_accounting(nas(1000), &name(b"bob").octets());
+    assert_eq!(server.discarded(Discard::NoRoute), 1);
+    server.ask_accounting(nas(1000), &name(b"bob@Example.edu").identifier(2).octets());
+    assert_eq!(server.take_forwarded().len(), 1);
+
+    let mut server = Server::new(SEPARATE, FARM);
+    let odd = Ask::of(Code::AccessRequest).with(number::USER_PASSWORD, b"no whole block").octets();
+    server.ask(nas(1000), &odd);
+    assert_eq!(server.discarded(Discard::BadHiddenAttribute), 1);
+    let mut long = Ask::of(Code::AccessRequest).identifier(2);
+    for _ in 0..15 {
+        long = long.with(number::CLASS, &[7; 253]);
+    }
+    let room = 4096 - long.octets().len() - 2;
+    server.ask(nas(1000), &long.with(number::CLASS, &vec![7; room]).octets());
+    assert_eq!(server.discarded(Discard::ForwardTooLong), 1);
+    assert!(server.take_forwarded().is_empty());
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn accounting_that_has_been_here_is_not_answered() {
+    let mut server = Server::new(SEPARATE, FARM);
+    server.ask_accounting(nas(1000), &Ask::accounting().octets());
+    let forwarded = only(server.take_forwarded());
+    let framed = Framed::parse(&forwarded.octets).expect("a packet");
+    let ours = framed.proxy_states().last().expect("ours is there").to_vec();
+    let looping = Ask::accounting().identifier(2).with(number::PROXY_STATE, &ours).octets();
+    server.ask_accounting(nas(1000), &looping);
+    assert_eq!((server.discarded(Discard::ForwardLoop), server.count("loops")), (1, 1));
+}
+
+#[test]
+fn no_more_wait_for_a_server_than_may() {
+    let few = FARM.replace("name = \"one\"", "name = \"one\"\noutstanding_max = 2");
+    let mut server = Server::new(SEPARATE, &few);
+    for identifier in 1..=3 {
+        server.ask(nas(1000), &Ask::bob().identifier(identifier).authenticator(identifier).octets());
+    }
+    assert_eq!((server.take_forwarded().len(), server.discarded(Discard::OutstandingFull)), (2, 1));
+    server.assert_nothing_is_left();
+}
+
+// checklist 52
+#[test]
+fn one_that_is_dead_is_passed_over_and_comes_back_when_it_answers_probes() {
+    let probed = FARM.replace(
+        "[[pool]]",
+        "status_check = \"status-server\"\n[[pool]]",
+    )
+    .replace(
+        "name = \"one\"",
+        "name = \"one\"\nresponse_window = \"2s\"\nzombie_period = \"4s\"\nstatus_interval = \"1s\"\nstatus_check = \"status-server\"",
+    );
+    let mut server = Server::new(SEPARATE, &probed);
+    let request = Ask::bob().octets();
+    server.ask(nas(1000), &request);
+    server.run(Duration::from_millis(6_500));
+    let (to_one, to_two): (Vec<_>, Vec<_>) =
+        server.take_forwarded().into_iter().partition(|one| one.remote.to_string() == "203.0.113.5:1812");
+    assert!(to_two.is_empty());
+    let is_probe =
+        |one: &&Forwarded| Framed::parse(&one.octets).is_ok_and(|it| it.code() == Some(Code::StatusServer));
+    assert!(to_one.iter().filter(is_probe).count() >= 4, "one each second since it is suspected");
+    // The NAS asks again: another server may have it, as no State ties it.
+    server.ask(nas(1000), &request);
+    let moved = only(server.take_forwarded());
+    assert_eq!(moved.remote.to_string(), "203.0.113.6:1812");
+    let sent = only(server.remote_reply(&moved, &answer(&moved, Code::AccessAccept, &[])));
+    assert_eq!(Reply::to(&request, &sent.octets).code, Code::AccessAccept);
+    // Three answers in a row, and it lives.
+    for _ in 0..3 {
+        server.run(Duration::from_secs(1));
+        for probe in server.take_forwarded() {
+            assert!(is_probe(&&probe));
+            server.remote_reply(&probe, &answer(&probe, Code::AccessAccept, &[]));
+        }
+    }
+    server.ask(nas(1000), &Ask::bob().identifier(2).authenticator(2).octets());
+    assert_eq!(only(server.take_forwarded()).remote.to_string(), "203.0.113.5:1812");
+    assert_eq!(server.count("probes_answered"), 3);
+}
+
+#[test]
+fn where_no_server_lives_access_is_rejected_and_accounting_waits_for_none() {
+    let alone = FARM
+        .replace("[\"one\", \"two\"]", "[\"one\"]")
+        .replace("name = \"one\"", "name = \"one\"\nresponse_window = \"1s\"\nzombie_period = \"1s\"");
+    let mut server = Server::new(SEPARATE, &alone);
+    server.ask(nas(1000), &Ask::bob().octets());
+    server.run(Duration::from_secs(3));
+    server.take_forwarded();
+    let request = Ask::bob().identifier(2).authenticator(2).octets();
+    server.ask(nas(1000), &request);
+    server.ask_accounting(nas(1000), &Ask::accounting().octets());
+    assert_eq!(server.discarded(Discard::NoServerAlive), 1);
+    server.run(Duration::from_secs(1));
+    let reply = Reply::to(&request, &only(server.take_sent()).octets);
+    assert_eq!((reply.code, server.take_forwarded().len()), (Code::AccessReject, 0));
+}

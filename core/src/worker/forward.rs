@@ -23,8 +23,8 @@ use rand_chacha::rand_core::Rng;
 
 /// Why a request does not go on.
 enum NoWay {
-    /// It is answered here: Access-Reject.
-    Reject,
+    /// It is answered here: Access-Reject. Accounting is not answered, for this reason.
+    Reject(Discard),
     /// Another server of the pool may know its conversation: it is decided as if it were new.
     Anew,
     /// It is not answered at all.
@@ -56,10 +56,10 @@ impl Worker {
                 self.hold(ticket, Held { network, request, waiting, taken_up });
             }
             // RFC 2866 §4.1: an Accounting-Request that nobody has recorded is not acknowledged.
-            Err(NoWay::Reject) if request.framed().code() == Some(Code::AccountingRequest) => {
-                self.discard(network, request, Discard::NoServerAlive, now);
+            Err(NoWay::Reject(reason)) if request.framed().code() == Some(Code::AccountingRequest) => {
+                self.discard(network, request, reason, now);
             }
-            Err(NoWay::Reject) => {
+            Err(NoWay::Reject(_)) => {
                 self.load_session(goes_on.round);
                 self.forget_round(&mut goes_on);
                 self.decide(network, request, Known::NoWayOn(goes_on), taken_up, now);
@@ -86,7 +86,7 @@ impl Worker {
         let configuration = generations.of(stamp.generation);
         if forwarding.proxy_states().is_loop(&framed) {
             counters.loops.up();
-            return Err(NoWay::Reject);
+            return Err(NoWay::Reject(Discard::ForwardLoop));
         }
         let Desk { edited, session, scratch, random, packet, .. } = desk;
         let attributes = edited_again(configuration, request, goes_on, edited, session, scratch)
@@ -96,7 +96,7 @@ impl Worker {
             To::Kept(KeptServer { on_dead: OnDead::Repick, .. }) => return Err(NoWay::Anew),
             To::Kept(_) => {
                 counters.no_server_alive.up();
-                return Err(NoWay::Reject);
+                return Err(NoWay::Reject(Discard::NoServerAlive));
             }
             To::Pool(id) => {
                 let pool = configuration.pool(id);
@@ -104,7 +104,7 @@ impl Worker {
                 let chosen = forwarding.choose(generation, (id, pool), dictionary, attributes, scratch, now);
                 chosen.ok_or_else(|| {
                     counters.no_server_alive.up();
-                    NoWay::Reject
+                    NoWay::Reject(Discard::NoServerAlive)
                 })?
             }
         };
