@@ -281,7 +281,7 @@ fn every_reason_has_its_test() {
             | Discard::ForwardTooLong
             | Discard::ForwardLoop
             | Discard::BadHiddenAttribute => include_str!("forwarding.rs"),
-            Discard::AnsweredElsewhere => include_str!("conversations.rs"),
+            Discard::AnsweredElsewhere => include_str!("forwarded_conversations.rs"),
             // Every limit in front of it is reached first.
             Discard::NoBuffer => continue,
         };
