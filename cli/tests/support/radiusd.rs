@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
@@ -45,23 +46,8 @@ impl Radiusd {
         let text = configuration(authentication.port(), accounting.port(), [module, authorize, sections]);
         let path = file("radiusd.conf", &text);
         let folder = path.parent().expect("it stands in a folder");
-        let mut command = |name: &str| {
-            let mut command = Command::new(name);
-            // `-X`: in the foreground, one thread, and all that it reads and writes on standard output.
-            command.arg("-X").arg("-d").arg(folder).args(["-D", "/usr/share/freeradius"]).env("TZ", "UTC");
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
-        };
-        let found = NAMES
-            .into_iter()
-            .map(&mut command)
-            .find(|child| !child.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound));
-        let mut child = match found {
-            Some(child) => child.expect("what is installed can be run"),
-            None => {
-                without_peer("radiusd (Debian: freeradius) cannot be found");
-                return None;
-            }
-        };
+        // `-X`: in the foreground, one thread, and all that it reads and writes on standard output.
+        let mut child = spawn(folder, &["-X"])?;
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let (tell, lines) = channel();
         let reader = std::thread::spawn(move || {
@@ -97,6 +83,23 @@ impl Radiusd {
             |line: &String| line.split_once(')').map_or("", |(_, rest)| rest.trim()).to_string();
         attributes.map(behind_number).collect()
     }
+}
+
+/// Runs one with the configuration of this folder, its standard output piped. `None` where it is to be done without.
+pub fn spawn(folder: &Path, mode: &[&str]) -> Option<Child> {
+    let command = |name: &str| {
+        let mut command = Command::new(name);
+        command.args(mode).arg("-d").arg(folder).args(["-D", "/usr/share/freeradius"]).env("TZ", "UTC");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+    };
+    let found = NAMES
+        .into_iter()
+        .map(command)
+        .find(|child| !child.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound));
+    if found.is_none() {
+        without_peer("radiusd (Debian: freeradius) cannot be found");
+    }
+    found.map(|child| child.expect("what is installed can be run"))
 }
 
 impl Drop for Radiusd {
