@@ -112,7 +112,7 @@ impl<K> Conversations<K> {
         Conversations {
             digests: Digests::new(seed),
             bounds,
-            trees: Trees::new(),
+            trees: Trees::new(max),
             conversations: Slab::new(max),
             // Each has two States at most, each of them two groups; one more while it changes from one to the next.
             states: Groups::new(max * 4 + 2, &fork("States")),

@@ -34,8 +34,9 @@ pub(super) struct OneTree {
 }
 
 impl Trees {
-    pub fn new() -> Trees {
-        Trees { places: BTreeMap::new(), trees: Slab::new(u32::MAX as usize) }
+    /// For at most so many conversations.
+    pub fn new(conversations_max: usize) -> Trees {
+        Trees { places: BTreeMap::new(), trees: Slab::new(CONFIGURED_MAX + conversations_max) }
     }
 
     /// These are configured from now on, and no others.
@@ -52,7 +53,8 @@ impl Trees {
                 None => {
                     let (going, ended) = (Ends::EMPTY, Ends::EMPTY);
                     let one = OneTree { tree, bounds, len: 0, is_configured: true, going, ended };
-                    let place = self.trees.insert(one).ok().expect("trees have no bound of their own");
+                    let place =
+                        self.trees.insert(one).ok().expect("a tree is configured or has a conversation");
                     self.places.insert(tree, place);
                 }
             }
@@ -114,3 +116,6 @@ impl Trees {
         if standing.has_ended() { &mut one.ended } else { &mut one.going }
     }
 }
+
+/// As many realms as a configuration may have, and the trees of no realm and of our own States.
+const CONFIGURED_MAX: usize = 65_536 + 2;
