@@ -209,6 +209,14 @@ counters! {
         outstanding,
         /// Gauge: live conversations.
         conversations,
+        /// Conversations kept from their first challenge on.
+        conversations_begun,
+        /// Conversations given up for others before their time.
+        conversations_forgotten,
+        /// Conversations that were silent for too long.
+        conversations_expired,
+        /// Requests whose State was that of several conversations, and were given none.
+        states_ambiguous,
         /// Rounds of conversations that went on.
         ongoing,
         /// Requests that had been answered by another connection, and were again, octet for octet.

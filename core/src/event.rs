@@ -5,7 +5,7 @@
 
 use crate::client::ClientId;
 use crate::discard::Discard;
-use crate::forward::RemoteServerId;
+use crate::forward::{RemoteServerId, Standing};
 use crate::generation::Generation;
 use crate::path::ListenerId;
 use crate::policy::ServerId;
@@ -151,6 +151,17 @@ pub enum Event {
         client: ShortName,
         /// How often so far.
         times: u32,
+    },
+    /// A remote server is to be treated otherwise than before.
+    RemoteServer {
+        /// When.
+        at: Instant,
+        /// The configuration in which it is a place.
+        generation: Generation,
+        /// Which.
+        remote_server: RemoteServerId,
+        /// How it is to be treated from now on.
+        standing: Standing,
     },
     /// A stream was not accepted, or was ended for a reason that an operator may want to know.
     StreamEnded {

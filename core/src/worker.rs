@@ -21,7 +21,7 @@ use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
 use crate::client::{Sightings, Strangers};
 use crate::configuration::{Configuration, Protocol};
-use crate::conversation::Conversations;
+use crate::conversation::{Conversations, Counts};
 use crate::counters::WorkerCounters;
 use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, LookedUp, NotStored, Ticket};
@@ -94,6 +94,8 @@ pub struct Worker {
     lazy_sweep: Option<Instant>,
     /// Those that are forwarded.
     conversations: Conversations<Kept>,
+    /// What has happened to them as far as it is counted.
+    conversations_counted: Counts,
     /// What their digests are keyed from.
     conversations_seed: Seed,
     /// What the last change of workers waits for.
@@ -176,6 +178,7 @@ impl Worker {
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
             conversations: ongoing::conversations(configuration, &own_seed),
+            conversations_counted: Counts::default(),
             conversations_seed: own_seed.clone(),
             handover: Handover::default(),
             counters,
@@ -294,7 +297,7 @@ impl Worker {
             self.lazy_sweep = (self.reply_buffers.lent() > 0).then(|| now + LAZY_SWEEP);
         }
         self.conversations.handle_timeout(now);
-        self.counters.conversations.set(self.conversations.live() as u64);
+        self.note_conversations();
         let Worker { handover, conversations, policy, time, counters, .. } = self;
         let keeps_any = || conversations.has_marked() || policy.keeps_marked_conversations(*time);
         handover.handle_timeout(keeps_any, counters, now);
@@ -619,7 +622,7 @@ impl Worker {
             self.desk.remote_server = self.forwarding.number(awaited.server, generation);
             self.forwarding.give_up(awaited.server, awaited.slot, awaited.ticket, now);
             self.give_round_up(&awaited.goes_on);
-            self.note_forwarding();
+            self.note_forwarding(now);
         }
     }
 
@@ -663,12 +666,8 @@ impl Worker {
         if !self.generations.of(stamp.generation).log.requests {
             return;
         }
-        if self.events.len() == EVENTS_MAX {
-            self.counters.events_lost.up();
-            return;
-        }
         let framed = request.framed();
-        self.events.push_back(Event::Finished {
+        self.tell(Event::Finished {
             received: stamp.received,
             finished: now,
             remote: stamp.path.remote,
@@ -682,5 +681,13 @@ impl Worker {
             remote_server: self.desk.remote_server,
             outcome,
         });
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() == EVENTS_MAX {
+            self.counters.events_lost.up();
+        } else {
+            self.events.push_back(event);
+        }
     }
 }

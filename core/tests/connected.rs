@@ -208,6 +208,7 @@ fn what_the_network_says_is_counted_for_its_client_and_changes_nothing() {
         | Event::Admitted { .. }
         | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
+        | Event::RemoteServer { .. }
         | Event::StreamEnded { .. } => None,
     });
     let told: Vec<_> = told.collect();

@@ -234,3 +234,19 @@ fn where_servers_share_their_conversations_another_goes_on() {
     let next = forwarded(&mut server, 1000, &round(user, 2, Some(b"one"), None));
     assert_ne!(next.remote, first.remote);
 }
+
+#[test]
+fn what_nothing_signs_goes_on_from_where_it_came_and_from_nowhere_else() {
+    let mut server = Server::new(SEPARATE, FARM);
+    let ask = |number: u8, state: Option<&[u8]>| {
+        let ask = Ask::user(b"ann@example.edu", b"hello").identifier(number).authenticator(number).unsigned();
+        state.map_or(ask.clone(), |state| ask.with(number::STATE, state))
+    };
+    let first = forwarded(&mut server, 1000, &ask(1, None));
+    challenge(&mut server, &first, b"one");
+    // Somebody else's guess from another port.
+    forwarded(&mut server, 2000, &ask(2, Some(b"one")));
+    assert_eq!((server.count("ongoing"), server.count("conversations")), (0, 1));
+    let next = forwarded(&mut server, 1000, &ask(2, Some(b"one")));
+    assert_eq!((next.remote, server.count("ongoing")), (first.remote, 1));
+}

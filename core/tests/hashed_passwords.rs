@@ -194,6 +194,7 @@ fn policy_is_asked_once_and_its_verdict_is_kept() {
         | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. }
+        | Event::RemoteServer { .. }
         | Event::StreamEnded { .. } => None,
     };
     let rules: Vec<_> = server.events.iter().map(decided).collect();

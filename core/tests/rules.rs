@@ -80,6 +80,7 @@ fn the_first_rule_whose_conditions_all_hold_decides() {
         | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. }
+        | Event::RemoteServer { .. }
         | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
@@ -138,6 +139,7 @@ fn the_user_of_a_rewritten_name_is_asked_for_the_password_and_later_rules_see_it
         | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. }
+        | Event::RemoteServer { .. }
         | Event::StreamEnded { .. } => None,
     });
     assert_eq!(names.collect::<Vec<_>>()[0], b"CORP\\robert");
@@ -331,6 +333,7 @@ fn code_decides_like_rules() {
         | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. }
+        | Event::RemoteServer { .. }
         | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });

@@ -143,6 +143,7 @@ fn discarded(cores: &mut Cores) -> Option<Discard> {
         | Event::OldSecret { .. }
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. }
+        | Event::RemoteServer { .. }
         | Event::StreamEnded { .. } => None,
     })
 }

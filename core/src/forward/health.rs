@@ -51,6 +51,18 @@ pub enum Standing {
     Dead,
 }
 
+impl Standing {
+    /// The name in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Standing::Alive => "alive",
+            Standing::HalfOpen => "half-open",
+            Standing::Zombie => "zombie",
+            Standing::Dead => "dead",
+        }
+    }
+}
+
 /// How a remote server is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgement {

@@ -10,7 +10,7 @@ use super::request::{Desk, Known, Waiting};
 use crate::attributes::NOTHING;
 use crate::discard::Discard;
 use crate::effect::Ticket;
-use crate::event::Outcome;
+use crate::event::{Event, Outcome};
 use crate::forward::{OnDead, Outbound, Purpose, RemoteOrder, RemoteServer, RemoteSocket, Slot};
 use crate::packet::hidden::Hop;
 use crate::packet::{Code, Encoder, Framed, Landmark, MessageAuthenticator, VerifiedReply};
@@ -161,7 +161,7 @@ impl Worker {
                 self.discard_held(network, request, &waiting, Discard::NoSocket, now);
             }
         }
-        self.note_forwarding();
+        self.note_forwarding(now);
     }
 
     /// One datagram from a socket to a remote server. Nothing is believed before it has verified, and nothing changes for what does
@@ -191,7 +191,7 @@ impl Worker {
             Some(Whose::Probe) => counters.probes_answered.up(),
             None => counters.remote_replies_late.up(),
         }
-        self.note_forwarding();
+        self.note_forwarding(now);
     }
 
     /// A request's end with a remote server's reply to what had this authenticator.
@@ -271,7 +271,7 @@ impl Worker {
         // A late reply finds nobody.
         self.forwarding.give_up(awaited.server, awaited.slot, awaited.ticket, now);
         self.go_on(network, request, awaited.goes_on, taken_up, now);
-        self.note_forwarding();
+        self.note_forwarding(now);
     }
 
     /// Remote servers are looked after.
@@ -279,6 +279,7 @@ impl Worker {
         while let Some(place) = self.forwarding.handle_timeout(now) {
             self.probe(place, now);
         }
+        self.note_forwarding(now);
     }
 
     /// Asks a server whether it lives (RFC 5997 §4).
@@ -299,7 +300,11 @@ impl Worker {
         }
     }
 
-    pub(super) fn note_forwarding(&mut self) {
+    /// Counts and tells what has become of servers and of what waits for them.
+    pub(super) fn note_forwarding(&mut self, now: Instant) {
+        while let Some((generation, remote_server, standing)) = self.forwarding.poll_change() {
+            self.tell(Event::RemoteServer { at: now, generation, remote_server, standing });
+        }
         let Worker { counters, forwarding, held, .. } = self;
         counters.outstanding.set(forwarding.outstanding() as u64);
         counters.requests_held.set(held.len() as u64);

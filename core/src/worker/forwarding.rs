@@ -39,6 +39,8 @@ pub struct Forwarding {
     buffers: BufferPool,
     /// By the place of a remote server: when it has to be looked after.
     due: Deadlines,
+    /// Servers that are to be treated otherwise than before, and nobody has been told yet.
+    changes: VecDeque<(u16, Standing)>,
     proxy_states: ProxyStateKey,
     /// Keys of requests are hashed with it, by all workers alike.
     hash: KeyedHash,
@@ -191,6 +193,7 @@ impl Forwarding {
             line: VecDeque::new(),
             buffers: BufferPool::new(life, bound, 0, 0),
             due: Deadlines::new(0),
+            changes: VecDeque::new(),
             proxy_states: ProxyStateKey::new(node_key),
             hash: node_key.fork("balance by hash").hasher(),
             now: Instant::ORIGIN,
@@ -410,7 +413,8 @@ impl Forwarding {
     pub fn finish(&mut self, place: u16, slot: Slot, now: Instant) -> Option<Whose> {
         self.now = now;
         let remote = &mut self.remotes[usize::from(place)];
-        remote.server.health.note_reply(&remote.server.judgement(), now);
+        let changed = remote.server.health.note_reply(&remote.server.judgement(), now);
+        self.changes.extend(changed.map(|standing| (place, standing)));
         let sent = remote.outstanding.finish(slot);
         self.note_due(place);
         let sent = sent?;
@@ -436,11 +440,12 @@ impl Forwarding {
     pub fn handle_timeout(&mut self, now: Instant) -> Option<u16> {
         self.now = now;
         while let Some((_, place)) = self.due.next().filter(|(due, _)| *due <= now) {
-            let Forwarding { remotes, buffers, outstanding, .. } = self;
+            let Forwarding { remotes, buffers, outstanding, changes, .. } = self;
             let Remote { server, outstanding: sent, .. } = &mut remotes[place as usize];
             let judgement = server.judgement();
             while let Some((slot, sent_at)) = sent.take_unanswered(server.response_window, now) {
-                server.health.note_no_answer(&judgement, sent_at, now);
+                let changed = server.health.note_no_answer(&judgement, sent_at, now);
+                changes.extend(changed.map(|standing| (place as u16, standing)));
                 let waits = sent.get(slot.port, slot.identifier).and_then(|entry| entry.waits.as_ref());
                 if waits.is_some_and(|waits| waits.whose == Whose::Probe) {
                     buffers.give_back(sent.give_up(slot, now).packet);
@@ -450,7 +455,8 @@ impl Forwarding {
                 *outstanding -= overdue.requests();
                 buffers.give_back(overdue.packet);
             }
-            server.health.handle_timeout(&judgement, now);
+            let changed = server.health.handle_timeout(&judgement, now);
+            changes.extend(changed.map(|standing| (place as u16, standing)));
             let is_asked = server.health.claim_probe(&judgement, now);
             self.note_due(place as u16);
             if is_asked {
@@ -463,6 +469,19 @@ impl Forwarding {
     /// When it is time for the next.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.due.next().map(|(due, _)| due)
+    }
+
+    /// The next server that is to be treated otherwise than before: its number in the newest configuration that has it.
+    pub fn poll_change(&mut self) -> Option<(Generation, RemoteServerId, Standing)> {
+        loop {
+            let (place, standing) = self.changes.pop_front()?;
+            let mut generations = self.routes.iter().rev().map(|routes| routes.generation);
+            let number =
+                generations.find_map(|generation| Some((generation, self.remote(place).number(generation)?)));
+            if let Some((generation, number)) = number {
+                return Some((generation, number, standing));
+            }
+        }
     }
 
     /// What makes Proxy-States ours.

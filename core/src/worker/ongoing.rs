@@ -6,8 +6,8 @@ use super::request::Known;
 use crate::configuration::Configuration;
 use crate::conversation::realm::realm_of;
 use crate::conversation::{
-    Answer, Begun, Bounds, ConversationId, Conversations, Found, Identity, RequestKey, StateUse, Tree,
-    TreeBounds, Who,
+    Answer, Begun, Bounds, ConversationId, Conversations, Counts, Found, Identity, RequestKey, StateUse,
+    Tree, TreeBounds, Who,
 };
 use crate::discard::Discard;
 use crate::event::Outcome;
@@ -69,6 +69,8 @@ impl Worker {
     pub(super) fn learn_trees(&mut self, configuration: &Configuration) {
         let grows = conversations_max(configuration) != self.conversations.bounds().conversations_max;
         if grows && self.conversations.is_empty() {
+            self.note_conversations();
+            self.conversations_counted = Counts::default();
             self.conversations = conversations(configuration, &self.conversations_seed);
         } else {
             set_trees(&mut self.conversations, configuration);
@@ -94,6 +96,9 @@ impl Worker {
                 self.counters.states_unknown.up();
             }
         }
+        if !request.stamp().signed && !self.is_from_where_it_was(found, &request) {
+            found = Found::Unknown;
+        }
         if found == Found::Unknown
             && request.stamp().may_be_elsewhere
             && state.is_none_or(|state| !self.policy.knows_state(state))
@@ -114,6 +119,20 @@ impl Worker {
             }
             Found::InProgress(conversation) => self.redirect(network, request, conversation, &asks, now),
             Found::Answered(conversation) => self.repeat(network, request, conversation, &asks, now),
+        }
+    }
+
+    /// Whether a request that nothing signs may go on with a conversation: State alone proves nothing, so it has to come from where
+    /// the last round came.
+    fn is_from_where_it_was(&self, found: Found, request: &Request) -> bool {
+        match found {
+            Found::Unknown => true,
+            Found::Ongoing(conversation, _) => {
+                let kept = self.conversations.kept(conversation);
+                kept.is_some_and(|kept| kept.remote == request.stamp().path.remote)
+            }
+            // From there its network core has seen it.
+            Found::InProgress(_) | Found::Answered(_) => false,
         }
     }
 
@@ -217,13 +236,17 @@ impl Worker {
             }
             _ => Answer::End,
         };
+        let from = request.stamp().path.remote;
         if let Some(Round { conversation, request, .. }) = goes_on.round {
+            if let Some(kept) = self.conversations.kept_mut(conversation) {
+                kept.remote = from;
+            }
             let sets = goes_on.edits[1].as_ref().is_some_and(|edits| !edits.session.is_empty());
             if sets {
                 self.conversations.set_session(conversation, self.desk.session.octets());
             }
             if self.conversations.answer(conversation, request, answer, &self.desk.packet, now) {
-                self.counters.conversations.set(self.conversations.live() as u64);
+                self.note_conversations();
                 return;
             }
         }
@@ -231,11 +254,13 @@ impl Worker {
             return;
         }
         let Asks { who, request, trees: [_, tree] } = self.asks(request);
-        let kept = Kept { server, rule: goes_on.rule, edits: goes_on.edits[0].clone(), taken_up: None };
+        let remote = from;
+        let kept =
+            Kept { server, rule: goes_on.rule, edits: goes_on.edits[0].clone(), remote, taken_up: None };
         let session = self.desk.session.octets();
         let begun = Begun { tree, who, request, taken_up, session };
         self.conversations.begin(&begun, kept, answer, &self.desk.packet, now);
-        self.counters.conversations.set(self.conversations.live() as u64);
+        self.note_conversations();
     }
 
     /// A request of a conversation has its end without an answer.
@@ -249,7 +274,7 @@ impl Worker {
     pub(super) fn forget_round(&mut self, goes_on: &mut GoesOn) {
         if let Some(Round { conversation, .. }) = goes_on.round.take() {
             self.conversations.forget(conversation);
-            self.counters.conversations.set(self.conversations.live() as u64);
+            self.note_conversations();
         }
     }
 
@@ -257,6 +282,18 @@ impl Worker {
     pub(super) fn load_session(&mut self, round: Option<Round>) {
         let octets = round.map_or(&[][..], |round| self.conversations.session(round.conversation));
         self.desk.session.load(octets);
+    }
+
+    pub(super) fn note_conversations(&mut self) {
+        let Worker { conversations, conversations_counted: before, counters, .. } = self;
+        counters.conversations.set(conversations.live() as u64);
+        // A predecessor's are in the counters, too.
+        let now = *conversations.counts();
+        counters.conversations_begun.add(now.begun - before.begun);
+        counters.conversations_forgotten.add(now.forgotten - before.forgotten);
+        counters.conversations_expired.add(now.expired - before.expired);
+        counters.states_ambiguous.add(now.ambiguous - before.ambiguous);
+        *before = now;
     }
 
     fn asks(&self, request: &Request) -> Asks {

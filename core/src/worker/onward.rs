@@ -9,6 +9,7 @@ use crate::policy::Edits;
 use crate::request::RequestHandle;
 use crate::time::UnixTime;
 use alloc::sync::Arc;
+use core::net::SocketAddr;
 
 /// A decision to forward a request, whose attributes, as rules have edited them, are made again whenever they are wanted.
 pub struct GoesOn {
@@ -64,6 +65,8 @@ pub struct Kept {
     pub rule: Option<u16>,
     /// What that rule changes, in each round.
     pub edits: Option<Arc<Edits>>,
+    /// Where its last round came from: one that nothing signs goes on from there alone.
+    pub remote: SocketAddr,
     /// The request of it that was taken up last.
     pub taken_up: Option<(NetworkId, RequestHandle)>,
 }

@@ -466,6 +466,10 @@ impl Server {
         let cores = &mut self.threads[thread];
         cores.die(peer);
         assert_eq!(cores.recover(self.now), Some(peer));
+        if let Peer::Worker(_) = peer {
+            // Its driver closes what it had.
+            self.remote_sockets.retain(|(of, _), _| *of != thread);
+        }
         if let Peer::Network(_) = peer {
             let of_thread = self.streams.iter_mut().filter(|((of, _), _)| *of == thread);
             of_thread.for_each(|(_, wire)| wire.is_closed = true);

@@ -79,6 +79,16 @@ impl Lines {
             Event::Unreachable { at, remote, ref client, times } => {
                 self.write_unreachable(at, client, remote, times)
             }
+            Event::RemoteServer { at, generation, remote_server, standing } => {
+                let names = self.known.of(&self.names, generation);
+                let name =
+                    names.map_or(UNKNOWN, |names| &*names.remote_servers[usize::from(remote_server.0)]);
+                Line::begin(&mut self.out, self.format, wall(self.origin, at), "remote-server").and_then(
+                    |line| {
+                        line.with("name", Value::Word(name))?.with("is", Value::Word(standing.name()))?.end()
+                    },
+                )
+            }
             Event::StreamEnded { at, remote, end } => {
                 self.begin_second(at);
                 let count = &mut self.stream_ends[end as usize];
