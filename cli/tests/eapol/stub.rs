@@ -123,13 +123,14 @@ fn answer(request: &Framed, seen: &mut Seen) -> Option<Vec<u8>> {
     let mut encoder = Encoder::reply(&mut octets, code, request.identifier(), MessageAuthenticator::First);
     // Whose it is, for its NAS to see.
     encoder.attribute(number::REPLY_MESSAGE, port.to_string().as_bytes()).expect("it fits");
-    let eap: &[u8] = match code {
-        Code::AccessChallenge => {
-            encoder.attribute(number::STATE, STATE).expect("it fits");
-            &[1, 7, 0, 6, 4, 0]
-        }
-        Code::AccessAccept => &[3, 7, 0, 4],
-        _ => &[4, 7, 0, 4],
+    // RFC 3748 §4: a Request of type MD5-Challenge, Success, Failure.
+    let eap: &[u8] = if code == Code::AccessChallenge {
+        encoder.attribute(number::STATE, STATE).expect("it fits");
+        &[1, 7, 0, 6, 4, 0]
+    } else if code == Code::AccessAccept {
+        &[3, 7, 0, 4]
+    } else {
+        &[4, 7, 0, 4]
     };
     encoder.eap_message(eap).expect("it fits");
     for proxy_state in request.proxy_states() {
