@@ -11,10 +11,13 @@
 mod bench;
 mod certificates;
 mod edit;
+mod equal_states;
 mod gate;
 mod journal;
+mod proxied;
 mod relay;
 mod server;
+mod stub;
 mod supplicant;
 #[path = "../support/mod.rs"]
 mod support;
