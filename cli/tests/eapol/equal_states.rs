@@ -195,7 +195,6 @@ pool = "both"
 
 // checklist 30
 #[test]
-#[ignore = "needs forwarding"]
 fn two_realms_give_the_same_state() {
     let users: Vec<User> = (0..100)
         .map(|place| {
@@ -207,7 +206,6 @@ fn two_realms_give_the_same_state() {
 }
 
 #[test]
-#[ignore = "needs forwarding"]
 fn two_servers_of_one_realm_give_the_same_state() {
     // The users' names tell them apart, even without Calling-Station-Id.
     for with_station in [true, false] {
@@ -222,7 +220,6 @@ fn two_servers_of_one_realm_give_the_same_state() {
 }
 
 #[test]
-#[ignore = "needs forwarding"]
 fn one_anonymous_name_is_told_apart_by_calling_station_id() {
     for name in ["anonymous@example.edu", "EXAMPLE\\anonymous"] {
         let user = |place| User { name: name.into(), station: station(place), port_type: WIRELESS };
@@ -236,7 +233,6 @@ fn one_anonymous_name_is_told_apart_by_calling_station_id() {
 // Nothing tells these conversations apart: a round that finds several is decided about as one that begins, by what it
 // says itself. One that were given another's decision would come to the other server.
 #[test]
-#[ignore = "needs forwarding"]
 fn one_anonymous_name_without_calling_station_id_gets_no_others_conversation() {
     for count in [2, 60] {
         for name in ["anonymous@example.edu", "EXAMPLE\\anonymous"] {

@@ -224,7 +224,6 @@ fn assert_only_its_own_failed(
 }
 
 #[test]
-#[ignore = "needs forwarding"]
 fn each_conversation_stays_at_its_server() {
     show(&PLAIN);
 }
@@ -236,37 +235,31 @@ fn chosen_by_a_hash_each_stays_at_its_server() {
 }
 
 #[test]
-#[ignore = "needs forwarding"]
 fn names_without_realm_stay_at_their_server() {
     show(&Situation { names: Names::Domain, balance: "round-robin", layout: CROSSING, ..PLAIN });
 }
 
 #[test]
-#[ignore = "needs forwarding"]
 fn conversations_that_lose_their_state_on_the_way_stay_at_their_server() {
     show(&Situation { requests: Requests::WithoutState, layout: CROSSING, ..PLAIN });
 }
 
 #[test]
-#[ignore = "needs forwarding"]
 fn conversations_whose_state_is_rewritten_on_the_way_stay_at_their_server() {
     show(&Situation { requests: Requests::WithAnotherState, names: Names::Domain, ..PLAIN });
 }
 
 #[test]
-#[ignore = "needs forwarding"]
 fn conversations_that_all_have_the_same_state_stay_at_their_server() {
     show(&Situation { replies: Replies::AllAlike, ..PLAIN });
 }
 
 #[test]
-#[ignore = "needs forwarding"]
 fn only_those_of_a_server_that_is_killed_fail() {
     show(&Situation { fate: Fate::IsKilled, balance: "round-robin", ..PLAIN });
 }
 
 #[test]
-#[ignore = "needs forwarding"]
 fn only_those_of_a_server_that_is_killed_fail_without_state_and_realm() {
     let requests = Requests::WithoutState;
     show(&Situation { fate: Fate::IsKilled, requests, names: Names::Domain, layout: CROSSING, ..PLAIN });
