@@ -95,6 +95,7 @@ fn challenge(server: &mut Server, to: &Forwarded, state: &[u8]) -> Sent {
     only(server.remote_reply(to, &challenge))
 }
 
+// checklist 27
 #[test]
 fn each_round_goes_to_the_server_of_the_first_and_is_edited_as_that_was() {
     for runtime in [SEPARATE, JOINED] {

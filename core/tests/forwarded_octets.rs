@@ -85,7 +85,7 @@ fn a_password_is_hidden_as_rfc_2865_section_5_2_says() {
 
 #[test]
 fn all_proxy_states_go_on_in_order_and_ours_is_the_last_attribute() {
-    // checklist 42
+    // checklist 45
     let received = request(
         Code::AccessRequest,
         FIRST,
@@ -303,7 +303,7 @@ fn what_rules_set_goes_along_with_salts_of_its_own() {
 
 #[test]
 fn the_reply_has_exactly_the_proxy_states_of_its_request_and_is_signed_first() {
-    // checklist 42, 90
+    // checklist 46, 47, 90
     let node = Node::new(1);
     for states in ["", "Proxy-State = 0x07", "Proxy-State = 0x07, Proxy-State = 0x06, Proxy-State = 0x07"] {
         let received = request(Code::AccessRequest, FIRST, states);
@@ -375,7 +375,7 @@ fn a_reply_can_be_edited_between() {
 
 #[test]
 fn a_round_over_two_proxies_says_the_same_at_both_ends() {
-    // checklist 42, 48
+    // checklist 45, 48
     let between = Secret::new(b"a secret between two proxies").expect("it has octets");
     let (first, second) = (Node::between(1, &CLIENT, &between), Node::between(2, &between, &SERVER));
     let text = format!("User-Name = bob, {}, Proxy-State = 0x07", every_hidden());
@@ -457,7 +457,7 @@ mod any_packets {
     proptest! {
         #[test]
         fn what_is_not_hidden_is_the_same_octets_both_ways(asked in any_attributes(), said in any_attributes()) {
-            // checklist 5, 29, 42
+            // checklist 5, 29, 45
             let node = Node::new(1);
             let received = request_of(Code::AccessRequest, FIRST, &asked);
             let chap = framed(&received).layout().has(Landmark::ChapPassword)

@@ -64,7 +64,7 @@ fn only<T>(all: Vec<T>) -> T {
     one
 }
 
-// checklist 39, 42, 47
+// checklist 42, 45, 46, 47, 48, 52
 #[test]
 fn a_request_goes_on_and_its_reply_comes_back() {
     let mut server = Server::new(SEPARATE, FARM);
@@ -83,6 +83,7 @@ fn a_request_goes_on_and_its_reply_comes_back() {
         reveal_user_password(password, &remote_secret(), framed.authenticator(), &mut plain),
         Ok(&b"hello"[..])
     );
+    assert_eq!(framed.value(Landmark::UserName), Some(&b"bob"[..]));
     let states: Vec<_> = framed.proxy_states().collect();
     assert_eq!((states.len(), states[0]), (2, &b"theirs"[..]), "ours is the last");
 
@@ -97,7 +98,7 @@ fn a_request_goes_on_and_its_reply_comes_back() {
     server.assert_nothing_is_left();
 }
 
-// checklist 40
+// checklist 44
 #[test]
 fn a_duplicate_is_sent_on_again_octet_for_octet() {
     let mut server = Server::new(SEPARATE, FARM);
@@ -170,7 +171,7 @@ fn without_an_answer_it_is_given_up_by_name_and_a_late_one_finds_nobody() {
     server.assert_nothing_is_left();
 }
 
-// checklist 44
+// checklist 51
 #[test]
 fn a_request_that_has_been_here_is_a_loop() {
     let mut server = Server::new(SEPARATE, FARM);
@@ -287,7 +288,6 @@ fn no_more_wait_for_a_server_than_may() {
     server.assert_nothing_is_left();
 }
 
-// checklist 52
 #[test]
 fn one_that_is_dead_is_passed_over_and_comes_back_when_it_answers_probes() {
     let probed = FARM.replace(
@@ -343,4 +343,40 @@ fn where_no_server_lives_access_is_rejected_and_accounting_waits_for_none() {
     server.run(Duration::from_secs(1));
     let reply = Reply::to(&request, &only(server.take_sent()).octets);
     assert_eq!((reply.code, server.take_forwarded().len()), (Code::AccessReject, 0));
+}
+
+// checklist 53, 60
+#[test]
+fn a_realm_without_a_route_is_rejected_and_one_below_another_has_its() {
+    let rules = FARM.replace("proxy = \"farm\"\n[[server.acc", "proxy = { by = \"realm\" }\n[[server.acc").replace(
+        "remote_servers = [\"one\", \"two\"]",
+        "remote_servers = [\"one\", \"two\"]\n[[realm]]\nname = \"example.edu\"\nsubrealms = true\npool = \"farm\"",
+    );
+    let mut server = Server::new(SEPARATE, &rules);
+    server.ask(nas(1000), &Ask::user(b"ann@cs.EXAMPLE.edu", b"hello").octets());
+    assert_eq!(server.take_forwarded().len(), 1);
+    for (identifier, name) in
+        [(2, &b"ann@example.org"[..]), (3, b"ann@edu"), (4, b"DOMAIN\\ann"), (5, b"ann")]
+    {
+        let request = Ask::user(name, b"hello").identifier(identifier).octets();
+        server.ask(nas(1000), &request);
+        server.run(Duration::from_secs(1));
+        let reply = Reply::to(&request, &only(server.take_sent()).octets);
+        assert_eq!(reply.code, Code::AccessReject);
+    }
+    assert_eq!((server.take_forwarded().len(), server.count("no_route")), (0, 4));
+}
+
+// checklist 32
+#[test]
+fn authorize_only_without_state_is_rejected() {
+    let mut server = Server::new(SEPARATE, FARM);
+    let ask = Ask::of(Code::AccessRequest).with(number::USER_NAME, b"bob").with(6, &[0, 0, 0, 17]);
+    let request = ask.octets();
+    server.ask(nas(1000), &request);
+    server.run(Duration::from_secs(1));
+    assert_eq!(Reply::to(&request, &only(server.take_sent()).octets).code, Code::AccessReject);
+    // With State it is whoever's made that.
+    server.ask(nas(1000), &ask.identifier(2).with(number::STATE, b"theirs").octets());
+    assert_eq!(server.take_forwarded().len(), 1);
 }

@@ -21,7 +21,7 @@ use crate::forward::{PoolId, RemoteServerId};
 use crate::packet::hidden::Hop;
 use crate::packet::{
     Attributes, Code, Encoder, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator, Oid, PACKET_OCTETS_MAX,
-    SecretIndex,
+    SecretIndex, number,
 };
 use crate::policy::{
     Accounting, Asked, Decision, EMPTY_SESSION, Edits, OngoingDecision, Onward, Policy, ReplyKind, Session,
@@ -203,6 +203,10 @@ pub fn answer(
     let mut again: Option<Arc<Edits>> = None;
     let mut going_on = None;
     let verdict = match &known {
+        // RFC 5080 §2.1.1: its State would say whom it is about.
+        Known::Nothing if is_authorize_only(&framed) && framed.value(Landmark::State).is_none() => {
+            Verdict::plain(Decision::Reject)
+        }
         Known::Nothing => policy.decide(&asked),
         Known::Password(Undecided { decision, rule, edits, .. }, _) => {
             Verdict { decision: *decision, rule: *rule, edits: edits.as_ref() }
@@ -401,6 +405,12 @@ pub fn asked<'a>(configuration: &'a Configuration, request: &'a Request, time: U
         path: stamp.path,
         time,
     }
+}
+
+/// Whether nobody is to be authenticated: the session that is meant began before (RFC 3576 §3.2).
+fn is_authorize_only(framed: &Framed<'_>) -> bool {
+    const AUTHORIZE_ONLY: [u8; 4] = [0, 0, 0, 17];
+    framed.attributes().of(number::SERVICE_TYPE).any(|value| value == AUTHORIZE_ONLY)
 }
 
 /// The pool that a request goes to, if there is one.
