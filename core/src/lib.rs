@@ -13,6 +13,7 @@
 //! | whose conversation could it be? | [`conversation`] | [`WorkerId`], room counted |
 //! | crosses to that worker | [`queue`], [`request`] | [`Message::Request`](queue::message::Message) |
 //! | policy decides, credentials are checked | [`worker`], [`policy`], [`authenticate`] | [`Decision`](policy::Decision) |
+//! | or it goes on: to the remote server of its conversation, or one that its pool chooses, and back | [`worker`], [`conversation`], [`forward`] | [`Outbound`](forward::Outbound), [`Inbound`](forward::Inbound) |
 //! | encoded and signed, sent by the worker itself | [`packet`], [`worker`] | [`Transmit`] |
 //! | the network core is told, lazily, and keeps the reply for duplicates | [`dedup`] | [`Message::Replied`](queue::message::Message) |
 //!
