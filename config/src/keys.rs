@@ -69,6 +69,7 @@ pub const PROTOCOL: Keys = Keys {
         "failure_window",
         "state_lifetime",
         "state_max",
+        "unroutable",
     ],
     later: &[],
 };

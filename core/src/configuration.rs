@@ -179,6 +179,8 @@ pub struct Protocol {
     pub failures_max: u32,
     /// How long, from the first of them.
     pub failure_window: Duration,
+    /// What becomes of an Access-Request that is to be forwarded and has nowhere to go.
+    pub unroutable: Unroutable,
     /// How long a conversation may be silent whose State is ours, or whose user has no realm.
     pub state_lifetime: Duration,
     /// How many of either kind are kept, per worker; 1 to 16 777 216.
@@ -195,10 +197,21 @@ impl Default for Protocol {
             dedup_lifetime: Duration::from_secs(10),
             failures_max: 10,
             failure_window: Duration::from_secs(60),
+            unroutable: Unroutable::Reject,
             state_lifetime: Duration::from_secs(60),
             state_max: 100_000,
         }
     }
+}
+
+/// What becomes of an Access-Request for which no pool is known, or of whose pool no server lives. Accounting has no answer that
+/// says so, and is discarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unroutable {
+    /// Access-Reject, after the reject delay: its NAS learns at once that it need not ask again.
+    Reject,
+    /// No answer: its NAS may ask another server.
+    Discard,
 }
 
 /// One address to listen on.

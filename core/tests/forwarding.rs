@@ -367,6 +367,27 @@ fn a_realm_without_a_route_is_rejected_and_one_below_another_has_its() {
     assert_eq!((server.take_forwarded().len(), server.count("no_route")), (0, 4));
 }
 
+#[test]
+fn what_has_nowhere_to_go_may_be_met_with_silence() {
+    let alone = FARM
+        .replace("[\"one\", \"two\"]", "[\"one\"]")
+        .replace("name = \"one\"", "name = \"one\"\nresponse_window = \"1s\"\nzombie_period = \"1s\"");
+    let settings = format!("{SEPARATE}[protocol]\nunroutable = \"discard\"\n");
+    let mut server = Server::new(&settings, &alone);
+    server.ask(nas(1000), &Ask::bob().octets());
+    server.run(Duration::from_secs(3));
+    server.ask(nas(1000), &Ask::bob().identifier(2).authenticator(2).octets());
+    server.run(Duration::from_secs(3));
+    assert_eq!((server.discarded(Discard::NoServerAlive), server.take_sent().len()), (1, 0));
+    let by_realm = alone.replace("proxy = \"farm\"", "proxy = { by = \"realm\" }").replace(
+        "[[pool]]",
+        "[[realm]]\nname = \"example.edu\"\npool = \"farm\"\naccounting_pool = \"farm\"\n[[pool]]",
+    );
+    let mut server = Server::new(&settings, &by_realm);
+    server.ask(nas(1000), &Ask::bob().octets());
+    assert_eq!(server.discarded(Discard::NoRoute), 1);
+}
+
 // checklist 32
 #[test]
 fn authorize_only_without_state_is_rejected() {

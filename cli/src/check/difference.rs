@@ -12,7 +12,7 @@ use ulna_core::attributes::Preset;
 use ulna_core::authenticate::mac::Mac;
 use ulna_core::authenticate::users::User;
 use ulna_core::client::{Client, ClientRule, Prefix, SecretTable};
-use ulna_core::configuration::{Configuration, Listener, Packets, Protocol};
+use ulna_core::configuration::{Configuration, Listener, Packets, Protocol, Unroutable};
 use ulna_core::policy::{Rules, VirtualServer};
 use ulna_core::reload::Refusal;
 
@@ -317,6 +317,11 @@ fn settings(new: &Configuration, old: &Configuration, lines: &mut Vec<String>) {
     let wait = |protocol: &Protocol| span(protocol.new_request_wait_max);
     tell("new_request_wait_max", &wait(new_protocol), &wait(old_protocol));
     tell("state_lifetime", &span(new_protocol.state_lifetime), &span(old_protocol.state_lifetime));
+    let word = |protocol: &Protocol| match protocol.unroutable {
+        Unroutable::Reject => "reject",
+        Unroutable::Discard => "discard",
+    };
+    tell("unroutable", &word(new_protocol), &word(old_protocol));
     tell("state_max", &new_protocol.state_max, &old_protocol.state_max);
     tell("workers", &new.runtime.workers, &old.runtime.workers);
     if new.dictionary != old.dictionary {

@@ -8,7 +8,9 @@ use crate::section::Section;
 use crate::shown;
 use std::time::Duration;
 use ulna_core::client::Limits;
-use ulna_core::configuration::{Cores, NETWORK_THREADS_MAX, Protocol, RuntimeSettings, Signal, WORKERS_MAX};
+use ulna_core::configuration::{
+    Cores, NETWORK_THREADS_MAX, Protocol, RuntimeSettings, Signal, Unroutable, WORKERS_MAX,
+};
 use ulna_core::dictionary::Dictionary;
 use ulna_core::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 
@@ -198,6 +200,9 @@ pub fn protocol(file: &Section<'_>, report: &mut Report) -> Protocol {
         if let Some(value) = section.duration(key, range, report) {
             *span = value;
         }
+    }
+    if let Some(word) = section.word("unroutable", &["reject", "discard"], &[], report) {
+        protocol.unroutable = if word == "discard" { Unroutable::Discard } else { Unroutable::Reject };
     }
     if let Some(rejects) = section.integer("delayed_rejects_max", 0..=10_000_000, report) {
         protocol.delayed_rejects_max = rejects;

@@ -8,6 +8,7 @@ use super::onward::{Awaited, GoesOn, KeptServer, To};
 use super::remote_reply::{edited_again, pass_on};
 use super::request::{Desk, Known, Waiting};
 use crate::attributes::NOTHING;
+use crate::configuration::Unroutable;
 use crate::discard::Discard;
 use crate::effect::Ticket;
 use crate::event::{Event, Outcome};
@@ -55,11 +56,14 @@ impl Worker {
                 let waiting = Waiting::Reply(Awaited { goes_on, server, slot, ticket });
                 self.hold(ticket, Held { network, request, waiting, taken_up });
             }
-            // RFC 2866 §4.1: an Accounting-Request that nobody has recorded is not acknowledged.
-            Err(NoWay::Reject(reason)) if request.framed().code() == Some(Code::AccountingRequest) => {
-                self.discard(network, request, reason, now);
-            }
-            Err(NoWay::Reject(_)) => {
+            Err(NoWay::Reject(reason)) => {
+                let configuration = self.generations.of(request.stamp().generation);
+                // RFC 2866 §4.1: an Accounting-Request that nobody has recorded is not acknowledged.
+                if request.framed().code() != Some(Code::AccessRequest)
+                    || configuration.protocol.unroutable == Unroutable::Discard
+                {
+                    return self.discard(network, request, reason, now);
+                }
                 self.load_session(goes_on.round);
                 self.forget_round(&mut goes_on);
                 self.decide(network, request, Known::NoWayOn(goes_on), taken_up, now);

@@ -10,7 +10,7 @@ use crate::attributes::{NOTHING, Preset, Scratch};
 use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
 use crate::authenticate::mschap::{CHALLENGE_OCTETS, Found};
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Unroutable};
 use crate::conversation::realm::realm_of;
 use crate::counters::WorkerCounters;
 use crate::dictionary::Dictionary;
@@ -266,6 +266,9 @@ pub fn answer(
             }
             None => {
                 memory.counters.no_route.up();
+                if configuration.protocol.unroutable == Unroutable::Discard {
+                    return Err(Discard::NoRoute);
+                }
                 (false, &NOTHING)
             }
         },
