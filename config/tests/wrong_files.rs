@@ -441,7 +441,7 @@ fn tables_that_no_machine_has_room_for() {
     let keys = "lower `workers`, `network_threads`, `ring_slots`, `requests_max`, `dedup_entries_max`, \
                 `replies_octets_max` or `delayed_rejects_max`";
     for (settings, place, gibibytes) in [
-        ("[runtime]\nworkers = 256\n", "2:11", 248),
+        ("[runtime]\nworkers = 256\n", "2:11", 348),
         ("[runtime]\nnetwork_threads = 64\nworkers = 64\nrequests_max = 1_048_576\n", "3:11", 809),
         ("[runtime]\nworkers = 8\nreplies_octets_max = 17_179_869_184\n", "2:11", 129),
         ("[runtime]\nworkers = 80\nring_slots = 65536\n", "2:11", 113),
