@@ -453,6 +453,12 @@ impl Server {
         for _ in 0..leaving {
             let gone = self.threads.iter().position(Cores::is_gone).expect("who leaves is gone");
             self.staff.release(self.threads.remove(gone));
+            // Its sockets go with it.
+            let sockets = std::mem::take(&mut self.remote_sockets).into_iter();
+            self.remote_sockets = sockets
+                .filter(|((thread, _), _)| *thread != gone)
+                .map(|((thread, socket), remote)| ((thread - usize::from(thread > gone), socket), remote))
+                .collect();
         }
     }
 
