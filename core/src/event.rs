@@ -152,6 +152,13 @@ pub enum Event {
         /// How often so far.
         times: u32,
     },
+    /// A request has been here before: its route is a circle.
+    Loop {
+        /// When.
+        at: Instant,
+        /// Who has sent it back.
+        remote: SocketAddr,
+    },
     /// A remote server is to be treated otherwise than before.
     RemoteServer {
         /// When.

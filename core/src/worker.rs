@@ -96,6 +96,8 @@ pub struct Worker {
     conversations: Conversations<Kept>,
     /// What has happened to them as far as it is counted.
     conversations_counted: Counts,
+    /// How many there may be by the newest configuration.
+    conversations_wanted: usize,
     /// What their digests are keyed from.
     conversations_seed: Seed,
     /// What the last change of workers waits for.
@@ -179,6 +181,7 @@ impl Worker {
             lazy_sweep: None,
             conversations: ongoing::conversations(configuration, &own_seed),
             conversations_counted: Counts::default(),
+            conversations_wanted: ongoing::conversations_max(configuration),
             conversations_seed: own_seed.clone(),
             handover: Handover::default(),
             counters,
@@ -298,6 +301,7 @@ impl Worker {
         }
         self.conversations.handle_timeout(now);
         self.note_conversations();
+        self.resize_conversations();
         let Worker { handover, conversations, policy, time, counters, .. } = self;
         let keeps_any = || conversations.has_marked() || policy.keeps_marked_conversations(*time);
         handover.handle_timeout(keeps_any, counters, now);
@@ -358,7 +362,7 @@ impl Worker {
                     self.decide(network, request, Known::Password(undecided, matches), taken_up, now);
                 }
                 (Ok(_), Waiting::Record { then: Some(goes_on), .. }) => {
-                    self.go_on(network, request, *goes_on, taken_up, now);
+                    self.go_on(network, request, goes_on, taken_up, now);
                 }
                 (Ok(_), waiting @ Waiting::Record { .. }) => {
                     self.acknowledge(network, request, &waiting, now);
@@ -502,6 +506,7 @@ impl Worker {
         if let Known::Ongoing(round, _) = &known {
             self.load_session(Some(*round));
         }
+        let round = if let Known::Ongoing(round, _) = &known { Some(*round) } else { None };
         let Worker { generations, policy, desk, memory, time, .. } = self;
         // Also what an effect has held up ends under the configuration that it came under.
         let configuration = if seeded::is(Bug::ReloadSwapsASecretInFlight) {
@@ -510,7 +515,12 @@ impl Worker {
             generations.of(request.stamp().generation)
         };
         match request::answer(configuration, &mut **policy, &request, known, memory, desk, *time, taken_up) {
-            Ok(Step::Answered(answered)) => self.reply(network, request, answered, taken_up, now),
+            Ok(Step::Answered(answered)) => {
+                if let Some(round) = round {
+                    self.end_here(round, now);
+                }
+                self.reply(network, request, answered, taken_up, now);
+            }
             Ok(Step::Waits(effect, waiting)) => {
                 self.counters.effects.up();
                 let ticket = self.held.begin_effect();
@@ -545,7 +555,7 @@ impl Worker {
     /// The end of an Accounting-Request whose record is safe.
     fn acknowledge(&mut self, network: NetworkId, request: Request, waiting: &Waiting, now: Instant) {
         let configuration = self.generations.of(request.stamp().generation);
-        self.desk.decided = Some(waiting.decided(configuration, &request));
+        (self.desk.decided, self.desk.remote_server) = (Some(waiting.decided(configuration, &request)), None);
         if let Err(reason) = reply::acknowledge(configuration, &request, &mut self.desk) {
             return self.discard(network, request, reason, now);
         }

@@ -92,7 +92,7 @@ fn each_challenge_moves_a_conversation_to_its_state() {
 
     let second = bench.asks(1, "u@a.b", None, Some(b"s1"));
     assert_eq!(bench.find(second, tree, b"s1"), ongoing(id));
-    assert!(bench.table.take_up(id, second.request, StateUse::Unused));
+    assert!(bench.table.take_up(id, second.request, StateUse::Unused, Instant::ORIGIN));
     // From another connection it is the same request; another with this State is not.
     assert_eq!(bench.find(second, tree, b"s1"), Found::InProgress(id));
     let another = bench.asks(1, "u@a.b", None, Some(b"s1"));
@@ -155,7 +155,7 @@ fn one_that_has_ended_answers_its_duplicates_and_gives_way_to_one_that_goes_on()
     let id = bench.begin(first, tree, b"x", 0);
     let last = bench.asks(1, "u", Some("d"), Some(b"x"));
     assert_eq!(bench.find(last, tree, b"x"), ongoing(id));
-    bench.table.take_up(id, last.request, StateUse::Unused);
+    bench.table.take_up(id, last.request, StateUse::Unused, Instant::ORIGIN);
     assert!(bench.table.answer(id, last.request, Answer::End, b"accept", bench.now));
     assert_eq!((bench.find(last, tree, b"x"), bench.table.live()), (Found::Answered(id), 0));
     assert_eq!(bench.table.last_reply(id), Some(&b"accept"[..]));
@@ -181,7 +181,7 @@ fn a_state_that_never_changes_is_still_one_conversation() {
     for _ in 0..5 {
         let asks = bench.asks(1, "u", None, Some(b"x"));
         assert_eq!(bench.find(asks, tree, b"x"), ongoing(id));
-        bench.table.take_up(id, asks.request, StateUse::Unused);
+        bench.table.take_up(id, asks.request, StateUse::Unused, Instant::ORIGIN);
         bench.table.answer(id, asks.request, Answer::Challenge(Some(b"x")), b"r", bench.now);
         assert_eq!(bench.find(asks, tree, b"x"), Found::Answered(id));
     }
@@ -195,13 +195,13 @@ fn what_is_given_up_or_answered_late_leaves_the_state_usable() {
     let first = bench.asks(1, "u", None, None);
     let id = bench.begin(first, tree, b"s1", 0);
     let lost = bench.asks(1, "u", None, Some(b"s1"));
-    bench.table.take_up(id, lost.request, StateUse::Unused);
+    bench.table.take_up(id, lost.request, StateUse::Unused, Instant::ORIGIN);
     bench.table.give_up(id, lost.request);
     assert_eq!(bench.find(lost, tree, b"s1"), ongoing(id));
     // Two requests with one State, both answered with a challenge: the later counts.
     let (one, two) = (bench.asks(1, "u", None, Some(b"s1")), bench.asks(1, "u", None, Some(b"s1")));
-    bench.table.take_up(id, one.request, StateUse::Unused);
-    bench.table.take_up(id, two.request, StateUse::UnderWay);
+    bench.table.take_up(id, one.request, StateUse::Unused, Instant::ORIGIN);
+    bench.table.take_up(id, two.request, StateUse::UnderWay, Instant::ORIGIN);
     bench.table.answer(id, one.request, Answer::Challenge(Some(b"s2")), b"r1", bench.now);
     assert_eq!(bench.find(two, tree, b"s1"), Found::InProgress(id));
     bench.table.answer(id, two.request, Answer::Challenge(Some(b"s3")), b"r2", bench.now);
@@ -222,7 +222,7 @@ fn an_accept_with_state_is_found_until_the_session_and_a_minute_are_over() {
     let id = bench.begin(first, tree, b"s1", 0);
     let hour = Duration::from_secs(3600);
     let last = bench.asks(1, "u", None, Some(b"s1"));
-    bench.table.take_up(id, last.request, StateUse::Unused);
+    bench.table.take_up(id, last.request, StateUse::Unused, Instant::ORIGIN);
     bench.table.answer(id, last.request, Answer::AcceptWithState(b"t", Some(hour)), b"r", bench.now);
     assert_eq!(bench.table.find_live(&last.who, bench.now), None);
     let asks = bench.asks(1, "u", None, Some(b"t"));
@@ -414,7 +414,7 @@ proptest! {
                     };
                     let state_use = if model.newest == Some(state) { StateUse::Unused } else { StateUse::Used };
                     prop_assert_eq!(found, Found::Ongoing(id, state_use));
-                    prop_assert!(bench.table.take_up(id, request, state_use));
+                    prop_assert!(bench.table.take_up(id, request, state_use, Instant::ORIGIN));
                     let next = (state + answer) % 3;
                     let (answer, newest, until) = match answer {
                         0 => (Answer::End, None, now + DEDUP),

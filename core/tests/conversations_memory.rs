@@ -63,7 +63,7 @@ fn go(table: &mut Conversations<Kept>, mut now: Instant, first: u32) -> Instant 
         let request = table.digests().request(&who, Some(&octets), &[2; 16]);
         let found = table.find(&who, &[Tree::NoRealm], Some(&octets), request, now);
         assert_eq!(found, Found::Ongoing(id, StateUse::Unused));
-        assert!(table.take_up(id, request, StateUse::Unused));
+        assert!(table.take_up(id, request, StateUse::Unused, Instant::ORIGIN));
         let next = [&octets[..], b"next"].concat();
         let answer = if number % 16 == 0 { Answer::End } else { Answer::Challenge(Some(&next)) };
         assert!(table.answer(id, request, answer, &[1; 120], now));

@@ -144,6 +144,7 @@ fn discarded(cores: &mut Cores) -> Option<Discard> {
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. }
         | Event::RemoteServer { .. }
+        | Event::Loop { .. }
         | Event::StreamEnded { .. } => None,
     })
 }

@@ -99,7 +99,8 @@ impl Preset {
                 let begin = preset.held.len();
                 preset.held.extend(unit.iter().map(Held::from));
                 measured.clear();
-                write_hidden(dictionary, &preset.held[begin..], &mut sealing, &mut measured);
+                write_hidden(dictionary, &preset.held[begin..], &mut sealing, &mut measured)
+                    .expect("it was read by this dictionary");
                 preset.octets += measured.len();
                 begin..preset.held.len()
             } else {
@@ -169,7 +170,15 @@ impl<'p> Iterator for Pieces<'p> {
 
 /// Hides and writes what a [`Piece`] holds behind what `out` holds, as many octets each time. `sealing` is one for the whole packet, as each salt
 /// must be unlike all others (RFC 2868 §3.5).
-pub fn write_hidden(dictionary: &Dictionary, held: &[Held], sealing: &mut Sealing<'_>, out: &mut Vec<u8>) {
+///
+/// # Errors
+/// [`OtherDictionary`]; what may stand behind `out` then is no attribute.
+pub fn write_hidden(
+    dictionary: &Dictionary,
+    held: &[Held],
+    sealing: &mut Sealing<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), OtherDictionary> {
     let parts = held.iter().map(|held| Part {
         oid: held.oid,
         form: held.form,
@@ -177,9 +186,12 @@ pub fn write_hidden(dictionary: &Dictionary, held: &[Held], sealing: &mut Sealin
         apart: held.apart,
         value: &held.value,
     });
-    let written = text::write_parts(dictionary, parts, Some(sealing), out);
-    assert!(written.is_ok(), "it was written once when it was made, under the same dictionary");
+    text::write_parts(dictionary, parts, Some(sealing), out).map(|_| ()).map_err(|_| OtherDictionary)
 }
+
+/// It was made under a dictionary that has such an attribute, or has it so, and this is another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherDictionary;
 
 /// Two attributes of which one replaces the other have the same numbers up to here.
 fn replaced_by(oid: &Oid) -> Oid {
@@ -255,7 +267,9 @@ mod tests {
         for piece in above.over(below) {
             match piece {
                 Piece::Plain(octets) => out.extend_from_slice(octets),
-                Piece::Hidden(held) => write_hidden(&dictionary, held, &mut sealing, &mut out),
+                Piece::Hidden(held) => {
+                    write_hidden(&dictionary, held, &mut sealing, &mut out).expect("it was made by it");
+                }
             }
         }
         let attributes = Attributes::parse(&out).expect("what we write are attributes");

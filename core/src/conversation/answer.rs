@@ -89,9 +89,19 @@ impl<K> Conversations<K> {
     }
 
     /// A request of a conversation is under way from now on, in place of another that was. False if the conversation is no more.
-    pub fn take_up(&mut self, id: ConversationId, request: RequestKey, state_use: StateUse) -> bool {
+    /// It is kept at least as long as its answer is waited for.
+    pub fn take_up(
+        &mut self,
+        id: ConversationId,
+        request: RequestKey,
+        state_use: StateUse,
+        until: Instant,
+    ) -> bool {
         if self.at(id).is_none() {
             return false;
+        }
+        if self.deadlines.of(id.place).is_some_and(|due| due < until) {
+            self.deadlines.set(id.place, until);
         }
         self.drop_under_way(id.place);
         self.add_request(request, id.place);

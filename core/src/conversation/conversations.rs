@@ -296,6 +296,11 @@ impl<K> Conversations<K> {
         self.trees.iter()
     }
 
+    /// Goes on counting where a table before it has left off: no conversation here has the name of one there.
+    pub fn count_on(&mut self, before: Counts) {
+        self.counts = before;
+    }
+
     /// What has happened so far.
     pub fn counts(&self) -> &Counts {
         &self.counts

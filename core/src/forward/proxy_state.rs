@@ -17,7 +17,7 @@ pub const PROXY_STATE_OCTETS: usize = NONCE_OCTETS + TAG_OCTETS;
 const NONCE_OCTETS: usize = 8;
 const TAG_OCTETS: usize = 8;
 
-/// What makes Proxy-States ours: a key that all threads of this node share, and keep beyond a restart.
+/// What makes Proxy-States ours: a key that all threads of this node share. A restart draws another.
 #[derive(Debug, Clone)]
 pub struct ProxyStateKey(KeyedHash);
 

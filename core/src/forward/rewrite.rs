@@ -85,7 +85,17 @@ impl Outbound<'_> {
         rehidden.map_err(|_| Discard::BadHiddenAttribute)?;
         for piece in NOTHING.over(self.set) {
             let Piece::Hidden(held) = piece else { continue };
-            encoder.append(|out| write_hidden(self.dictionary, held, &mut sealing, out)).map_err(too_long)?;
+            let mut written = Ok(());
+            encoder
+                .append(|out| {
+                    let begin = out.len();
+                    written = write_hidden(self.dictionary, held, &mut sealing, out);
+                    if written.is_err() {
+                        out.truncate(begin);
+                    }
+                })
+                .map_err(too_long)?;
+            written.map_err(|_| Discard::BadHiddenAttribute)?;
         }
         if let Some(challenge) = self.chap_challenge() {
             encoder.attribute(number::CHAP_CHALLENGE, challenge).map_err(too_long)?;

@@ -6,7 +6,7 @@ use super::forwarding::Whose;
 use super::in_progress::Held;
 use super::onward::{Awaited, GoesOn, KeptServer, To};
 use super::remote_reply::{edited_again, pass_on};
-use super::request::{Desk, Known, Waiting};
+use super::request::{Desk, Known, Waiting, decided_by};
 use crate::attributes::NOTHING;
 use crate::configuration::Unroutable;
 use crate::discard::Discard;
@@ -48,10 +48,16 @@ impl Worker {
             return self.complete(network, Message::Elsewhere(request));
         }
         let handle = stamp.handle;
+        let received = stamp.received;
+        let configuration = self.generations.of(stamp.generation);
+        let timeout = configuration.protocol.request_timeout;
+        self.desk.decided = Some(decided_by(goes_on.rule, configuration, &request));
+        self.desk.remote_server = None;
         match self.forward(&request, &goes_on, now) {
             Ok((server, slot, ticket)) => {
                 if let Some(round) = goes_on.round {
-                    self.begin_round(round, (network, handle));
+                    let until = received + timeout;
+                    self.begin_round(round, (network, handle), until);
                 }
                 let waiting = Waiting::Reply(Awaited { goes_on, server, slot, ticket });
                 self.hold(ticket, Held { network, request, waiting, taken_up });
@@ -90,6 +96,7 @@ impl Worker {
         let configuration = generations.of(stamp.generation);
         if forwarding.proxy_states().is_loop(&framed) {
             counters.loops.up();
+            self.tell(Event::Loop { at: now, remote: stamp.path.remote });
             return Err(NoWay::Reject(Discard::ForwardLoop));
         }
         let Desk { edited, session, scratch, random, packet, .. } = desk;
@@ -139,7 +146,8 @@ impl Worker {
             NoWay::Discard(reason)
         })?;
         let ticket = held.begin_effect();
-        forwarding.send(server.place, slot, Whose::Request(ticket), copied, now);
+        let until = stamp.received + configuration.protocol.request_timeout;
+        forwarding.send(server.place, slot, Whose::Request(ticket), copied, (until, now));
         counters.forwarded.up();
         counters.outstanding.set(forwarding.outstanding() as u64);
         Ok((server, slot, ticket))
@@ -297,7 +305,8 @@ impl Worker {
         encoder.finish_request(&forwarding.remote(place).server.secret);
         match forwarding.copied(&desk.packet) {
             Some(packet) => {
-                forwarding.send(place, slot, Whose::Probe, packet, now);
+                let until = now + forwarding.remote(place).server.response_window;
+                forwarding.send(place, slot, Whose::Probe, packet, (until, now));
                 counters.probes.up();
             }
             None => forwarding.give_back(place, slot),

@@ -48,8 +48,6 @@ pub struct Forwarding {
     now: Instant,
     /// Names what is outstanding in its Proxy-State.
     nonce: u64,
-    /// How long an answer is waited for.
-    timeout: Duration,
     /// How many requests wait, at all servers.
     outstanding: usize,
 }
@@ -198,7 +196,6 @@ impl Forwarding {
             hash: node_key.fork("balance by hash").hasher(),
             now: Instant::ORIGIN,
             nonce: seed.fork("names of what is outstanding").generator().next_u64(),
-            timeout: Duration::ZERO,
             outstanding: 0,
         };
         forwarding.learn(generation, configuration);
@@ -208,13 +205,19 @@ impl Forwarding {
     /// Takes the remote servers of a configuration beside those of the one before it. What is known of one that is in both is
     /// kept.
     pub fn learn(&mut self, generation: Generation, configuration: &Configuration) {
-        self.timeout = configuration.protocol.request_timeout + MARGIN;
         let quarantine = configuration.protocol.request_timeout;
         let mut places = Vec::with_capacity(configuration.remote_servers.len());
+        let mut by_name: Vec<usize> =
+            (0..self.remotes.len()).filter(|place| self.remotes[*place].is_in_any()).collect();
+        by_name.sort_unstable_by(|one, other| {
+            self.remotes[*one].server.name.cmp(&self.remotes[*other].server.name)
+        });
         for (number, server) in (0..=u16::MAX).zip(&configuration.remote_servers) {
-            let known =
-                self.remotes.iter().position(|remote| remote.is_in_any() && remote.server.is_same(server));
-            let place = known.unwrap_or_else(|| self.make_room(server));
+            let name = |place: &usize| &self.remotes[*place].server.name;
+            let first = by_name.partition_point(|place| *name(place) < server.name);
+            let mut named = by_name[first..].iter().take_while(|place| *name(place) == server.name);
+            let known = named.find(|place| self.remotes[**place].server.is_same(server)).copied();
+            let place = known.unwrap_or_else(|| self.make_room(server, quarantine));
             let remote = &mut self.remotes[place];
             remote.server = server.clone();
             remote.outstanding.set_limits(server.outstanding_max, quarantine);
@@ -231,13 +234,13 @@ impl Forwarding {
     }
 
     /// A place for a server that is new.
-    fn make_room(&mut self, server: &RemoteServer) -> usize {
+    fn make_room(&mut self, server: &RemoteServer, quarantine: Duration) -> usize {
         let free = self.remotes.iter().position(|remote| !remote.is_in_any());
         let turn = free.map_or(0, |free| self.remotes[free].turn.wrapping_add(1));
         let remote = Remote {
             server: server.clone(),
             turn,
-            outstanding: Outstanding::new(server.outstanding_max, self.timeout),
+            outstanding: Outstanding::new(server.outstanding_max, quarantine),
             sockets: Vec::new(),
             numbers: [None; 2],
         };
@@ -384,15 +387,21 @@ impl Forwarding {
         Some(packet)
     }
 
-    /// A packet goes to a server under the Identifier that was taken for it.
-    pub fn send(&mut self, place: u16, slot: Slot, whose: Whose, packet: Box<Packet>, now: Instant) {
+    /// A packet goes to a server under the Identifier that was taken for it. Whoever waits does so until then.
+    pub fn send(
+        &mut self,
+        place: u16,
+        slot: Slot,
+        whose: Whose,
+        packet: Box<Packet>,
+        (until, now): (Instant, Instant),
+    ) {
         self.now = now;
-        let timeout = self.timeout;
         let remote = &mut self.remotes[usize::from(place)];
         let authenticator = authenticator_of(&packet);
         let sent = Sent { whose, packet };
         self.outstanding += sent.requests();
-        remote.outstanding.put(slot, sent, authenticator, now + timeout, now);
+        remote.outstanding.put(slot, sent, authenticator, until + MARGIN, now);
         self.line.push_back(Departure { place, turn: remote.turn, slot });
         self.note_due(place);
     }

@@ -6,7 +6,7 @@ use super::request::Known;
 use crate::configuration::Configuration;
 use crate::conversation::realm::realm_of;
 use crate::conversation::{
-    Answer, Begun, Bounds, ConversationId, Conversations, Counts, Found, Identity, RequestKey, StateUse,
+    Answer, Begun, Bounds, ConversationId, Conversations, Found, Identity, RequestKey, StateUse,
     Tree, TreeBounds, Who,
 };
 use crate::discard::Discard;
@@ -18,6 +18,7 @@ use crate::queue::message::Message;
 use crate::request::{Request, RequestHandle};
 use crate::seed::Seed;
 use crate::time::Instant;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 /// Whose a request is, for looking it up among conversations.
@@ -46,8 +47,9 @@ pub(super) fn conversations_max(configuration: &Configuration) -> usize {
     if configuration.pools.is_empty() {
         return 0;
     }
-    let of_realms = configuration.realms.iter().filter(|realm| !realm.name.is_empty());
-    let all = of_realms.map(|realm| realm.state_max).chain([configuration.protocol.state_max]);
+    // Names without realm have that of `[protocol]` unless there is a realm for them: then that counts twice, which does no harm.
+    let all =
+        configuration.realms.iter().map(|realm| realm.state_max).chain([configuration.protocol.state_max]);
     all.fold(0, usize::saturating_add).min(CONVERSATIONS_MAX)
 }
 
@@ -65,15 +67,22 @@ pub(super) fn set_trees(conversations: &mut Conversations<Kept>, configuration: 
 }
 
 impl Worker {
-    /// Takes the trees of another configuration. Where that may have more conversations, they have room as soon as there is none.
+    /// Takes the trees of another configuration. Where that may have more conversations, or fewer, there is another table as soon as
+    /// this one has none.
     pub(super) fn learn_trees(&mut self, configuration: &Configuration) {
-        let grows = conversations_max(configuration) != self.conversations.bounds().conversations_max;
-        if grows && self.conversations.is_empty() {
-            self.note_conversations();
-            self.conversations_counted = Counts::default();
-            self.conversations = conversations(configuration, &self.conversations_seed);
-        } else {
-            set_trees(&mut self.conversations, configuration);
+        self.conversations_wanted = conversations_max(configuration);
+        set_trees(&mut self.conversations, configuration);
+        self.resize_conversations();
+    }
+
+    pub(super) fn resize_conversations(&mut self) {
+        let has_other_bound = self.conversations.bounds().conversations_max != self.conversations_wanted;
+        if has_other_bound && self.conversations.is_empty() {
+            let configuration = Arc::clone(self.generations.newest());
+            let mut conversations = conversations(&configuration, &self.conversations_seed);
+            // No two conversations have one name.
+            conversations.count_on(*self.conversations.counts());
+            self.conversations = conversations;
         }
     }
 
@@ -89,8 +98,12 @@ impl Worker {
         let state = request.framed().value(Landmark::State);
         let mut found = self.conversations.find(&asks.who, &asks.trees, state, asks.request, now);
         // Its State was lost on the way, or is another hop's.
-        if found == Found::Unknown && (state.is_some() || goes_on_by_eap(&request.framed())) {
-            if let Some(live) = self.conversations.find_live(&asks.who, now) {
+        let is_of_policy = state.is_some_and(|state| self.policy.knows_state(state));
+        if found == Found::Unknown && !is_of_policy && (state.is_some() || goes_on_by_eap(&request.framed()))
+        {
+            // Many may have one name; without a device nobody can say whose it is.
+            let has_device = request.framed().value(Landmark::CallingStationId).is_some();
+            if has_device && let Some(live) = self.conversations.find_live(&asks.who, now) {
                 found = Found::Ongoing(live, StateUse::Used);
             } else if state.is_some() {
                 self.counters.states_unknown.up();
@@ -101,7 +114,7 @@ impl Worker {
         }
         if found == Found::Unknown
             && request.stamp().may_be_elsewhere
-            && state.is_none_or(|state| !self.policy.knows_state(state))
+            && !is_of_policy
             && (state.is_some() || goes_on_by_eap(&request.framed()))
         {
             return self.complete(network, Message::Elsewhere(request));
@@ -209,9 +222,16 @@ impl Worker {
         self.send(network, request, now);
     }
 
+    /// A conversation ends with an answer of ours, which lies on the desk.
+    pub(super) fn end_here(&mut self, round: Round, now: Instant) {
+        let Round { conversation, request, .. } = round;
+        self.conversations.answer(conversation, request, Answer::End, &self.desk.packet, now);
+        self.note_conversations();
+    }
+
     /// A request of a conversation waits for the remote server.
-    pub(super) fn begin_round(&mut self, round: Round, taken_up: (NetworkId, RequestHandle)) {
-        if self.conversations.take_up(round.conversation, round.request, round.state_use)
+    pub(super) fn begin_round(&mut self, round: Round, taken_up: (NetworkId, RequestHandle), until: Instant) {
+        if self.conversations.take_up(round.conversation, round.request, round.state_use, until)
             && let Some(kept) = self.conversations.kept_mut(round.conversation)
         {
             kept.taken_up = Some(taken_up);
@@ -231,9 +251,7 @@ impl Worker {
         let state = reply.framed().value(Landmark::State);
         let answer = match (reply.code(), state) {
             (Code::AccessChallenge, state) => Answer::Challenge(state),
-            (Code::AccessAccept, Some(state)) => {
-                Answer::AcceptWithState(state, session_timeout(reply.framed()))
-            }
+            (Code::AccessAccept, Some(state)) => Answer::AcceptWithState(state, self.session_timeout()),
             _ => Answer::End,
         };
         let from = request.stamp().path.remote;
@@ -296,6 +314,13 @@ impl Worker {
         *before = now;
     }
 
+    /// How long the session may last that the reply on the desk lets in.
+    fn session_timeout(&self) -> Option<Duration> {
+        let framed = Framed::parse(&self.desk.packet).ok()?;
+        let value = framed.attributes().of(number::SESSION_TIMEOUT).next()?;
+        Some(Duration::from_secs(u32::from_be_bytes(value.try_into().ok()?).into()))
+    }
+
     fn asks(&self, request: &Request) -> Asks {
         let configuration = self.generations.of(request.stamp().generation);
         let framed = request.framed();
@@ -318,11 +343,6 @@ fn goes_on_by_eap(framed: &Framed<'_>) -> bool {
     const IDENTITY: u8 = 1;
     let eap = framed.value(Landmark::EapMessage).unwrap_or_default();
     eap.first() == Some(&RESPONSE) && eap.get(4).is_some_and(|kind| *kind != IDENTITY)
-}
-
-fn session_timeout(framed: &Framed<'_>) -> Option<Duration> {
-    let value = framed.attributes().of(number::SESSION_TIMEOUT).next()?;
-    Some(Duration::from_secs(u32::from_be_bytes(value.try_into().ok()?).into()))
 }
 
 /// Conversations that a worker keeps, whatever the realms together may have.

@@ -50,7 +50,9 @@ impl<'s> Seal<'s> {
         for piece in pieces {
             match piece {
                 Piece::Plain(octets) => out.extend_from_slice(octets),
-                Piece::Hidden(held) => write_hidden(self.dictionary, held, self.sealing(), out),
+                // What a conversation keeps may be of a configuration with another dictionary.
+                Piece::Hidden(held) => write_hidden(self.dictionary, held, self.sealing(), out)
+                    .map_err(|_| Discard::BadHiddenAttribute)?,
             }
             // Longer than a packet is too long already, and the buffers have room for that and one piece more.
             if out.len() > PACKET_OCTETS_MAX {

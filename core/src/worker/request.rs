@@ -31,7 +31,6 @@ use crate::request::Request;
 use crate::request::class::Class;
 use crate::seed::Seed;
 use crate::time::{Instant, UnixTime};
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -68,7 +67,7 @@ pub enum Waiting {
         /// The rule that says so.
         rule: Option<u16>,
         /// Where it goes then, if it is not answered here.
-        then: Option<Box<GoesOn>>,
+        then: Option<GoesOn>,
     },
     /// For a remote server's reply.
     Reply(Awaited),
@@ -108,13 +107,18 @@ pub struct Memory {
 impl Waiting {
     /// Who has decided.
     pub fn decided(&self, configuration: &Configuration, request: &Request) -> Decided {
-        let listener = &configuration.listeners[usize::from(request.stamp().path.listener.0)];
         let rule = match self {
             Waiting::Password(Undecided { rule, .. }) | Waiting::Record { rule, .. } => *rule,
             Waiting::Reply(Awaited { goes_on, .. }) => goes_on.rule,
         };
-        Decided { server: listener.server, rule }
+        decided_by(rule, configuration, request)
     }
+}
+
+/// Who has decided, if it was this rule.
+pub fn decided_by(rule: Option<u16>, configuration: &Configuration, request: &Request) -> Decided {
+    let listener = &configuration.listeners[usize::from(request.stamp().path.listener.0)];
+    Decided { server: listener.server, rule }
 }
 
 /// Where one request after the other is worked on, with memory for all that it may need.
@@ -228,7 +232,8 @@ pub fn answer(
         Known::NoWayOn(goes_on) => {
             let first = goes_on.edits[0].as_deref();
             asked.attributes = edit_request(dictionary, first, asked.attributes, scratch, edited_first)?;
-            if goes_on.round.is_none() {
+            // What began it stands in the session already, unless nothing is left of that.
+            if session.is_empty() {
                 edit_session(first, session)?;
             }
             Verdict { decision: Decision::Reject, rule: goes_on.rule, edits: goes_on.edits[1].as_ref() }
@@ -368,16 +373,19 @@ fn account(
     };
     let goes_on = match onward {
         Some(onward) => {
-            let pool = pool_of(configuration, &asked.framed, onward).ok_or(Discard::NoRoute)?;
+            let pool = pool_of(configuration, &asked.framed, onward);
+            if pool.is_none() {
+                memory.counters.no_route.up();
+            }
             let edits = [verdict.edits.cloned(), None];
-            let to = To::Pool(pool);
-            Some(GoesOn { to, rule: verdict.rule, edits, round: None, time })
+            pool.map(|pool| GoesOn { to: To::Pool(pool), rule: verdict.rule, edits, round: None, time })
         }
         None => None,
     };
     match (verdict.accounting, goes_on) {
-        (Accounting::Proxy(_), Some(goes_on)) => Ok(Step::GoesOn(goes_on)),
-        (_, then) => {
+        (Accounting::Proxy(_), goes_on) => goes_on.map(Step::GoesOn).ok_or(Discard::NoRoute),
+        // What has nowhere to go is stored all the same, and that is what is acknowledged.
+        (Accounting::Store | Accounting::StoreAndProxy(_), then) => {
             let recorded = Recorded {
                 dictionary,
                 received: asked.framed,
@@ -388,7 +396,7 @@ fn account(
                 time,
             };
             memory.records.add(&recorded, scratch)?;
-            Ok(Step::Stores(Waiting::Record { rule: verdict.rule, then: then.map(Box::new) }))
+            Ok(Step::Stores(Waiting::Record { rule: verdict.rule, then }))
         }
     }
 }

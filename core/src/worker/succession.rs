@@ -75,7 +75,14 @@ impl Worker {
             strangers,
             &seed,
         );
-        Worker { epochs, events, time, ..worker }
+        let mut worker = Worker { epochs, events, time, ..worker };
+        // It began with the older of two configurations.
+        if let Some((generation, newer)) = worker.generations.second() {
+            let newer = Arc::clone(newer);
+            worker.forwarding.learn(generation, &newer);
+            worker.learn_trees(&newer);
+        }
+        worker
     }
 
     /// Which of the cores that had this place it is.

@@ -79,10 +79,20 @@ impl Lines {
             Event::Unreachable { at, remote, ref client, times } => {
                 self.write_unreachable(at, client, remote, times)
             }
+            Event::Loop { at, remote } => {
+                self.begin_second(at);
+                let count = &mut self.discards[Discard::ForwardLoop as usize];
+                *count += 1;
+                if *count > DISCARD_LINES_MAX {
+                    return;
+                }
+                self.write_discard(at, Discard::ForwardLoop, "from", Value::Address(remote))
+            }
             Event::RemoteServer { at, generation, remote_server, standing } => {
                 let names = self.known.of(&self.names, generation);
-                let name =
-                    names.map_or(UNKNOWN, |names| &*names.remote_servers[usize::from(remote_server.0)]);
+                let name = names
+                    .and_then(|names| names.remote_servers.get(usize::from(remote_server.0)))
+                    .map_or(UNKNOWN, |name| &**name);
                 Line::begin(&mut self.out, self.format, wall(self.origin, at), "remote-server").and_then(
                     |line| {
                         line.with("name", Value::Word(name))?.with("is", Value::Word(standing.name()))?.end()
@@ -144,11 +154,15 @@ impl Lines {
             .with("from", Value::Address(remote))?
             .with("identifier", Value::Number(identifier.into()))?;
         if let Some(Decided { server, rule }) = decided {
-            let server = names.map_or(UNKNOWN, |names| &*names.servers[usize::from(server.0)]);
+            let server = names
+                .and_then(|names| names.servers.get(usize::from(server.0)))
+                .map_or(UNKNOWN, |name| &**name);
             line = line.with("rule", Value::Rule(server, rule))?;
         }
         if let Some(server) = remote_server {
-            let server = names.map_or(UNKNOWN, |names| &*names.remote_servers[usize::from(server.0)]);
+            let server = names
+                .and_then(|names| names.remote_servers.get(usize::from(server.0)))
+                .map_or(UNKNOWN, |name| &**name);
             line = line.with("remote-server", Value::Word(server))?;
         }
         // Both instants are beginnings of turns: in the turn that read it nothing can be told between them.
