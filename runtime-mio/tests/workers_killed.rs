@@ -145,10 +145,11 @@ fn a_worker_killed_each_second_costs_what_it_held_and_nothing_else() {
             for second in 0..seconds {
                 let due = began + Duration::from_secs(second + 1);
                 thread::sleep(due.saturating_duration_since(Instant::now()));
-                kill(&server, second % workers);
+                // The last one has been dead for a second, and another is long in its place.
                 if seconds > 2 * WARM && [WARM, (WARM + seconds) / 2, seconds - 1].contains(&second) {
                     memory.push(Memory::now());
                 }
+                kill(&server, second % workers);
             }
         });
         let [asked, sent, longest] =
