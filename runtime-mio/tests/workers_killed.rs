@@ -23,7 +23,8 @@ use ulna_runtime_mio::Server;
 const LAYOUTS: [(&str, u64); 2] =
     [("network_threads = 2\nworkers = 3", 3), ("network_threads = 0\nworkers = 2", 2)];
 const NETWORKS: u16 = 2;
-/// After so many seconds memory for replies has been filled: they are kept for ten.
+/// After so many seconds memory for replies has been filled: they are kept for ten. Where the machine has other things to do,
+/// Identifiers that have not been used yet take memory in the first half, too, as tables take it where they are used.
 const WARM: u64 = 15;
 /// NASes that look whether all workers are there.
 const NASES: usize = 32;
@@ -36,8 +37,8 @@ const LETTERS_OCTETS: i64 = 4096;
 /// What the kernel may have given beyond that: what the allocator holds in small pieces lies a little differently after each
 /// death.
 const RESIDENT_MORE_MAX: i64 = 4 << 20;
-/// The same where network cores die, too, each with two thousand buffers. Tables that the allocator kept would be 22 MiB in the
-/// first layout.
+/// The same where network cores die, too, each with two thousand buffers, and before all is warm. Tables that the allocator kept
+/// would be 22 MiB in the first layout.
 const RESIDENT_MORE_OF_ALL_MAX: i64 = 16 << 20;
 
 /// Octets that the process has taken from its allocator and not given back.
@@ -181,8 +182,8 @@ fn a_worker_killed_each_second_costs_what_it_held_and_nothing_else() {
         if let [warm, half, end] = memory[..] {
             let (first, second) = (half.since(warm), end.since(half));
             println!("{runtime:?}: more memory in the first half {first:?}, in the second {second:?}");
-            for more in [first, second] {
-                assert!(more.live < LIVE_MORE_MAX && more.resident < RESIDENT_MORE_MAX, "{more:?}");
+            for (more, resident_max) in [(first, RESIDENT_MORE_OF_ALL_MAX), (second, RESIDENT_MORE_MAX)] {
+                assert!(more.live < LIVE_MORE_MAX && more.resident < resident_max, "{more:?}");
             }
         }
         server.exit();
