@@ -8,6 +8,8 @@
 
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code)]
+mod allocator;
 pub mod bell;
 pub mod clock;
 mod connected;

@@ -18,6 +18,7 @@ use ulna_core::cores::Staff;
 use ulna_core::network::owner::Owners;
 use ulna_core::policy::{PolicyFactory, configured_rules};
 
+use crate::allocator::map_large_tables;
 use crate::clock::Clock;
 use crate::effects::EffectThreads;
 use crate::listening::{ListenError, Listening};
@@ -113,6 +114,8 @@ impl Server {
         store: Option<RecordStore>,
         log_out: Box<dyn Write + Send>,
     ) -> Result<Server, StartError> {
+        // Before the first table.
+        map_large_tables();
         let clock = Clock::start();
         let (staff, cores) = Staff::assemble(configuration, seed, policies);
         let polls = cores.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
