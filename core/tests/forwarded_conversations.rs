@@ -251,3 +251,26 @@ fn what_nothing_signs_goes_on_from_where_it_came_and_from_nowhere_else() {
     let next = forwarded(&mut server, 1000, &ask(2, Some(b"one")));
     assert_eq!((next.remote, server.count("ongoing")), (first.remote, 1));
 }
+
+#[test]
+fn a_rule_for_later_rounds_ends_the_conversation() {
+    let rules = FARM.replace(
+        "[[server.reply]]",
+        "[[server.ongoing]]\nwhen = { NAS-Port = 7 }\nreject = true\n[[server.reply]]",
+    );
+    let mut server = Server::new(SEPARATE, &rules);
+    let user = "ann@example.edu";
+    let first = forwarded(&mut server, 1000, &round(user, 0, None, None));
+    challenge(&mut server, &first, b"one");
+    let next = forwarded(&mut server, 1000, &round(user, 1, Some(b"one"), None));
+    challenge(&mut server, &next, b"two");
+    assert_eq!(server.count("conversations"), 1);
+    let ask = round(user, 2, Some(b"two"), None).with(number::NAS_PORT, &[0, 0, 0, 7]);
+    server.take_sent();
+    server.ask(nas(1000), &ask.octets());
+    assert!(server.take_forwarded().is_empty());
+    server.run(Duration::from_secs(1));
+    let reply = Reply::to(&ask.octets(), &only(server.take_sent()).octets);
+    assert_eq!((reply.code, reply.values(18)), (Code::AccessReject, vec![&b"campus"[..]]));
+    assert_eq!(server.count("conversations"), 0);
+}

@@ -5,9 +5,11 @@ mod support;
 
 use std::time::Duration;
 use support::{Ask, Forwarded, Reply, Server, nas};
+use ulna_core::WorkerId;
 use ulna_core::discard::Discard;
 use ulna_core::packet::hidden::{USER_PASSWORD_OCTETS_MAX, reveal_user_password};
 use ulna_core::packet::{Code, Encoder, Framed, Landmark, MessageAuthenticator, Secret, number};
+use ulna_core::path::Peer;
 
 /// What ulna shares with the remote servers.
 const REMOTE_SECRET: &[u8] = b"a secret of the remote servers";
@@ -400,4 +402,90 @@ fn authorize_only_without_state_is_rejected() {
     // With State it is whoever's made that.
     server.ask(nas(1000), &ask.identifier(2).with(number::STATE, b"theirs").octets());
     assert_eq!(server.take_forwarded().len(), 1);
+}
+
+#[test]
+fn a_worker_that_dies_between_two_configurations_forwards_under_both() {
+    let text = |rules: &str| support::configuration(SEPARATE, rules);
+    let mut server = Server::of(&text(FARM));
+    server.ask(nas(1000), &Ask::bob().octets());
+    let before = only(server.take_forwarded());
+    // The second server of the next configuration is new; one request is under way under the older.
+    let next = FARM.replace("name = \"one\"\n", "name = \"one\"\nsource_address = \"192.0.2.1\"\n");
+    server.reload(&text(&next));
+    assert!(server.needs_older());
+    server.die(1, Peer::Worker(WorkerId(0)));
+    server.settle();
+    server.ask(nas(1000), &Ask::bob().identifier(2).authenticator(2).octets());
+    let after = only(server.take_forwarded());
+    assert_eq!(server.remote_reply(&after, &answer(&after, Code::AccessAccept, &[])).len(), 1);
+    // What the dead one had is orphaned; its server's reply finds nobody.
+    assert!(server.remote_reply(&before, &answer(&before, Code::AccessAccept, &[])).is_empty());
+    assert_eq!(server.count("orphaned"), 1);
+    server.forget_older();
+    server.ask(nas(1000), &Ask::bob().identifier(3).authenticator(3).octets());
+    assert_eq!(server.take_forwarded().len(), 1);
+}
+
+#[test]
+fn a_reload_keeps_what_waits_and_what_is_known_of_a_server() {
+    let text = |rules: &str| support::configuration(SEPARATE, rules);
+    let mut server = Server::of(&text(FARM));
+    let request = Ask::bob().octets();
+    server.ask(nas(1000), &request);
+    let waits = only(server.take_forwarded());
+    // The other way around, and one more in front: numbers of servers are others.
+    let next = FARM.replace(
+        "[[remote_server]]\nname = \"one\"",
+        "[[remote_server]]\nname = \"zero\"\naddress = \"203.0.113.4:1812\"\nsecret = \"another of many octets\"\n\
+         [[remote_server]]\nname = \"one\"",
+    ).replace("[\"one\", \"two\"]", "[\"two\", \"one\", \"zero\"]");
+    server.reload(&text(&next));
+    server.ask(nas(1000), &Ask::bob().identifier(2).authenticator(2).octets());
+    let under_next = only(server.take_forwarded());
+    assert_eq!(under_next.remote.to_string(), "203.0.113.6:1812");
+    assert_eq!(server.remote_reply(&under_next, &answer(&under_next, Code::AccessAccept, &[])).len(), 1);
+    let sent = only(server.remote_reply(&waits, &answer(&waits, Code::AccessAccept, &[])));
+    assert_eq!(Reply::to(&request, &sent.octets).code, Code::AccessAccept);
+    server.forget_older();
+    // Neither of those that stay has another socket; the one that goes has none.
+    let mut fewer = server.remote_sockets.len();
+    server.reload(&text(&FARM.replace("[\"one\", \"two\"]", "[\"one\"]").replace(
+        "[[remote_server]]\nname = \"two\"\naddress = \"203.0.113.6:1812\"\nsecret = \"a secret of the remote servers\"\n",
+        "",
+    )));
+    server.forget_older();
+    server.settle();
+    fewer -= 1;
+    assert_eq!(server.remote_sockets.len(), fewer, "{:?}", server.remote_sockets);
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn what_is_stored_and_has_nowhere_to_go_is_stored_and_acknowledged() {
+    let rules = FARM.replace(
+        "[[server.accounting]]\nproxy = \"farm\"",
+        "[[server.accounting]]\nstore = \"file\"\nproxy = { by = \"realm\" }",
+    ) + "[[realm]]\nname = \"example.edu\"\npool = \"farm\"\naccounting_pool = \"farm\"\n[accounting.file]\npath = \"x\"\n";
+    let mut server = Server::new(SEPARATE, &rules);
+    let ours = Ask::accounting().with(number::USER_NAME, b"bob").octets();
+    server.ask_accounting(nas(1000), &ours);
+    let (record, sent) = server.store(Ok(()));
+    assert!(!record.is_empty());
+    assert_eq!(
+        Framed::parse(&only(sent).octets).map(|reply| reply.code()),
+        Ok(Some(Code::AccountingResponse))
+    );
+    // One of theirs goes on when it is stored, and the answer is theirs.
+    let theirs = Ask::accounting().identifier(2).with(number::USER_NAME, b"ann@example.edu").octets();
+    server.ask_accounting(nas(1000), &theirs);
+    assert!(server.take_forwarded().is_empty(), "not before it is stored");
+    assert!(server.store(Ok(())).1.is_empty());
+    let forwarded = only(server.take_forwarded());
+    let sent = server.remote_reply(&forwarded, &answer(&forwarded, Code::AccountingResponse, &[]));
+    assert_eq!(
+        Framed::parse(&only(sent).octets).map(|reply| reply.code()),
+        Ok(Some(Code::AccountingResponse))
+    );
+    server.assert_nothing_is_left();
 }

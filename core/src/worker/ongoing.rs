@@ -6,8 +6,8 @@ use super::request::Known;
 use crate::configuration::Configuration;
 use crate::conversation::realm::realm_of;
 use crate::conversation::{
-    Answer, Begun, Bounds, ConversationId, Conversations, Found, Identity, RequestKey, StateUse,
-    Tree, TreeBounds, Who,
+    Answer, Begun, Bounds, ConversationId, Conversations, Found, Identity, RequestKey, StateUse, Tree,
+    TreeBounds, Who,
 };
 use crate::discard::Discard;
 use crate::event::Outcome;
