@@ -283,18 +283,17 @@ impl Rig {
             MessageAuthenticator::First
         };
         let mut encoder = Encoder::reply(&mut out, code, request.identifier(), sign);
-        match code {
-            Code::AccessChallenge => encoder.attribute(number::STATE, STATE).expect("it fits"),
-            Code::AccessAccept => {
-                let keys = "MS-MPPE-Send-Key = 0x0001, MS-MPPE-Recv-Key = 0x0203, Class = 0x07";
-                let keys = text::parse(&self.dictionary, keys).unwrap_or_else(|error| panic!("{error}"));
-                let hop = Hop { secret: &self.secret, request_authenticator: request.authenticator() };
-                let mut attributes = Vec::new();
-                text::write(&self.dictionary, &keys, Some(Sealing { hop, salt: 1 }), &mut attributes)
-                    .expect("it fits");
-                encoder.raw(&attributes).expect("it fits");
-            }
-            _ => {}
+        if code == Code::AccessChallenge {
+            encoder.attribute(number::STATE, STATE).expect("it fits");
+        }
+        if code == Code::AccessAccept {
+            let keys = "MS-MPPE-Send-Key = 0x0001, MS-MPPE-Recv-Key = 0x0203, Class = 0x07";
+            let keys = text::parse(&self.dictionary, keys).unwrap_or_else(|error| panic!("{error}"));
+            let hop = Hop { secret: &self.secret, request_authenticator: request.authenticator() };
+            let mut attributes = Vec::new();
+            text::write(&self.dictionary, &keys, Some(Sealing { hop, salt: 1 }), &mut attributes)
+                .expect("it fits");
+            encoder.raw(&attributes).expect("it fits");
         }
         for state in request.proxy_states() {
             encoder.attribute(number::PROXY_STATE, state).expect("it fits");
