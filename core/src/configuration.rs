@@ -282,7 +282,7 @@ pub struct AccountingFile {
 /// What is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// One line per finished request.
+    /// One line per finished request, and for discarded packets. What is rarer has its line in any case.
     pub requests: bool,
     /// How a line looks.
     pub format: LogFormat,

@@ -102,7 +102,6 @@ impl Configuration {
         keep("failures_max", new.failures_max != old.failures_max);
         keep("failure_window", new.failure_window != old.failure_window);
         keep("accounting.file", self.accounting != running.accounting);
-        keep("requests", self.log.requests != running.log.requests);
         keep("format", self.log.format != running.log.format);
         let (new, old) = (&mut self.client_rules, &running.client_rules);
         keep("limits.clients", new.limits.clients != old.limits.clients);
@@ -116,7 +115,7 @@ impl Configuration {
         self.protocol.failures_max = running.protocol.failures_max;
         self.protocol.failure_window = running.protocol.failure_window;
         self.accounting = running.accounting.clone();
-        self.log = running.log.clone();
+        self.log.format = running.log.format;
         self.keep_listeners(running, &mut waits);
         Ok(waits)
     }

@@ -250,7 +250,7 @@ impl Network {
 
     fn note_end(&mut self, remote: SocketAddr, end: End, now: Instant) {
         end.counter(&self.counters).up();
-        if end.is_news() && self.configuration.log.requests {
+        if end.is_news() {
             self.tell(Event::StreamEnded { at: now, remote, end });
         }
     }
