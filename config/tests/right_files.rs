@@ -227,6 +227,35 @@ fn unsigned_requests_on_a_public_address_are_warned_of_once() {
     assert_eq!(["", "nat = true\n", "require_message_authenticator = false\n"].map(of_rules), [0, 0, 1]);
 }
 
+#[test]
+fn a_client_rule_that_is_never_asked_is_warned_of() {
+    let rule = |name: &str, network: &str, keys: &str| {
+        format!(
+            "[[client_rule]]\nname = \"{name}\"\nnetwork = {network}\nsecret = \"0123456789abcdef\"\n{keys}\n"
+        )
+    };
+    let warned = |rules: &[String]| -> Vec<_> {
+        let (_, warnings) = parsed(&format!("{}{}", default_text(), rules.concat()));
+        let of_rules = warnings.iter().filter(|warning| warning.message.contains("never asked"));
+        of_rules.map(|warning| warning.message.clone()).collect()
+    };
+    let (both, one) = ("[\"198.51.100.0/24\", \"2001:db8::/32\"]", "\"198.51.100.0/24\"");
+    let asks = "when = { NAS-Identifier = \"a\" }";
+    let shadowed = "client rule \"second\" is never asked for 198.51.100.0/24: \"first\" stands before it there and has no `when`";
+    assert_eq!(warned(&[rule("first", one, ""), rule("second", both, "")]), [shadowed]);
+    assert_eq!(warned(&[rule("first", both, ""), rule("second", one, asks)]), [shadowed]);
+    assert_eq!(warned(&[rule("first", one, ""), rule("second", both, ""), rule("third", both, "")]).len(), 3);
+    // What asks first, or decides about a part alone, leaves something to the other.
+    let wider = "\"198.51.0.0/16\"";
+    for (first, second) in [
+        (rule("first", one, asks), rule("second", one, "")),
+        (rule("first", wider, ""), rule("second", one, "")),
+        (rule("first", one, ""), rule("second", wider, "")),
+    ] {
+        assert_eq!(warned(&[first, second]), [""; 0]);
+    }
+}
+
 // checklist 6
 #[test]
 fn secrets_of_any_length_are_taken_and_those_of_up_to_12_octets_warned_of() {

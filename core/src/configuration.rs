@@ -54,7 +54,7 @@ pub struct Configuration {
 impl Configuration {
     /// How many network cores there are: network threads, or where these are joined with workers, workers.
     pub fn network_cores(&self) -> usize {
-        if self.runtime.network_threads == 0 { self.runtime.workers } else { self.runtime.network_threads }
+        self.runtime.network_cores()
     }
 
     /// How many worker cores there are.
@@ -104,6 +104,13 @@ pub struct RuntimeSettings {
     pub hash_line_max: usize,
     /// Where what survives a restart is kept, if it is; as its driver opens it.
     pub state_directory: Option<Box<str>>,
+}
+
+impl RuntimeSettings {
+    /// How many network cores there are.
+    pub fn network_cores(&self) -> usize {
+        if self.network_threads == 0 { self.workers } else { self.network_threads }
+    }
 }
 
 impl Default for RuntimeSettings {

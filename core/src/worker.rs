@@ -12,7 +12,7 @@ mod succession;
 
 use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
-use crate::client::{Sightings, Strangers};
+use crate::client::Strangers;
 use crate::configuration::{Configuration, Protocol};
 use crate::counters::WorkerCounters;
 use crate::discard::Discard;
@@ -107,13 +107,12 @@ impl Worker {
         id: WorkerId,
         configuration: Arc<Configuration>,
         policy: Box<dyn Policy + Send>,
-        sightings: &Arc<Sightings>,
         seed: &Seed,
     ) -> Self {
         let (life, generations, counters) =
             (Life::default(), Generations::new(configuration), Arc::default());
         let newest = generations.first();
-        let strangers = Strangers::new(life, newest, sightings, seed, &counters);
+        let strangers = Strangers::new(life, newest, seed, &counters);
         Worker::begin(Origin { life, id, generations, epoch: 0, counters }, policy, strangers, seed)
     }
 

@@ -57,7 +57,8 @@ pub fn lower<'t>(
     // the same texts make the same configuration.
     let seed = texts.fold(report.secrets_seed(), |seed, text| seed.fork(text));
 
-    let (client_rules, secret_tables) = client_rules.build(&seed);
+    let requests = runtime.network_cores() * runtime.dedup_entries_max;
+    let (client_rules, secret_tables) = client_rules.build(requests, &seed);
     Some(Configuration {
         runtime,
         protocol,

@@ -142,7 +142,7 @@ impl Network {
         is_superseding: bool,
         now: Instant,
     ) -> Result<(), Discard> {
-        let sighting = self.sightings.look_up(fingerprint);
+        let sighting = self.configuration.client_rules.sightings().look_up(fingerprint);
         // What has just admitted its client has no place yet, and is new.
         let Some(Sighting { place: Some(_), .. }) = sighting else {
             return if client.passes(now) { Ok(()) } else { Err(Discard::ClientTooFast) };
@@ -159,13 +159,14 @@ impl Network {
         now: Instant,
     ) -> Result<(), Discard> {
         let fingerprint = fingerprint(framed, client.mark(Some(secret)));
-        if self.sightings.look_up(&fingerprint).is_some() {
+        let sightings = self.configuration.client_rules.sightings();
+        if sightings.look_up(&fingerprint).is_some() {
             return Ok(());
         }
         if !client.passes(now) {
             return Err(Discard::ClientTooFast);
         }
-        self.sightings.note(&fingerprint, Sighting { network: self.id, place: None });
+        sightings.note(&fingerprint, Sighting { network: self.id, place: None });
         Ok(())
     }
 
@@ -239,7 +240,14 @@ impl Network {
     pub(super) fn forget_admitted(&self, stranger: &Stranger, client: &DynamicClient) {
         let framed = stranger.framed();
         for (index, _) in client.client().secrets.iter() {
-            self.sightings.forget(&fingerprint(&framed, client.mark(Some(index))));
+            self.forget_sighting(&fingerprint(&framed, client.mark(Some(index))));
+        }
+    }
+
+    /// A request has ended without an answer: wherever it comes from next, it starts anew.
+    pub(super) fn forget_sighting(&self, told_by: &Authenticator) {
+        if let Some(sightings) = &self.configuration.client_rules.sightings {
+            sightings.forget(told_by);
         }
     }
 

@@ -41,11 +41,10 @@ impl Network {
             owners: self.owners.clone(),
             slots: self.slots.clone(),
             own_worker: self.own_worker,
-            sightings: Arc::clone(&self.sightings),
             counters: Arc::clone(&self.counters),
         };
         // Retransmissions of what is under way start anew.
-        self.dedup.for_each_with_worker(|told_by| self.sightings.forget(told_by));
+        self.dedup.for_each_with_worker(|told_by| self.forget_sighting(told_by));
         drop(self);
         let mut network = Network::begin(origin, &workers, &seed, outstanding);
         network.dedup.count_evicted(evicted);
@@ -86,10 +85,12 @@ impl Network {
                 self.lanes[worker].lose(all - lost[STRANGERS]);
                 self.under_way.iter_mut().zip(lost).for_each(|(sum, lost)| *sum -= lost as usize);
                 let mut by_stream = Vec::new();
-                let sightings = &self.sightings;
+                let sightings = &self.configuration.client_rules.sightings;
                 let orphaned = self.dedup.forget_lost(worker, taken, |told_by, stream| {
                     // Its retransmission starts anew.
-                    sightings.forget(told_by);
+                    if let Some(sightings) = sightings {
+                        sightings.forget(told_by);
+                    }
                     by_stream.extend(stream);
                 });
                 self.counters.orphaned.add(orphaned);

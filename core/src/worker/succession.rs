@@ -1,7 +1,7 @@
 //! The death of a core, of this one or of a network core.
 
 use super::{Origin, Worker};
-use crate::client::{Sightings, Strangers};
+use crate::client::Strangers;
 use crate::configuration::Configuration;
 use crate::cores::Bereavement;
 use crate::counters::WorkerCounters;
@@ -21,7 +21,6 @@ impl Worker {
         id: WorkerId,
         (generation, configuration): (Generation, &Arc<Configuration>),
         policy: Box<dyn Policy + Send>,
-        sightings: &Arc<Sightings>,
         seed: &Seed,
         epoch: u32,
         former: Option<(Life, Arc<WorkerCounters>)>,
@@ -30,7 +29,7 @@ impl Worker {
             former.map_or_else(Default::default, |(life, counters)| (life.next(), counters));
         let seed = seed.fork(&format!("worker {} in life {}", id.0, life.0));
         let generations = Generations::from(generation, Arc::clone(configuration));
-        let strangers = Strangers::new(life, (generation, configuration), sightings, &seed, &counters);
+        let strangers = Strangers::new(life, (generation, configuration), &seed, &counters);
         Worker::begin(Origin { life, id, generations, epoch, counters }, policy, strangers, &seed)
     }
 
