@@ -323,6 +323,7 @@ impl Network {
         // Rings between network threads need no count: each side has at most half a ring of strays out.
         if let Peer::Worker(worker) = peer {
             self.lanes[worker].set_room(slots);
+            self.send_strangers(worker);
         }
     }
 
@@ -435,7 +436,7 @@ impl Network {
             || self.has_socket_orders()
             || self.streams.has_ready()
             || self.streams.has_untried()
-            || self.lanes.iter().any(|(_, lane)| lane.has_homeward())
+            || self.lanes.iter().any(|(_, lane)| lane.has_homeward() || lane.may_send_stranger())
     }
 
     /// Whether this core waits for completions, lazy ones too: a worker has as many requests as it may, all

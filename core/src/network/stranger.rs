@@ -85,17 +85,24 @@ impl Network {
             return Err(Discard::StrangersTooFast);
         }
         let worker = self.slots.owners().owner(self.slots.of_address(address));
-        if !self.lanes[worker].has_room_for_stranger() {
+        if !self.lanes[worker].may_have_stranger() {
             return Err(Discard::StrangersFull);
         }
         let buffer = self.buffers.take(framed.octets().len()).ok_or(Discard::NoBuffer)?;
-        self.send(worker, Message::Stranger(Stranger::new(path, framed, previous, buffer, received)));
-        self.lanes[worker].begin_stranger();
+        self.lanes[worker].put_in_line(Stranger::new(path, framed, previous, buffer, received));
+        self.send_strangers(worker);
         self.ask_on_stream(&path);
         self.counters.strangers_asked.up();
         self.counters.strangers.up();
         self.lazy_sweep.get_or_insert(now + super::LAZY_SWEEP);
         Ok(())
+    }
+
+    /// As many of those who wait go to their worker as there is room for.
+    pub(super) fn send_strangers(&mut self, worker: WorkerId) {
+        while let Some(stranger) = self.lanes[worker].next_stranger() {
+            self.send(worker, Message::Stranger(stranger));
+        }
     }
 
     /// A packet that has failed under the client whose it should be, for this reason. Another may have its connection now.

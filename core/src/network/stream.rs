@@ -170,6 +170,10 @@ impl Network {
     /// worker of one's own thread.
     pub fn note_room(&mut self) {
         self.streams.begin_retry();
+        // They wait only where a flood or a burst is: elsewhere no lane is looked at.
+        if self.counters.strangers.value() > 0 {
+            self.lanes.iter_mut().for_each(|(_, lane)| lane.note_room());
+        }
     }
 
     /// Whether a stream's packet is held back for want of room.
