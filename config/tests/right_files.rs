@@ -9,7 +9,7 @@ use ulna_config::{
 use ulna_core::ServerId;
 use ulna_core::authenticate::mac::Mac;
 use ulna_core::authenticate::users::Credential;
-use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings, Signal};
+use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings, Signal, StreamSettings};
 use ulna_core::packet::{Secret, Secrets};
 use ulna_core::policy::{Decision, NewRule};
 
@@ -80,6 +80,7 @@ fn every_key_that_is_built_does_something() {
         receive_buffer_octets = 65_536
         dedup_entries_max = 1000
         replies_octets_max = 1_000_000
+        streams_octets_max = 2_000_000
         hash_threads = 4
         hash_line_max = 1_000
         [protocol]
@@ -148,6 +149,7 @@ fn every_key_that_is_built_does_something() {
             receive_buffer_octets: 65_536,
             dedup_entries_max: 1_000,
             replies_octets_max: 1_000_000,
+            streams_octets_max: 2_000_000,
             hash_threads: 4,
             hash_line_max: 1_000,
         }
@@ -225,6 +227,35 @@ fn unsigned_requests_on_a_public_address_are_warned_of_once() {
         warnings.iter().filter(|warning| warning.message.contains("client rule \"r\" may send")).count()
     };
     assert_eq!(["", "nat = true\n", "require_message_authenticator = false\n"].map(of_rules), [0, 0, 1]);
+}
+
+#[test]
+fn streams_have_bounds_and_times_of_their_own() {
+    let listener = |keys: &str| {
+        let text = format!(
+            "{}[[listen]]\nname = \"streams\"\ntransport = \"tcp\"\naddress = \"127.0.0.1:1814\"\n\
+             packets = [\"access\"]\nserver = \"default\"\n{keys}\n",
+            default_text()
+        );
+        let (configuration, _) = parsed(&text);
+        *configuration
+            .listeners
+            .last()
+            .and_then(|listener| listener.transport.stream_settings())
+            .expect("it has streams")
+    };
+    assert_eq!(listener(""), StreamSettings::default());
+    let keys = "connections_max = 5\nconnections_per_address_max = 4\nidle_timeout = \"1s\"\nread_timeout = \"2s\"\n\
+                write_timeout = \"3s\"\npackets_per_second = 6\n";
+    let settings = StreamSettings {
+        connections_max: 5,
+        per_address_max: 4,
+        idle_timeout: Duration::from_secs(1),
+        read_timeout: Duration::from_secs(2),
+        write_timeout: Duration::from_secs(3),
+        packets_per_second: 6,
+    };
+    assert_eq!(listener(keys), settings);
 }
 
 #[test]
@@ -457,10 +488,7 @@ fn a_machine_of_very_many_cores_gets_as_many_workers_as_there_is_room_for() {
         warnings.to_string().contains(&format!("{workers} workers for 256 cores")),
         "it says so: {warnings}"
     );
-    assert!(
-        reserved_octets(&configuration.runtime, &configuration.protocol, &configuration.client_rules.limits)
-            <= RESERVED_OCTETS_MAX
-    );
+    assert!(reserved_octets(&configuration.sizes()) <= RESERVED_OCTETS_MAX);
 }
 
 #[test]

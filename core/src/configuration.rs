@@ -98,6 +98,8 @@ pub struct RuntimeSettings {
     pub dedup_entries_max: usize,
     /// Octets of cached replies that a network thread keeps; 65 536 to 16 GiB.
     pub replies_octets_max: usize,
+    /// Memory for replies that wait for the peers of streams to read them, in each network core. 65 536 to 16 GiB.
+    pub streams_octets_max: usize,
     /// Threads that hash passwords, where users have Argon2 digests; 1 to 64.
     pub hash_threads: usize,
     /// Passwords that wait for one of them, 1 to 65 536.
@@ -127,6 +129,7 @@ impl Default for RuntimeSettings {
             receive_buffer_octets: 4_194_304,
             dedup_entries_max: 131_072,
             replies_octets_max: 64 * 1024 * 1024,
+            streams_octets_max: 64 * 1024 * 1024,
             hash_threads: 1,
             hash_line_max: 128,
             state_directory: None,
@@ -215,6 +218,16 @@ impl Transport {
     }
 }
 
+impl Transport {
+    /// Where it has streams, what these may be.
+    pub fn stream_settings(&self) -> Option<&StreamSettings> {
+        match self {
+            Transport::Udp => None,
+            Transport::Tcp(settings) => Some(settings),
+        }
+    }
+}
+
 /// How many streams a listener may have, and how long each may be silent or slow (RFC 6613 §2.6.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamSettings {
@@ -228,6 +241,8 @@ pub struct StreamSettings {
     pub read_timeout: Duration,
     /// In which the peer has to read replies.
     pub write_timeout: Duration,
+    /// Packets taken of one stream in a second; 0: any number.
+    pub packets_per_second: u32,
 }
 
 impl Default for StreamSettings {
@@ -238,6 +253,7 @@ impl Default for StreamSettings {
             idle_timeout: Duration::from_secs(120),
             read_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),
+            packets_per_second: 0,
         }
     }
 }

@@ -333,7 +333,7 @@ impl Network {
         self.dedup.expire(now, EXPIRIES_EACH_TURN);
         self.counters.dedup_entries.set(self.dedup.len() as u64);
         self.end_connections(now);
-        self.end_streams(now);
+        self.look_at_streams(now);
         if self.lazy_sweep.is_some_and(|due| due <= now) {
             // As long as a buffer is away, a lazy message will bring it home; but not one that waits here.
             let is_any_away = self.buffers.lent() > self.rejects() || self.under_way != [0; 2];

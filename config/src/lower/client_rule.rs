@@ -35,6 +35,11 @@ pub struct Lowered<'d> {
 }
 
 impl Lowered<'_> {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// Of all rules together.
     pub fn limits(&self) -> &Limits {
         &self.limits

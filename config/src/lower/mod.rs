@@ -44,10 +44,10 @@ pub fn lower<'t>(
     let mut runtime = runtime::runtime(&file, cores, &mut dictionary, report);
     let protocol = runtime::protocol(&file, report);
     let client_rules = client_rule::client_rules(&file, &dictionary, report);
-    runtime::keep_within_reserve(&file, &mut runtime, &protocol, client_rules.limits(), report);
     let accounting = accounting::accounting(&file, report);
     let (servers, server_names) = server::servers(&file, &dictionary, report);
     let listeners = listen::listeners(&file, &server_names, report);
+    runtime::keep_within_reserve(&file, &mut runtime, &protocol, &client_rules, &listeners, report);
     listen::keep_countable(&listeners, &runtime, report);
     let clients = client::clients(&file, &listeners, report);
     client::warn_of_unsigned("client rule", &client_rules.unsigned, &listeners, report);

@@ -58,6 +58,7 @@ impl Network {
         // The driver closes them: the successor knows none.
         counters.streams_orphaned.add(counters.streams.value());
         counters.streams.set(0);
+        counters.streams_octets.set(0);
         counters.delayed_rejects.set(0);
         counters.dedup_entries.set(0);
         let missing = counters.received.value() - counters.fates();

@@ -13,7 +13,9 @@
 //!
 //! All is bounded. Of what came, no more waits than one read and one packet: a stream is not read while replies to it wait to be
 //! read by its peer, while as many requests of it are under way as there are Identifiers (RFC 6613 §2.6.5), while it is not known
-//! whose it is, or while the worker of its next packet has no room: nothing can be sent again by a stream, so nothing is shed. Knows no packet but by its length, no policy and no descriptor. RFC 6613 §2.6.
+//! whose it is, while it sends faster than it may, or while the worker of its next packet has no room: nothing can be sent again by a
+//! stream, so nothing is shed. Where replies that wait take as much memory as they may in all streams together, none of those is read
+//! to which some wait. Knows no packet but by its length, no policy and no descriptor. RFC 6613 §2.6.
 
 mod end;
 pub mod framing;
@@ -25,11 +27,12 @@ pub(crate) use self::framing::{Pending, Spares};
 pub(crate) use self::identifiers::Identifiers;
 pub(crate) use self::slab::Streams;
 
-use crate::client::{DynamicClient, Permit};
+use crate::client::{DynamicClient, Pace, Permit};
 use crate::configuration::StreamSettings;
 use crate::path::Path;
 use crate::time::Instant;
 use alloc::sync::Arc;
+use core::time::Duration;
 
 /// How much a driver may hand in at once.
 pub const READ_OCTETS_MAX: usize = 16 * 1024;
@@ -38,6 +41,8 @@ const OUTSTANDING_MAX: u32 = 256;
 /// Octets that wait to be written, above which nothing more is taken. Replies to what is under way come on top: at most 256 of
 /// 4 096 octets.
 const OUTPUT_PAUSE: usize = 64 * 1024;
+/// In which replies have to be read when the server ends.
+const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How far a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +66,12 @@ pub(crate) struct Stream {
     pub is_asking: bool,
     /// Its next packet has found no room at a worker.
     pub is_blocked: bool,
+    /// What it may send.
+    pace: Pace,
+    /// Its next packet has passed, but was not taken yet.
+    has_passed: bool,
+    /// Its next packet waits until then, as it comes sooner than it may.
+    pub paced_until: Option<Instant>,
     /// Requests under way, rejects that wait among them; without those that newer ones have displaced.
     pub outstanding: u32,
     pub input: Pending,
@@ -83,6 +94,15 @@ pub(crate) struct Spoken {
     pub _permit: Permit,
 }
 
+/// What is due with a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// It ends.
+    End(End),
+    /// Its next packet may be taken.
+    GoOn,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct WriteDue {
     due: Instant,
@@ -102,22 +122,51 @@ pub struct StreamView<'s> {
 }
 
 impl Stream {
-    /// Whether one more packet may be taken.
-    pub fn may_take(&self) -> bool {
+    /// Whether one more packet may be taken; `is_crowded` is whether replies that wait take as much memory as they may, in all streams.
+    pub fn may_take(&self, is_crowded: bool) -> bool {
+        let output = self.output.octets().len();
         self.phase != Phase::Over
             && !self.is_asking
             && !self.is_blocked
+            && self.paced_until.is_none()
             && self.outstanding < OUTSTANDING_MAX
-            && self.output.octets().len() < OUTPUT_PAUSE
+            && if is_crowded { output == 0 } else { output < OUTPUT_PAUSE }
     }
 
-    fn may_read(&self) -> bool {
-        self.phase == Phase::Open && self.may_take()
+    fn may_read(&self, is_crowded: bool) -> bool {
+        self.phase == Phase::Open && self.may_take(is_crowded)
     }
 
     /// Whether nothing of it is under way.
     pub fn is_done(&self) -> bool {
-        self.outstanding == 0 && self.output.is_empty() && !self.is_asking && !self.is_blocked
+        self.outstanding == 0
+            && self.output.is_empty()
+            && !self.is_asking
+            && !self.is_blocked
+            && self.paced_until.is_none()
+    }
+
+    /// Whether its next packet comes no sooner than it may. Asked again until that is taken, it is counted once.
+    pub fn passes(&mut self, now: Instant) -> bool {
+        let per_second = self.settings.packets_per_second;
+        self.has_passed = self.has_passed || self.pace.passes(per_second, now);
+        if !self.has_passed {
+            self.paced_until = Some(now + Duration::from_secs(1) / per_second);
+        }
+        self.has_passed
+    }
+
+    /// Its next packet was taken.
+    pub fn note_taken(&mut self) {
+        self.has_passed = false;
+    }
+
+    /// The server ends: replies have to be read soon, however long they may lie else.
+    fn hurry(&mut self, now: Instant) {
+        self.settings.write_timeout = self.settings.write_timeout.min(LAST_WRITE_TIMEOUT);
+        if let Some(WriteDue { due, .. }) = &mut self.write_due {
+            *due = (*due).min(now + LAST_WRITE_TIMEOUT);
+        }
     }
 
     /// When to look at it next, if nothing comes.
@@ -125,30 +174,34 @@ impl Stream {
         let idle = self.heard + self.settings.idle_timeout;
         let partial = self.partial_since.map(|since| since + self.settings.read_timeout);
         let written = self.write_due.map(|write_due| write_due.due);
-        [partial, written].into_iter().flatten().fold(idle, Instant::min)
+        [partial, written, self.paced_until].into_iter().flatten().fold(idle, Instant::min)
     }
 
     /// Why its time is over, if it is.
-    fn overdue(&mut self, now: Instant) -> Option<End> {
+    fn overdue(&mut self, now: Instant) -> Option<Due> {
         let StreamSettings { idle_timeout, read_timeout, write_timeout, .. } = self.settings;
         if self.partial_since.is_some_and(|since| since + read_timeout <= now) {
-            return Some(End::SlowSender);
+            return Some(Due::End(End::SlowSender));
         }
         if let Some(WriteDue { due, octets }) = &mut self.write_due
             && *due <= now
         {
-            // A trickle does not count: all that waited then has to be gone.
-            if *octets > 0 {
-                return Some(End::SlowReader);
+            // A trickle does not count: all that waited then has to be gone. Nor does a server that ends wait for what came since.
+            if *octets > 0 || self.phase == Phase::Ending(End::Draining) {
+                return Some(Due::End(End::SlowReader));
             }
             (*due, *octets) = (now + write_timeout, self.output.octets().len());
         }
         if self.heard + idle_timeout <= now {
             if self.is_done() {
-                return Some(End::Idle);
+                return Some(Due::End(End::Idle));
             }
             // What is under way has deadlines of its own. Silence begins anew behind it.
             self.heard = now;
+        }
+        if self.paced_until.is_some_and(|until| until <= now) {
+            self.paced_until = None;
+            return Some(Due::GoOn);
         }
         None
     }

@@ -1,7 +1,8 @@
 //! Which streams there are: opened within their bounds, found by name, looked at when they are due, closed by their driver.
 //! What one of them may do is its own matter.
 
-use super::{End, Identifiers, Pending, Phase, Spares, Stream, StreamView, WriteDue};
+use super::{Due, End, Identifiers, Pending, Phase, Spares, Stream, StreamView, WriteDue};
+use crate::client::Pace;
 use crate::configuration::{Configuration, StreamSettings, Transport};
 use crate::deadlines::Deadlines;
 use crate::path::{ListenerId, Path, StreamId, Via};
@@ -32,6 +33,11 @@ pub(crate) struct Streams {
     pub(crate) spares: Spares,
     is_draining: bool,
     bound: usize,
+    /// Memory for replies that wait, and how much it may be.
+    output_octets: usize,
+    output_octets_max: usize,
+    /// It was as much at some time, and there are still some.
+    was_crowded: bool,
 }
 
 struct Place {
@@ -60,6 +66,9 @@ impl Streams {
             spares: Spares::default(),
             is_draining: false,
             bound,
+            output_octets: 0,
+            output_octets_max: configuration.runtime.streams_octets_max,
+            was_crowded: false,
         }
     }
 
@@ -104,6 +113,9 @@ impl Streams {
             client: None,
             is_asking: false,
             is_blocked: false,
+            pace: Pace::default(),
+            has_passed: false,
+            paced_until: None,
             outstanding: 0,
             input: Pending::default(),
             output: Pending::default(),
@@ -146,27 +158,53 @@ impl Streams {
     /// Octets to be written to a stream, which is not over.
     pub fn write(&mut self, id: StreamId, octets: &[u8], now: Instant) {
         let Some((stream, spares)) = self.live_with_spares(id) else { return };
+        let before = stream.output.memory_octets();
         stream.output.append(octets, spares);
+        let after = stream.output.memory_octets();
         let (due, octets) = (now + stream.settings.write_timeout, stream.output.octets().len());
         stream.write_due.get_or_insert(WriteDue { due, octets });
+        self.note_output(before, after);
         self.note_ready(id.place);
+    }
+
+    fn note_output(&mut self, before: usize, after: usize) {
+        self.output_octets = self.output_octets + after - before;
+        self.was_crowded = (self.was_crowded && self.output_octets > 0) || self.is_crowded();
+    }
+
+    /// Whether replies that wait take as much memory as they may.
+    pub fn is_crowded(&self) -> bool {
+        self.output_octets >= self.output_octets_max
+    }
+
+    /// How much memory replies take that wait.
+    pub fn output_octets(&self) -> usize {
+        self.output_octets
     }
 
     /// So many of them were written.
     pub fn note_written(&mut self, id: StreamId, octets: usize) {
         let Some((stream, spares)) = self.live_with_spares(id) else { return };
+        let before = stream.output.memory_octets();
         stream.output.take(octets, spares);
+        let after = stream.output.memory_octets();
         if stream.output.is_empty() {
             stream.write_due = None;
         } else if let Some(write_due) = &mut stream.write_due {
             write_due.octets = write_due.octets.saturating_sub(octets);
         }
+        self.note_output(before, after);
+        // That it was not to be read while there was no memory its driver may have seen without being told.
+        if self.was_crowded {
+            self.note_ready(id.place);
+        }
     }
 
     /// What has changed may move the next look at a stream nearer, or be something for its driver.
     pub fn settle(&mut self, id: StreamId) {
+        let is_crowded = self.is_crowded();
         let Some(stream) = self.live(id) else { return };
-        let (due, may_read) = (stream.due(), stream.may_read());
+        let (due, may_read) = (stream.due(), stream.may_read(is_crowded));
         let is_news = core::mem::replace(&mut stream.told_readable, may_read) != may_read;
         if is_news {
             self.note_ready(id.place);
@@ -202,9 +240,11 @@ impl Streams {
             return;
         }
         let mut stream = place.stream.take().expect("just seen");
+        let memory = stream.output.memory_octets();
         stream.output.clear(&mut self.spares);
         place.generation = place.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         self.free.push(id.place);
+        self.note_output(memory, 0);
     }
 
     /// The next packet of a stream has found no room.
@@ -271,7 +311,7 @@ impl Streams {
         let stream = self.get(id)?;
         Some(StreamView {
             output: stream.output.octets(),
-            may_read: stream.may_read(),
+            may_read: stream.may_read(self.is_crowded()),
             is_over: stream.phase == Phase::Over,
         })
     }
@@ -281,8 +321,8 @@ impl Streams {
         self.deadlines.next().map(|(due, _)| due)
     }
 
-    /// A stream whose time is over, and why. Looks at no more than `budget` of them.
-    pub fn look(&mut self, now: Instant, budget: &mut usize) -> Option<(StreamId, End)> {
+    /// A stream with which something is due. Looks at no more than `budget` of them.
+    pub fn look(&mut self, now: Instant, budget: &mut usize) -> Option<(StreamId, Due)> {
         while let Some((due, place)) = self.deadlines.next()
             && due <= now
             && *budget > 0
@@ -290,19 +330,27 @@ impl Streams {
             *budget -= 1;
             let Place { generation, stream } = &mut self.places[place as usize];
             let stream = stream.as_mut().expect("who has a deadline is there");
-            if let Some(end) = stream.overdue(now) {
-                return Some((StreamId { place, generation: *generation }, end));
-            }
+            let overdue = stream.overdue(now);
+            let id = StreamId { place, generation: *generation };
             let due = stream.due();
             self.deadlines.set(place, due);
+            if let Some(overdue) = overdue {
+                return Some((id, overdue));
+            }
         }
         None
     }
 
     /// No more are accepted from here on. All that there are, in the order of their places.
-    pub fn drain(&mut self) -> Vec<StreamId> {
+    pub fn drain(&mut self, now: Instant) -> Vec<StreamId> {
         self.is_draining = true;
-        self.all(|_| true)
+        let all = self.all(|_| true);
+        for id in &all {
+            if let Some(stream) = self.live(*id) {
+                stream.hurry(now);
+            }
+        }
+        all
     }
 
     /// Those about whom a worker is asked.
