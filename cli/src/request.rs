@@ -8,6 +8,7 @@ mod exchange;
 pub mod input;
 pub mod packet;
 mod reply;
+mod stream;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -23,9 +24,9 @@ use zeroize::Zeroizing;
 
 use crate::print;
 use crate::standard_error::say;
-use exchange::{Exchange, Outcome};
+use exchange::{Exchange, Outcome, Transport};
 use packet::{Form, Kind, Request};
-use reply::{Shown, Silence};
+use reply::{End, Shown, Silence};
 
 /// Where the secret is found if no argument says.
 const SECRET_VARIABLE: &str = "ULNA_SECRET";
@@ -65,6 +66,9 @@ pub struct RequestArguments {
     /// Where to send from: ADDRESS, ADDRESS:PORT or PORT.
     #[arg(long, value_name = "ADDR")]
     source: Option<String>,
+    /// What carries it: udp, or tcp as of RFC 6613, where nothing is sent again.
+    #[arg(long, value_name = "TRANSPORT", default_value = "udp")]
+    transport: Transport,
     /// The Request Authenticator, 32 hexadecimal digits, even where it should be computed; else by chance, or computed.
     #[arg(long, value_name = "HEX")]
     authenticator: Option<String>,
@@ -86,7 +90,7 @@ pub struct RequestArguments {
     /// How long to wait for a reply to each try.
     #[arg(long, value_name = "SPAN", default_value = "3s", value_parser = span)]
     timeout: Duration,
-    /// How often to send the same octets again; 2, but 0 for status (RFC 5997) and raw octets.
+    /// How often to send the same octets again; 2, but 0 for status (RFC 5997), raw octets and over TCP.
     #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u8).range(0..=100))]
     retries: Option<u8>,
     /// Do not believe an answer to an Access-Request without Message-Authenticator.
@@ -137,13 +141,19 @@ fn run(arguments: &RequestArguments) -> Result<ExitCode, String> {
     };
     let source = arguments.source.as_deref().map(exchange::Source::parse).transpose()?;
     let server = server(&arguments.server, request.default_port(), source)?;
+    let is_over_tcp = arguments.transport == Transport::Tcp;
+    if is_over_tcp && arguments.retries.is_some_and(|retries| retries > 0) {
+        return Err("--retries: over TCP nothing is sent again, TCP does that (RFC 6613 §2.6.1)".into());
+    }
+    let retries = if is_over_tcp { 0 } else { request.default_retries() };
     let exchange = Exchange {
         request: &request,
         secret: &secret,
         server,
+        transport: arguments.transport,
         source,
         timeout: arguments.timeout,
-        tries: 1 + arguments.retries.unwrap_or(request.default_retries()),
+        tries: 1 + arguments.retries.unwrap_or(retries),
         require_message_authenticator: arguments.require_message_authenticator,
     };
     let outcome = exchange.run(&mut |notice| say(&format!("ulna: {notice}")))?;
@@ -161,8 +171,17 @@ fn run(arguments: &RequestArguments) -> Result<ExitCode, String> {
             say(&format!("ulna: {silence}"));
             (if arguments.json { silence.json(sent) } else { reply::sent_line(sent) }, EXIT_NOTHING)
         }
+        Outcome::Ended { how, not_believed } => {
+            let end = End { server, how: *how, not_believed: *not_believed };
+            say(&format!("ulna: {end}"));
+            (if arguments.json { end.json(sent) } else { reply::sent_line(sent) }, EXIT_NOTHING)
+        }
         Outcome::Refused => {
-            say(&format!("ulna: nobody listens on {server}: the host refused it (ICMP port unreachable)"));
+            let by = match arguments.transport {
+                Transport::Udp => "ICMP port unreachable",
+                Transport::Tcp => "connection refused",
+            };
+            say(&format!("ulna: nobody listens on {server}: the host refused it ({by})"));
             (if arguments.json { reply::refused_json(sent) } else { reply::sent_line(sent) }, EXIT_NOTHING)
         }
     };

@@ -3,7 +3,9 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Nas, SECRET, Ulna, WRONG_PASSWORD, bob, on_free_ports, secret};
+use socket2::{Domain, Socket, Type};
+use std::net::SocketAddr;
+use support::{Nas, PASSWORD, SECRET, Ulna, WRONG_PASSWORD, bob, on_free_ports, pap, secret};
 use ulna_core::packet::{Code, Encoder, MessageAuthenticator, number};
 
 /// The objects on standard error, without their times.
@@ -79,6 +81,66 @@ fn every_event_is_one_object_whatever_octets_a_name_has() {
     by_text(&mut objects);
     by_text(&mut expected);
     assert_eq!(objects, expected);
+}
+
+#[test]
+fn without_lines_for_requests_what_is_rare_still_has_its_own() {
+    let settings = |requests: bool| {
+        on_free_ports(&format!(
+            "[log]\nformat = \"json\"\nrequests = {requests}\n[protocol]\nreject_delay = \"1ms\"\n\
+             [[listen]]\nname = \"streams\"\ntransport = \"tcp\"\naddress = \"127.0.0.1:0\"\n\
+             packets = [\"access\"]\nserver = \"default\"\n\
+             [[client_rule]]\nname = \"branches\"\nnetwork = \"127.0.0.9\"\nnat = true\nsecret = \"{SECRET}\"\n"
+        ))
+    };
+    let path = support::file("ulna.toml", &settings(false));
+    let ulna = Ulna::start_with(&["serve", "--config", path.to_str().expect("the path is UTF-8")]);
+    let [streams, datagrams] = [0, 1].map(|place| ulna.addresses[place]);
+    let known = Nas::new("127.0.0.1:0", datagrams);
+    assert_eq!(known.ask(&bob(1)), Code::AccessAccept);
+    let unknown = Nas::new("127.0.0.3:0", datagrams);
+    unknown.send(&bob(1));
+    ulna.wait_for_counters("it is discarded", |counters| {
+        counters.get("discarded unknown-client") == Some(&1)
+    });
+    let admitted = Nas::new("127.0.0.9:0", datagrams);
+    assert_eq!(admitted.ask(&bob(2)), Code::AccessAccept);
+    admitted.send(&unsigned(3));
+    let stream = stream_from("127.0.0.3:0", streams);
+    ulna.wait_for(0, "all of it is told", |stderr| {
+        let is_told = |event: &str| objects(stderr).iter().any(|object| object["event"] == event);
+        let events = ["admitted", "unsigned-behind-nat", "connection-ended"];
+        events.into_iter().all(is_told).then_some(())
+    });
+    drop(stream);
+    let events =
+        |stderr: &str| -> Vec<_> { objects(stderr).iter().map(|one| one["event"].clone()).collect() };
+
+    // Lines for requests come with a reload.
+    std::fs::write(&path, settings(true)).expect("it can be written");
+    ulna.signal("HUP");
+    ulna.wait_for(0, "it is in force", |stderr| stderr.contains("in force").then_some(()));
+    assert_eq!(known.ask(&bob(4)), Code::AccessAccept);
+    let stderr = ulna.stop().stderr;
+    assert!(!stderr.contains("waits for a restart"), "{stderr}");
+    let mut told = events(&stderr);
+    told.sort_by_key(Value::to_string);
+    assert_eq!(told, ["accept", "admitted", "connection-ended", "unsigned-behind-nat"]);
+    let admitted = admitted.socket.local_addr().expect("it is bound").to_string();
+    let told = objects(&stderr).into_iter().find(|object| object["event"] == "admitted");
+    assert_eq!(told, Some(json!({ "event": "admitted", "client": "branches", "from": admitted })));
+}
+
+fn unsigned(identifier: u8) -> Vec<u8> {
+    pap(identifier, PASSWORD, &secret(), MessageAuthenticator::Absent)
+}
+
+/// A connection that its server is to close.
+fn stream_from(source: &str, server: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("it is made");
+    socket.bind(&source.parse::<SocketAddr>().expect("an address").into()).expect("it is bound");
+    socket.connect(&server.into()).expect("somebody listens");
+    socket
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub const RUNTIME: Keys = Keys {
         "receive_buffer_octets",
         "dedup_entries_max",
         "replies_octets_max",
+        "streams_octets_max",
         "hash_threads",
         "hash_line_max",
         "state_directory",
@@ -88,6 +89,7 @@ pub const LISTEN: Keys = Keys {
         "idle_timeout",
         "read_timeout",
         "write_timeout",
+        "packets_per_second",
     ],
     later: &[],
 };

@@ -9,7 +9,7 @@ use ulna_config::{
 use ulna_core::ServerId;
 use ulna_core::authenticate::mac::Mac;
 use ulna_core::authenticate::users::Credential;
-use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings, Signal};
+use ulna_core::configuration::{LogFormat, Packets, Protocol, RuntimeSettings, Signal, StreamSettings};
 use ulna_core::packet::{Secret, Secrets};
 use ulna_core::policy::{Decision, NewRule};
 
@@ -80,6 +80,7 @@ fn every_key_that_is_built_does_something() {
         receive_buffer_octets = 65_536
         dedup_entries_max = 1000
         replies_octets_max = 1_000_000
+        streams_octets_max = 2_000_000
         hash_threads = 4
         hash_line_max = 1_000
         [protocol]
@@ -148,6 +149,7 @@ fn every_key_that_is_built_does_something() {
             receive_buffer_octets: 65_536,
             dedup_entries_max: 1_000,
             replies_octets_max: 1_000_000,
+            streams_octets_max: 2_000_000,
             hash_threads: 4,
             hash_line_max: 1_000,
         }
@@ -226,6 +228,64 @@ fn unsigned_requests_on_a_public_address_are_warned_of_once() {
         warnings.iter().filter(|warning| warning.message.contains("client rule \"r\" may send")).count()
     };
     assert_eq!(["", "nat = true\n", "require_message_authenticator = false\n"].map(of_rules), [0, 0, 1]);
+}
+
+#[test]
+fn streams_have_bounds_and_times_of_their_own() {
+    let listener = |keys: &str| {
+        let text = format!(
+            "{}[[listen]]\nname = \"streams\"\ntransport = \"tcp\"\naddress = \"127.0.0.1:1814\"\n\
+             packets = [\"access\"]\nserver = \"default\"\n{keys}\n",
+            default_text()
+        );
+        let (configuration, _) = parsed(&text);
+        *configuration
+            .listeners
+            .last()
+            .and_then(|listener| listener.transport.stream_settings())
+            .expect("it has streams")
+    };
+    assert_eq!(listener(""), StreamSettings::default());
+    let keys = "connections_max = 5\nconnections_per_address_max = 4\nidle_timeout = \"1s\"\nread_timeout = \"2s\"\n\
+                write_timeout = \"3s\"\npackets_per_second = 6\n";
+    let settings = StreamSettings {
+        connections_max: 5,
+        per_address_max: 4,
+        idle_timeout: Duration::from_secs(1),
+        read_timeout: Duration::from_secs(2),
+        write_timeout: Duration::from_secs(3),
+        packets_per_second: 6,
+    };
+    assert_eq!(listener(keys), settings);
+}
+
+#[test]
+fn a_client_rule_that_is_never_asked_is_warned_of() {
+    let rule = |name: &str, network: &str, keys: &str| {
+        format!(
+            "[[client_rule]]\nname = \"{name}\"\nnetwork = {network}\nsecret = \"0123456789abcdef\"\n{keys}\n"
+        )
+    };
+    let warned = |rules: &[String]| -> Vec<_> {
+        let (_, warnings) = parsed(&format!("{}{}", default_text(), rules.concat()));
+        let of_rules = warnings.iter().filter(|warning| warning.message.contains("never asked"));
+        of_rules.map(|warning| warning.message.clone()).collect()
+    };
+    let (both, one) = ("[\"198.51.100.0/24\", \"2001:db8::/32\"]", "\"198.51.100.0/24\"");
+    let asks = "when = { NAS-Identifier = \"a\" }";
+    let shadowed = "client rule \"second\" is never asked for 198.51.100.0/24: \"first\" stands before it there and has no `when`";
+    assert_eq!(warned(&[rule("first", one, ""), rule("second", both, "")]), [shadowed]);
+    assert_eq!(warned(&[rule("first", both, ""), rule("second", one, asks)]), [shadowed]);
+    assert_eq!(warned(&[rule("first", one, ""), rule("second", both, ""), rule("third", both, "")]).len(), 3);
+    // What asks first, or decides about a part alone, leaves something to the other.
+    let wider = "\"198.51.0.0/16\"";
+    for (first, second) in [
+        (rule("first", one, asks), rule("second", one, "")),
+        (rule("first", wider, ""), rule("second", one, "")),
+        (rule("first", one, ""), rule("second", wider, "")),
+    ] {
+        assert_eq!(warned(&[first, second]), [""; 0]);
+    }
 }
 
 // checklist 6
@@ -444,10 +504,7 @@ fn a_machine_of_very_many_cores_gets_as_many_workers_as_there_is_room_for() {
         warnings.to_string().contains(&format!("{workers} workers for 256 cores")),
         "it says so: {warnings}"
     );
-    assert!(
-        reserved_octets(&configuration.runtime, &configuration.protocol, &configuration.client_rules.limits)
-            <= RESERVED_OCTETS_MAX
-    );
+    assert!(reserved_octets(&configuration.sizes()) <= RESERVED_OCTETS_MAX);
 }
 
 #[test]

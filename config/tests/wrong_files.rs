@@ -439,7 +439,7 @@ fn a_wildcard_and_an_address_of_its_family_and_port() {
 #[test]
 fn tables_that_no_machine_has_room_for() {
     let keys = "lower `workers`, `network_threads`, `ring_slots`, `requests_max`, `dedup_entries_max`, \
-                `replies_octets_max` or `delayed_rejects_max`";
+                `replies_octets_max`, `delayed_rejects_max`, or of streams `connections_max` or `streams_octets_max`";
     for (settings, place, gibibytes) in [
         ("[runtime]\nworkers = 256\n", "2:11", 348),
         ("[runtime]\nnetwork_threads = 64\nworkers = 64\nrequests_max = 1_048_576\n", "3:11", 809),

@@ -61,7 +61,7 @@ pub struct Configuration {
 impl Configuration {
     /// How many network cores there are: network threads, or where these are joined with workers, workers.
     pub fn network_cores(&self) -> usize {
-        if self.runtime.network_threads == 0 { self.runtime.workers } else { self.runtime.network_threads }
+        self.runtime.network_cores()
     }
 
     /// How many worker cores there are.
@@ -121,12 +121,21 @@ pub struct RuntimeSettings {
     pub dedup_entries_max: usize,
     /// Octets of cached replies that a network thread keeps; 65 536 to 16 GiB.
     pub replies_octets_max: usize,
+    /// Memory for replies that wait for the peers of streams to read them, in each network core. 65 536 to 16 GiB.
+    pub streams_octets_max: usize,
     /// Threads that hash passwords, where users have Argon2 digests; 1 to 64.
     pub hash_threads: usize,
     /// Passwords that wait for one of them, 1 to 65 536.
     pub hash_line_max: usize,
     /// Where what survives a restart is kept, if it is; as its driver opens it.
     pub state_directory: Option<Box<str>>,
+}
+
+impl RuntimeSettings {
+    /// How many network cores there are.
+    pub fn network_cores(&self) -> usize {
+        if self.network_threads == 0 { self.workers } else { self.network_threads }
+    }
 }
 
 impl Default for RuntimeSettings {
@@ -143,6 +152,7 @@ impl Default for RuntimeSettings {
             receive_buffer_octets: 4_194_304,
             dedup_entries_max: 131_072,
             replies_octets_max: 64 * 1024 * 1024,
+            streams_octets_max: 64 * 1024 * 1024,
             hash_threads: 1,
             hash_line_max: 128,
             state_directory: None,
@@ -250,6 +260,16 @@ impl Transport {
     }
 }
 
+impl Transport {
+    /// Where it has streams, what these may be.
+    pub fn stream_settings(&self) -> Option<&StreamSettings> {
+        match self {
+            Transport::Udp => None,
+            Transport::Tcp(settings) => Some(settings),
+        }
+    }
+}
+
 /// How many streams a listener may have, and how long each may be silent or slow (RFC 6613 §2.6.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamSettings {
@@ -263,6 +283,8 @@ pub struct StreamSettings {
     pub read_timeout: Duration,
     /// In which the peer has to read replies.
     pub write_timeout: Duration,
+    /// Packets taken of one stream in a second; 0: any number.
+    pub packets_per_second: u32,
 }
 
 impl Default for StreamSettings {
@@ -273,6 +295,7 @@ impl Default for StreamSettings {
             idle_timeout: Duration::from_secs(120),
             read_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),
+            packets_per_second: 0,
         }
     }
 }
@@ -324,7 +347,7 @@ pub struct AccountingFile {
 /// What is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// One line per finished request.
+    /// One line per finished request, and for discarded packets. What is rarer has its line in any case.
     pub requests: bool,
     /// How a line looks.
     pub format: LogFormat,

@@ -109,6 +109,10 @@ counters! {
         streams,
         /// Times that a packet of a stream was held back, as there was no room for it.
         streams_blocked,
+        /// Times that a packet of a stream was held back, as it, or its client, sends faster than it may.
+        streams_paced,
+        /// Gauge: octets of memory for replies that wait to be read.
+        streams_octets,
         /// Streams not accepted: nobody's address.
         streams_refused_unknown,
         /// Streams not accepted: their listener has as many as it may.

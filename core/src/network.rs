@@ -22,7 +22,7 @@ mod workers;
 use self::connected::Orders;
 use self::lane::Lanes;
 use self::owner::Owners;
-use crate::client::{Connections, Pace, Sightings, Whose};
+use crate::client::{Connections, Pace, Whose};
 use crate::configuration::Configuration;
 use crate::conversation::slot::{SlotOwners, Slots};
 use crate::cores::Outstanding;
@@ -80,7 +80,6 @@ pub struct Network {
     streams: Streams,
     /// What strangers may send, by the hash of their address.
     paces: Box<[Pace]>,
-    sightings: Arc<Sightings>,
     buffers: BufferPool,
     lanes: Lanes,
     /// Strays that each other network thread has of ours.
@@ -131,7 +130,6 @@ struct Origin {
     owners: Owners,
     slots: Slots,
     own_worker: Option<WorkerId>,
-    sightings: Arc<Sightings>,
     counters: Arc<NetworkCounters>,
 }
 
@@ -143,7 +141,6 @@ impl Network {
         configuration: Arc<Configuration>,
         slots: Arc<SlotOwners>,
         own_worker: Option<WorkerId>,
-        sightings: Arc<Sightings>,
         seed: &Seed,
     ) -> Self {
         let networks = configuration.network_cores() as u16;
@@ -156,7 +153,6 @@ impl Network {
             owners: Owners::new(networks, seed),
             slots: Slots::new(slots, seed),
             own_worker,
-            sightings,
             counters: Arc::default(),
         };
         Network::begin(origin, &workers, &seed.fork("dedup"), &|_| Outstanding::default())
@@ -168,8 +164,7 @@ impl Network {
         dedup_seed: &Seed,
         outstanding: &dyn Fn(Peer) -> Outstanding,
     ) -> Self {
-        let Origin { life, id, generations, generation, owners, slots, own_worker, sightings, counters } =
-            origin;
+        let Origin { life, id, generations, generation, owners, slots, own_worker, counters } = origin;
         let configuration = Arc::clone(generations.of(generation));
         let runtime = &configuration.runtime;
         let networks = configuration.network_cores();
@@ -199,7 +194,6 @@ impl Network {
             orders: Orders::default(),
             streams: Streams::new(&configuration, dedup_seed),
             paces: (0..PACES).map(|_| Pace::default()).collect(),
-            sightings,
             buffers: BufferPool::new(life, buffers_max, SMALL_BUFFERS_NOW, LARGE_BUFFERS_NOW),
             lanes: Lanes::default(),
             strays_out,
@@ -329,6 +323,7 @@ impl Network {
         // Rings between network threads need no count: each side has at most half a ring of strays out.
         if let Peer::Worker(worker) = peer {
             self.lanes[worker].set_room(slots);
+            self.send_strangers(worker);
         }
     }
 
@@ -338,7 +333,7 @@ impl Network {
         self.dedup.expire(now, EXPIRIES_EACH_TURN);
         self.counters.dedup_entries.set(self.dedup.len() as u64);
         self.end_connections(now);
-        self.end_streams(now);
+        self.look_at_streams(now);
         if self.lazy_sweep.is_some_and(|due| due <= now) {
             // As long as a buffer is away, a lazy message will bring it home; but not one that waits here.
             let is_any_away = self.buffers.lent() > self.rejects() || self.under_way != [0; 2];
@@ -441,7 +436,7 @@ impl Network {
             || self.has_socket_orders()
             || self.streams.has_ready()
             || self.streams.has_untried()
-            || self.lanes.iter().any(|(_, lane)| lane.has_homeward())
+            || self.lanes.iter().any(|(_, lane)| lane.has_homeward() || lane.may_send_stranger())
     }
 
     /// Whether this core waits for completions, lazy ones too: a worker has as many requests as it may, all

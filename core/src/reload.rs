@@ -2,7 +2,7 @@
 
 use crate::ServerId;
 use crate::configuration::{Configuration, Listener, Packets, RuntimeSettings, Transport};
-use crate::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
+use crate::reserved::{RESERVED_OCTETS_MAX, Sizes, reserved_octets};
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -71,7 +71,7 @@ impl Configuration {
         let is_joined = running.runtime.network_threads == 0;
         let workers = if is_joined { running.runtime.workers } else { self.runtime.workers };
         let runtime = RuntimeSettings { workers, ..running.runtime.clone() };
-        let octets = reserved_octets(&runtime, &running.protocol, &running.client_rules.limits);
+        let octets = reserved_octets(&Sizes { runtime: &runtime, ..running.sizes() });
         // What runs already is no reload's to refuse, however it was started.
         if workers > running.runtime.workers && octets > RESERVED_OCTETS_MAX {
             return Err(Refusal::TooLarge { workers, octets });
@@ -93,6 +93,7 @@ impl Configuration {
         keep("receive_buffer_octets", new.receive_buffer_octets != old.receive_buffer_octets);
         keep("dedup_entries_max", new.dedup_entries_max != old.dedup_entries_max);
         keep("replies_octets_max", new.replies_octets_max != old.replies_octets_max);
+        keep("streams_octets_max", new.streams_octets_max != old.streams_octets_max);
         keep("state_directory", new.state_directory != old.state_directory);
         keep("hash_threads", new.hash_threads != old.hash_threads);
         keep("hash_line_max", new.hash_line_max != old.hash_line_max);
@@ -102,7 +103,6 @@ impl Configuration {
         keep("failures_max", new.failures_max != old.failures_max);
         keep("failure_window", new.failure_window != old.failure_window);
         keep("accounting.file", self.accounting != running.accounting);
-        keep("requests", self.log.requests != running.log.requests);
         keep("format", self.log.format != running.log.format);
         // By name, as numbers are of one configuration alone.
         let mut known: Vec<_> = running.remote_servers.iter().collect();
@@ -124,7 +124,7 @@ impl Configuration {
         self.protocol.failures_max = running.protocol.failures_max;
         self.protocol.failure_window = running.protocol.failure_window;
         self.accounting = running.accounting.clone();
-        self.log = running.log.clone();
+        self.log.format = running.log.format;
         self.keep_listeners(running, &mut waits);
         Ok(waits)
     }

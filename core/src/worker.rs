@@ -19,7 +19,7 @@ mod succession;
 
 use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
-use crate::client::{Sightings, Strangers};
+use crate::client::Strangers;
 use crate::configuration::{Configuration, Protocol};
 use crate::conversation::{Conversations, Counts};
 use crate::counters::WorkerCounters;
@@ -129,13 +129,12 @@ impl Worker {
         id: WorkerId,
         configuration: Arc<Configuration>,
         policy: Box<dyn Policy + Send>,
-        sightings: &Arc<Sightings>,
         seed: &Seed,
     ) -> Self {
         let (life, generations, counters) =
             (Life::default(), Generations::new(configuration), Arc::default());
         let newest = generations.first();
-        let strangers = Strangers::new(life, newest, sightings, seed, &counters);
+        let strangers = Strangers::new(life, newest, seed, &counters);
         Worker::begin(
             Origin { life, id, generations, epoch: 0, counters, node_key: seed.clone() },
             policy,

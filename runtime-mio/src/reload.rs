@@ -30,7 +30,7 @@ pub type ClientKey = (Arc<str>, Box<[u8]>);
 #[derive(Clone)]
 pub struct Reloader {
     supervisor: Supervisor,
-    names: Option<Arc<Names>>,
+    names: Arc<Names>,
     running: Arc<Mutex<Running>>,
 }
 
@@ -70,7 +70,7 @@ impl std::error::Error for ReloadError {}
 impl Reloader {
     pub(crate) fn new(
         supervisor: Supervisor,
-        names: Option<Arc<Names>>,
+        names: Arc<Names>,
         configuration: Arc<Configuration>,
     ) -> Reloader {
         let running = Running { generation: Generation::default(), configuration, older: None };
@@ -91,9 +91,7 @@ impl Reloader {
         drop(shared);
         let configuration = Arc::new(configuration);
         let generation = running.generation.next();
-        if let Some(names) = &self.names {
-            names.add(generation, &configuration);
-        }
+        self.names.add(generation, &configuration);
         self.take(Step::Know(generation, Arc::clone(&configuration)))?;
         self.take(Step::PutInForce(generation))?;
         for table in &configuration.secret_tables {

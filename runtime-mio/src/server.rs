@@ -122,16 +122,13 @@ impl Server {
         let bells = Arc::new(Bells::new());
         let owners = Owners::new(configuration.network_cores() as u16, seed);
         let listening = Arc::new(Listening::bind(configuration, owners.mixing(), &polls)?);
-        let names = configuration.log.requests.then(|| Arc::new(Names::new(configuration)));
+        let names = Arc::new(Names::new(configuration));
         let threads = Arc::<Mutex<Threads>>::default();
-        let log = match &names {
-            Some(names) => {
-                let threads = Arc::clone(&threads);
-                let lost = Box::new(move || locked(&threads).events_lost());
-                let format = configuration.log.format;
-                Some(Log::start(Arc::clone(names), format, clock, lost, log_out)?)
-            }
-            None => None,
+        // Also without lines for requests: what is rare is told in any case.
+        let log = {
+            let threads = Arc::clone(&threads);
+            let lost = Box::new(move || locked(&threads).events_lost());
+            Log::start(Arc::clone(&names), configuration.log.format, clock, lost, log_out)?
         };
         let shared = Arc::new(Shared {
             listening,
@@ -232,9 +229,7 @@ impl Server {
     /// Ends all threads at once, and the log when it has written all lines; it is not waited for for ever.
     pub fn exit(self) {
         self.shared.end();
-        if let Some(log) = &*locked(&self.shared.log) {
-            log.finish();
-        }
+        locked(&self.shared.log).finish();
     }
 }
 

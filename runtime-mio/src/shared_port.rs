@@ -49,8 +49,8 @@ pub struct SharedPort {
     calls: SystemCalls,
     report: Arc<ThreadReport>,
     counters: Arc<PortCounters>,
-    writer: Option<EventWriter>,
-    log: Option<Log>,
+    writer: EventWriter,
+    log: Log,
     reply: Vec<u8>,
     /// Last, so that it ends after those who ask.
     _effect_threads: EffectThreads,
@@ -143,16 +143,11 @@ impl SharedPort {
         bells.set(cores.bell(), Some(bell.clone()));
         let stopper = Stopper { is_over: Arc::default(), bell };
         let report = Arc::new(ThreadReport::of(&cores));
-        let (log, writer) = if configuration.log.requests {
-            let names = Arc::new(Names::new(configuration));
-            let lost = Arc::clone(&report);
-            let lost = Box::new(move || lost.events_lost());
-            let mut log = Log::start(names, configuration.log.format, clock, lost, log_out)?;
-            let writer = log.writer();
-            (Some(log), Some(writer))
-        } else {
-            (None, None)
-        };
+        let names = Arc::new(Names::new(configuration));
+        let lost = Arc::clone(&report);
+        let lost = Box::new(move || lost.events_lost());
+        let mut log = Log::start(names, configuration.log.format, clock, lost, log_out)?;
+        let writer = log.writer();
         let effect_threads = EffectThreads::start(configuration, &bells, store, clock)?;
         Ok(SharedPort {
             poll,
@@ -288,13 +283,17 @@ impl SharedPort {
     }
 
     fn pass_events_on(&mut self) {
-        let Some(writer) = &mut self.writer else { return };
+        let mut is_any_written = false;
         while let Some(event) = self.cores.poll_event() {
-            if !writer.write(event) {
+            if self.writer.write(event) {
+                is_any_written = true;
+            } else {
                 self.report.thread.events_lost.up();
             }
         }
-        writer.publish();
+        if is_any_written {
+            self.writer.publish();
+        }
     }
 
     /// Sleeps if neither the ring nor the cores have anything to do; else it looks at bells, each so many turns.
@@ -334,10 +333,7 @@ impl SharedPort {
 
 impl Drop for SharedPort {
     fn drop(&mut self) {
-        drop(self.writer.take());
-        if let Some(log) = self.log.take() {
-            log.finish();
-        }
+        self.log.finish();
     }
 }
 

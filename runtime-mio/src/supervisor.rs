@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub orders: Arc<Orders>,
     pub steps: Arc<Steps>,
     pub effects: Arc<EffectThreads>,
-    pub log: Mutex<Option<Log>>,
+    pub log: Mutex<Log>,
     pub clock: Clock,
     pub settings: RuntimeSettings,
     pub rounds: Rounds,
@@ -163,7 +163,7 @@ impl Shared {
         self.bells.set(bell, Some(its_bell));
         self.rounds.enter(bell);
         let report = ThreadReport::of(&cores);
-        let writer = writer.or_else(|| locked(&self.log).as_mut().map(Log::writer));
+        let writer = writer.unwrap_or_else(|| locked(&self.log).writer());
         let network = cores.network().map(|network| usize::from(network.id().0));
         let worker = cores.worker().map(|worker| worker.id());
         let drained = Arc::new(AtomicBool::new(false));
@@ -339,13 +339,13 @@ impl Threads {
     }
 
     /// A worker has gone.
-    fn note_gone(&mut self, worker: WorkerId, writer: Option<EventWriter>) {
+    fn note_gone(&mut self, worker: WorkerId, writer: EventWriter) {
         let Some(place) = self.serving.iter().position(|serving| serving.worker == Some(worker)) else {
             return;
         };
         let report = self.serving.remove(place).report;
         self.counted.add_all(&report.thread);
         let report = ThreadReport { thread: Arc::default(), ..report };
-        self.former.push(Former { worker, report, writer });
+        self.former.push(Former { worker, report, writer: Some(writer) });
     }
 }

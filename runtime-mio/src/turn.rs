@@ -93,7 +93,7 @@ pub(crate) struct Turn {
     pub orders: Arc<Orders>,
     pub drained: Arc<AtomicBool>,
     pub counters: Arc<ThreadCounters>,
-    pub log: Option<EventWriter>,
+    pub log: EventWriter,
     pub reload: Follower,
     /// How it waits.
     pub patience: Patience,
@@ -114,7 +114,7 @@ pub(crate) struct Turn {
 /// What a thread leaves behind.
 pub(crate) struct Left {
     pub cores: Cores,
-    pub log: Option<EventWriter>,
+    pub log: EventWriter,
 }
 
 /// What a thread was told to panic with: no panic that is to be counted.
@@ -410,13 +410,18 @@ impl Turn {
     }
 
     fn pass_events_on(&mut self) {
-        let Some(log) = &mut self.log else { return };
+        let mut is_any_written = false;
         while let Some(event) = self.cores.poll_event() {
-            if !log.write(event) {
+            if self.log.write(event) {
+                is_any_written = true;
+            } else {
                 self.counters.events_lost.up();
             }
         }
-        log.publish();
+        // A turn without events costs nothing here.
+        if is_any_written {
+            self.log.publish();
+        }
     }
 
     /// Waits if there is nothing to do, else looks at the sockets only.

@@ -15,14 +15,14 @@ use ulna_runtime_mio::Server;
 
 const SECRET: &str = "a secret of the test";
 
-/// What each serving thread has done so far: its name, times that it slept, and nanoseconds on a processor.
+/// What each serving thread, and that of the log, has done so far: its name, times that it slept, and nanoseconds on a processor.
 fn threads() -> Vec<(String, u64, u64)> {
     let mut threads = Vec::new();
     for task in fs::read_dir("/proc/self/task").expect("Linux has it") {
         let path = task.expect("Linux has it").path();
         let Ok(name) = fs::read_to_string(path.join("comm")) else { continue };
         let name = name.trim().to_string();
-        if !["network-", "worker-", "joined-"].iter().any(|prefix| name.starts_with(prefix)) {
+        if !["network-", "worker-", "joined-", "ulna-log"].iter().any(|prefix| name.starts_with(prefix)) {
             continue;
         }
         let status = fs::read_to_string(path.join("status")).expect("the thread lives");
@@ -78,7 +78,7 @@ fn rests(span: Duration) {
         // What the request left behind, a reply kept for 0.1 s and a lazy sweep within a second, is over by then.
         std::thread::sleep(Duration::from_millis(1500));
         let before = threads();
-        assert_eq!(before.len(), 2, "{before:?}");
+        assert_eq!(before.len(), 3, "{before:?}");
         std::thread::sleep(span);
         let after = threads();
         for ((name, sleeps_before, time_before), (_, sleeps, time)) in before.iter().zip(&after) {

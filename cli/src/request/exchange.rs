@@ -1,23 +1,34 @@
-//! Sends one packet, perhaps several times, and waits for the reply that is to be believed.
+//! Sends one packet, over UDP perhaps several times, and waits for the reply that is to be believed.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use ulna_core::packet::{Code, Framed, Landmark, Secret};
 
 use super::packet::Request;
+use super::stream;
 
 /// One request to one server.
 pub struct Exchange<'r> {
     pub request: &'r Request,
     pub secret: &'r Secret,
     pub server: SocketAddr,
+    pub transport: Transport,
     pub source: Option<Source>,
     /// For the reply to each try.
     pub timeout: Duration,
     pub tries: u8,
     pub require_message_authenticator: bool,
+}
+
+/// What carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    Udp,
+    /// RFC 6613.
+    Tcp,
 }
 
 /// Where a request is sent from.
@@ -35,8 +46,24 @@ pub enum Outcome {
         tries: u8,
         not_believed: u32,
     },
+    /// The connection ended before anything came that is to be believed.
+    Ended {
+        how: Ended,
+        not_believed: u32,
+    },
     /// The host says that nobody listens there.
     Refused,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The server has closed it.
+    Closed,
+    /// The server, or the network, has broken it off.
+    Reset,
+    /// Something came whose Length no packet has: where the next begins nobody knows.
+    BadLength,
 }
 
 /// A reply that verifies.
@@ -81,6 +108,13 @@ impl Source {
 impl Exchange<'_> {
     /// Runs it to its end; `notice` is told of what is not believed as it comes.
     pub fn run(&self, notice: &mut dyn FnMut(String)) -> Result<Outcome, String> {
+        match self.transport {
+            Transport::Udp => self.run_over_udp(notice),
+            Transport::Tcp => stream::run(self, notice),
+        }
+    }
+
+    fn run_over_udp(&self, notice: &mut dyn FnMut(String)) -> Result<Outcome, String> {
         let socket = self.socket()?;
         let begin = Instant::now();
         let mut not_believed = 0;
@@ -106,14 +140,19 @@ impl Exchange<'_> {
 
     /// Connected, so that only the server's datagrams come, and the word that nobody listens there.
     fn socket(&self) -> Result<UdpSocket, String> {
+        let local = self.local();
+        let socket = UdpSocket::bind(local).map_err(|error| format!("cannot send from {local}: {error}"))?;
+        socket.connect(self.server).map_err(|error| format!("cannot reach {}: {error}", self.server))?;
+        Ok(socket)
+    }
+
+    /// Where it is sent from; zeros are the system's choice.
+    pub fn local(&self) -> SocketAddr {
         let any: IpAddr =
             if self.server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let (address, port) =
             self.source.map_or((any, 0), |source| (source.address.unwrap_or(any), source.port));
-        let local = SocketAddr::new(address, port);
-        let socket = UdpSocket::bind(local).map_err(|error| format!("cannot send from {local}: {error}"))?;
-        socket.connect(self.server).map_err(|error| format!("cannot reach {}: {error}", self.server))?;
-        Ok(socket)
+        SocketAddr::new(address, port)
     }
 
     fn listen(
@@ -146,7 +185,7 @@ impl Exchange<'_> {
     }
 
     /// Whether this is the reply; the error is why not.
-    fn judge(&self, octets: &[u8]) -> Result<(Code, bool), String> {
+    pub fn judge(&self, octets: &[u8]) -> Result<(Code, bool), String> {
         let framed = Framed::parse(octets).map_err(|error| format!("no packet: {error}"))?;
         let Some(expected) = self.request.identifier() else {
             return Err("what was sent has no Identifier, so nothing answers it".into());
@@ -170,7 +209,7 @@ impl Exchange<'_> {
 }
 
 /// Nothing came yet, and that is no error.
-fn is_nothing(error: &io::Error) -> bool {
+pub fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 

@@ -11,7 +11,7 @@ use ulna_core::dictionary::{Dictionary, print_value};
 use ulna_core::packet::hidden::Hop;
 use ulna_core::packet::{Framed, VALUE_OCTETS_MAX};
 
-use super::exchange::Reply;
+use super::exchange::{Ended, Reply};
 
 /// A reply that verifies, and what it takes to show it.
 pub struct Shown<'r> {
@@ -129,6 +129,41 @@ impl Silence {
             object(json!({ "outcome": outcome, "tries": self.tries, "not_believed": self.not_believed })),
             sent,
         )
+    }
+}
+
+/// A connection ended before a reply came that is to be believed.
+pub struct End {
+    pub server: SocketAddr,
+    pub how: Ended,
+    pub not_believed: u32,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let End { server, how, not_believed } = self;
+        match how {
+            Ended::Closed => write!(f, "{server} closed the connection without a valid reply")?,
+            Ended::Reset => write!(f, "the connection to {server} was broken off without a valid reply")?,
+            Ended::BadLength => {
+                return write!(f, "no valid reply from {server}: something came whose Length no packet has");
+            }
+        }
+        match not_believed {
+            0 => f.write_str(
+                "; a server closes that of a client that it does not know or of a packet that does not verify: address and \
+                 secret may be wrong",
+            ),
+            1 => f.write_str("; one was not believed"),
+            several => write!(f, "; {several} were not believed"),
+        }
+    }
+}
+
+impl End {
+    pub fn json(&self, sent: Option<&[u8]>) -> String {
+        let outcome = if self.not_believed > 0 { "invalid" } else { "closed" };
+        line(object(json!({ "outcome": outcome, "tries": 1, "not_believed": self.not_believed })), sent)
     }
 }
 

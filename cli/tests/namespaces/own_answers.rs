@@ -29,7 +29,7 @@ pub fn each_gets_its_own(clients: Clients, family: Family) {
     bench.topology.flush();
     bench.ask(3, EVERY).assert_all("forgotten");
 
-    let evidence = bench.evidence(Vec::new());
+    let evidence = bench.evidence(Vec::new()).expect("few packets pass");
     let account = bench.verify(&evidence);
     the_judge_finds_faults(&evidence);
     evidence.discard();

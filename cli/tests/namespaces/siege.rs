@@ -12,6 +12,7 @@ use super::bench::{
     outside_port,
 };
 use super::flood::{Flood, Kind, Sent, Sibling};
+use super::machine::Meter;
 use super::nas::{Nas, Outcome};
 use super::net::Family;
 
@@ -24,6 +25,8 @@ struct Siege {
     /// How often everybody asks in the whole flood.
     times: u32,
     calm: Answers,
+    /// What others used of the machine during the last part.
+    others: f64,
     newcomers: Vec<Nas>,
 }
 
@@ -37,8 +40,12 @@ struct Part<'a> {
     has_newcomer: bool,
 }
 
-/// The machine did not manage to send the flood: what was measured says nothing.
-struct TooSlow(Sent);
+/// Why what was measured says nothing so far.
+struct Void {
+    why: String,
+    /// Others have used the machine: it is no fault of the server's.
+    is_others: bool,
+}
 
 /// In every sibling's name in turn.
 pub fn siblings_are_served(clients: Clients) {
@@ -57,8 +64,10 @@ pub fn siblings_are_served(clients: Clients) {
         let (answers, _) = siege.withstand(&whole)?;
         let [calm, flooded] = [&siege.calm, &answers].map(|answers| answers.quantile(0.99));
         let bound = calm * 2 + Duration::from_millis(1);
-        assert!(flooded <= bound, "p99 {flooded:?} during the flood, {calm:?} before");
-        Ok(())
+        if flooded <= bound {
+            return Ok(());
+        }
+        Err(siege.void(format!("p99 {flooded:?} during the flood, {calm:?} before")))
     });
 }
 
@@ -72,17 +81,24 @@ pub fn a_sibling_is_served_while_it_is_replayed(clients: Clients) {
     });
 }
 
-fn withstand_in_some_attempt(clients: Clients, parts: impl Fn(&mut Siege) -> Result<(), TooSlow>) {
+fn withstand_in_some_attempt(clients: Clients, parts: impl Fn(&mut Siege) -> Result<(), Void>) {
     let Some(_alone) = alone() else { return };
     for attempt in 1.. {
         println!("{clients:?}, attempt {attempt}");
         let mut siege = Siege::begin(clients);
-        match parts(&mut siege) {
-            Ok(()) => return siege.end(),
-            Err(TooSlow(sent)) => {
-                println!("  too slow: {sent:?}, {:.0}/s", sent.per_second());
-                assert!(attempt < ATTEMPTS_MAX, "the machine is too slow or too busy for such a flood");
-            }
+        let Void { why, is_others } = match parts(&mut siege) {
+            Ok(()) => match siege.end() {
+                Ok(()) => return,
+                Err(void) => void,
+            },
+            Err(void) => void,
+        };
+        println!("  {why}");
+        if attempt == ATTEMPTS_MAX {
+            // Not in CI, or nobody would ever notice.
+            assert!(is_others && std::env::var_os("CI").is_none(), "{why}, in {attempt} attempts");
+            eprintln!("not judged: {why}, in {attempt} attempts");
+            return;
         }
     }
 }
@@ -116,14 +132,15 @@ impl Siege {
         };
         let flood = Flood::new(&bench.topology.nat, nat, SocketAddrV4::new(server, 1812), &siblings);
         let per_second = setting("ULNA_FLOOD_PER_SECOND", 50_000);
-        Siege { bench, clients, flood, per_second, times, calm, newcomers: Vec::new() }
+        Siege { bench, clients, flood, per_second, times, calm, others: 0.0, newcomers: Vec::new() }
     }
 
     /// What was captured is judged; all is as before it.
-    fn end(self) {
-        let Siege { mut bench, clients, newcomers, .. } = self;
-        let evidence = bench.evidence(newcomers);
-        bench.verify(&evidence);
+    fn end(self) -> Result<(), Void> {
+        let Siege { mut bench, clients, newcomers, others, .. } = self;
+        let evidence =
+            bench.evidence(newcomers).map_err(|why| Void { why, is_others: others > OTHERS_MAX })?;
+        bench.verify_that_all_came(&evidence);
         evidence.discard();
         bench.ask(2, EVERY).assert_all("after it");
         if let Clients::Rule { .. } = clients {
@@ -132,10 +149,11 @@ impl Siege {
         }
         assert_eq!(bench.ulna.counters()["deaths"], 0);
         bench.ulna.stop();
+        Ok(())
     }
 
     /// What is forged changes nothing at all: exactly the requests of the NASes are accepted.
-    fn withstand_what_is_forged(&mut self, part: &Part) -> Result<(), TooSlow> {
+    fn withstand_what_is_forged(&mut self, part: &Part) -> Result<(), Void> {
         let (answers, by) = self.withstand(part)?;
         let asked = answers.len() + i64::from(part.has_newcomer);
         assert_eq!(by.get("accepted").copied(), Some(asked), "{}", part.name);
@@ -144,35 +162,48 @@ impl Siege {
 
     /// The flood, everybody's requests beside it, and in its midst somebody new. What became of the requests, and how the
     /// counters have changed.
-    fn withstand(&mut self, part: &Part) -> Result<(Answers, BTreeMap<String, i64>), TooSlow> {
+    fn withstand(&mut self, part: &Part) -> Result<(Answers, BTreeMap<String, i64>), Void> {
         let Part { name, times, .. } = *part;
         let before = self.bench.ulna.counters();
         let [resident_before, _] = self.bench.ulna.memory_kibibytes();
+        let meter = Meter::begin(self.bench.processes());
         let (answers, newcomer, sent) = self.run(part);
+        let others = meter.others();
         let [resident, most] = self.bench.ulna.memory_kibibytes();
         let by = differences(&before, &self.bench.ulna.counters());
         println!("  {name}: {sent:?}, {:.0}/s in {:?}; {}", sent.per_second(), EVERY * times, of_server(&by));
         println!("  {name}: resident {resident_before} KiB before, {resident} after, {most} at most");
-        if sent.per_second() < 0.95 * self.per_second as f64 {
-            return Err(TooSlow(sent));
-        }
-        answers.assert_all(name);
-        if let Some(newcomer) = newcomer {
-            println!("  {name}: somebody new: {newcomer:?}");
-            let in_time = newcomer.answered_after.is_some_and(|after| after < Duration::from_secs(5));
-            assert!(in_time, "{name}: somebody new: {newcomer:?}");
-        }
-        assert_eq!(sent.refused, 0, "{name}");
         let grown = (most - resident_before) * 1024;
         assert!(grown <= TABLES_OCTETS_MAX, "{name}: {grown} octets more, at most {TABLES_OCTETS_MAX}");
-        if let Clients::Rule { .. } = self.clients {
-            let by = |counter: &str| by.get(counter).copied().unwrap_or(0);
-            let came = i64::from(part.has_newcomer);
-            let created =
-                ["connections", "connections_admitted", "admitted", "connections_taken_over"].map(by);
-            assert_eq!(created, [came, came, came, 0], "{name}");
+        let created = ["connections", "connections_admitted", "admitted", "connections_taken_over"];
+        let created = created.map(|counter| by.get(counter).copied().unwrap_or(0));
+        let came = i64::from(part.has_newcomer && self.clients != Clients::Static);
+        let is_within = created.iter().zip([came, came, came, 0]).all(|(created, most)| *created <= most);
+        assert!(is_within, "{name}: {created:?}");
+        self.others = others;
+        let in_time =
+            |newcomer: &Outcome| newcomer.answered_after.is_some_and(|after| after < Duration::from_secs(5));
+        if sent.per_second() < 0.95 * self.per_second as f64 || sent.refused > 0 {
+            return Err(self.void(format!("{name}: too slow: {sent:?}, {:.0}/s", sent.per_second())));
         }
+        answers.check(name).map_err(|why| self.void(why))?;
+        if let Some(newcomer) = newcomer {
+            println!("  {name}: somebody new: {newcomer:?}");
+            if !in_time(&newcomer) {
+                return Err(self.void(format!("{name}: somebody new: {newcomer:?}")));
+            }
+        }
+        assert_eq!(created, [came, came, came, 0], "{name}");
         Ok((answers, by))
+    }
+
+    /// The part that was measured last does not count, for this reason.
+    fn void(&self, why: String) -> Void {
+        let others = self.others;
+        Void {
+            why: format!("{why}; others use {:.0} % of the machine", others * 100.0),
+            is_others: others > OTHERS_MAX,
+        }
     }
 
     fn run(&mut self, part: &Part) -> (Answers, Option<Outcome>, Sent) {
@@ -214,5 +245,7 @@ fn setting(name: &str, default: u64) -> u64 {
 const CAPTURED: usize = 4;
 /// Of the flood, that somebody comes in.
 const PARTS: u16 = 3;
+/// Of all cores, that others may use while times are measured.
+const OTHERS_MAX: f64 = 0.1;
 /// Of a flood at a machine that others use, too.
 const ATTEMPTS_MAX: u32 = 3;

@@ -4,7 +4,7 @@ use super::attributes;
 use super::client::{prefixes, secrets};
 use super::rule::RuleList;
 use super::server::Asking;
-use super::{Names, condition};
+use super::{Names, Placed, condition};
 use crate::document::Report;
 use crate::error::{ConfigErrors, Warnings};
 use crate::keys;
@@ -12,13 +12,14 @@ use crate::secret_table::load_secret_table;
 use crate::section::Section;
 use crate::shown;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 use ulna_core::Seed;
-use ulna_core::client::{ClientRule, ClientRules, Limits, RuleSecret, SecretTable};
+use ulna_core::client::{ClientRule, ClientRules, Limits, Prefix, RuleSecret, SecretTable};
 use ulna_core::dictionary::Dictionary;
 use ulna_core::policy::Selector;
 
@@ -35,14 +36,20 @@ pub struct Lowered<'d> {
 }
 
 impl Lowered<'_> {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// Of all rules together.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    pub fn build(self, seed: &Seed) -> (ClientRules, Vec<Arc<SecretTable>>) {
+    /// Of a server whose network cores know so many requests together.
+    pub fn build(self, requests: usize, seed: &Seed) -> (ClientRules, Vec<Arc<SecretTable>>) {
         let Lowered { rules, limits, unverified_per_second, connected_sockets_max, tables, .. } = self;
-        let mut rules = ClientRules::new(rules, limits, unverified_per_second, seed);
+        let mut rules = ClientRules::new(rules, limits, unverified_per_second, requests, seed);
         if let Some(number) = connected_sockets_max {
             rules.connected_sockets_max = number;
         }
@@ -72,12 +79,18 @@ pub fn client_rules<'d>(file: &Section<'d>, dictionary: &Dictionary, report: &mu
     }
     let mut names = Names::default();
     let mut asking = Asking::new(dictionary);
+    let mut taken = BTreeMap::new();
     for section in &file.tables("client_rule", &keys::CLIENT_RULE, report) {
         let name = section.name("name", report);
         if let Some(name) = &name {
             names.add("client rule", name, report);
         }
-        let rule = client_rule(section, name.clone(), &mut asking, &mut lowered.tables, report);
+        let networks = prefixes(section, report);
+        if let Some(name) = &name {
+            warn_of_shadowed(section, name.get_ref(), &networks, &mut taken, report);
+        }
+        let networks = networks.into_iter().map(|network| network.value).collect();
+        let rule = client_rule(section, name.clone(), networks, &mut asking, &mut lowered.tables, report);
         if rule.as_ref().is_some_and(|rule| !rule.nat && !rule.require_message_authenticator) {
             lowered.unsigned.extend(name);
         }
@@ -87,15 +100,42 @@ pub fn client_rules<'d>(file: &Section<'d>, dictionary: &Dictionary, report: &mu
     lowered
 }
 
+/// Of rules with the same network the first decides that matches, and one without `when` always does: what stands behind it is
+/// never asked there. A longer network goes first wherever it stands, and takes only its part of a wider one.
+fn warn_of_shadowed<'d>(
+    section: &Section<'d>,
+    name: &'d str,
+    networks: &[Placed<Prefix>],
+    taken: &mut BTreeMap<Prefix, &'d str>,
+    report: &mut Report,
+) {
+    for network in networks {
+        if let Some(first) = taken.get(&network.value) {
+            let message = format!(
+                "client rule \"{}\" is never asked for {}: \"{}\" stands before it there and has no `when`",
+                shown::text(name),
+                network.value,
+                shown::text(first)
+            );
+            report.warning(network.span.clone(), message);
+        }
+    }
+    if section.value("when").is_none() {
+        for network in networks {
+            taken.entry(network.value).or_insert(name);
+        }
+    }
+}
+
 fn client_rule<'d>(
     section: &Section<'d>,
     name: Option<Spanned<&'d str>>,
+    networks: Box<[Prefix]>,
     asking: &mut Asking<'d, '_>,
     tables: &mut Vec<Arc<SecretTable>>,
     report: &mut Report,
 ) -> Option<ClientRule> {
     let when = condition::conditions(section, RuleList::Client, asking, report);
-    let networks = prefixes(section, report).into_iter().map(|prefix| prefix.value).collect();
     let secret = rule_secret(section, asking.dictionary, tables, report);
     let nat = section.boolean("nat", report).unwrap_or(false);
     let prefer = section.word("prefer", &["dynamic", "static"], &[], report);

@@ -106,6 +106,9 @@ fn transport(section: &Section<'_>, report: &mut Report) -> Transport {
     span("idle_timeout", &mut settings.idle_timeout);
     span("read_timeout", &mut settings.read_timeout);
     span("write_timeout", &mut settings.write_timeout);
+    if let Some(number) = section.integer("packets_per_second", 0..=PACKETS_PER_SECOND_MAX, report) {
+        settings.packets_per_second = number as u32;
+    }
     if word == Some("tcp") {
         return Transport::Tcp(settings);
     }
@@ -118,8 +121,16 @@ fn transport(section: &Section<'_>, report: &mut Report) -> Transport {
 }
 
 /// What streams alone have.
-const STREAM_KEYS: [&str; 5] =
-    ["connections_max", "connections_per_address_max", "idle_timeout", "read_timeout", "write_timeout"];
+const STREAM_KEYS: [&str; 6] = [
+    "connections_max",
+    "connections_per_address_max",
+    "idle_timeout",
+    "read_timeout",
+    "write_timeout",
+    "packets_per_second",
+];
+
+const PACKETS_PER_SECOND_MAX: usize = 1_000_000;
 
 /// Memory for all of them is taken at start.
 const CONNECTIONS_MAX: usize = 1_048_576;

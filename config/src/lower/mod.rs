@@ -49,7 +49,6 @@ pub fn lower<'t>(
     let mut runtime = runtime::runtime(&file, cores, &mut dictionary, report);
     let protocol = runtime::protocol(&file, report);
     let client_rules = client_rule::client_rules(&file, &dictionary, report);
-    runtime::keep_within_reserve(&file, &mut runtime, &protocol, client_rules.limits(), report);
     let accounting = accounting::accounting(&file, report);
     let (remote_servers, remote_server_names) = remote_server::remote_servers(&file, &protocol, report);
     let (pools, pool_names) = pool::pools(&file, &remote_server_names, &dictionary, report);
@@ -58,6 +57,7 @@ pub fn lower<'t>(
     remote_server_names.warn_of_unused("[[pool]]", report);
     pool_names.warn_of_unused("[[realm]] and no rule", report);
     let listeners = listen::listeners(&file, &server_names, report);
+    runtime::keep_within_reserve(&file, &mut runtime, &protocol, &client_rules, &listeners, report);
     listen::keep_countable(&listeners, &runtime, report);
     let clients = client::clients(&file, &listeners, report);
     client::warn_of_unsigned("client rule", &client_rules.unsigned, &listeners, report);
@@ -67,7 +67,8 @@ pub fn lower<'t>(
     // the same texts make the same configuration.
     let seed = texts.fold(report.secrets_seed(), |seed, text| seed.fork(text));
 
-    let (client_rules, secret_tables) = client_rules.build(&seed);
+    let requests = runtime.network_cores() * runtime.dedup_entries_max;
+    let (client_rules, secret_tables) = client_rules.build(requests, &seed);
     Some(Configuration {
         runtime,
         protocol,

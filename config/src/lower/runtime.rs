@@ -1,5 +1,7 @@
 //! `[runtime]` and `[protocol]`.
 
+use super::Placed;
+use super::client_rule::Lowered;
 use super::realm::{STATE_LIFETIME_MAX, STATE_MAX};
 use crate::dictionary_files::FileSystem;
 use crate::document::Report;
@@ -7,12 +9,11 @@ use crate::keys;
 use crate::section::Section;
 use crate::shown;
 use std::time::Duration;
-use ulna_core::client::Limits;
 use ulna_core::configuration::{
-    Cores, NETWORK_THREADS_MAX, Protocol, RuntimeSettings, Signal, Unroutable, WORKERS_MAX,
+    Cores, Listener, NETWORK_THREADS_MAX, Protocol, RuntimeSettings, Signal, Unroutable, WORKERS_MAX,
 };
 use ulna_core::dictionary::Dictionary;
-use ulna_core::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
+use ulna_core::reserved::{RESERVED_OCTETS_MAX, Sizes, reserved_octets};
 
 const HASH_THREADS_MAX: usize = 64;
 const GIBIBYTE: usize = 1 << 30;
@@ -65,6 +66,7 @@ pub fn runtime(
         ("receive_buffer_octets", 4_096..=GIBIBYTE, &mut runtime.receive_buffer_octets),
         ("dedup_entries_max", 1..=16_777_216, &mut runtime.dedup_entries_max),
         ("replies_octets_max", 65_536..=GIBIBYTE.saturating_mul(16), &mut runtime.replies_octets_max),
+        ("streams_octets_max", 65_536..=GIBIBYTE.saturating_mul(16), &mut runtime.streams_octets_max),
         ("hash_line_max", 1..=65_536, &mut runtime.hash_line_max),
     ];
     for (key, range, size) in sizes {
@@ -81,29 +83,39 @@ pub fn keep_within_reserve(
     file: &Section<'_>,
     runtime: &mut RuntimeSettings,
     protocol: &Protocol,
-    limits: &Limits,
+    client_rules: &Lowered<'_>,
+    listeners: &[Placed<Listener>],
     report: &mut Report,
 ) {
+    let of_streams = listeners.iter().filter_map(|listener| listener.value.transport.stream_settings());
+    let connections = of_streams.map(|settings| u64::from(settings.connections_max));
+    let streams = connections.fold((0, 0), |(listeners, sum), more| (listeners + 1, sum + more));
+    let octets_of = |runtime: &RuntimeSettings| {
+        reserved_octets(&Sizes {
+            runtime,
+            protocol,
+            limits: client_rules.limits(),
+            has_client_rules: !client_rules.is_empty(),
+            streams,
+        })
+    };
     let workers = file.value("runtime").and_then(|value| value.get_ref().as_table()?.get("workers"));
     let is_automatic = workers.is_none_or(|workers| workers.get_ref().as_str() == Some("auto"));
-    let asked = reserved_octets(runtime, protocol, limits);
+    let asked = octets_of(runtime);
     let wanted = runtime.workers;
-    while is_automatic
-        && runtime.workers > 1
-        && reserved_octets(runtime, protocol, limits) > RESERVED_OCTETS_MAX
-    {
+    while is_automatic && runtime.workers > 1 && octets_of(runtime) > RESERVED_OCTETS_MAX {
         runtime.workers -= 1;
     }
     let place = workers.or_else(|| file.value("runtime")).map_or(file.span(), toml::Spanned::span);
-    if reserved_octets(runtime, protocol, limits) > RESERVED_OCTETS_MAX {
+    if octets_of(runtime) > RESERVED_OCTETS_MAX {
         let asked = asked.div_ceil(GIBIBYTE as u64);
         let most = RESERVED_OCTETS_MAX / GIBIBYTE as u64;
         report.error(
             place,
             format!(
                 "the tables of all threads would take {asked} GiB, at most {most} are allowed; lower `workers`, \
-                 `network_threads`, `ring_slots`, `requests_max`, `dedup_entries_max`, `replies_octets_max` or \
-                 `delayed_rejects_max`"
+                 `network_threads`, `ring_slots`, `requests_max`, `dedup_entries_max`, `replies_octets_max`, \
+                 `delayed_rejects_max`, or of streams `connections_max` or `streams_octets_max`"
             ),
         );
     } else if runtime.workers < wanted {

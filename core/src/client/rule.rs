@@ -6,6 +6,7 @@
 
 use super::limits::{Counts, Limits};
 use super::networks::Networks;
+use super::sightings::Sightings;
 use super::{Client, Clients, Prefix};
 use crate::attributes::{Scratch, Walk};
 use crate::dictionary::{Dictionary, print_value};
@@ -102,6 +103,8 @@ pub struct ClientRules {
     pub connected_sockets_max: u32,
     /// See [`ClientRule::counts`].
     pub counts: Arc<Counts>,
+    /// Requests of their clients that were seen last. There are none, and no memory for them, where there never was a rule.
+    pub sightings: Option<Arc<Sightings>>,
 }
 
 struct List {
@@ -111,11 +114,12 @@ struct List {
 }
 
 impl ClientRules {
-    /// The rules in the order of the configuration.
+    /// The rules in the order of the configuration, of a server whose network cores know so many requests together.
     pub fn new(
         rules: Vec<ClientRule>,
         limits: Limits,
         unverified_per_second: u32,
+        requests: usize,
         seed: &Seed,
     ) -> ClientRules {
         let mut by_network: BTreeMap<Prefix, Vec<u32>> = BTreeMap::new();
@@ -146,6 +150,7 @@ impl ClientRules {
             networks: Networks::new(networks, &seed.fork("client rules")),
             questions: lists.iter().map(|list| list.rules.questions()).max().unwrap_or_default(),
             lists,
+            sightings: (!rules.is_empty()).then(|| Arc::new(Sightings::new(requests, seed))),
             rules: rules.into(),
             limits,
             unverified_per_second,
@@ -177,6 +182,14 @@ impl ClientRules {
     /// One of them by its name.
     pub fn named(&self, name: &str) -> Option<(u32, &ClientRule)> {
         (0..).zip(&self.rules).find(|(_, rule)| &*rule.name == name)
+    }
+
+    /// Requests seen last.
+    ///
+    /// # Panics
+    /// Where there never was a rule, and so nobody who could have been admitted by one.
+    pub fn sightings(&self) -> &Sightings {
+        self.sightings.as_ref().expect("a rule has admitted somebody, or is about to")
     }
 
     /// A sheet for the questions of any of them.
@@ -213,9 +226,12 @@ impl ClientRules {
         self.lists[list as usize].rules.first_match(asked, None, sheet).map(|(_, place)| *place)
     }
 
-    /// Counts go on where the rules before these had counted.
+    /// Counts go on where the rules before these had counted, and what was seen under them stays known.
     pub fn count_on(&mut self, before: &ClientRules) {
         self.counts = Arc::clone(&before.counts);
+        if let Some(sightings) = &before.sightings {
+            self.sightings = Some(Arc::clone(sightings));
+        }
         for rule in &mut self.rules {
             if let Some((_, old)) = before.named(&rule.name) {
                 rule.counts = Arc::clone(&old.counts);

@@ -33,7 +33,7 @@ use super::connection::Admission;
 use super::dynamic::DynamicClient;
 use super::limits::{Counted, Counts, Permit};
 use super::rule::{ClientRule, RuleSecret, look_up_key};
-use super::sightings::{Sighting, Sightings};
+use super::sightings::Sighting;
 use crate::attributes::Scratch;
 use crate::configuration::Configuration;
 use crate::counters::WorkerCounters;
@@ -62,7 +62,6 @@ pub struct Strangers {
     answers: Answers,
     addresses: Addresses,
     held_octets: usize,
-    sightings: Arc<Sightings>,
     /// Look-ups that the driver has not polled yet.
     look_ups: VecDeque<(Ticket, LookUp)>,
     /// What became of packets, for their network cores.
@@ -75,7 +74,6 @@ pub struct Strangers {
 /// What is left of strangers when their core has died.
 pub struct Legacy {
     configuration: (Generation, Arc<Configuration>),
-    sightings: Arc<Sightings>,
     remembered: BTreeSet<(Arc<str>, Box<[u8]>)>,
 }
 
@@ -87,7 +85,6 @@ impl Strangers {
     pub fn new(
         life: Life,
         (generation, configuration): (Generation, &Arc<Configuration>),
-        sightings: &Arc<Sightings>,
         seed: &Seed,
         counters: &Arc<WorkerCounters>,
     ) -> Strangers {
@@ -97,7 +94,6 @@ impl Strangers {
             answers: Answers::new(life, rules.limits.clients as usize, seed),
             addresses: Addresses::new(ADDRESSES_MAX, seed),
             held_octets: 0,
-            sightings: Arc::clone(sightings),
             look_ups: VecDeque::new(),
             decided: VecDeque::new(),
             sheet: rules.sheet(),
@@ -111,15 +107,14 @@ impl Strangers {
     pub fn legacy(&mut self) -> Legacy {
         Legacy {
             configuration: (self.generation, Arc::clone(&self.configuration)),
-            sightings: Arc::clone(&self.sightings),
             remembered: self.answers.remembered(),
         }
     }
 
     /// With what a core has left that has died.
     pub fn of_legacy(life: Life, legacy: Legacy, seed: &Seed, counters: &Arc<WorkerCounters>) -> Strangers {
-        let Legacy { configuration: (generation, configuration), sightings, remembered } = legacy;
-        let mut strangers = Strangers::new(life, (generation, &configuration), &sightings, seed, counters);
+        let Legacy { configuration: (generation, configuration), remembered } = legacy;
+        let mut strangers = Strangers::new(life, (generation, &configuration), seed, counters);
         for (rule, key) in remembered {
             strangers.remember(&rule, &key);
         }
@@ -445,7 +440,8 @@ impl Strangers {
         // nothing by it but a stream of his own, on which nothing of his verifies.
         let is_by_stream = stranger.path().stream().is_some();
         let is_known_elsewhere = !is_by_stream && !seeded::is(Bug::ReplayedPacketAdmits);
-        if let Some(sighting) = self.sightings.look_up(fingerprint).filter(|_| is_known_elsewhere) {
+        let sightings = self.configuration.client_rules.sightings();
+        if let Some(sighting) = sightings.look_up(fingerprint).filter(|_| is_known_elsewhere) {
             self.counters.strangers_seen_before.up();
             let stranger = stranger.seen_before(sighting, client);
             self.decided.push_back((network, Message::SeenBefore(stranger)));
@@ -476,7 +472,7 @@ impl Strangers {
             return self.refuse((network, stranger), Discard::ConnectionsFull);
         };
         // Its network core has no place for it yet. Who sends it again by then from elsewhere comes too late.
-        self.sightings.note(fingerprint, Sighting { network, place: None });
+        all.sightings().note(fingerprint, Sighting { network, place: None });
         self.addresses.admitted(address, client);
         self.counters.admitted.up();
         let admission = Admission::new(Arc::clone(client), permit);

@@ -3,7 +3,6 @@
 use super::links::Ways;
 use super::staff::NewLink;
 use super::{Between, Cores, Letter, Line, Running, SWEEP_BUDGET};
-use crate::client::Sightings;
 use crate::configuration::Configuration;
 use crate::conversation::slot::SlotOwners;
 use crate::generation::Generation;
@@ -37,7 +36,6 @@ pub fn assemble_with(
 pub(super) struct Parts {
     pub directory: Directory<Letter>,
     pub owners: Arc<SlotOwners>,
-    pub sightings: Arc<Sightings>,
     pub cores: Vec<Cores>,
 }
 
@@ -53,29 +51,18 @@ pub(super) fn build(configuration: &Arc<Configuration>, seed: &Seed, policies: &
         Peer::Worker(worker) => BellId(networks + worker.0),
     };
     let threads = if is_joined { workers } else { networks + workers };
-    let sightings = Arc::new(Sightings::new(
-        configuration.network_cores() * configuration.runtime.dedup_entries_max,
-        seed,
-    ));
     let mut directory = Directory::new();
     let mut all: Vec<Cores> = (0..threads)
         .map(|thread| {
             let network = (thread < networks).then(|| {
                 let own_worker = is_joined.then_some(WorkerId(thread));
                 let (configuration, owners) = (Arc::clone(configuration), Arc::clone(&owners));
-                Network::new(
-                    NetworkId(thread),
-                    configuration,
-                    owners,
-                    own_worker,
-                    Arc::clone(&sightings),
-                    seed,
-                )
+                Network::new(NetworkId(thread), configuration, owners, own_worker, seed)
             });
             let worker = if is_joined { Some(thread) } else { thread.checked_sub(networks) };
             let worker = worker.map(|worker| {
                 let policy = policies(WorkerId(worker), Generation::default(), configuration);
-                Worker::new(WorkerId(worker), Arc::clone(configuration), policy, &sightings, seed)
+                Worker::new(WorkerId(worker), Arc::clone(configuration), policy, seed)
             });
             let (_, crossing) = directory.enter();
             cores(network, worker, crossing, slots, seed, policies)
@@ -99,7 +86,7 @@ pub(super) fn build(configuration: &Arc<Configuration>, seed: &Seed, policies: &
             all[usize::from(thread_of(own).0)].attach(NewLink { own, other, slots, end });
         }
     }
-    Parts { directory, owners, sightings, cores: all }
+    Parts { directory, owners, cores: all }
 }
 
 /// What one thread runs, without links so far.

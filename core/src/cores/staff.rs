@@ -5,7 +5,6 @@
 
 use super::Cores;
 use super::assembly::{self, Parts};
-use crate::client::Sightings;
 use crate::configuration::Configuration;
 use crate::conversation::slot::SlotOwners;
 use crate::counters::WorkerCounters;
@@ -65,7 +64,6 @@ pub struct Staff {
     /// Workers that have left: whoever has their number next counts on.
     former: BTreeMap<WorkerId, (Life, Arc<WorkerCounters>)>,
     owners: Arc<SlotOwners>,
-    sightings: Arc<Sightings>,
     is_joined: bool,
     slots: usize,
     seed: Seed,
@@ -80,7 +78,7 @@ impl Staff {
         seed: &Seed,
         policies: &Arc<PolicyFactory>,
     ) -> (Staff, Vec<Cores>) {
-        let Parts { directory, owners, sightings, cores } = assembly::build(configuration, seed, policies);
+        let Parts { directory, owners, cores } = assembly::build(configuration, seed, policies);
         let is_joined = configuration.runtime.network_threads == 0;
         let networks = cores.iter().filter(|cores| cores.network().is_some()).map(Cores::bell).collect();
         let workers = cores.iter().filter_map(|cores| Some((cores.worker()?.id(), cores.bell()))).collect();
@@ -90,7 +88,6 @@ impl Staff {
             workers,
             former: BTreeMap::new(),
             owners,
-            sightings,
             is_joined,
             slots: configuration.runtime.ring_slots,
             seed: seed.clone(),
@@ -175,7 +172,7 @@ impl Staff {
     ) -> Cores {
         let former = self.former.remove(&id);
         let epoch = self.owners.epoch();
-        let worker = Worker::hired(id, configuration, policy, &self.sightings, &self.seed, epoch, former);
+        let worker = Worker::hired(id, configuration, policy, &self.seed, epoch, former);
         let (handle, crossing) = self.directory.enter();
         self.workers.insert(id, handle.bell());
         let mut cores = assembly::cores(None, Some(worker), crossing, self.slots, &self.seed, &self.policies);

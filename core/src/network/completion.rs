@@ -65,7 +65,7 @@ impl Network {
                 self.counters.delayed_rejects.up();
             }
             (true, false) => {
-                self.sightings.forget(&told_by);
+                self.forget_sighting(&told_by);
                 self.discard(stamp.path.remote, Discard::DelayedRejectsFull, now);
                 self.end(worker, completion, Kept::Nothing);
                 self.leave_stream(&stamp.path);
@@ -106,7 +106,7 @@ impl Network {
         let told_by = *self.dedup.told_by(stamp.handle);
         if self.dedup.forget(stamp.handle) {
             // Its retransmission starts anew.
-            self.sightings.forget(&told_by);
+            self.forget_sighting(&told_by);
             self.counters.discard(reason);
             self.end(worker, completion, Kept::Nothing);
             self.leave_stream(&stamp.path);

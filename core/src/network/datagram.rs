@@ -290,7 +290,7 @@ impl Network {
             && let Whose::Dynamic(_) = facts.whose
         {
             let sighting = Sighting { network: self.id, place: Some(handle.entry) };
-            self.sightings.note(&facts.fingerprint, sighting);
+            self.configuration.client_rules.sightings().note(&facts.fingerprint, sighting);
         }
         if let Some((old, Some(old_worker))) = superseded {
             self.notify(old_worker, Message::Cancel(old));

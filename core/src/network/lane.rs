@@ -6,6 +6,7 @@ use crate::cores::Outstanding;
 use crate::discard::Discard;
 use crate::path::WorkerId;
 use crate::queue::message::STRANGERS;
+use crate::request::Stranger;
 use crate::request::buffer::Packet;
 use crate::request::class::Class;
 use alloc::boxed::Box;
@@ -27,8 +28,14 @@ pub struct Lane {
     lent: u64,
     in_progress: usize,
     requests_max: usize,
-    /// Strangers' packets that it has.
+    /// Strangers' packets that it has, or that wait here.
     strangers: usize,
+    /// Those that wait here for room in the ring: of it strangers have only half.
+    line: VecDeque<Stranger>,
+    /// How many of them have gone in this turn.
+    gone: usize,
+    /// There may be more room than is known.
+    is_room_news: bool,
     /// Buffers of long replies that wait for room on their way home.
     homeward: VecDeque<Box<Packet>>,
 }
@@ -46,6 +53,10 @@ impl Lane {
             in_progress: (outstanding.away.iter().sum::<u64>() - outstanding.away[STRANGERS]) as usize,
             strangers: outstanding.away[STRANGERS] as usize,
             requests_max,
+            // Grows with a burst, and no further than that. Most servers have no client rule, and so no strangers.
+            line: VecDeque::new(),
+            gone: 0,
+            is_room_news: false,
             // One turn's completions from one ring.
             homeward: VecDeque::with_capacity(slots.min(requests_max)),
         }
@@ -55,6 +66,8 @@ impl Lane {
     pub fn set_room(&mut self, room: usize) {
         self.room = room;
         self.taken = self.sent - (self.slots - room) as u64;
+        self.is_room_news = false;
+        self.gone = 0;
     }
 
     /// Whether a request of this class may go.
@@ -82,15 +95,37 @@ impl Lane {
         number > self.taken
     }
 
-    /// Whether a stranger's packet may go. Half of the ring is kept for those who are known, whatever strangers send.
-    pub fn has_room_for_stranger(&self) -> bool {
-        self.room > self.slots / 2 && self.strangers < strangers_max(self.requests_max)
+    /// Whether one more stranger's packet may come.
+    pub fn may_have_stranger(&self) -> bool {
+        self.strangers < strangers_max(self.requests_max)
     }
 
-    /// Counts a stranger's packet that goes.
-    pub fn begin_stranger(&mut self) {
+    /// Puts a stranger's packet in line.
+    pub fn put_in_line(&mut self, stranger: Stranger) {
         self.strangers += 1;
+        self.line.push_back(stranger);
+    }
+
+    /// The next stranger's packet to go, if there is room for it. Half of the ring is kept for those who are known, whatever strangers
+    /// send; and no more go in one turn than there is room for, should each of them come back as a request of somebody who is known.
+    pub fn next_stranger(&mut self) -> Option<Stranger> {
+        if self.room <= self.slots / 2 || self.gone >= self.slots.div_ceil(8) {
+            return None;
+        }
+        let stranger = self.line.pop_front()?;
+        self.gone += 1;
         self.lent += 1;
+        Some(stranger)
+    }
+
+    /// The worker may have taken something off.
+    pub fn note_room(&mut self) {
+        self.is_room_news = true;
+    }
+
+    /// Whether the next turn may send a stranger's packet that waits here.
+    pub fn may_send_stranger(&self) -> bool {
+        !self.line.is_empty() && (self.is_room_news || self.room > self.slots / 2)
     }
 
     /// Counts one that is decided about, or several that died with the worker.
@@ -98,7 +133,7 @@ impl Lane {
         self.strangers -= packets as usize;
     }
 
-    /// How many strangers' packets the worker has.
+    /// How many strangers' packets the worker has, or are to go there.
     pub fn strangers(&self) -> usize {
         self.strangers
     }
@@ -146,7 +181,7 @@ impl Lane {
 
     /// How many buffers wait here.
     pub fn buffers(&self) -> usize {
-        self.homeward.len()
+        self.homeward.len() + self.line.len()
     }
 
     /// Whether a buffer can go home now.
@@ -156,11 +191,12 @@ impl Lane {
 
     /// Whether something waits for room.
     pub fn is_waiting_for_room(&self) -> bool {
-        !self.homeward.is_empty() && self.room == 0
+        (!self.homeward.is_empty() && self.room == 0) || !self.line.is_empty()
     }
 }
 
-/// How many strangers' packets a worker may have of one network core that may have so many requests there.
+/// How many strangers' packets a worker may have of one network core that may have so many requests there, those that wait for room
+/// in its ring among them.
 pub fn strangers_max(requests_max: usize) -> usize {
     requests_max.div_ceil(4)
 }

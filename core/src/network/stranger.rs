@@ -85,17 +85,24 @@ impl Network {
             return Err(Discard::StrangersTooFast);
         }
         let worker = self.slots.owners().owner(self.slots.of_address(address));
-        if !self.lanes[worker].has_room_for_stranger() {
+        if !self.lanes[worker].may_have_stranger() {
             return Err(Discard::StrangersFull);
         }
         let buffer = self.buffers.take(framed.octets().len()).ok_or(Discard::NoBuffer)?;
-        self.send(worker, Message::Stranger(Stranger::new(path, framed, previous, buffer, received)));
-        self.lanes[worker].begin_stranger();
+        self.lanes[worker].put_in_line(Stranger::new(path, framed, previous, buffer, received));
+        self.send_strangers(worker);
         self.ask_on_stream(&path);
         self.counters.strangers_asked.up();
         self.counters.strangers.up();
         self.lazy_sweep.get_or_insert(now + super::LAZY_SWEEP);
         Ok(())
+    }
+
+    /// As many of those who wait go to their worker as there is room for.
+    pub(super) fn send_strangers(&mut self, worker: WorkerId) {
+        while let Some(stranger) = self.lanes[worker].next_stranger() {
+            self.send(worker, Message::Stranger(stranger));
+        }
     }
 
     /// A packet that has failed under the client whose it should be, for this reason. Another may have its connection now.
@@ -142,7 +149,7 @@ impl Network {
         is_superseding: bool,
         now: Instant,
     ) -> Result<(), Discard> {
-        let sighting = self.sightings.look_up(fingerprint);
+        let sighting = self.configuration.client_rules.sightings().look_up(fingerprint);
         // What has just admitted its client has no place yet, and is new.
         let Some(Sighting { place: Some(_), .. }) = sighting else {
             return if client.passes(now) { Ok(()) } else { Err(Discard::ClientTooFast) };
@@ -159,13 +166,14 @@ impl Network {
         now: Instant,
     ) -> Result<(), Discard> {
         let fingerprint = fingerprint(framed, client.mark(Some(secret)));
-        if self.sightings.look_up(&fingerprint).is_some() {
+        let sightings = self.configuration.client_rules.sightings();
+        if sightings.look_up(&fingerprint).is_some() {
             return Ok(());
         }
         if !client.passes(now) {
             return Err(Discard::ClientTooFast);
         }
-        self.sightings.note(&fingerprint, Sighting { network: self.id, place: None });
+        sightings.note(&fingerprint, Sighting { network: self.id, place: None });
         Ok(())
     }
 
@@ -239,7 +247,14 @@ impl Network {
     pub(super) fn forget_admitted(&self, stranger: &Stranger, client: &DynamicClient) {
         let framed = stranger.framed();
         for (index, _) in client.client().secrets.iter() {
-            self.sightings.forget(&fingerprint(&framed, client.mark(Some(index))));
+            self.forget_sighting(&fingerprint(&framed, client.mark(Some(index))));
+        }
+    }
+
+    /// A request has ended without an answer: wherever it comes from next, it starts anew.
+    pub(super) fn forget_sighting(&self, told_by: &Authenticator) {
+        if let Some(sightings) = &self.configuration.client_rules.sightings {
+            sightings.forget(told_by);
         }
     }
 

@@ -15,10 +15,11 @@ use crate::path::{ListenerId, Path, StreamId};
 use crate::queue::message::Message;
 use crate::request::{Previous, Stamp, Stranger};
 use crate::stream::framing::{self, Next};
-use crate::stream::{End, Phase, Spoken, StreamView};
+use crate::stream::{Due, End, Phase, Spoken, StreamView};
 use crate::time::Instant;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 impl Network {
     /// A listener of this thread's has a new stream.
@@ -93,7 +94,7 @@ impl Network {
 
     /// The server ends: no stream is accepted any more, none is read, and each ends when what has come is answered.
     pub fn drain_streams(&mut self, now: Instant) {
-        for id in self.streams.drain() {
+        for id in self.streams.drain(now) {
             if let Some(stream) = self.streams.live(id)
                 && stream.phase == Phase::Open
             {
@@ -122,21 +123,26 @@ impl Network {
     /// The driver has closed a stream that is over.
     pub fn handle_closed(&mut self, id: StreamId) {
         self.streams.release(id);
+        self.counters.streams_octets.set(self.streams.output_octets() as u64);
     }
 
     /// Takes packets until one is not whole, or no more may be taken: how many octets were taken.
     fn take_packets(&mut self, id: StreamId, octets: &[u8], now: Instant) -> usize {
         let mut taken = 0;
-        while let Some(stream) = self.streams.live(id)
-            && stream.may_take()
-        {
+        loop {
+            let is_crowded = self.streams.is_crowded();
+            let Some(stream) = self.streams.live(id).filter(|stream| stream.may_take(is_crowded)) else {
+                break;
+            };
             let path = stream.path;
             match framing::next(&octets[taken..]) {
                 Next::Partial => break,
+                Next::Packet(_) if !stream.passes(now) => {
+                    self.counters.streams_paced.up();
+                    break;
+                }
                 Next::Packet(length) => {
-                    if !self.take_from_stream(path, &octets[taken..taken + length], now) {
-                        self.counters.streams_blocked.up();
-                        self.streams.block(id);
+                    if !self.take_from_stream(id, path, &octets[taken..taken + length], now) {
                         break;
                     }
                     taken += length;
@@ -150,15 +156,27 @@ impl Network {
         taken
     }
 
-    /// Takes a packet, unless there is no room for it just now: then nothing has happened. RFC 6613 §2.6.1: its peer would not send
-    /// it again, so that it is better held than shed.
-    fn take_from_stream(&mut self, path: Path, octets: &[u8], now: Instant) -> bool {
+    /// Takes a packet, unless there is no room for it just now, or its client sends faster than it may: then nothing has happened.
+    /// RFC 6613 §2.6.1: its peer would not send it again, so that it is better held than shed.
+    fn take_from_stream(&mut self, id: StreamId, path: Path, octets: &[u8], now: Instant) -> bool {
         let framed = Framed::parse(octets).map_err(|error| error.discard());
         let entered = framed.and_then(|framed| self.enter(path, framed, now, now));
         if entered.is_err_and(Discard::wants_room) {
+            self.counters.streams_blocked.up();
+            self.streams.block(id);
+            return false;
+        }
+        if entered == Err(Discard::ClientTooFast)
+            && let Some(stream) = self.streams.live(id)
+        {
+            self.counters.streams_paced.up();
+            stream.paced_until = Some(now + TOO_FAST_PAUSE);
             return false;
         }
         self.counters.received.up();
+        if let Some(stream) = self.streams.live(id) {
+            stream.note_taken();
+        }
         if let Err(reason) = entered {
             self.discard_from(&path, reason, now);
         }
@@ -170,6 +188,10 @@ impl Network {
     /// worker of one's own thread.
     pub fn note_room(&mut self) {
         self.streams.begin_retry();
+        // They wait only where a flood or a burst is: elsewhere no lane is looked at.
+        if self.counters.strangers.value() > 0 {
+            self.lanes.iter_mut().for_each(|(_, lane)| lane.note_room());
+        }
     }
 
     /// Whether a stream's packet is held back for want of room.
@@ -190,9 +212,10 @@ impl Network {
 
     /// Something may go on that had to wait.
     fn go_on(&mut self, id: StreamId, now: Instant) {
+        let is_crowded = self.streams.is_crowded();
         if let Some(stream) = self.streams.live(id)
             && !stream.input.is_empty()
-            && stream.may_take()
+            && stream.may_take(is_crowded)
         {
             let mut input = core::mem::take(&mut stream.input);
             let taken = self.take_packets(id, input.octets(), now);
@@ -209,6 +232,8 @@ impl Network {
 
     /// Notes what is waited for from here on; ends what is to end and has nothing left.
     fn settle(&mut self, id: StreamId, now: Instant) {
+        self.counters.streams_octets.set(self.streams.output_octets() as u64);
+        let is_crowded = self.streams.is_crowded();
         let Some(stream) = self.streams.live(id) else { return };
         if let Phase::Ending(end) = stream.phase
             && stream.is_done()
@@ -216,7 +241,8 @@ impl Network {
             return self.end_stream(id, end, now);
         }
         // What may not be taken waits for us, and not for the peer.
-        let is_partial = stream.phase == Phase::Open && !stream.input.is_empty() && stream.may_take();
+        let is_partial =
+            stream.phase == Phase::Open && !stream.input.is_empty() && stream.may_take(is_crowded);
         stream.partial_since = is_partial.then(|| stream.partial_since.unwrap_or(now));
         self.streams.settle(id);
     }
@@ -250,16 +276,19 @@ impl Network {
 
     fn note_end(&mut self, remote: SocketAddr, end: End, now: Instant) {
         end.counter(&self.counters).up();
-        if end.is_news() && self.configuration.log.requests {
+        if end.is_news() {
             self.tell(Event::StreamEnded { at: now, remote, end });
         }
     }
 
-    /// Ends streams whose time is over.
-    pub(super) fn end_streams(&mut self, now: Instant) {
+    /// Ends streams whose time is over, and goes on with those that had to wait until now.
+    pub(super) fn look_at_streams(&mut self, now: Instant) {
         let mut budget = EXPIRIES_EACH_TURN;
-        while let Some((id, end)) = self.streams.look(now, &mut budget) {
-            self.end_stream(id, end, now);
+        while let Some((id, due)) = self.streams.look(now, &mut budget) {
+            match due {
+                Due::End(end) => self.end_stream(id, end, now),
+                Due::GoOn => self.go_on(id, now),
+            }
         }
     }
 
@@ -403,5 +432,7 @@ impl Network {
     }
 }
 
+/// After which a packet is tried again that its client has sent faster than it may.
+const TOO_FAST_PAUSE: Duration = Duration::from_millis(10);
 /// Streams whose next packet is tried again in one turn, at most.
 const RETRIES_EACH_TURN: usize = 1024;

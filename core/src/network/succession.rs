@@ -41,11 +41,10 @@ impl Network {
             owners: self.owners.clone(),
             slots: self.slots.clone(),
             own_worker: self.own_worker,
-            sightings: Arc::clone(&self.sightings),
             counters: Arc::clone(&self.counters),
         };
         // Retransmissions of what is under way start anew.
-        self.dedup.for_each_with_worker(|told_by| self.sightings.forget(told_by));
+        self.dedup.for_each_with_worker(|told_by| self.forget_sighting(told_by));
         drop(self);
         let mut network = Network::begin(origin, &workers, &seed, outstanding);
         network.dedup.count_evicted(evicted);
@@ -59,6 +58,7 @@ impl Network {
         // The driver closes them: the successor knows none.
         counters.streams_orphaned.add(counters.streams.value());
         counters.streams.set(0);
+        counters.streams_octets.set(0);
         counters.delayed_rejects.set(0);
         counters.dedup_entries.set(0);
         let missing = counters.received.value() - counters.fates();
@@ -86,10 +86,12 @@ impl Network {
                 self.lanes[worker].lose(all - lost[STRANGERS]);
                 self.under_way.iter_mut().zip(lost).for_each(|(sum, lost)| *sum -= lost as usize);
                 let mut by_stream = Vec::new();
-                let sightings = &self.sightings;
+                let sightings = &self.configuration.client_rules.sightings;
                 let orphaned = self.dedup.forget_lost(worker, taken, |told_by, stream| {
                     // Its retransmission starts anew.
-                    sightings.forget(told_by);
+                    if let Some(sightings) = sightings {
+                        sightings.forget(told_by);
+                    }
                     by_stream.extend(stream);
                 });
                 self.counters.orphaned.add(orphaned);

@@ -105,7 +105,7 @@ impl Network {
 
     fn give_up(&mut self, request: Request, reason: Discard, now: Instant) {
         let path = request.stamp().path;
-        self.sightings.forget(self.dedup.told_by(request.stamp().handle));
+        self.forget_sighting(self.dedup.told_by(request.stamp().handle));
         self.dedup.forget(request.stamp().handle);
         self.discard(path.remote, reason, now);
         self.buffers.give_back(request.into_buffer());

@@ -46,6 +46,11 @@ impl Pending {
         &self.octets[self.taken..]
     }
 
+    /// How much memory it has.
+    pub fn memory_octets(&self) -> usize {
+        self.octets.capacity()
+    }
+
     /// Whether that is nothing.
     pub fn is_empty(&self) -> bool {
         self.octets().is_empty()

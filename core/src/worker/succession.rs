@@ -1,7 +1,7 @@
 //! The death of a core, of this one or of a network core.
 
 use super::{Origin, Worker};
-use crate::client::{Sightings, Strangers};
+use crate::client::Strangers;
 use crate::configuration::Configuration;
 use crate::cores::Bereavement;
 use crate::counters::WorkerCounters;
@@ -21,7 +21,6 @@ impl Worker {
         id: WorkerId,
         (generation, configuration): (Generation, &Arc<Configuration>),
         policy: Box<dyn Policy + Send>,
-        sightings: &Arc<Sightings>,
         seed: &Seed,
         epoch: u32,
         former: Option<(Life, Arc<WorkerCounters>)>,
@@ -31,7 +30,7 @@ impl Worker {
         let node_key = seed.clone();
         let seed = seed.fork(&format!("worker {} in life {}", id.0, life.0));
         let generations = Generations::from(generation, Arc::clone(configuration));
-        let strangers = Strangers::new(life, (generation, configuration), sightings, &seed, &counters);
+        let strangers = Strangers::new(life, (generation, configuration), &seed, &counters);
         Worker::begin(Origin { life, id, generations, epoch, counters, node_key }, policy, strangers, &seed)
     }
 

@@ -242,10 +242,13 @@ impl Answers {
         let mut homeless = Vec::new();
         for place in 0..self.entries.len() as u32 {
             let Entry { rule, state, .. } = &mut self.entries[place as usize];
-            match (&state, place_of(*rule)) {
-                (State::Free, _) => {}
-                (_, Some(now)) => *rule = now,
-                (_, None) => homeless.append(&mut self.end(place)),
+            // A free one still has the number of a rule that may be gone since.
+            if let State::Free = state {
+                continue;
+            }
+            match place_of(*rule) {
+                Some(now) => *rule = now,
+                None => homeless.append(&mut self.end(place)),
             }
         }
         homeless
