@@ -132,6 +132,8 @@ bugs! {
     LookUpsUnbounded = "look-ups-unbounded",
     /// A request that was seen on another connection admits its client once more.
     ReplayedPacketAdmits = "replayed-packet-admits",
+    /// A request that comes again by another connection of its client's, known there, is decided again.
+    KnownConnectionDecidesAgain = "known-connection-decides-again",
     /// A packet that fails keeps its connection alive.
     ForgedPacketKeepsAlive = "forged-packet-keeps-alive",
     /// A client whose secret has changed stays.

@@ -549,6 +549,37 @@ fn a_recorded_request_takes_no_place_of_another() {
 }
 
 #[test]
+fn a_request_that_comes_again_by_another_known_connection_of_its_client_is_decided_once() {
+    for layout in LAYOUTS {
+        let mut server = Server::new(layout, &rule("nat = true").replace(USERS, support::HASHED));
+        // All of one client, each known where it is: in whichever network core.
+        for port in 1001..1009 {
+            let own = bob(b"site-1", ONE).identifier(port as u8).authenticator(port as u8);
+            accepted(&mut server, nat(port), ONE, &own);
+        }
+        let alice = Ask::user(b"alice", b"secret").with(number::NAS_IDENTIFIER, b"site-1").under(ONE);
+        let asked = alice.identifier(7).authenticator(200).octets();
+        assert!(server.ask(nat(1001), &asked).is_empty());
+        let decided = server.count("accepted");
+        // While it waits for its hash, and then: as on its own connection.
+        for port in 1002..1009 {
+            assert!(server.ask(nat(port), &asked).is_empty());
+        }
+        assert_eq!(server.effects.len(), 1, "one hash");
+        let reply = server.answer_effect("secret");
+        assert_eq!(reply.len(), 1);
+        for port in 1002..1009 {
+            let sent = server.ask(nat(port), &asked);
+            assert_eq!(sent.len(), 1, "{port}: {}", server.table());
+            assert_eq!((&sent[0].octets, sent[0].transmit.destination), (&reply[0].octets, nat(port)));
+        }
+        assert_eq!((server.count("accepted"), server.effects.len()), (decided, 0));
+        server.run(Duration::from_secs(200));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
 fn one_client_cannot_have_all_connections_of_its_address() {
     let mut server = server(LAYOUTS[2], "nat = true\nlimits = { connections_per_client = 3 }");
     for port in 1..20 {

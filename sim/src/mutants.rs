@@ -22,7 +22,7 @@ pub struct Fate {
 const PROFILES: [Profile; 2] = [Profile::Swarm, Profile::Threads];
 
 /// Bugs of clients of rules, which only the profile nat has.
-const OF_CLIENTS: [Bug; 9] = [
+const OF_CLIENTS: [Bug; 10] = [
     Bug::ClientByAddressBehindNat,
     Bug::PortReuseKeepsTheOldClient,
     Bug::SiblingsEndTogether,
@@ -31,6 +31,7 @@ const OF_CLIENTS: [Bug; 9] = [
     Bug::UnsignedPacketAdmits,
     Bug::ReplayedPacketAdmits,
     Bug::ForgedPacketKeepsAlive,
+    Bug::KnownConnectionDecidesAgain,
     Bug::RetiredClientStays,
 ];
 
