@@ -160,7 +160,7 @@ impl Connections {
 }
 
 /// Whether nothing is shed before it is verified, nor forgotten before its time.
-fn is_roomy(case: &Case<'_>) -> bool {
+pub(super) fn is_roomy(case: &Case<'_>) -> bool {
     let limits = &case.plan.limits;
     limits.dedup_entries >= 8_192
         && limits.requests_max >= 16_384

@@ -1,6 +1,7 @@
 //! How often policy runs, and that every request ends.
 
-use super::ledger::{Case, Ledger};
+use super::connections::is_roomy;
+use super::ledger::{Case, Key, Ledger};
 use super::{Violation, invariants};
 use crate::phases::{Decision, Snapshot};
 
@@ -25,7 +26,7 @@ pub fn decided(
     (decision, site): (&Decision, usize),
     now: u64,
     turn_max: u64,
-    forgotten: impl FnOnce() -> u64,
+    forgotten: impl Fn() -> u64,
 ) -> Result<(), Violation> {
     let excused = ledger.excused;
     let key = (decision.remote, decision.listener, decision.identifier);
@@ -39,6 +40,7 @@ pub fn decided(
         return Err(Violation { invariant: &VERIFIED_ONLY, at: now, details });
     }
     let lifetime = case.plan.limits.dedup_lifetime_ms * 1_000_000;
+    let number = record.number();
     if record.decisions >= record.runs {
         let expired = now >= record.decided_at + lifetime.saturating_sub(turn_max);
         let is_excess = !expired && !record.is_ambiguous();
@@ -56,11 +58,19 @@ pub fn decided(
         record.decisions += 1;
         record.decided_at = now;
         ledger.excused += u64::from(is_excess);
-        return Ok(());
+    } else {
+        record.decisions += 1;
+        record.decided_at = now;
     }
-    record.decisions += 1;
-    record.decided_at = now;
-    Ok(())
+    let Ledger { slots, everywhere, .. } = ledger;
+    let record = slots[&key].records.iter().find(|record| record.number() == number).expect("just seen");
+    let is_kept = |(key, number, runs): (Key, u64, u32)| {
+        let records = slots.get(&key).map_or(&[][..], |slot| &slot.records);
+        let record = records.iter().find(|record| record.number() == number);
+        record.is_some_and(|record| record.displaced.is_none() && record.runs == runs)
+    };
+    let is_excused = || !is_roomy(case) || excused < forgotten();
+    everywhere.decided(case, (key, record, site), (now, turn_max), is_kept, is_excused)
 }
 
 /// The sums, while nothing is between two of a thread's phases or at the end.

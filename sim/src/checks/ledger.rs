@@ -3,6 +3,7 @@
 //! Copies of a request are told apart as a server must: by authenticator and by the client and secret that they are
 //! verified under. A reload may change both, and then the same octets are another request.
 
+use super::everywhere::Everywhere;
 use crate::clock::Clock;
 use crate::goals::{Goal, Goals};
 use crate::oracle::codec::{Packet, code};
@@ -93,6 +94,20 @@ impl Record {
         self.owed.iter().any(|(other, _)| *other == site)
     }
 
+    /// Its name in its slot.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What makes it the same request by whatever connection it comes: where a client rule tells whose it is, that client, the
+    /// secret, and the octets. None where two packets could be meant.
+    pub(super) fn same(&self, case: &Case<'_>) -> Option<(String, Vec<u8>, Vec<u8>)> {
+        let (site, answer) = self.owed.first()?;
+        let client = &case.sites[*site].clients[answer.client];
+        let is_one = client.is_ruled() && answer.signed && !self.ambiguous;
+        is_one.then(|| (client.name.clone(), client.secret(answer.secret).to_vec(), self.octets.clone()))
+    }
+
     /// Whose it is, where a client rule tells: who does not displace each other. Otherwise nobody's.
     fn client_of_rule(&self, case: &Case<'_>) -> String {
         let client = self.owed.first().map(|(site, answer)| &case.sites[*site].clients[answer.client]);
@@ -145,6 +160,7 @@ pub struct Ledger {
     elsewhere: BTreeMap<[u8; 16], (u64, Vec<usize>)>,
     /// What was given to another thread, and may be verified there under a configuration to come.
     passed_on: VecDeque<PassedOn>,
+    pub(super) everywhere: Everywhere,
     goals: Goals,
     /// By thread: Status-Servers that it has read and verified in this turn, and how many replies there will be to that.
     pub(super) status_read: Vec<Vec<(Key, [u8; 16], u64)>>,
@@ -238,18 +254,21 @@ impl Ledger {
             let (at, sites) =
                 self.elsewhere.entry(packet.authenticator()).or_insert_with(|| (now, Vec::new()));
             copy.earliest_at = *at;
-            if handed.asked || handed.is_passed_on {
-                other_sites = sites.iter().copied().filter(|site| *site != handed.site).collect();
-            }
+            other_sites = sites.iter().copied().filter(|site| *site != handed.site).collect();
             if !sites.contains(&handed.site) {
                 sites.push(handed.site);
             }
         }
         let is_owed = slot.take(case, &copy, handed.site, now);
         copy.is_another = false;
-        other_sites.into_iter().for_each(|site| {
-            slot.take(case, &copy, site, now);
-        });
+        if handed.asked || handed.is_passed_on {
+            other_sites.into_iter().for_each(|site| {
+                slot.take(case, &copy, site, now);
+            });
+        } else {
+            // Where its client is known, too, it gets what its first copy got by another connection.
+            other_sites.into_iter().for_each(|site| slot.owe_also(case, &copy, handed.site, site, now));
+        }
         if is_owed && before.is_some() && handed.sender.is_some() && before != handed.sender {
             self.goals.reach(Goal::IdentifierOfAnother);
         }
@@ -310,6 +329,7 @@ impl Ledger {
             }
         }
         self.excused = 0;
+        self.everywhere.forget_process();
         self.passed_on.clear();
         self.status_read.iter_mut().for_each(Vec::clear);
     }
@@ -353,6 +373,21 @@ impl Slot {
     pub(super) fn replies_to(&self, authenticator: &[u8; 16]) -> u64 {
         let of_it = self.records.iter().filter(|record| record.authenticator == *authenticator);
         of_it.map(|record| record.replies).sum()
+    }
+
+    /// A packet was taken under this configuration, and a copy of it was read under the other one elsewhere: it may get what
+    /// that got, if it is the same request under both.
+    fn owe_also(&mut self, case: &Case<'_>, copy: &Copy<'_>, site: usize, other: usize, now: u64) {
+        let octets = copy.packet.octets();
+        let is_it = |record: &&mut Record| {
+            record.octets == octets && record.is_owed_under(site) && !record.is_owed_under(other)
+        };
+        let Some(record) = self.records.iter_mut().rev().find(is_it) else { return };
+        if let Verdict::Answer(answer) = case.judge(other, copy.path, octets, case.clock.shows(now).0)
+            && record.is_under_the_same(case.sites, other, &answer)
+        {
+            record.owed.push((other, answer));
+        }
     }
 
     /// A packet is verified under this configuration: whether it deserves an answer.

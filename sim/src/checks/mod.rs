@@ -4,6 +4,7 @@
 pub mod channels;
 pub mod clients;
 pub mod connections;
+pub mod everywhere;
 pub mod execution;
 pub mod ledger;
 pub mod records;
@@ -36,6 +37,7 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         .chain(clients::ALL)
         .chain(connections::ALL)
         .chain(execution::ALL)
+        .chain(everywhere::ALL)
         .chain(channels::ALL)
         .chain(records::ALL)
         .copied()
