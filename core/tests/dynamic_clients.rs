@@ -447,6 +447,28 @@ fn a_reload_ends_clients_whose_rule_has_changed_and_keeps_the_others() {
 }
 
 #[test]
+fn what_a_worker_hands_back_at_the_end_of_a_turn_keeps_no_configuration_from_being_forgotten() {
+    let file = configuration(LAYOUTS[0], &rule("nat = true"));
+    let mut server = Server::of(&file);
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+    server.reload(&file);
+    server.settle();
+    assert!(!server.threads[0].needs_older());
+    // Another step of the reload comes after a turn in which a worker, on the same thread, has found a request seen before, and its
+    // reply waits for the next turn to leave: under the configuration in force.
+    let path = server.path(0, 0, nat(2));
+    server.threads[0].begin();
+    server.threads[0].sweep(server.now);
+    server.threads[0].handle_datagram(path, &bob(b"site-1", ONE).octets(), server.now);
+    server.finish_turn(0);
+    assert!(server.threads[0].has_output(), "or the situation is another");
+    assert!(!server.threads[0].needs_older());
+    server.forget_older();
+    server.settle();
+    assert_eq!(server.count("duplicates_resent"), 1);
+}
+
+#[test]
 fn what_no_rule_matches_is_asked_of_no_table() {
     let mut server = server(LAYOUTS[1], "nat = true");
     assert!(server.ask(nat(1), &bob(b"plant-1", ONE).octets()).is_empty());
