@@ -47,8 +47,8 @@ impl Everywhere {
         Some(self.requests.entry(record.same(case)?).or_default())
     }
 
-    /// Policy has decided a request of this record under this configuration. `is_kept` tells whether a record is still the one
-    /// that its Identifier's last copy was of; `is_excused`, whether the server may have forgotten one.
+    /// Policy has decided a request of this record under this configuration. `is_kept` tells whether no other request has
+    /// had the place of a record; `is_excused`, whether the server may have forgotten one.
     ///
     /// # Errors
     /// [`ONCE_EVERYWHERE`].

@@ -15,7 +15,8 @@ invariants! {
     PROGRESS = "progress", "After the faults, each patient client gets an answer within 30 seconds.";
 }
 
-/// Policy decided a request that was verified under this configuration. `forgotten` tells how many decided requests the server says that it had to forget before
+/// Policy decided a request that was verified under one of these configurations, which one generation had in turn as tables of
+/// secrets changed. `forgotten` tells how many decided requests the server says that it had to forget before
 /// their time, its bounds being reached: each of these, and no other, may be decided once more.
 ///
 /// # Errors
@@ -23,7 +24,7 @@ invariants! {
 pub fn decided(
     ledger: &mut Ledger,
     case: &Case<'_>,
-    (decision, site): (&Decision, usize),
+    (decision, sites): (&Decision, &[usize]),
     now: u64,
     turn_max: u64,
     forgotten: impl Fn() -> u64,
@@ -31,6 +32,10 @@ pub fn decided(
     let excused = ledger.excused;
     let key = (decision.remote, decision.listener, decision.identifier);
     let describe = |what: &str| format!("{}, Identifier {}: {what}", decision.remote, decision.identifier);
+    let is_it = |site: &&usize| {
+        ledger.record(key, &decision.authenticator, **site).is_some_and(|record| record.is_owed_under(**site))
+    };
+    let site = sites.iter().rev().find(is_it).or(sites.last()).copied().expect("each generation has one");
     let Some(record) = ledger.record(key, &decision.authenticator, site) else {
         let details = describe("nothing of that authenticator was received under that configuration");
         return Err(Violation { invariant: &VERIFIED_ONLY, at: now, details });
@@ -67,7 +72,7 @@ pub fn decided(
     let is_kept = |(key, number, runs): (Key, u64, u32)| {
         let records = slots.get(&key).map_or(&[][..], |slot| &slot.records);
         let record = records.iter().find(|record| record.number() == number);
-        record.is_some_and(|record| record.displaced.is_none() && record.runs == runs)
+        record.is_some_and(|record| !record.was_displaced && record.runs == runs)
     };
     let is_excused = || !is_roomy(case) || excused < forgotten();
     everywhere.decided(case, (key, record, site), (now, turn_max), is_kept, is_excused)
@@ -104,6 +109,10 @@ pub fn idle(snapshot: &Snapshot, is_over: bool, now: u64) -> Result<(), Violatio
     }
     if snapshot.remembered != 0 {
         let details = format!("{} are still remembered: {snapshot:?}", snapshot.remembered);
+        return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
+    }
+    if snapshot.look_ups != 0 {
+        let details = format!("{} look-ups are still under way: {snapshot:?}", snapshot.look_ups);
         return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
     }
     if snapshot.held != 0 {

@@ -76,6 +76,8 @@ pub struct Record {
     pub(super) decided_at: u64,
     /// By which record it was displaced, and when, if none of its copies has come since.
     pub(super) displaced: Option<(u64, u64)>,
+    /// Whether it ever was: a server then knows no more than that it was taken once.
+    pub(super) was_displaced: bool,
 }
 
 impl Record {
@@ -90,7 +92,7 @@ impl Record {
     }
 
     /// Whether a copy that deserves an answer was read under this configuration.
-    fn is_owed_under(&self, site: usize) -> bool {
+    pub(super) fn is_owed_under(&self, site: usize) -> bool {
         self.owed.iter().any(|(other, _)| *other == site)
     }
 
@@ -108,10 +110,15 @@ impl Record {
         is_one.then(|| (client.name.clone(), client.secret(answer.secret).to_vec(), self.octets.clone()))
     }
 
-    /// Whose it is, where a client rule tells: who does not displace each other. Otherwise nobody's.
+    /// Whose it is, where a client rule tells: who does not displace each other, nor does who has other secrets what he was.
+    /// Otherwise nobody's.
     fn client_of_rule(&self, case: &Case<'_>) -> String {
         let client = self.owed.first().map(|(site, answer)| &case.sites[*site].clients[answer.client]);
-        client.filter(|client| client.is_ruled()).map_or_else(String::new, |client| client.name.clone())
+        let client = client.filter(|client| client.is_ruled());
+        client.map_or_else(String::new, |client| {
+            let secrets = client.secrets().flat_map(|secret| [" ", secret]);
+            std::iter::once(client.name.as_str()).chain(secrets).collect()
+        })
     }
 
     /// Whether the first copy that deserves an answer was signed.
@@ -200,6 +207,8 @@ pub struct Handed<'a> {
     pub asked: bool,
     /// The configuration in force where it is verified.
     pub site: usize,
+    /// One under which it may be verified, too, as tables of secrets are just changing.
+    pub also: Option<usize>,
 }
 
 /// Records kept per Identifier, and more only while they are young; older ones have long left every cache.
@@ -257,6 +266,10 @@ impl Ledger {
             other_sites = sites.iter().copied().filter(|site| *site != handed.site).collect();
             if !sites.contains(&handed.site) {
                 sites.push(handed.site);
+            }
+            other_sites.extend(handed.also.filter(|also| !other_sites.contains(also)));
+            if is_of_another_site(case, handed, now) {
+                self.goals.reach(Goal::SecretOfBefore);
             }
         }
         let is_owed = slot.take(case, &copy, handed.site, now);
@@ -348,6 +361,14 @@ impl Ledger {
             .or_else(|| records.iter().rposition(|record| is_it(record) && !record.is_answerable()))?;
         Some(&mut records[place])
     }
+}
+
+/// Whether a packet gets nothing under the configuration in force, and would under another.
+fn is_of_another_site(case: &Case<'_>, handed: &Handed<'_>, now: u64) -> bool {
+    let path = (handed.path.remote, handed.path.listener);
+    let wall = case.clock.shows(now).0;
+    let is_owed = |site| matches!(case.judge(site, path, handed.octets, wall), Verdict::Answer(_));
+    case.sites.len() > 1 && !is_owed(handed.site) && (0..case.sites.len()).any(is_owed)
 }
 
 /// A packet as it comes to be verified.
@@ -466,6 +487,7 @@ impl Slot {
                     decisions: 0,
                     decided_at: 0,
                     displaced: None,
+                    was_displaced: false,
                 });
                 records.len() - 1
             }
@@ -491,6 +513,7 @@ fn supersede(
     if before != Some(number) {
         for record in records.iter_mut().filter(|record| Some(record.number) == before) {
             record.displaced = Some((number, now));
+            record.was_displaced = true;
         }
         records[place].runs += 1;
     }

@@ -7,6 +7,7 @@ pub mod connections;
 pub mod everywhere;
 pub mod execution;
 pub mod ledger;
+pub mod look_ups;
 pub mod records;
 pub mod wire;
 
@@ -36,6 +37,7 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         .iter()
         .chain(clients::ALL)
         .chain(connections::ALL)
+        .chain(look_ups::ALL)
         .chain(execution::ALL)
         .chain(everywhere::ALL)
         .chain(channels::ALL)

@@ -139,8 +139,11 @@ pub fn transmitted<'l>(
     if let Some(secret) = verifies(case, &records[owner], remote, packet) {
         clients::signed(case, &records[owner], secret, leaving.now)?;
     }
-    // A stray may reach its owner after what was handed in later: who displaced whom is not known then.
+    // A stray may reach its owner after what was handed in later: who displaced whom is not known then. And where there is more to do
+    // than can be done, a worker may come to a request, and then to the notice behind it, long after another worker has decided
+    // what displaced it.
     if *strays == 0
+        && case.plan.limits.request_us == 0
         && is_let_go(records, &records[owner], leaving.now, leaving.turn_max)
         && leaving.network_died_at.is_none_or(|at| at < records[owner].first_at)
         && (leaving.notices)() == 0
