@@ -64,6 +64,9 @@ type Key = (SocketAddr, ListenerId, u8, bool, Option<u64>);
 /// What tells a request: its authenticator, and the client and secrets that it is under.
 type Named = ([u8; 16], String);
 
+/// Where a request was taken, and until when which reply to it holds.
+type Taken = (Key, Option<(u64, Vec<u8>)>);
+
 /// A request, and what is owed for it by which configuration at which time.
 struct Request {
     path: Path,
@@ -99,7 +102,7 @@ struct Shared {
     sites: Vec<Site>,
     flaw: Option<Flaw>,
     /// Requests of clients of rules, and where each was taken; with its reply, and until when that holds, once there is one.
-    taken: BTreeMap<Named, (Key, Option<(u64, Vec<u8>)>)>,
+    taken: BTreeMap<Named, Taken>,
     rings: Vec<VecDeque<Message>>,
     gates: Vec<Gate>,
     counts: Snapshot,

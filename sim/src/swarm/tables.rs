@@ -141,7 +141,7 @@ mod tests {
                         both += usize::from(old_secret.is_some());
                     }
                     Change::Remove(_) => removed += 1,
-                    _ => {}
+                    Change::Add(..) | Change::Password(..) | Change::Reply(..) | Change::Rules(_) => {}
                 }
             }
         }
