@@ -234,11 +234,18 @@ impl Network {
         self.generation = generation;
     }
 
-    /// Whether anything here still has to do with a configuration before the one in force.
+    /// Whether anything here still has to do with a configuration before the one in force. What waits to be sent since may not
+    /// count: at the end of any turn a worker of this thread may have handed some back.
     pub fn needs_older(&self) -> bool {
+        let is_older = |stamp: &Stamp| stamp.generation != self.generation;
+        let needs_older = |answer: &Answer| match answer {
+            Answer::Kept(..) => false,
+            Answer::Reject(reply) => is_older(reply.stamp()),
+            Answer::Status { stamp, .. } => is_older(stamp),
+        };
         self.under_way[self.generation.next().parity()] > 0
-            || !self.answers.is_empty()
-            || !self.aside.is_empty()
+            || self.answers.iter().any(needs_older)
+            || self.aside.iter().any(|aside| is_older(aside.duplicate.stamp()))
     }
 
     /// Forgets the configuration before the one in force, when no core of any thread needs it.

@@ -132,6 +132,16 @@ bugs! {
     LookUpsUnbounded = "look-ups-unbounded",
     /// A request that was seen on another connection admits its client once more.
     ReplayedPacketAdmits = "replayed-packet-admits",
+    /// A request that comes again by another connection of its client's, known there, is decided again.
+    KnownConnectionDecidesAgain = "known-connection-decides-again",
+    /// Each packet that claims a key has it looked up, though a look-up of it is under way.
+    LookUpForEachPacket = "look-up-for-each-packet",
+    /// A look-up of which nothing is heard stays under way.
+    LookUpNeverTimesOut = "look-up-never-times-out",
+    /// With one line of a table all clients end that it has admitted.
+    ChangedLineEndsItsTable = "changed-line-ends-its-table",
+    /// A client that is keyed by its address is known on the connection alone by which it came.
+    AddressClientByConnection = "address-client-by-connection",
     /// A packet that fails keeps its connection alive.
     ForgedPacketKeepsAlive = "forged-packet-keeps-alive",
     /// A client whose secret has changed stays.
@@ -157,8 +167,8 @@ impl Bug {
     /// with the phases in their right places; so fences, orders within a phase, and what only a driver of phases can do
     /// are for loom and the search of all states. So is a link that is given up too early: cores give theirs up at the
     /// beginning of a turn, when all gates of the one before are checked. What a sweep would have told, the next turn does, and
-    /// nobody is owed it sooner; and no law counts look-ups under way: those are for situations of this crate's own,
-    /// `tests/seeded_bugs.rs`. What is done to the octets of a packet on its way on is told by those: `tests/rewrite_seeded_bugs.rs`.
+    /// nobody is owed it sooner: those are for situations of this crate's own, `tests/seeded_bugs.rs`. What is done to the octets of a
+    /// packet on its way on is told by those: `tests/rewrite_seeded_bugs.rs`.
     pub const fn is_for_simulator(self) -> bool {
         !matches!(
             self,
@@ -175,7 +185,6 @@ impl Bug {
                 | Bug::WantSpaceWrittenAfterSecondLook
                 | Bug::InProgressWithoutSweep
                 | Bug::DeadlineWithoutSweep
-                | Bug::LookUpsUnbounded
                 | Bug::HiddenPassedOnAsItIs
                 | Bug::ProxyStatesNotPassedOn
                 | Bug::OwnProxyStateFirst

@@ -474,6 +474,28 @@ fn a_reload_ends_clients_whose_rule_has_changed_and_keeps_the_others() {
 }
 
 #[test]
+fn what_a_worker_hands_back_at_the_end_of_a_turn_keeps_no_configuration_from_being_forgotten() {
+    let file = configuration(LAYOUTS[0], &rule("nat = true"));
+    let mut server = Server::of(&file);
+    accepted(&mut server, nat(1), ONE, &bob(b"site-1", ONE));
+    server.reload(&file);
+    server.settle();
+    assert!(!server.threads[0].needs_older());
+    // Another step of the reload comes after a turn in which a worker, on the same thread, has found a request seen before, and its
+    // reply waits for the next turn to leave: under the configuration in force.
+    let path = server.path(0, 0, nat(2));
+    server.threads[0].begin();
+    server.threads[0].sweep(server.now);
+    server.threads[0].handle_datagram(path, &bob(b"site-1", ONE).octets(), server.now);
+    server.finish_turn(0);
+    assert!(server.threads[0].has_output(), "or the situation is another");
+    assert!(!server.threads[0].needs_older());
+    server.forget_older();
+    server.settle();
+    assert_eq!(server.count("duplicates_resent"), 1);
+}
+
+#[test]
 fn what_no_rule_matches_is_asked_of_no_table() {
     let mut server = server(LAYOUTS[1], "nat = true");
     assert!(server.ask(nat(1), &bob(b"plant-1", ONE).octets()).is_empty());
@@ -570,6 +592,37 @@ fn a_recorded_request_takes_no_place_of_another() {
         // Nor does it spend what the client's own late retransmissions need.
         assert_eq!(server.answer_effect("secret").len(), 1);
         assert_eq!(server.ask(nat(1), &new).len(), 1);
+        server.run(Duration::from_secs(200));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_request_that_comes_again_by_another_known_connection_of_its_client_is_decided_once() {
+    for layout in LAYOUTS {
+        let mut server = Server::new(layout, &rule("nat = true").replace(USERS, support::HASHED));
+        // All of one client, each known where it is: in whichever network core.
+        for port in 1001..1009 {
+            let own = bob(b"site-1", ONE).identifier(port as u8).authenticator(port as u8);
+            accepted(&mut server, nat(port), ONE, &own);
+        }
+        let alice = Ask::user(b"alice", b"secret").with(number::NAS_IDENTIFIER, b"site-1").under(ONE);
+        let asked = alice.identifier(7).authenticator(200).octets();
+        assert!(server.ask(nat(1001), &asked).is_empty());
+        let decided = server.count("accepted");
+        // While it waits for its hash, and then: as on its own connection.
+        for port in 1002..1009 {
+            assert!(server.ask(nat(port), &asked).is_empty());
+        }
+        assert_eq!(server.effects.len(), 1, "one hash");
+        let reply = server.answer_effect("secret");
+        assert_eq!(reply.len(), 1);
+        for port in 1002..1009 {
+            let sent = server.ask(nat(port), &asked);
+            assert_eq!(sent.len(), 1, "{port}: {}", server.table());
+            assert_eq!((&sent[0].octets, sent[0].transmit.destination), (&reply[0].octets, nat(port)));
+        }
+        assert_eq!((server.count("accepted"), server.effects.len()), (decided, 0));
         server.run(Duration::from_secs(200));
         server.assert_nothing_is_left();
     }

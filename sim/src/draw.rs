@@ -59,6 +59,10 @@ pub enum Class {
     Nat = 23,
     /// Which outside endpoint a NAT gives to a mapping.
     NatPort = 24,
+    /// How tables of secrets change while the server runs; the entity is the part.
+    Tables = 25,
+    /// Clients of rules that are keyed by their addresses; the entity is the part.
+    ByAddress = 26,
 }
 
 impl Class {

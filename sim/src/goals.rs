@@ -47,6 +47,12 @@ goals! {
     MappingsLost = "mappings-lost", "a NAT loses all its mappings";
     /// One connection, one Identifier, two NASes.
     IdentifierOfAnother = "identifier-of-another", "a request takes the connection and Identifier of another NAS's request that may be remembered";
+    /// Whose it was before is known there.
+    AddressOfAnother = "address-of-another", "a NAS of a rule by address sends from an address that another has sent from last";
+    /// The file has changed, and the NAS has not heard of it or a copy comes late.
+    SecretOfBefore = "secret-of-before", "a packet of a rule's client verifies under a secret that its table no longer has, or not yet";
+    /// Somebody invents names, or all ask at once.
+    LookUpLimit = "look-up-limit", "a stranger's packet finds as many look-ups under way as may be";
     /// An answer was owed but for that.
     Excused = "excused", "a patient NAS gets no answer because a NAT has dropped its packets, or ended its mappings, all the time";
 }
@@ -65,6 +71,11 @@ impl Goals {
     /// It was reached once more.
     pub fn reach(&mut self, goal: Goal) {
         self.0[goal as usize] += 1;
+    }
+
+    /// It was reached so many times more.
+    pub fn reach_times(&mut self, goal: Goal, times: u64) {
+        self.0[goal as usize] += times;
     }
 
     /// How often it was.

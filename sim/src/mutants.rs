@@ -22,7 +22,7 @@ pub struct Fate {
 const PROFILES: [Profile; 2] = [Profile::Swarm, Profile::Threads];
 
 /// Bugs of clients of rules, which only the profile nat has.
-const OF_CLIENTS: [Bug; 9] = [
+const OF_CLIENTS: [Bug; 15] = [
     Bug::ClientByAddressBehindNat,
     Bug::PortReuseKeepsTheOldClient,
     Bug::SiblingsEndTogether,
@@ -31,12 +31,17 @@ const OF_CLIENTS: [Bug; 9] = [
     Bug::UnsignedPacketAdmits,
     Bug::ReplayedPacketAdmits,
     Bug::ForgedPacketKeepsAlive,
+    Bug::KnownConnectionDecidesAgain,
+    Bug::LookUpsUnbounded,
+    Bug::LookUpForEachPacket,
+    Bug::LookUpNeverTimesOut,
+    Bug::ChangedLineEndsItsTable,
+    Bug::AddressClientByConnection,
     Bug::RetiredClientStays,
 ];
 
 /// Bugs that few seeds notice, and one that does: it is tried first, and all others if it no longer does.
-const FOUND_LATE: [(Bug, u64); 3] =
-    [(Bug::ShedRequestRemembered, 893), (Bug::WorkerChangeWithoutEpoch, 142), (Bug::RetiredClientStays, 370)];
+const FOUND_LATE: [(Bug, u64); 2] = [(Bug::ShedRequestRemembered, 893), (Bug::WorkerChangeWithoutEpoch, 142)];
 
 /// Runs plans with this bug until a law is broken, at most for `limit`. `None` where bugs are not compiled in.
 pub fn hunt(bug: Bug, build: Builder, limit: Duration) -> Option<Fate> {

@@ -4,8 +4,10 @@
 //! Towards the server a link is a NAS's own, also behind a NAT; on the way back it ends at the NAT's outside endpoint, and who
 //! that is turns out when the datagram arrives there.
 
+mod lines;
 mod nats;
 
+pub use self::lines::Lines;
 pub use self::nats::{Left, Nats};
 use crate::fault::link::{Carried, Link};
 use crate::fault::{FaultClass, Injector};
@@ -34,6 +36,8 @@ const TO_NAT: u64 = 1 << 63;
 pub struct Net {
     links: BTreeMap<u64, Link>,
     ports: BTreeMap<SocketAddr, (usize, usize)>,
+    /// The addresses of NASes of rules by address.
+    pub lines: Lines,
     /// The NATs.
     pub nats: Nats,
 }
@@ -58,12 +62,13 @@ impl Net {
                 ports.insert(SocketAddr::new(nas.address, number), (place, port));
             }
         }
-        Net { links: BTreeMap::new(), ports, nats: Nats::new(topology) }
+        Net { links: BTreeMap::new(), ports, lines: Lines::new(topology), nats: Nats::new(topology) }
     }
 
     /// The way to an address, if it is a port of a NAS.
     pub fn way_to(&self, remote: SocketAddr, listener: ListenerId) -> Option<Way> {
-        self.ports.get(&remote).map(|&(nas, port)| Way { nas, port, listener, up: false })
+        let own = SocketAddr::new(self.lines.first_of(remote.ip()), remote.port());
+        self.ports.get(&own).map(|&(nas, port)| Way { nas, port, listener, up: false })
     }
 
     /// Appends to `out` what arrives of a datagram.

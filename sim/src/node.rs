@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use ulna_core::client::{Counted, SecretTable};
 use ulna_core::cores::{Cores, Staff};
 use ulna_core::counters::NetworkCounters;
 use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Ticket};
@@ -40,6 +41,8 @@ struct Server {
     owners: Owners,
     plan: Plan,
     running: Arc<Configuration>,
+    /// What look-ups are answered from.
+    tables: Vec<Arc<SecretTable>>,
     generation: Generation,
     /// Workers of the first configuration since the process began.
     workers: u16,
@@ -58,12 +61,17 @@ struct Thread {
     requests_before: u64,
     /// What a reload brings.
     newest: Option<(Generation, Arc<Configuration>)>,
+    /// Lines of tables that have changed: by table, their keys.
+    changed: Arc<[ChangedLines]>,
     /// What a change of workers does.
     orders: Option<Arc<Orders>>,
     /// After how many decisions its worker's policy panics; 0: it does not.
     fuse: Arc<AtomicU64>,
     died: bool,
 }
+
+/// A table's name and the keys of its lines.
+type ChangedLines = (Arc<str>, Vec<Box<[u8]>>);
 
 /// The configuration's rules, and a fuse. A State is known where it names the worker.
 struct Mortal {
@@ -137,6 +145,7 @@ impl Server {
             staff,
             networks,
             owners,
+            tables: running.secret_tables.clone(),
             running,
             generation: Generation::default(),
             workers: site.workers,
@@ -158,6 +167,7 @@ impl Server {
             turn_requests: self.plan.limits.turn_requests as usize,
             requests_before: 0,
             newest: None,
+            changed: Arc::new([]),
             orders: None,
             fuse: fuse.unwrap_or_default(),
             died: false,
@@ -194,9 +204,27 @@ impl Node for Server {
         self.end_thread(thread);
     }
 
-    /// What the tables of secrets of the configuration in force say.
+    fn put_tables(&mut self, site: &Site) -> Option<bool> {
+        let read = configuration(&self.plan, site, self.workers).secret_tables;
+        let mut changed = Vec::new();
+        for table in &read {
+            let before = self.tables.iter_mut().find(|before| before.source == table.source);
+            let before = before.expect("rules stay, and with them their tables");
+            let keys = table.changed_since(before);
+            *before = Arc::clone(table);
+            if !keys.is_empty() {
+                changed.push((Arc::clone(&table.source), keys));
+            }
+        }
+        let changed: Arc<[ChangedLines]> = changed.into();
+        for thread in self.threads.iter_mut().flatten() {
+            thread.changed = Arc::clone(&changed);
+        }
+        Some(!changed.is_empty())
+    }
+
     fn look_up(&self, look_up: &LookUp) -> LookedUp {
-        let table = self.running.secret_tables.iter().find(|table| table.source == look_up.source);
+        let table = self.tables.iter().find(|table| table.source == look_up.source);
         table.map_or(LookedUp::Failed, |table| table.look_up(&look_up.key))
     }
 
@@ -299,10 +327,13 @@ impl Node for Server {
             snapshot.forgotten += counters.replies_evicted.value()
                 + counters.orphaned.value()
                 + counters.discarded[Discard::DelayedRejectsFull as usize].value();
+            snapshot.look_ups_refused += counters.discarded[Discard::LookUpLimit as usize].value();
             snapshot.unverified += counters.discarded[Discard::BadMessageAuthenticator as usize].value()
                 + counters.discarded[Discard::BadRequestAuthenticator as usize].value();
             snapshot.discarded += counters.discarded.iter().map(|counter| counter.value()).sum::<u64>();
         }
+        let rules = || self.running.client_rules.iter();
+        snapshot.look_ups = rules().map(|rule| u64::from(rule.counts.value(Counted::Pending))).sum();
         let networks = self.threads.iter().flatten().filter_map(|thread| thread.cores.network());
         snapshot.in_progress -= networks.map(|network| network.counters().strays_taken.value()).sum::<u64>();
         buffers.allocated = buffers.allocated.saturating_add_signed((settled - self.buffers_lost) as i64);
@@ -469,6 +500,12 @@ impl NodeThread for Thread {
         self.cores.forget_older();
     }
 
+    fn take_tables(&mut self) {
+        for (source, keys) in self.changed.iter() {
+            self.cores.handle_table_changed(source, keys);
+        }
+    }
+
     fn take_orders(&mut self) {
         self.obey();
     }
@@ -566,6 +603,7 @@ mod tests {
             let nases = &mut plan.topology.nases;
             nases.retain(|nas| nas.standing == Standing::WrongSecret && nas.nat.is_some());
             attackers += nases.len();
+            nases.iter_mut().for_each(|nas| nas.nas_identifiers.retain(|name| !name.starts_with("nobody")));
             (plan.faults, plan.reloads) = (Vec::new(), Vec::new());
             // What finds no room is not looked at, and no secret is asked for what nobody answers.
             plan.limits = Plan::drawn(3, Profile::Calm).limits;

@@ -93,7 +93,9 @@ fn configuration_text(plan: &Plan, site: &Site, workers: u16, tables: &Tables) -
             writeln!(out, "server = \"all\"")?;
         }
         for (rule, table) in topology.client_rules.iter().zip(&tables.0) {
-            writeln!(out, "[[client_rule]]\nname = {:?}\nnat = true", rule.name)?;
+            writeln!(out, "[[client_rule]]\nname = {:?}\nnat = {}", rule.name, !rule.by_address)?;
+            writeln!(out, "require_message_authenticator = true")?;
+            writeln!(out, "limits = {{ pending = {} }}", rule.pending)?;
             writeln!(out, "network = [\"{}/{}\"]", rule.network, rule.prefix)?;
             writeln!(out, "secret = {{ table = {table:?}, key = \"NAS-Identifier\" }}")?;
             writeln!(out, "lifetime = \"{}s\"", rule.lifetime_s)?;

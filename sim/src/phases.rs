@@ -42,6 +42,12 @@ pub trait Node {
     /// step, under this generation.
     fn prepare(&mut self, site: &Site, generation: u8);
 
+    /// Files of tables of secrets are as this site has them: from here on look-ups are answered so, and the threads are to
+    /// take the step that follows. False where nothing has changed; `None` where tables are read with configurations only.
+    fn put_tables(&mut self, _site: &Site) -> Option<bool> {
+        None
+    }
+
     /// What the tables of secrets say that it has.
     fn look_up(&self, _look_up: &LookUp) -> LookedUp {
         LookedUp::Failed
@@ -181,6 +187,9 @@ pub trait NodeThread {
     /// The third: it forgets the configuration before.
     fn forget_older(&mut self);
 
+    /// It hears which lines of tables have changed.
+    fn take_tables(&mut self) {}
+
     /// Steps of a change of workers: it takes the owners of slots and dismisses who leaves, as it was ordered last.
     fn take_orders(&mut self) {}
 
@@ -288,6 +297,10 @@ pub struct Snapshot {
     pub unsent: u64,
     /// Requests that wait for an effect.
     pub held: u64,
+    /// Look-ups under way, told of or not.
+    pub look_ups: u64,
+    /// Packets of strangers that were discarded as too many were.
+    pub look_ups_refused: u64,
     /// Notices to workers, of duplicates and of requests that were superseded, that found no room.
     pub notices_dropped: u64,
     /// Decided requests, or their replies, that were given up for want of room: they may be decided again.

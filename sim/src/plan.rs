@@ -132,7 +132,7 @@ pub struct Client {
     pub rule: Option<String>,
 }
 
-/// A client rule with `nat = true`, whose table has the clients that name it.
+/// A client rule whose table has the clients that name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientRule {
@@ -148,22 +148,39 @@ pub struct ClientRule {
     pub idle_timeout_s: u64,
     /// How long an answer that says no is believed.
     pub negative_lifetime_ms: u64,
+    /// A client for each address, and not for each connection. Its NASes are behind no NAT.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub by_address: bool,
+    /// Look-ups under way.
+    #[serde(default = "usual_pending")]
+    pub pending: u32,
+}
+
+impl ClientRule {
+    /// Whether its network holds this address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        holds(self.network, self.prefix, address)
+    }
 }
 
 impl Client {
     /// Whether `address` is within the client's network.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.network, address) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let differing = network.to_bits() ^ address.to_bits();
-                self.prefix == 0 || differing >> (32 - u32::from(self.prefix).min(32)) == 0
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let differing = network.to_bits() ^ address.to_bits();
-                self.prefix == 0 || differing >> (128 - u32::from(self.prefix).min(128)) == 0
-            }
-            _ => false,
+        holds(self.network, self.prefix, address)
+    }
+}
+
+fn holds(network: IpAddr, prefix: u8, address: IpAddr) -> bool {
+    match (network, address) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
+            let differing = network.to_bits() ^ address.to_bits();
+            prefix == 0 || differing >> (32 - u32::from(prefix).min(32)) == 0
         }
+        (IpAddr::V6(network), IpAddr::V6(address)) => {
+            let differing = network.to_bits() ^ address.to_bits();
+            prefix == 0 || differing >> (128 - u32::from(prefix).min(128)) == 0
+        }
+        _ => false,
     }
 }
 
@@ -293,6 +310,11 @@ pub struct Limits {
 
 fn is_not(hashed: &bool) -> bool {
     !hashed
+}
+
+/// What the configuration takes where nothing is said.
+fn usual_pending() -> u32 {
+    1_000
 }
 
 /// As many as there are.

@@ -109,6 +109,9 @@ pub struct Reload {
     /// How many workers there are to be from then on, if it says so. Nothing where threads are joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u16>,
+    /// Only files of tables of secrets change, which are watched: no configuration is read anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tables: bool,
 }
 
 /// One thing that differs. Clients and users go by name.

@@ -60,9 +60,12 @@ pub fn build(plan: &Plan) -> Box<dyn Node> {
 }
 
 /// Clients that are not known by their networks have a connection in turn.
-type Key = (SocketAddr, ListenerId, u8, bool, Option<usize>);
+type Key = (SocketAddr, ListenerId, u8, bool, Option<u64>);
 /// What tells a request: its authenticator, and the client and secrets that it is under.
 type Named = ([u8; 16], String);
+
+/// Where a request was taken, and until when which reply to it holds.
+type Taken = (Key, Option<(u64, Vec<u8>)>);
 
 /// A request, and what is owed for it by which configuration at which time.
 struct Request {
@@ -98,6 +101,8 @@ struct Shared {
     /// By generation; it keeps them all.
     sites: Vec<Site>,
     flaw: Option<Flaw>,
+    /// Requests of clients of rules, and where each was taken; with its reply, and until when that holds, once there is one.
+    taken: BTreeMap<Named, Taken>,
     rings: Vec<VecDeque<Message>>,
     gates: Vec<Gate>,
     counts: Snapshot,
@@ -149,6 +154,7 @@ impl StandIn {
             plan: plan.clone(),
             sites: vec![Site { answers_accounting: false, ..Site::first(plan) }],
             flaw,
+            taken: BTreeMap::new(),
             rings: (0..threads).map(|_| VecDeque::new()).collect(),
             gates: vec![Gate::Run; threads],
             counts: Snapshot::default(),
@@ -195,6 +201,7 @@ impl Node for StandIn {
     fn restart(&mut self, site: &Site, _life: u64) {
         let (plan, flaw) = (self.shared.borrow().plan.clone(), self.shared.borrow().flaw);
         *self = StandIn::new(&plan, flaw);
+        self.shared.borrow_mut().taken.clear();
         self.shared.borrow_mut().sites = vec![Site { answers_accounting: false, ..site.clone() }];
     }
 
@@ -225,9 +232,14 @@ impl Thread {
             remote.set_port(0);
         }
         let clients = &self.shared.borrow().sites[generation].clients;
-        // Reloads leave the order of those of tables as it is.
-        let before = || clients[..answer.client].iter().filter(|other| other.is_ruled()).count();
-        let ruled = clients[answer.client].is_ruled().then(before);
+        let client = &clients[answer.client];
+        let name = || {
+            client
+                .name
+                .bytes()
+                .fold(7, |hash: u64, octet| hash.wrapping_mul(1_099_511_628_211) ^ u64::from(octet))
+        };
+        let ruled = client.is_ruled().then(name);
         (remote, path.listener, packet.identifier(), answer.signed, ruled)
     }
 
@@ -293,6 +305,20 @@ impl Thread {
         let by_identifier = self.has(Flaw::DuplicateByIdentifier);
         let again = self.has(Flaw::DecidesAgain);
         let differ = self.has(Flaw::DuplicatesDiffer);
+        let taken = self.shared.borrow().taken.get(&named).filter(|(other, _)| *other != key).cloned();
+        match taken {
+            // By another connection of its client's.
+            Some((_, None)) => {
+                self.count(|counts| counts.in_progress_duplicates += 1);
+                return;
+            }
+            Some((_, Some((until, reply)))) if now < until => {
+                self.count(|counts| counts.resent += 1);
+                self.send(&path, reply);
+                return;
+            }
+            Some(_) | None => {}
+        }
         if let Some(entry) = self.entries.get(&key) {
             let same = entry.named == named || by_identifier;
             match &entry.kept {
@@ -323,6 +349,12 @@ impl Thread {
                     });
                 }
             }
+        }
+        if let Some(before) = self.entries.get(&key) {
+            self.shared.borrow_mut().taken.remove(&before.named);
+        }
+        if key.4.is_some() {
+            self.shared.borrow_mut().taken.insert(named.clone(), (key, None));
         }
         self.entries.insert(key, Entry { named: named.clone(), path, kept: Kept::InProgress });
         self.in_progress += 1;
@@ -415,7 +447,13 @@ impl Thread {
                 self.delayed.insert((due, key));
             }
             None => {
-                entry.kept = Kept::Done { until: now + lifetime, reply };
+                let until = now + lifetime;
+                if let Some((other, kept)) = self.shared.borrow_mut().taken.get_mut(named)
+                    && *other == key
+                {
+                    *kept = Some((until, reply.clone()));
+                }
+                entry.kept = Kept::Done { until, reply };
                 self.finish_one();
             }
         }

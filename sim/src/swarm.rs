@@ -1,14 +1,18 @@
 //! Draws a plan from a seed, swarm style: each fault class on with p = ½, limits often tiny, so that seeds differ
 //! in kind and not only in degree.
 
+mod by_address;
 mod nat;
 mod reloads;
 mod rules;
+mod tables;
 mod workers;
 
+use self::by_address::add_rule_by_address;
 use self::nat::add_nats;
 use self::reloads::add_reloads;
 use self::rules::add_rules;
+use self::tables::add_changes_of_tables;
 use self::workers::add_changes_of_workers;
 use crate::draw::{Class, Draw, Draws};
 use crate::fault::FaultClass;
@@ -70,6 +74,7 @@ impl Profile {
                 | FaultClass::NatAddressChange
                 | FaultClass::NatPoolExhausted
                 | FaultClass::NatForgery
+                | FaultClass::AddressGivenToAnother
         );
         match self {
             Profile::Swarm => heads && !of_nats,
@@ -120,6 +125,7 @@ impl Plan {
         add_rules(&mut plan.topology, draws);
         add_reloads(&mut plan, draws, profile);
         add_changes_of_workers(&mut plan, draws, profile);
+        add_changes_of_tables(&mut plan, draws);
         plan
     }
 }
@@ -230,6 +236,7 @@ fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
     }
     if profile == Profile::Nat {
         add_nats(&mut topology, draws, faulty_ms);
+        add_rule_by_address(&mut topology, draws, faulty_ms);
     }
     if crowded || is_overloaded(draws, profile) {
         topology.nases.iter_mut().for_each(|nas| crowd(nas, faulty_ms));
@@ -504,7 +511,7 @@ mod tests {
     #[test]
     fn profiles_admit_what_they_name() {
         assert!(Plan::drawn(3, Profile::Calm).faults.is_empty());
-        assert_eq!(Plan::drawn(3, Profile::Everything).faults.len(), FaultClass::COUNT - 6);
+        assert_eq!(Plan::drawn(3, Profile::Everything).faults.len(), FaultClass::COUNT - 7);
         assert!(FaultClass::ALL.iter().all(|&class| Profile::Nat.has(class)));
         assert_eq!(Plan::drawn(3, Profile::Threads).faults.len(), 6);
         assert!(Plan::drawn(3, Profile::Threads).topology.network_threads > 0);

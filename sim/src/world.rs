@@ -14,6 +14,7 @@ mod workers;
 use crate::actor::nas::{Nas, Note, Outbox, Surroundings, Timer};
 use crate::checks::connections::Connections;
 use crate::checks::ledger::{Case, Ledger};
+use crate::checks::look_ups::LookUps;
 use crate::checks::{Violation, channels, clients, execution};
 use crate::clock::Clock;
 use crate::draw::Draws;
@@ -74,6 +75,7 @@ pub struct World<'p> {
     net: Net,
     ledger: Ledger,
     connections: Connections,
+    look_ups: LookUps,
     trace: Trace,
     now: u64,
     turn_max: u64,
@@ -124,6 +126,7 @@ impl<'p> World<'p> {
             net: Net::new(&plan.topology),
             ledger: Ledger::new(threads),
             connections: Connections::default(),
+            look_ups: LookUps::default(),
             trace: Trace::new(tail_max),
             now: 0,
             turn_max: 0,
@@ -144,7 +147,9 @@ impl<'p> World<'p> {
         }
         let operator = threads + plan.topology.nases.len();
         for (place, reload) in plan.reloads.iter().enumerate() {
-            world.schedule.add(reload.at_ms * 1_000_000, operator, Event::Reload { site: place + 1 });
+            // One after the other, also those of one moment.
+            let at = reload.at_ms * 1_000_000 + place as u64;
+            world.schedule.add(at, operator, Event::Reload { site: place + 1 });
         }
         world
     }
@@ -240,6 +245,7 @@ impl<'p> World<'p> {
         let is_stored = !self.plan.topology.answers_accounting || self.records.store.is_idle();
         let is_over = self.reloads.are_over() && is_stored;
         execution::idle(&snapshot, is_over, self.now)?;
+        self.goals.reach_times(Goal::LookUpLimit, snapshot.look_ups_refused);
         self.look_at_records()?;
         channels::balance(&snapshot, self.now)?;
         channels::idle(&snapshot, self.now)

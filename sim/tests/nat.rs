@@ -7,9 +7,9 @@ use ulna_sim::fault::{Fault, FaultClass};
 use ulna_sim::goals::Goal;
 use ulna_sim::node::build;
 use ulna_sim::plan::nat::{Dependence, NatPlan, Pooling, PortOrder, WhenFull};
-use ulna_sim::plan::{Client, NasPlan, Plan, Standing};
+use ulna_sim::plan::{Client, ClientRule, NasPlan, Plan, Standing};
 use ulna_sim::run::{Outcome, check_determinism, run};
-use ulna_sim::site::Rules;
+use ulna_sim::site::{Change, Reload, Rules};
 use ulna_sim::swarm::Profile;
 
 /// So many NASes with the same source port behind one NAT of one address, each of which has patience and this many transactions
@@ -67,6 +67,38 @@ fn plan(nases: u32, transactions: u32) -> Plan {
             ..model.clone()
         })
         .collect();
+    plan
+}
+
+/// The same, but that all behind the NAT are of a client rule, each with a secret of its own in its table.
+fn ruled(nases: u32, transactions: u32) -> Plan {
+    let mut plan = plan(nases, transactions);
+    let topology = &mut plan.topology;
+    let rule = |network: IpAddr| ClientRule {
+        name: "branches".into(),
+        network,
+        prefix: 24,
+        lifetime_s: 3_600,
+        idle_timeout_s: 300,
+        negative_lifetime_ms: 1_000,
+        by_address: false,
+        pending: 1_000,
+    };
+    topology.client_rules = vec![rule(topology.clients[0].network)];
+    topology.clients.clear();
+    for (place, nas) in topology.nases.iter_mut().enumerate() {
+        nas.secret = format!("the secret of site {place}");
+        topology.clients.push(Client {
+            name: format!("site-{place}"),
+            network: topology.client_rules[0].network,
+            prefix: 24,
+            secret: nas.secret.clone(),
+            old_secret: None,
+            require_message_authenticator: true,
+            limit_proxy_state: true,
+            rule: Some("branches".into()),
+        });
+    }
     plan
 }
 
@@ -201,4 +233,156 @@ fn ten_thousand_idle_nases_behind_one_nat_for_seven_days() {
     assert!(outcome.goals.count(Goal::MappingExpired) > 20_000);
     assert_eq!(outcome.goals.count(Goal::PoolExhausted), 0);
     assert!(outcome.simulated > WEEK_MS * 1_000_000);
+}
+
+#[test]
+fn two_of_a_rule_behind_one_nat_get_each_its_own_answers_under_its_own_secret() {
+    let outcome = hold(&ruled(2, 50), &[]);
+    assert_eq!((outcome.transactions, outcome.replies), (100, 100));
+    assert_eq!(outcome.goals.count(Goal::ReplyReachedAnother), 0);
+}
+
+#[test]
+fn a_port_that_is_reused_at_once_is_its_new_owners_by_his_first_packet() {
+    let mut plan = ruled(6, 40);
+    let nat = &mut plan.topology.nats[0];
+    (nat.ports, nat.when_full) = (1, WhenFull::Evict);
+    (nat.latency_us, plan.limits.reject_delay_ms) = (80_000, 500);
+    plan.topology.nases.iter_mut().for_each(|nas| {
+        (nas.identifiers, nas.wrong_password_per_mille, nas.latency_us) = (1, 500, 80_000);
+    });
+    let outcome = hold(&plan, &[]);
+    for goal in [Goal::PortReusedSoon, Goal::ReplyReachedAnother, Goal::IdentifierOfAnother] {
+        assert!(outcome.goals.count(goal) > 10, "{goal:?} {}", outcome.goals.count(goal));
+    }
+    let excused = outcome.goals.count(Goal::Excused);
+    assert!(excused < 48, "of 240 most are answered all the same: {excused} are not");
+}
+
+#[test]
+fn a_port_that_is_reused_after_its_mapping_has_ended_is_another_client() {
+    // The first is done long before the second, which has no patience and is not waited for, begins.
+    let mut plan = ruled(2, 8);
+    (plan.topology.nats[0].ports, plan.topology.nats[0].timeout_s) = (1, 30);
+    plan.faulty_ms = 400_000;
+    let late = &mut plan.topology.nases[1];
+    (late.heal_transactions, late.transactions, late.burst, late.pause_us) = (0, 10, 1, 20_000_000);
+    plan.topology.nases.swap(0, 1);
+    let outcome = hold(&plan, &[]);
+    assert!(outcome.goals.count(Goal::MappingExpired) >= 1);
+    assert_eq!((outcome.goals.count(Goal::PortReusedSoon), outcome.goals.count(Goal::Excused)), (0, 0));
+}
+
+#[test]
+fn a_client_that_comes_back_on_another_port_in_the_middle_gets_its_answer_there() {
+    let mut plan = ruled(1, 20);
+    (plan.limits.reject_delay_ms, plan.topology.nases[0].wrong_password_per_mille) = (2_000, 1_000);
+    (plan.topology.nases[0].latency_us, plan.topology.nats[0].latency_us) = (150_000, 150_000);
+    let faults: Vec<_> = (1..20).map(|at| fault(FaultClass::NatRebinding, at, [0, 0])).collect();
+    let outcome = hold(&plan, &faults);
+    assert!(outcome.goals.count(Goal::RetransmissionFromNewPort) > 3);
+    assert!(outcome.goals.count(Goal::ReplyWithoutMapping) > 3);
+}
+
+#[test]
+fn a_nat_reboots_during_the_transactions_of_five_hundred_clients() {
+    let mut plan = ruled(1_300, 1);
+    plan.limits.reject_delay_ms = 2_000;
+    plan.topology.nases.iter_mut().for_each(|nas| nas.wrong_password_per_mille = 1_000);
+    let outcome = hold(&plan, &[fault(FaultClass::NatReboot, 800, [0, 0])]);
+    assert_eq!((outcome.transactions, outcome.goals.count(Goal::MappingsLost)), (1_300, 1));
+    let lost = outcome.goals.count(Goal::ReplyWithoutMapping)
+        + outcome.goals.count(Goal::ReplyReachedAnother)
+        + outcome.goals.count(Goal::ReplyFiltered);
+    assert!(lost > 100 && outcome.replies >= 1_300, "{lost} lost, {} replies", outcome.replies);
+    assert_eq!(outcome.goals.count(Goal::Excused), 0);
+}
+
+#[test]
+fn an_attacker_who_claims_his_siblings_names_harms_none_of_them() {
+    let mut plan = ruled(5, 30);
+    let attacker = &mut plan.topology.nases[4];
+    (attacker.secret, attacker.standing) = ("none".into(), Standing::WrongSecret);
+    attacker.nas_identifiers = (0..4).map(|nas| format!("site-{nas}")).collect();
+    (attacker.heal_transactions, attacker.identifiers) = (60, 4);
+    plan.topology.clients.pop();
+    // He takes their ports, too: there are fewer than there are NASes.
+    (plan.topology.nats[0].ports, plan.topology.nats[0].when_full) = (3, WhenFull::Evict);
+    let outcome = hold(&plan, &[]);
+    assert!(outcome.counted.unverified > 20, "{}", outcome.counted.unverified);
+    assert!(outcome.goals.count(Goal::PortReusedSoon) > 3);
+    let excused = outcome.goals.count(Goal::Excused);
+    assert!(excused < 12 && outcome.replies >= 120 - excused, "{excused} {}", outcome.replies);
+}
+
+#[test]
+fn clients_behind_a_nat_without_a_free_port_are_the_only_ones_who_wait() {
+    let mut plan = ruled(8, 10);
+    plan.topology.nats[0].ports = 2;
+    let outcome = hold(&plan, &[]);
+    assert!(outcome.goals.count(Goal::PoolExhausted) > 50);
+    assert_eq!((outcome.goals.count(Goal::Excused), outcome.replies), (60, 20));
+}
+
+#[test]
+fn ten_thousand_idle_clients_for_seven_days() {
+    const WEEK_MS: u64 = 7 * 86_400_000;
+    let mut plan = ruled(10_000, 1);
+    plan.faulty_ms = WEEK_MS;
+    for nas in &mut plan.topology.nases {
+        (nas.transactions, nas.burst, nas.pause_us) = (3, 1, WEEK_MS * 1_000 / 3);
+    }
+    // Those of all of the last five seconds at once.
+    let topology = &mut plan.topology;
+    topology.nases.iter_mut().skip(1_000).for_each(|nas| nas.heal_transactions = 0);
+    let outcome = run(&plan, Some(&[]), build, 0);
+    assert_eq!(outcome.violation, None);
+    assert!(outcome.transactions > 20_000 && outcome.replies == outcome.transactions);
+    assert!(outcome.goals.count(Goal::MappingExpired) > 15_000);
+    assert_eq!(outcome.goals.count(Goal::LookUpLimit), 0);
+    assert_eq!(outcome.counted.look_ups, 0);
+}
+
+#[test]
+fn lines_that_swap_their_addresses_take_their_clients_with_them() {
+    let mut plan = ruled(3, 40);
+    plan.topology.nats.clear();
+    plan.topology.client_rules[0].by_address = true;
+    for (place, nas) in (1..).zip(&mut plan.topology.nases) {
+        (nas.nat, nas.address) = (None, IpAddr::V4(Ipv4Addr::new(198, 51, 100, place)));
+        (nas.latency_us, nas.wrong_password_per_mille) = (80_000, 500);
+    }
+    let swap = |ordinal| Fault {
+        at: 0,
+        class: FaultClass::AddressGivenToAnother,
+        entity: 1,
+        ordinal,
+        parameters: [0, 0],
+    };
+    let outcome = hold(&plan, &(3..30).step_by(3).map(swap).collect::<Vec<_>>());
+    assert!(outcome.goals.count(Goal::AddressOfAnother) > 10);
+    assert!(outcome.replies >= 120 && outcome.counted.unverified == 0, "{}", outcome.replies);
+}
+
+#[test]
+fn a_line_of_a_table_that_changes_ends_no_other_client() {
+    let secrets = |secret: &str, old: Option<&str>| Change::Secrets {
+        client: "site-0".into(),
+        secret: secret.into(),
+        old_secret: old.map(Into::into),
+    };
+    let tables = |at_ms, change| Reload { at_ms, changes: vec![change], workers: None, tables: true };
+    let mut plan = ruled(4, 40);
+    let own = plan.topology.nases[0].secret.clone();
+    // Both, and the NAS changes over meanwhile; then the new one alone.
+    plan.reloads = vec![tables(60_000, secrets("new", Some(&own))), tables(120_000, secrets("new", None))];
+    plan.topology.nases[0].rotations = vec![(90_000, "new".into())];
+    let outcome = hold(&plan, &[]);
+    assert_eq!((outcome.transactions, outcome.replies), (160, 160));
+    assert_eq!(outcome.goals.count(Goal::SecretOfBefore), 0);
+    // At once, and the NAS hears of it half a minute later: it alone is not answered till then.
+    plan.reloads = vec![tables(60_000, secrets("new", None))];
+    let outcome = hold(&plan, &[]);
+    let before = outcome.goals.count(Goal::SecretOfBefore);
+    assert!(before > 3 && outcome.replies >= 150 && outcome.counted.unverified >= before / 2, "{before}");
 }

@@ -155,7 +155,8 @@ impl Connections {
     ) -> Result<u32, Full<()>> {
         let Admitted { client, permit } = *admission.0;
         let (local, remote) = (path.local, path.remote);
-        let key = if client.is_behind_nat() && !seeded::is(Bug::ClientByAddressBehindNat) {
+        let is_by_connection = client.is_behind_nat() || seeded::is(Bug::AddressClientByConnection);
+        let key = if is_by_connection && !seeded::is(Bug::ClientByAddressBehindNat) {
             ConnectionKey::Connection { local, remote }
         } else {
             ConnectionKey::Address(remote.ip())

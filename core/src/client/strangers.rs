@@ -155,6 +155,9 @@ impl Strangers {
                 && **of_rule == *source
             {
                 keys.iter().for_each(|key| self.answers.forget(&rule.name, key));
+                if seeded::is(Bug::ChangedLineEndsItsTable) {
+                    self.answers.renumber(|place| (rules.rule(place).name != rule.name).then_some(place));
+                }
             }
         }
     }
@@ -293,6 +296,9 @@ impl Strangers {
         match self.answers.known(&rule.name, key, now) {
             Known::Client(client) => self.verify(network, stranger, rule, &client, now),
             Known::Denied => self.refuse((network, stranger), Discard::ClientDenied),
+            Known::Pending(_) if seeded::is(Bug::LookUpForEachPacket) => {
+                self.begin(network, stranger, place, rule, key, now);
+            }
             Known::Pending(entry) => self.hold(network, stranger, rule, entry),
             Known::Nothing => self.begin(network, stranger, place, rule, key, now),
         }

@@ -185,7 +185,13 @@ impl Network {
             return Ok(());
         }
         let facts = self.facts(&framed, &stamp, whose);
-        match self.dedup.look_up(&facts.key, &facts.fingerprint) {
+        let seen = self.dedup.look_up(&facts.key, &facts.fingerprint);
+        if let Seen::Fresh | Seen::Superseding(..) = seen
+            && let Some(taken) = self.taken_elsewhere(&framed, &stamp, &facts.whose, &facts.fingerprint, now)
+        {
+            return taken;
+        }
+        match seen {
             Seen::InProgress(_, worker) => self.put_aside(worker, &verified, &facts),
             seen @ (Seen::Fresh | Seen::Delayed | Seen::Answered(_) | Seen::Superseding(..)) => self.decide(
                 seen,

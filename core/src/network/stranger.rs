@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::packet::{Code, Framed, Landmark, SecretIndex};
 use crate::path::{NetworkId, Path, Peer, WorkerId};
 use crate::queue::message::Message;
-use crate::request::{Previous, Stranger, Stray};
+use crate::request::{Previous, Stamp, Stranger, Stray};
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::sync::Arc;
@@ -175,6 +175,43 @@ impl Network {
         }
         sightings.note(&fingerprint, Sighting { network: self.id, place: None });
         Ok(())
+    }
+
+    /// A request of a client that is known on its connection, and of which that connection knows nothing: what becomes of it, if it
+    /// was taken on another one. A NAS retransmits from wherever its NAT has moved it, also to where it is known; policy is
+    /// not run again for that, and no record stored twice.
+    pub(super) fn taken_elsewhere(
+        &mut self,
+        framed: &Framed<'_>,
+        stamp: &Stamp,
+        whose: &Whose,
+        fingerprint: &Authenticator,
+        now: Instant,
+    ) -> Option<Result<(), Discard>> {
+        let (Whose::Dynamic(client), path) = (whose, stamp.path) else { return None };
+        // RFC 6613 §2.6.1: by a stream it is sent again because another has ended, and with that all that was known of it.
+        if !stamp.signed || path.stream().is_some() || seeded::is(Bug::KnownConnectionDecidesAgain) {
+            return None;
+        }
+        // Without a place it is the one that has just admitted its client.
+        let sighting = self.sightings.look_up(fingerprint)?;
+        let place = sighting.place?;
+        if sighting.network == self.id {
+            return match self.dedup.look_at(place, fingerprint) {
+                // Known no longer, on this connection or another: a late one.
+                Seen::Fresh | Seen::Superseding(..) => None,
+                seen @ (Seen::InProgress(..) | Seen::Delayed | Seen::Answered(_)) => {
+                    Some(self.answer_taken(seen, path, now))
+                }
+            };
+        }
+        let Some(buffer) = self.buffers.take(framed.octets().len()) else {
+            return Some(Err(Discard::NoBuffer));
+        };
+        let previous = Previous { client: Arc::clone(client), has_failed: false };
+        let stranger = Stranger::new(path, *framed, Some(previous), buffer, stamp.received);
+        self.find_reply(stranger.seen_before(sighting, client), now);
+        Some(Ok(()))
     }
 
     /// The answer to a request that was taken on another connection of its client's.

@@ -99,6 +99,7 @@ mod tests {
             is_passed_on: false,
             asked: false,
             site: 0,
+            also: None,
         };
         ledger.received(&case, &handed, 5);
         let record = ledger.record((path.remote, path.listener, 3), &[7; 16], 0).expect("it was handed in");

@@ -7,6 +7,8 @@ use super::ledger::{Case, Handed};
 use super::{Violation, invariants};
 use crate::oracle::codec::{Packet, code, kind};
 use crate::oracle::judge::{Asked, verified_by};
+use crate::plan::Client;
+use crate::site::Site;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -35,6 +37,9 @@ struct Known {
     certain: Option<u64>,
     /// Whether a packet that nobody had decided before has come from it here.
     fresh: bool,
+    /// When a worker was asked about a packet of it here last. Whenever that is answered the connection is its, whoever was heard
+    /// there meanwhile: were it otherwise, whoever has recorded a packet of theirs could keep it from coming.
+    asked: Option<u64>,
 }
 
 /// A worker may be asked for so long, with all that may be in its way.
@@ -47,15 +52,17 @@ impl Connections {
     ///
     /// # Errors
     /// The law that is broken where it was, or was not, asked about.
-    pub fn handed(
+    pub fn handed<'a>(
         &mut self,
-        case: &Case<'_>,
+        case: &Case<'a>,
         handed: &Handed<'_>,
         is_discarded: bool,
         now: u64,
         turn_max: u64,
     ) -> Result<(), Violation> {
-        let [site] = case.sites else { return Ok(()) };
+        if !case.only_tables_change() {
+            return Ok(());
+        }
         let topology = &case.plan.topology;
         if topology.client_rules.is_empty() {
             return Ok(());
@@ -63,15 +70,19 @@ impl Connections {
         let path = handed.path;
         let listener = topology.listeners[usize::from(path.listener.0)].kind;
         let asked = Asked { listener, source: path.remote.ip(), wall: 0, datagram: handed.octets };
-        let Some(client) = verified_by(site, &asked) else {
+        let verified = |site: &'a Site| verified_by(site, &asked).map(|place| &site.clients[place]);
+        let verified: Vec<Option<&Client>> = case.sites.iter().map(verified).collect();
+        // Under one site or the other it may be discarded as unverified.
+        let fails = verified.iter().any(Option::is_none);
+        let mut by = verified.into_iter().flatten();
+        if fails {
             let is_signed = Packet::read(handed.octets).is_ok_and(|packet| {
                 let signatures = packet.all(kind::MESSAGE_AUTHENTICATOR).count();
                 packet.code() == code::ACCOUNTING_REQUEST || signatures > 0
             });
             self.unverifiable += u64::from(is_signed);
-            return Ok(());
-        };
-        let client = &site.clients[client];
+        }
+        let Some(client) = by.next() else { return Ok(()) };
         let Some(rule) = topology.client_rules.iter().find(|rule| client.rule.as_ref() == Some(&rule.name))
         else {
             return Ok(());
@@ -84,14 +95,27 @@ impl Connections {
             Err(Violation { invariant, at: now, details })
         };
         // Whoever else has been here may have it now.
-        let key = (path.remote, path.local, client.name.clone());
+        let (remote, local) = if rule.by_address {
+            // By its address, in each network core.
+            (SocketAddr::new(path.remote.ip(), handed.owner as u16), SocketAddr::from(([0; 4], 0)))
+        } else {
+            (path.remote, path.local)
+        };
+        let key = (remote, local, client.name.clone());
+        let from = (remote, local, String::new());
         if handed.asked {
-            let from = (path.remote, path.local, String::new());
-            let here = self
-                .known
-                .range_mut(from..)
-                .take_while(|((remote, local, _), _)| (*remote, *local) == (path.remote, path.local));
+            self.known.entry(key.clone()).or_default().asked = Some(now);
+            let here = self.known.range_mut(from.clone()..);
+            let here = here.take_while(|(other, _)| (other.0, other.1) == (remote, local));
             here.filter(|(other, _)| **other != key).for_each(|(_, other)| other.certain = None);
+        }
+        let waits = case.plan.limits.request_timeout_ms * 1_000_000 + 4 * turn_max + 1_000 * SLACK;
+        let here = self.known.range(from..).take_while(|(other, _)| (other.0, other.1) == (remote, local));
+        let mut others = here.filter(|(other, _)| **other != key);
+        let may_be_anothers = others.any(|(_, other)| other.asked.is_some_and(|at| now < at + waits));
+        if fails || by.any(|other| other != client) {
+            // Its line has changed, or will.
+            return Ok(());
         }
         if !handed.asked && is_discarded {
             // Perhaps before anybody asked whose it is, perhaps after he was heard.
@@ -113,7 +137,8 @@ impl Connections {
             known.latest = now + 4 * turn_max + 1_000 * SLACK;
             known.fresh = true;
             // An answer that says yes is believed longer than the world lasts.
-            known.certain = (is_roomy(case) && rule.lifetime_s >= 3_600).then_some(now);
+            let is_certain = is_roomy(case) && rule.lifetime_s >= 3_600 && !may_be_anothers;
+            known.certain = is_certain.then_some(now);
         } else {
             let certain = known.certain.filter(|_| !handed.is_passed_on);
             if certain.is_some_and(|at| now + turn_max + SLACK < at + idle) {
@@ -137,7 +162,7 @@ impl Connections {
     /// [`NOT_AS_UNVERIFIED`].
     pub fn count(&self, case: &Case<'_>, unverified: u64, now: u64) -> Result<(), Violation> {
         // Elsewhere nobody has counted.
-        let counts = case.sites.len() == 1 && !case.plan.topology.client_rules.is_empty();
+        let counts = case.only_tables_change() && !case.plan.topology.client_rules.is_empty();
         if counts && unverified > self.unverifiable {
             let details = format!("{unverified} are, and {} do not verify", self.unverifiable);
             return Err(Violation { invariant: &NOT_AS_UNVERIFIED, at: now, details });
@@ -159,8 +184,15 @@ impl Connections {
     }
 }
 
+impl Case<'_> {
+    /// Whether all that reloads change, if there are any, is tables of secrets.
+    fn only_tables_change(&self) -> bool {
+        self.plan.reloads.iter().all(|reload| reload.tables)
+    }
+}
+
 /// Whether nothing is shed before it is verified, nor forgotten before its time.
-fn is_roomy(case: &Case<'_>) -> bool {
+pub(super) fn is_roomy(case: &Case<'_>) -> bool {
     let limits = &case.plan.limits;
     limits.dedup_entries >= 8_192
         && limits.requests_max >= 16_384

@@ -1,6 +1,7 @@
 //! How often policy runs, and that every request ends.
 
-use super::ledger::{Case, Ledger};
+use super::connections::is_roomy;
+use super::ledger::{Case, Key, Ledger};
 use super::{Violation, invariants};
 use crate::phases::{Decision, Snapshot};
 
@@ -14,7 +15,8 @@ invariants! {
     PROGRESS = "progress", "After the faults, each patient client gets an answer within 30 seconds.";
 }
 
-/// Policy decided a request that was verified under this configuration. `forgotten` tells how many decided requests the server says that it had to forget before
+/// Policy decided a request that was verified under one of these configurations, which one generation had in turn as tables of
+/// secrets changed. `forgotten` tells how many decided requests the server says that it had to forget before
 /// their time, its bounds being reached: each of these, and no other, may be decided once more.
 ///
 /// # Errors
@@ -22,14 +24,18 @@ invariants! {
 pub fn decided(
     ledger: &mut Ledger,
     case: &Case<'_>,
-    (decision, site): (&Decision, usize),
+    (decision, sites): (&Decision, &[usize]),
     now: u64,
     turn_max: u64,
-    forgotten: impl FnOnce() -> u64,
+    forgotten: impl Fn() -> u64,
 ) -> Result<(), Violation> {
     let excused = ledger.excused;
     let key = (decision.remote, decision.listener, decision.identifier);
     let describe = |what: &str| format!("{}, Identifier {}: {what}", decision.remote, decision.identifier);
+    let is_it = |site: &&usize| {
+        ledger.record(key, &decision.authenticator, **site).is_some_and(|record| record.is_owed_under(**site))
+    };
+    let site = sites.iter().rev().find(is_it).or(sites.last()).copied().expect("each generation has one");
     let Some(record) = ledger.record(key, &decision.authenticator, site) else {
         let details = describe("nothing of that authenticator was received under that configuration");
         return Err(Violation { invariant: &VERIFIED_ONLY, at: now, details });
@@ -39,6 +45,7 @@ pub fn decided(
         return Err(Violation { invariant: &VERIFIED_ONLY, at: now, details });
     }
     let lifetime = case.plan.limits.dedup_lifetime_ms * 1_000_000;
+    let number = record.number();
     if record.decisions >= record.runs {
         let expired = now >= record.decided_at + lifetime.saturating_sub(turn_max);
         let is_excess = !expired && !record.is_ambiguous();
@@ -56,11 +63,19 @@ pub fn decided(
         record.decisions += 1;
         record.decided_at = now;
         ledger.excused += u64::from(is_excess);
-        return Ok(());
+    } else {
+        record.decisions += 1;
+        record.decided_at = now;
     }
-    record.decisions += 1;
-    record.decided_at = now;
-    Ok(())
+    let Ledger { slots, everywhere, .. } = ledger;
+    let record = slots[&key].records.iter().find(|record| record.number() == number).expect("just seen");
+    let is_kept = |(key, number, runs): (Key, u64, u32)| {
+        let records = slots.get(&key).map_or(&[][..], |slot| &slot.records);
+        let record = records.iter().find(|record| record.number() == number);
+        record.is_some_and(|record| !record.was_displaced && record.runs == runs)
+    };
+    let is_excused = || !is_roomy(case) || excused < forgotten();
+    everywhere.decided(case, (key, record, site), (now, turn_max), is_kept, is_excused)
 }
 
 /// The sums, while nothing is between two of a thread's phases or at the end.
@@ -94,6 +109,10 @@ pub fn idle(snapshot: &Snapshot, is_over: bool, now: u64) -> Result<(), Violatio
     }
     if snapshot.remembered != 0 {
         let details = format!("{} are still remembered: {snapshot:?}", snapshot.remembered);
+        return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
+    }
+    if snapshot.look_ups != 0 {
+        let details = format!("{} look-ups are still under way: {snapshot:?}", snapshot.look_ups);
         return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
     }
     if snapshot.held != 0 {

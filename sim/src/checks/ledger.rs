@@ -3,6 +3,7 @@
 //! Copies of a request are told apart as a server must: by authenticator and by the client and secret that they are
 //! verified under. A reload may change both, and then the same octets are another request.
 
+use super::everywhere::Everywhere;
 use crate::clock::Clock;
 use crate::goals::{Goal, Goals};
 use crate::oracle::codec::{Packet, code};
@@ -75,6 +76,8 @@ pub struct Record {
     pub(super) decided_at: u64,
     /// By which record it was displaced, and when, if none of its copies has come since.
     pub(super) displaced: Option<(u64, u64)>,
+    /// Whether it ever was: a server then knows no more than that it was taken once.
+    pub(super) was_displaced: bool,
 }
 
 impl Record {
@@ -89,14 +92,33 @@ impl Record {
     }
 
     /// Whether a copy that deserves an answer was read under this configuration.
-    fn is_owed_under(&self, site: usize) -> bool {
+    pub(super) fn is_owed_under(&self, site: usize) -> bool {
         self.owed.iter().any(|(other, _)| *other == site)
     }
 
-    /// Whose it is, where a client rule tells: who does not displace each other. Otherwise nobody's.
+    /// Its name in its slot.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What makes it the same request by whatever connection it comes: where a client rule tells whose it is, that client, the
+    /// secret, and the octets. None where two packets could be meant.
+    pub(super) fn same(&self, case: &Case<'_>) -> Option<(String, Vec<u8>, Vec<u8>)> {
+        let (site, answer) = self.owed.first()?;
+        let client = &case.sites[*site].clients[answer.client];
+        let is_one = client.is_ruled() && answer.signed && !self.ambiguous;
+        is_one.then(|| (client.name.clone(), client.secret(answer.secret).to_vec(), self.octets.clone()))
+    }
+
+    /// Whose it is, where a client rule tells: who does not displace each other, nor does who has other secrets what he was.
+    /// Otherwise nobody's.
     fn client_of_rule(&self, case: &Case<'_>) -> String {
         let client = self.owed.first().map(|(site, answer)| &case.sites[*site].clients[answer.client]);
-        client.filter(|client| client.is_ruled()).map_or_else(String::new, |client| client.name.clone())
+        let client = client.filter(|client| client.is_ruled());
+        client.map_or_else(String::new, |client| {
+            let secrets = client.secrets().flat_map(|secret| [" ", secret]);
+            std::iter::once(client.name.as_str()).chain(secrets).collect()
+        })
     }
 
     /// Whether the first copy that deserves an answer was signed.
@@ -145,6 +167,7 @@ pub struct Ledger {
     elsewhere: BTreeMap<[u8; 16], (u64, Vec<usize>)>,
     /// What was given to another thread, and may be verified there under a configuration to come.
     passed_on: VecDeque<PassedOn>,
+    pub(super) everywhere: Everywhere,
     goals: Goals,
     /// By thread: Status-Servers that it has read and verified in this turn, and how many replies there will be to that.
     pub(super) status_read: Vec<Vec<(Key, [u8; 16], u64)>>,
@@ -184,6 +207,8 @@ pub struct Handed<'a> {
     pub asked: bool,
     /// The configuration in force where it is verified.
     pub site: usize,
+    /// One under which it may be verified, too, as tables of secrets are just changing.
+    pub also: Option<usize>,
 }
 
 /// Records kept per Identifier, and more only while they are young; older ones have long left every cache.
@@ -238,18 +263,25 @@ impl Ledger {
             let (at, sites) =
                 self.elsewhere.entry(packet.authenticator()).or_insert_with(|| (now, Vec::new()));
             copy.earliest_at = *at;
-            if handed.asked || handed.is_passed_on {
-                other_sites = sites.iter().copied().filter(|site| *site != handed.site).collect();
-            }
+            other_sites = sites.iter().copied().filter(|site| *site != handed.site).collect();
             if !sites.contains(&handed.site) {
                 sites.push(handed.site);
+            }
+            other_sites.extend(handed.also.filter(|also| !other_sites.contains(also)));
+            if is_of_another_site(case, handed, now) {
+                self.goals.reach(Goal::SecretOfBefore);
             }
         }
         let is_owed = slot.take(case, &copy, handed.site, now);
         copy.is_another = false;
-        other_sites.into_iter().for_each(|site| {
-            slot.take(case, &copy, site, now);
-        });
+        if handed.asked || handed.is_passed_on {
+            other_sites.into_iter().for_each(|site| {
+                slot.take(case, &copy, site, now);
+            });
+        } else {
+            // Where its client is known, too, it gets what its first copy got by another connection.
+            other_sites.into_iter().for_each(|site| slot.owe_also(case, &copy, handed.site, site, now));
+        }
         if is_owed && before.is_some() && handed.sender.is_some() && before != handed.sender {
             self.goals.reach(Goal::IdentifierOfAnother);
         }
@@ -310,6 +342,7 @@ impl Ledger {
             }
         }
         self.excused = 0;
+        self.everywhere.forget_process();
         self.passed_on.clear();
         self.status_read.iter_mut().for_each(Vec::clear);
     }
@@ -328,6 +361,14 @@ impl Ledger {
             .or_else(|| records.iter().rposition(|record| is_it(record) && !record.is_answerable()))?;
         Some(&mut records[place])
     }
+}
+
+/// Whether a packet gets nothing under the configuration in force, and would under another.
+fn is_of_another_site(case: &Case<'_>, handed: &Handed<'_>, now: u64) -> bool {
+    let path = (handed.path.remote, handed.path.listener);
+    let wall = case.clock.shows(now).0;
+    let is_owed = |site| matches!(case.judge(site, path, handed.octets, wall), Verdict::Answer(_));
+    case.sites.len() > 1 && !is_owed(handed.site) && (0..case.sites.len()).any(is_owed)
 }
 
 /// A packet as it comes to be verified.
@@ -353,6 +394,21 @@ impl Slot {
     pub(super) fn replies_to(&self, authenticator: &[u8; 16]) -> u64 {
         let of_it = self.records.iter().filter(|record| record.authenticator == *authenticator);
         of_it.map(|record| record.replies).sum()
+    }
+
+    /// A packet was taken under this configuration, and a copy of it was read under the other one elsewhere: it may get what
+    /// that got, if it is the same request under both.
+    fn owe_also(&mut self, case: &Case<'_>, copy: &Copy<'_>, site: usize, other: usize, now: u64) {
+        let octets = copy.packet.octets();
+        let is_it = |record: &&mut Record| {
+            record.octets == octets && record.is_owed_under(site) && !record.is_owed_under(other)
+        };
+        let Some(record) = self.records.iter_mut().rev().find(is_it) else { return };
+        if let Verdict::Answer(answer) = case.judge(other, copy.path, octets, case.clock.shows(now).0)
+            && record.is_under_the_same(case.sites, other, &answer)
+        {
+            record.owed.push((other, answer));
+        }
     }
 
     /// A packet is verified under this configuration: whether it deserves an answer.
@@ -431,6 +487,7 @@ impl Slot {
                     decisions: 0,
                     decided_at: 0,
                     displaced: None,
+                    was_displaced: false,
                 });
                 records.len() - 1
             }
@@ -456,6 +513,7 @@ fn supersede(
     if before != Some(number) {
         for record in records.iter_mut().filter(|record| Some(record.number) == before) {
             record.displaced = Some((number, now));
+            record.was_displaced = true;
         }
         records[place].runs += 1;
     }

@@ -4,8 +4,10 @@
 pub mod channels;
 pub mod clients;
 pub mod connections;
+pub mod everywhere;
 pub mod execution;
 pub mod ledger;
+pub mod look_ups;
 pub mod records;
 pub mod wire;
 
@@ -35,7 +37,9 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         .iter()
         .chain(clients::ALL)
         .chain(connections::ALL)
+        .chain(look_ups::ALL)
         .chain(execution::ALL)
+        .chain(everywhere::ALL)
         .chain(channels::ALL)
         .chain(records::ALL)
         .copied()

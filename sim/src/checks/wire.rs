@@ -1,6 +1,7 @@
 //! What leaves the server, against what was handed to it: every datagram out must belong to one that came in, and be what
 //! the oracle owes for it.
 
+use super::everywhere::Told;
 use super::ledger::{Case, Ledger, Record, Slot, is_let_go};
 use super::{Violation, clients, invariants};
 use crate::fault::effect;
@@ -84,7 +85,7 @@ pub fn transmitted<'l>(
     if case.sites.iter().all(|site| clients_of(&site.clients, remote.ip()).next().is_none()) {
         return violation(&UNKNOWN_SILENCE, format!("code {}", packet.code()));
     }
-    let slots = &mut ledger.slots;
+    let Ledger { slots, everywhere, .. } = ledger;
     let key = (remote, listener, packet.identifier());
     if !slots.contains_key(&key) {
         let elsewhere = (0..topology.listeners.len() as u16)
@@ -138,8 +139,11 @@ pub fn transmitted<'l>(
     if let Some(secret) = verifies(case, &records[owner], remote, packet) {
         clients::signed(case, &records[owner], secret, leaving.now)?;
     }
-    // A stray may reach its owner after what was handed in later: who displaced whom is not known then.
+    // A stray may reach its owner after what was handed in later: who displaced whom is not known then. And where there is more to do
+    // than can be done, a worker may come to a request, and then to the notice behind it, long after another worker has decided
+    // what displaced it.
     if *strays == 0
+        && case.plan.limits.request_us == 0
         && is_let_go(records, &records[owner], leaving.now, leaving.turn_max)
         && leaving.network_died_at.is_none_or(|at| at < records[owner].first_at)
         && (leaving.notices)() == 0
@@ -150,7 +154,8 @@ pub fn transmitted<'l>(
     let authenticator = records[owner].authenticator;
     let same = records.iter().filter(|record| record.authenticator == authenticator);
     let decisions = same.map(|record| record.decisions).sum();
-    check_reply(case, &mut records[owner], packet, leaving, (remote, listener), decisions)?;
+    let told = everywhere.of(case, &records[owner]);
+    check_reply(case, &mut records[owner], told, packet, leaving, (remote, listener), decisions)?;
     Ok(Answered { octets: &records[owner].octets, sender: records[owner].sender })
 }
 
@@ -222,6 +227,7 @@ fn explained<'r>(
 fn check_reply(
     case: &Case<'_>,
     record: &mut Record,
+    told: Option<&mut Told>,
     packet: Packet<'_>,
     leaving: &Leaving<'_>,
     path: (SocketAddr, ListenerId),
@@ -265,16 +271,25 @@ fn check_reply(
     if packet.code() == code::ACCESS_REJECT && calm && record.copies == 1 && now > due + REJECT_SLACK {
         return violation(&REJECT_NOT_LATE, format!("{} ns too late", now - due));
     }
-    if !record.different.iter().any(|other| other == packet.octets()) {
+    // Where a client rule tells whose it is, by whichever of his connections its copies came.
+    let (different, decisions) = match told {
+        Some(told) => {
+            if !told.sites.is_empty() && !record.is_as_decided(case, told, packet, path, leaving) {
+                let details = format!("it was decided under {:?}, and this is of none of them", told.sites);
+                return violation(&ONE_CONFIGURATION, details);
+            }
+            (&mut told.different, told.decisions)
+        }
+        None => (&mut record.different, decisions),
+    };
+    if !different.iter().any(|other| other == packet.octets()) {
         // Decided again it is decided as it then is to be, which is the same unless configuration or time are others.
         let may_change = case.sites.len() > 1 || case.sites[0].asks_for_the_time();
-        // One may have been decided on another connection, from which its NAS has come here.
-        let decisions_max = decisions.max(1) + u32::from(record.asked);
-        if record.different.len() >= if may_change { decisions_max as usize } else { 1 } {
+        if different.len() >= if may_change { decisions.max(1) as usize } else { 1 } {
             let details = format!("reply {} differs, after {decisions} decisions", record.replies);
             return violation(&IDENTICAL_DUPLICATE, details);
         }
-        record.different.push(packet.octets().to_vec());
+        different.push(packet.octets().to_vec());
     }
     Ok(())
 }
@@ -286,6 +301,22 @@ fn reject_due(case: &Case<'_>, record: &Record) -> u64 {
 
 fn is_too_early(case: &Case<'_>, record: &Record, packet: Packet<'_>, leaving: &Leaving<'_>) -> bool {
     packet.code() == code::ACCESS_REJECT && leaving.now + leaving.turn_max < reject_due(case, record)
+}
+
+impl Record {
+    /// Whether a reply is as its request was decided under one of the configurations under which it was.
+    fn is_as_decided(
+        &self,
+        case: &Case<'_>,
+        told: &Told,
+        packet: Packet<'_>,
+        path: (SocketAddr, ListenerId),
+        leaving: &Leaving<'_>,
+    ) -> bool {
+        let mut decided = self.owed.iter().filter(|(site, _)| told.sites.contains(site)).peekable();
+        decided.peek().is_some()
+            && differs_from(case, self, decided, packet, path, leaving.now, leaving.turn_max).is_none()
+    }
 }
 
 type Difference = (&'static super::Invariant, String);
@@ -300,9 +331,22 @@ fn differs_from_all(
     now: u64,
     turn_max: u64,
 ) -> Option<Difference> {
+    differs_from(case, record, &record.owed, packet, path, now, turn_max)
+}
+
+/// The same of these of them.
+fn differs_from<'o>(
+    case: &Case<'_>,
+    record: &Record,
+    owed: impl IntoIterator<Item = &'o (usize, Answer)>,
+    packet: Packet<'_>,
+    path: (SocketAddr, ListenerId),
+    now: u64,
+    turn_max: u64,
+) -> Option<Difference> {
     let secret = verifies(case, record, path.0, packet)?.as_bytes();
     let mut difference = None;
-    for (site, answer) in &record.owed {
+    for (site, answer) in owed {
         let shown = case.clock.shows(record.earliest_at).0;
         difference = Some(differs(case, record, *site, answer, packet, secret, shown)?);
         if !case.sites[*site].asks_for_the_time() {

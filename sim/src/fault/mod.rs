@@ -116,6 +116,8 @@ fault_classes! {
     NatPoolExhausted = 33, "nat-pool-exhausted", "no port of a NAT is free for a new flow, for up to 10 s", 60;
     /// Somebody at the NAT's own address sends what NASes behind it could have sent.
     NatForgery = 34, "nat-forgery", "from a NAT's outside address, up to 30 s later, comes a forged packet or one that was recorded, from its NAS's port or another", 300;
+    /// Two lines swap their addresses.
+    AddressGivenToAnother = 35, "address-given-to-another", "two NASes of a client rule by address swap their addresses", 100;
 }
 
 /// One time that a fault struck: data, so that it can be replayed, edited or removed.

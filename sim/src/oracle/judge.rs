@@ -82,9 +82,19 @@ pub fn clients_of(clients: &[Client], source: IpAddr) -> impl Iterator<Item = us
 /// Which of these clients a packet is of whose Message-Authenticator, or Request Authenticator, is right under a secret that it
 /// has, and which of its secrets that is. Who has a connection, and by which name the packet calls itself, is not asked: in a
 /// table each secret is one client's.
-fn prove(site: &Site, source: IpAddr, holds: impl Fn(&str) -> bool) -> Option<(usize, usize)> {
-    clients_of(&site.clients, source)
-        .find_map(|client| Some((client, site.clients[client].secrets().position(&holds)?)))
+fn prove(
+    site: &Site,
+    source: IpAddr,
+    packet: Packet<'_>,
+    holds: impl Fn(&str) -> bool,
+) -> Option<(usize, usize)> {
+    let by_secret = |client: usize| Some((client, site.clients[client].secrets().position(&holds)?));
+    // Mostly it is who it says to be, and no two have one secret.
+    let named = packet.all(kind::NAS_IDENTIFIER).next().and_then(|name| {
+        let is_it = |client: &usize| site.clients[*client].name.as_bytes() == name;
+        clients_of(&site.clients, source).find(is_it)
+    });
+    named.and_then(by_secret).or_else(|| clients_of(&site.clients, source).find_map(by_secret))
 }
 
 /// The client under one of whose secrets a packet verifies that its listener takes and that proves who has made it: signed, or an
@@ -108,7 +118,7 @@ pub fn verified_by(site: &Site, asked: &Asked<'_>) -> Option<usize> {
         signed != Some(false)
             && (!is_accounting || packet.authenticator_holds(&authenticator, secret.as_bytes()))
     };
-    prove(site, source, holds).map(|(client, _)| client)
+    prove(site, source, packet, holds).map(|(client, _)| client)
 }
 
 fn weigh(site: &Site, asked: &Asked<'_>) -> Result<Answer, &'static str> {
@@ -141,7 +151,7 @@ fn weigh(site: &Site, asked: &Asked<'_>) -> Result<Answer, &'static str> {
     // The newest secret under which a Message-Authenticator over a random authenticator is right.
     let signing = || {
         let holds = |secret: &str| packet.signature_holds(&packet.authenticator(), secret.as_bytes());
-        prove(site, source, |secret| holds(secret) == Some(true))
+        prove(site, source, packet, |secret| holds(secret) == Some(true))
     };
     // Where nothing is signed, only a client that is known by its network can be meant.
     let client = &site.clients[place];
@@ -200,7 +210,7 @@ fn weigh(site: &Site, asked: &Asked<'_>) -> Result<Answer, &'static str> {
             let holds = |secret: &str| packet.authenticator_holds(&[0; 16], secret.as_bytes());
             answer.signed = true;
             (answer.client, answer.secret) =
-                prove(site, source, holds).ok_or("wrong Request Authenticator")?;
+                prove(site, source, packet, holds).ok_or("wrong Request Authenticator")?;
             let client = &site.clients[answer.client];
             if packet.signature_holds(&[0; 16], client.secret(answer.secret)) == Some(false) {
                 return Err("wrong Message-Authenticator");
@@ -220,15 +230,15 @@ fn authenticated(users: &[User], name: &[u8], packet: Packet<'_>, secret: &[u8])
     let place = users.iter().position(|user| user.name.as_bytes() == name)?;
     let password = users[place].password.as_bytes();
     let authenticator = packet.authenticator();
-    let proven = if let Some(hidden) = packet.all(kind::USER_PASSWORD).next() {
-        digest::reveal_password(hidden, &authenticator, secret).is_some_and(|revealed| revealed == password)
-    } else if users[place].hashed {
-        // CHAP needs the password itself (RFC 1994 §2.1).
-        false
-    } else if let Some(chap) = packet.all(kind::CHAP_PASSWORD).next() {
+    // RFC 2865 §4.1: not both. A bit that is flipped makes one of another attribute; then the CHAP-Password counts.
+    let proven = if let Some(chap) = packet.all(kind::CHAP_PASSWORD).next() {
         // RFC 2865 §5.40: without CHAP-Challenge, the challenge is the Request Authenticator.
         let challenge = packet.all(kind::CHAP_CHALLENGE).next().unwrap_or(&authenticator);
-        chap.first().is_some_and(|&identifier| digest::chap_password(identifier, password, challenge) == chap)
+        let answers = |&identifier: &u8| digest::chap_password(identifier, password, challenge) == chap;
+        // CHAP needs the password itself (RFC 1994 §2.1).
+        !users[place].hashed && chap.first().is_some_and(answers)
+    } else if let Some(hidden) = packet.all(kind::USER_PASSWORD).next() {
+        digest::reveal_password(hidden, &authenticator, secret).is_some_and(|revealed| revealed == password)
     } else {
         false
     };
@@ -330,6 +340,16 @@ mod tests {
             verdict("10.0.0.1", ListenerKind::Accounting, &accounting),
             Err("wrong Request Authenticator")
         );
+    }
+
+    #[test]
+    fn of_a_user_password_and_a_chap_password_in_one_request_the_latter_counts() {
+        let site = site();
+        let source = "10.0.0.1".parse().expect("an address");
+        let octets = access(b"hello", b"wide").attribute(kind::CHAP_PASSWORD, b"6 octs").request(b"wide");
+        let asked = Asked { listener: ListenerKind::Access, source, wall: 0, datagram: &octets };
+        let Verdict::Answer(answer) = judge(&site, &asked) else { panic!("it is answered") };
+        assert_eq!(answer.code, code::ACCESS_REJECT);
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl NodeThread for Thread {
             let until = now + lifetime;
             let kept = std::mem::replace(&mut entry.kept, Kept::InProgress);
             let Kept::Delayed { reply, .. } = kept else { unreachable!("it is in the list of the delayed") };
+            if let Some((other, kept)) = self.shared.borrow_mut().taken.get_mut(&entry.named)
+                && *other == key
+            {
+                *kept = Some((until, reply.clone()));
+            }
             entry.kept = Kept::Done { until, reply: reply.clone() };
             let path = entry.path;
             self.finish_one();

@@ -70,6 +70,8 @@ fn add_nat(topology: &mut Topology, draw: Draw, place: u8) {
             lifetime_s: draw.fork(24).pick(&[10, 60, 3_600]),
             idle_timeout_s: draw.fork(25).pick(&[10, 30, 120, 300]),
             negative_lifetime_ms: draw.fork(26).pick(&[1_000, 30_000]),
+            by_address: false,
+            pending: draw.fork(27).pick(&[1_000, 8, 4, 4]),
         });
     } else {
         topology.clients.push(Client {
@@ -116,6 +118,12 @@ fn add_nases(topology: &mut Topology, draw: Draw, nat: usize, faulty_ms: u64) {
             Some(own) if !attacks => vec![own.clone()],
             Some(_) | None => names[..names.len() - 1].to_vec(),
         };
+        if attacks && !draw.fork(204).one_in(4) {
+            // And invents more than may be looked up at once, in bursts.
+            nas.burst = 32;
+            nas.pause_us = pause_us(faulty_ms, nas.transactions, nas.burst);
+            nas.nas_identifiers.extend((0..40).map(|name| format!("nobody-{name}")));
+        }
         if same_port {
             nas.ports = (0..nas.ports.len() as u16).map(|port| INSIDE_PORT + port).collect();
         }
@@ -208,7 +216,7 @@ mod tests {
             let says: BTreeSet<&String> = nas.nas_identifiers.iter().collect();
             match nas.standing {
                 Standing::Known => assert_eq!(says.len(), 1),
-                Standing::WrongSecret | Standing::Unknown => assert_eq!(says, names),
+                Standing::WrongSecret | Standing::Unknown => assert!(says.is_superset(&names)),
             }
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn add_reloads(plan: &mut Plan, draws: Draws, profile: Profile) {
         // Nobody stays away for good.
         let at_ms = plan.faulty_ms.max(plan.reloads.last().map_or(0, |reload| reload.at_ms));
         at_next.iter().for_each(|change| site.change(change));
-        plan.reloads.push(Reload { at_ms, changes: at_next.clone(), workers: None });
+        plan.reloads.push(Reload { at_ms, changes: at_next.clone(), workers: None, tables: false });
         at_next.clear();
     }
     if draw(2).one_in(3) {
@@ -72,7 +72,7 @@ fn add(plan: &mut Plan, site: &mut Site, at_next: &mut Vec<Change>, at_ms: u64, 
         site.change(&change);
         changes.push(change);
     }
-    plan.reloads.push(Reload { at_ms, changes, workers: None });
+    plan.reloads.push(Reload { at_ms, changes, workers: None, tables: false });
 }
 
 /// A client has a new secret, beside the one before it until the next reload, or in its place at once.

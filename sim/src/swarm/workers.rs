@@ -42,7 +42,7 @@ fn add_some(plan: &mut Plan, mut at_ms: u64, draw: Draw) {
     let more = if draw.fork(1).one_in(3) { draw.fork(2).range(1..=3) } else { 0 };
     for place in 0..=more {
         let draw = draw.fork(3).fork(place);
-        plan.reloads.push(Reload { at_ms, changes: Vec::new(), workers: Some(workers(draw)) });
+        plan.reloads.push(Reload { at_ms, changes: Vec::new(), workers: Some(workers(draw)), tables: false });
         at_ms += draw.fork(1).magnitude(1..=3_000) - 1;
     }
 }

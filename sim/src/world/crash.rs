@@ -6,6 +6,7 @@ use super::{Event, World, effects};
 use crate::checks::Violation;
 use crate::draw::Class;
 use crate::fault::disk::Crash;
+use crate::goals::Goal;
 use crate::trace::Kind;
 use crate::turn::Phase;
 
@@ -19,12 +20,14 @@ impl World<'_> {
         let life = self.life + 1;
         self.life = life;
         self.trace.add(self.now, 0, Kind::Crashes, [crash as u64, boot], &[]);
+        self.goals.reach_times(Goal::LookUpLimit, self.node.snapshot().look_ups_refused);
         self.node.restart(&self.sites[site], life);
         self.reloads = Reloads::new(self.threads.len(), site);
         self.sockets.lose_all();
         self.asked.iter_mut().for_each(effects::Asked::forget_answers);
         self.ledger.forget_process();
         self.connections.forget_process();
+        self.look_ups.forget_process();
         self.handed = 0;
         self.network_died_at = None;
         let time = self.clock.shows(self.now);

@@ -3,6 +3,7 @@
 
 use super::{Event, World};
 use crate::checks::Violation;
+use crate::checks::ledger::Case;
 use crate::fault::effect::{Course, course};
 use crate::operator::digest_of;
 use crate::trace::Kind;
@@ -31,6 +32,12 @@ impl World<'_> {
         while let Some((ticket, effect)) = self.node.thread(place).poll_effect() {
             let asked = &mut self.asked[place];
             asked.count += 1;
+            if let Effect::LookUp(look_up) = &effect {
+                let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+                let turn = now.as_nanoseconds();
+                self.look_ups.begun(&case, place, (ticket, look_up), turn, self.now)?;
+            }
+            let asked = &self.asked[place];
             let course = course(place as u64, asked.count, self.now, &mut self.faults);
             let words = [u64::from(ticket.place), if let Course::Done(after) = course { after } else { 0 }];
             self.trace.add(self.now, place as u32, Kind::Asks, words, &[]);
@@ -42,6 +49,7 @@ impl World<'_> {
                     self.store()?;
                 }
                 Course::Shed => {
+                    self.look_ups.ended(place, ticket);
                     self.node.thread(place).handle_effect_done(ticket, EffectDone::Shed(effect), now);
                 }
                 Course::Lost => {}
@@ -74,6 +82,9 @@ impl World<'_> {
     pub(super) fn hand_answers_in(&mut self, place: usize, now: Instant) {
         for (ticket, done) in std::mem::take(&mut self.asked[place].inbox) {
             let words = [u64::from(ticket.place), u64::from(ticket.generation)];
+            if let EffectDone::LookedUp(_) = done {
+                self.look_ups.ended(place, ticket);
+            }
             self.trace.add(self.now, place as u32, Kind::IsAnswered, words, &[]);
             self.node.thread(place).handle_effect_done(ticket, done, now);
         }

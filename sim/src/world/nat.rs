@@ -19,7 +19,8 @@ impl World<'_> {
         let topology = &self.plan.topology;
         let nas = &topology.nases[place];
         let Some(nat) = nas.nat else {
-            return Some(SocketAddr::new(nas.address, nas.ports[sent.port]));
+            let address = self.net.lines.leave(place, self.now, &mut self.faults, &mut self.goals);
+            return Some(SocketAddr::new(address, nas.ports[sent.port]));
         };
         let to = topology.listeners[usize::from(sent.listener.0)].address;
         let (faults, goals) = (&mut self.faults, &mut self.goals);

@@ -10,6 +10,7 @@ use crate::draw::Class;
 use crate::plan::Plan;
 use crate::site::Site;
 use crate::trace::Kind;
+use std::collections::VecDeque;
 
 /// How far the reload under way is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ enum Step {
     Dismiss = 8,
     /// Taken by who leaves once it has gone, with which its thread ends.
     Part = 9,
+    /// Lines of tables of secrets are others.
+    TakeTables = 10,
 }
 
 /// What became of a thread at the end of its turn.
@@ -39,12 +42,13 @@ pub(super) enum Followed {
 
 /// Which configuration is where.
 pub(super) struct Reloads {
-    /// The site of each generation since the server began.
-    generations: Vec<usize>,
+    /// The sites of each generation since the server began: of one configuration, while tables of secrets change.
+    generations: Vec<Vec<usize>>,
     /// The site in force, by thread.
     in_force: Vec<usize>,
-    /// The newest that was asked for while another was under way: one does for all.
-    asked: Option<usize>,
+    /// Those that were asked for while another was under way, and whether each is one of tables only. Of several
+    /// configurations in a row one does for all.
+    asked: VecDeque<(usize, bool)>,
     step: Option<Step>,
     /// Threads that have taken the step.
     taken: Vec<bool>,
@@ -59,9 +63,9 @@ impl Reloads {
     /// A server that begins with this site.
     pub fn new(threads: usize, site: usize) -> Self {
         Reloads {
-            generations: vec![site],
+            generations: vec![vec![site]],
             in_force: vec![site; threads],
-            asked: None,
+            asked: VecDeque::new(),
             step: None,
             taken: vec![false; threads],
             steps: 0,
@@ -73,14 +77,19 @@ impl Reloads {
         self.in_force[thread]
     }
 
-    /// The site of a generation.
-    pub fn site(&self, generation: u8) -> usize {
-        self.generations[usize::from(generation)]
+    /// The sites of a generation.
+    pub fn sites(&self, generation: u8) -> &[usize] {
+        &self.generations[usize::from(generation)]
+    }
+
+    /// The site that may be in force, too, for clients whose tables are just changing.
+    pub fn may_be_in_force(&self) -> Option<usize> {
+        (self.step == Some(Step::TakeTables)).then(|| self.newest_known())
     }
 
     /// The newest that was asked for: what a process reads that begins now.
     pub fn newest(&self) -> usize {
-        self.asked.unwrap_or(self.newest_known())
+        self.asked.back().map_or(self.newest_known(), |(site, _)| *site)
     }
 
     /// Whether none is under way, and nothing of an older configuration is left.
@@ -90,7 +99,8 @@ impl Reloads {
 
     /// The site of the newest configuration that threads know.
     pub fn newest_known(&self) -> usize {
-        self.generations[self.generations.len() - 1]
+        let sites = &self.generations[self.generations.len() - 1];
+        sites[sites.len() - 1]
     }
 
     /// A new thread knows the newest configuration and no other.
@@ -110,15 +120,33 @@ impl Reloads {
 impl World<'_> {
     /// An operator asks for the configuration of this number.
     pub(super) fn ask_for_reload(&mut self, site: usize) {
-        self.reloads.asked = Some(site);
+        let is_of_tables = self.plan.reloads[site - 1].tables;
+        let asked = &mut self.reloads.asked;
+        if !is_of_tables && asked.back().is_some_and(|(_, is_of_tables)| !is_of_tables) {
+            asked.pop_back();
+        }
+        asked.push_back((site, is_of_tables));
         if self.reloads.step.is_none() {
             self.begin_reload();
         }
     }
 
     fn begin_reload(&mut self) {
-        let Some(site) = self.reloads.asked.take() else { return };
-        self.reloads.generations.push(site);
+        let Some((site, is_of_tables)) = self.reloads.asked.pop_front() else { return };
+        let changes = if is_of_tables { self.node.put_tables(&self.sites[site]) } else { None };
+        if let Some(is_any) = changes {
+            self.reloads.generations.last_mut().expect("there is one").push(site);
+            if !is_any {
+                self.reloads.in_force.fill(site);
+                return self.begin_reload();
+            }
+            let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
+            for network in 0..self.plan.topology.networks() {
+                self.ledger.came_into_force(&case, network, site, self.now);
+            }
+            return self.order(Step::TakeTables);
+        }
+        self.reloads.generations.push(vec![site]);
         let generation = u8::try_from(self.reloads.generations.len() - 1).expect("plans have a few reloads");
         self.node.prepare(&self.sites[site], generation);
         self.order(Step::Know);
@@ -162,6 +190,7 @@ impl World<'_> {
             Step::TakeOwners | Step::Dismiss => thread.take_orders(),
             Step::Settle if !thread.has_settled() => return Ok(Followed::GoesOn),
             Step::Settle => {}
+            Step::TakeTables => thread.take_tables(),
             Step::Part if thread.is_leaving() && !thread.is_gone() => return Ok(Followed::GoesOn),
             Step::Part => {}
         }
@@ -175,6 +204,7 @@ impl World<'_> {
             | Step::Forget
             | Step::TakeOwners
             | Step::Dismiss
+            | Step::TakeTables
             | Step::Part => Kind::Reloads,
         };
         self.trace.add(self.now, place as u32, kind, [step as u64, newest as u64], &[]);
@@ -206,6 +236,12 @@ impl World<'_> {
                 self.order(Step::Dismiss);
             }
             Step::Dismiss => self.order(Step::Part),
+            Step::TakeTables => {
+                let site = self.reloads.newest_known();
+                self.reloads.in_force.fill(site);
+                self.reloads.step = None;
+                self.begin_reload();
+            }
         }
         Ok(())
     }

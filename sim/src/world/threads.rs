@@ -172,8 +172,10 @@ impl World<'_> {
         if self.node.core_died() == Died::Network {
             self.network_died_at = Some(self.now);
         }
+        self.threads[place].has_lost_replies = true;
         self.ledger.forget_turn(place);
         self.connections.forget_core();
+        self.look_ups.forget_thread(place);
     }
 
     /// How long a worker took for the requests that it has taken up since it was asked last.
@@ -254,6 +256,7 @@ impl World<'_> {
                     is_passed_on,
                     asked,
                     site,
+                    also: self.reloads.may_be_in_force(),
                 };
                 self.ledger.received(&case, &handed, self.now);
                 self.connections.handed(&case, &handed, is_discarded, self.now, self.turn_max)?;
@@ -273,11 +276,14 @@ impl World<'_> {
             let node = &self.node;
             let forgotten = || node.snapshot().forgotten;
             let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
-            let of = (&decision, self.reloads.site(decision.generation));
-            self.connections.decided(decision.authenticator);
+            let of = (&decision, self.reloads.sites(decision.generation));
+            if !self.threads[place].has_lost_replies {
+                self.connections.decided(decision.authenticator);
+            }
             execution::decided(&mut self.ledger, &case, of, self.now, self.turn_max, forgotten)?;
         }
         self.decisions = decisions;
+        self.threads[place].has_lost_replies = false;
         Ok(())
     }
 

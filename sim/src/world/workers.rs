@@ -46,5 +46,6 @@ impl World<'_> {
         self.node.release(place);
         self.threads[place].phase = Phase::Away;
         self.asked[place].forget_answers();
+        self.look_ups.forget_thread(place);
     }
 }
