@@ -194,7 +194,7 @@ impl Network {
             return None;
         }
         // Without a place it is the one that has just admitted its client.
-        let sighting = self.sightings.look_up(fingerprint)?;
+        let sighting = self.configuration.client_rules.sightings.as_ref()?.look_up(fingerprint)?;
         let place = sighting.place?;
         if sighting.network == self.id {
             return match self.dedup.look_at(place, fingerprint) {
