@@ -22,29 +22,27 @@ use core::net::IpAddr;
 /// How many slots there are.
 pub const SLOTS: usize = 1024;
 
+/// Which slot is whose by what a request says of who asks.
+#[derive(Debug, Clone)]
+pub struct SlotHash(KeyedHash);
+
 /// The slots as a network core has them.
 #[derive(Debug, Clone)]
 pub struct Slots {
-    hash: KeyedHash,
+    hash: SlotHash,
     own_states: OwnStateCheck,
     owners: Arc<SlotOwners>,
 }
 
-impl Slots {
-    /// With these owners. Equal seeds agree.
-    pub fn new(owners: Arc<SlotOwners>, seed: &Seed) -> Self {
-        let hash = seed.fork("conversation slots").hasher();
-        Slots { hash, own_states: OwnStateCheck::new(seed), owners }
+impl SlotHash {
+    /// Equal seeds agree.
+    pub fn new(seed: &Seed) -> SlotHash {
+        SlotHash(seed.fork("conversation slots").hasher())
     }
 
-    /// The slot that a State of our own names; `None` for one that we never made.
-    pub fn slot_of_own_state(&self, state: &[u8]) -> Option<usize> {
-        self.own_states.slot(state)
-    }
-
-    /// The slot of an Access-Request of the client of this number.
+    /// The slot of an Access-Request of the client of this number, whatever its State.
     pub fn slot(&self, framed: &Framed<'_>, client: u32) -> usize {
-        let mut hasher = self.hash.build_hasher();
+        let mut hasher = self.0.build_hasher();
         let user_name = framed.value(Landmark::UserName).unwrap_or_default();
         // The length goes in first, so that no two pairs of values run together into the same octets.
         hasher.write(&[user_name.len() as u8]);
@@ -55,6 +53,24 @@ impl Slots {
         }
         hasher.finish() as usize % SLOTS
     }
+}
+
+impl Slots {
+    /// With these owners. Equal seeds agree.
+    pub fn new(owners: Arc<SlotOwners>, seed: &Seed) -> Self {
+        Slots { hash: SlotHash::new(seed), own_states: OwnStateCheck::new(seed), owners }
+    }
+
+    /// The slot that a State of our own names; `None` for one that we never made.
+    pub fn slot_of_own_state(&self, state: &[u8]) -> Option<usize> {
+        self.own_states.slot(state)
+    }
+
+    /// The slot of an Access-Request of the client of this number: the one that a State of our own names, or else that of who asks.
+    pub fn slot(&self, framed: &Framed<'_>, client: u32) -> usize {
+        let named = framed.value(Landmark::State).and_then(|state| self.slot_of_own_state(state));
+        named.unwrap_or_else(|| self.hash.slot(framed, client))
+    }
 
     /// The slot of a source address: whose worker decides about all strangers from there.
     pub fn of_address(&self, address: IpAddr) -> usize {
@@ -63,7 +79,7 @@ impl Slots {
 
     /// A keyed hash of an address.
     pub fn hash_of(&self, address: IpAddr) -> u64 {
-        self.hash.hash_one(address)
+        self.hash.0.hash_one(address)
     }
 
     /// Who owns them now.
