@@ -165,7 +165,11 @@ pub const ADDRESS_LIMITS: Keys = Keys {
 };
 
 pub const USER: Keys =
-    Keys { label: "[[user]]", built: &["name", "password", "mac", "reply"], later: &["one_time_code"] };
+    Keys { label: "[[user]]", built: &["name", "password", "one_time_code", "mac", "reply"], later: &[] };
+
+/// What `one_time_code` is made of. A key that nobody knows may be the seed.
+pub const ONE_TIME_CODE: Keys =
+    Keys { label: "{ totp = \"…\" }", built: &["totp", "algorithm", "digits", "period"], later: &[] };
 
 pub const REMOTE_SERVER: Keys = Keys {
     label: "[[remote_server]]",

@@ -263,6 +263,7 @@ password = {{ nt_hash = "5ECR5ECR5ECR5ECR5ECR5ECR5ECR5ECR" }}
 [[user]]
 name = "d"
 password = {{ argon2 = "$argon2id$v=19$m=256,t=2,p=1$QSECRETQ$QSECRETQ" }}
+one_time_code = {{ totp = "QSECRETQQSECRETQQSECRETQQSECRETQ", digits = 8, period = "60s", algorithm = "sha256" }}
 [user.reply]
 Reply-Message = "x"
 "#

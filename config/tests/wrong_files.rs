@@ -275,6 +275,44 @@ fn users_and_replies() {
 }
 
 #[test]
+fn one_time_codes() {
+    const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+    let of = |value: &str| {
+        added(&format!("[[user]]\nname = \"a\"\npassword = \"hello\"\none_time_code = {value}\n"))
+    };
+    for right in ["", ", digits = 8", ", period = \"1m\"", ", algorithm = \"sha512\""] {
+        assert_eq!(of(&format!("{{ totp = \"{SEED}\"{right} }}")), ["no error"], "{right}");
+    }
+    assert_eq!(of(&format!("{{ totp = \"{}\" }}", SEED.to_lowercase())), ["no error"]);
+    for (wrong, error) in [
+        ("digits = 5", "4:60: `digits` must be from 6 to 8"),
+        ("digits = \"GEZDGNBV\"", "4:60: `digits` must be from 6 to 8"),
+        ("period = \"1s\"", "4:60: `period` must be whole seconds from \"10s\" to \"5m\""),
+        ("period = \"10500ms\"", "4:60: `period` must be whole seconds from \"10s\" to \"5m\""),
+        ("algorithm = \"md5\"", "4:63: `algorithm` must be \"sha1\", \"sha256\" or \"sha512\""),
+    ] {
+        assert_eq!(of(&format!("{{ totp = \"{SEED}\", {wrong} }}")), [error], "{wrong}");
+    }
+    // A key that nobody knows may be the seed.
+    let other = "4:1: `one_time_code` has `totp`, `algorithm`, `digits` and `period`, found another key";
+    assert_eq!(of(&format!("{{ {SEED} = 1 }}")), [other]);
+    assert_eq!(of(&format!("{{ toptp = \"{SEED}\" }}")), [format!("{other}; did you mean `totp`?")]);
+    assert_eq!(of("{ digits = 6 }"), ["4:17: missing key `totp` in `one_time_code`"]);
+    let table = "4:1: `one_time_code` must be written as { totp = \"…\" }, found a text";
+    assert_eq!(of(&format!("\"{SEED}\"")), [table]);
+    let seed = "4:19: `totp` must be a seed in base32: a text, { file = \"…\" } or { env = \"…\" }, found a whole number";
+    assert_eq!(of("{ totp = 5 }"), [seed]);
+    for (seed, error) in [
+        ("GEZDGNBVGY3TQOJQ", "the seed has 10 octets in base32, instead of 16 to 128"),
+        ("not a seed", "the seed is not base32: letters A to Z, digits 2 to 7"),
+    ] {
+        assert_eq!(of(&format!("{{ totp = \"{seed}\" }}")), [format!("4:19: {error}")]);
+    }
+    let device = added("[[user]]\nmac = \"00-11-22-33-44-55\"\none_time_code = { totp = \"x\" }\n");
+    assert_eq!(device, ["3:1: a device has no `one_time_code`: it is known by its `mac`"]);
+}
+
+#[test]
 fn nt_hashes() {
     let digits = "3e057cd123205aa168af5f121716b335";
     let of = |value: &str| added(&format!("[[user]]\nname = \"a\"\npassword = {{ {value} }}\n"));

@@ -185,10 +185,15 @@ counters! {
         challenges,
         /// Accounting-Requests acknowledged: their records are safe.
         records,
-        /// Wrong passwords of users that there are.
+        /// Wrong passwords, and wrong one-time codes, of users that there are.
         failures,
         /// Of the Access-Rejects, those of users who had failed too often for their password to be looked at.
         rejects_unchecked,
+        /// Of the Access-Rejects, those of users with a one-time code whose password is right, by requests that leave no way to ask
+        /// for a code: with CHAP, MS-CHAP or EAP.
+        codes_not_asked,
+        /// Of the wrong codes, those that were right once, and taken.
+        codes_taken_before,
         /// Requests forwarded to a remote server, each time that it was another one counted again.
         forwarded,
         /// Forwarded requests sent again, as their NAS has.

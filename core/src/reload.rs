@@ -112,6 +112,7 @@ impl Configuration {
                 server.follow(known[place]);
             }
         }
+        self.users.follow(&running.users);
         let (new, old) = (&mut self.client_rules, &running.client_rules);
         keep("limits.clients", new.limits.clients != old.limits.clients);
         keep("limits.connections", new.limits.connections != old.limits.connections);

@@ -3,6 +3,7 @@
 //! Owns decoding and policy. A UDP reply it sends itself, and tells the network core afterwards, lazily. What takes time
 //! it asks its driver for, and holds the request meanwhile. Knows no descriptor, thread or clock.
 
+mod code_challenge;
 mod credentials;
 mod forward;
 mod forwarding;
@@ -31,7 +32,7 @@ use crate::life::Life;
 use crate::network::LAZY_SWEEP;
 use crate::packet::Landmark;
 use crate::path::{NetworkId, Peer, Transmit, WorkerId};
-use crate::policy::Policy;
+use crate::policy::{Policy, ReplyKind};
 use crate::queue::message::Message;
 use crate::request::buffer::{BufferPool, LARGE_OCTETS};
 use crate::request::{Completion, Request, RequestHandle};
@@ -45,6 +46,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use self::code_challenge::Challenger;
 use self::forwarding::Forwarding;
 use self::handover::Handover;
 use self::in_progress::{Held, InProgress};
@@ -92,7 +94,7 @@ pub struct Worker {
     events: VecDeque<Event>,
     /// While buffers of ours are away: they come home in lazy messages.
     lazy_sweep: Option<Instant>,
-    /// Those that are forwarded.
+    /// Those that are forwarded, and those in which we ask for a code.
     conversations: Conversations<Kept>,
     /// What has happened to them as far as it is counted.
     conversations_counted: Counts,
@@ -175,7 +177,10 @@ impl Worker {
                 .map(|_| Outbox { room: runtime.ring_slots, waiting: VecDeque::with_capacity(LINE_NOW) })
                 .collect(),
             epochs: vec![epoch; networks],
-            desk: Desk::new(&seed.fork(&format!("salts of worker {}", id.0))),
+            desk: Desk::new(
+                &seed.fork(&format!("salts of worker {}", id.0)),
+                Challenger::new(&node_key, &own_seed),
+            ),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
             conversations: ongoing::conversations(configuration, &own_seed),
@@ -520,6 +525,7 @@ impl Worker {
                 }
                 self.reply(network, request, answered, taken_up, now);
             }
+            Ok(Step::Elsewhere) => self.complete(network, Message::Elsewhere(request)),
             Ok(Step::Waits(effect, waiting)) => {
                 self.counters.effects.up();
                 let ticket = self.held.begin_effect();
@@ -573,22 +579,19 @@ impl Worker {
         taken_up: Instant,
         now: Instant,
     ) {
-        let Answered { accept, delay } = answered;
+        let Answered { kind, delay, asks } = answered;
         self.counters.decisions.up();
-        if accept {
-            self.counters.accepts.up();
-        } else {
-            self.counters.rejects.up();
+        let (count, outcome) = match kind {
+            ReplyKind::Accept => (&self.counters.accepts, Outcome::Accept),
+            ReplyKind::Reject => (&self.counters.rejects, Outcome::Reject),
+            ReplyKind::Challenge => (&self.counters.challenges, Outcome::Challenge),
+        };
+        count.up();
+        if let Some(asks) = asks {
+            self.begin_asking(&request, asks, taken_up, now);
         }
-        self.note(&request, if accept { Outcome::Accept } else { Outcome::Reject }, now);
-        if delay.is_zero() {
-            self.send(network, request, now);
-        } else {
-            let completion = self.completed(request, now);
-            // The delay is not to tell how long it took: it counts from when the request was taken up.
-            let not_before = (taken_up + delay).max(now);
-            self.complete(network, Message::Reply { completion, not_before });
-        }
+        self.note(&request, outcome, now);
+        self.send_later(network, request, taken_up, delay, now);
     }
 
     /// The reply that lies on the desk goes at once: a datagram from here, what goes to a stream by its network core.

@@ -153,7 +153,11 @@ fn by_name(configuration: &Configuration) -> BTreeMap<&str, &Client> {
 fn users(new: Side<'_>, old: Side<'_>, lines: &mut Vec<String>) {
     let changes = |new: &User, old: &User| {
         let password = !new.credential.is_same(&old.credential);
-        changed(&[("password", password), ("reply", new.reply != old.reply)])
+        let code = match (&new.one_time_code, &old.one_time_code) {
+            (Some(new), Some(old)) => !new.is_same(old),
+            (new, old) => new.is_some() != old.is_some(),
+        };
+        changed(&[("password", password), ("one_time_code", code), ("reply", new.reply != old.reply)])
     };
     let what = |name: &[u8]| format!("user \"{}\"", String::from_utf8_lossy(name).escape_debug());
     compare(what, &users_by_name(new), &users_by_name(old), changes, lines);

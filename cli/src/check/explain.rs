@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ulna_config::{RuleList, Source, durations};
 use ulna_core::attributes::{Preset, text};
 use ulna_core::authenticate::mac::Mac;
+use ulna_core::authenticate::may_be_asked;
 use ulna_core::authenticate::mschap::Found;
 use ulna_core::authenticate::users::Credential;
 use ulna_core::client::Prefix;
@@ -300,8 +301,21 @@ impl<'a> Explained<'a> {
                     Credential::NtHash(_) => "an NT hash",
                     Credential::Argon2(_) => "an Argon2 digest",
                 };
-                let offered = self.offered(&user.credential, fits);
-                writeln!(f, "user: \"{shown}\", known by {known}; the request has {offered}")?;
+                let (with_code, asks) =
+                    (user.one_time_code.is_some(), self.code() == Some(Code::AccessChallenge));
+                let and_code = if with_code { " and a one-time code" } else { "" };
+                let offered = if with_code && !may_be_asked(&self.framed()) {
+                    "no User-Password, or not that alone: for a code nobody can be asked but by PAP".into()
+                } else {
+                    self.offered(&user.credential, fits || asks)
+                };
+                writeln!(f, "user: \"{shown}\", known by {known}{and_code}; the request has {offered}")?;
+                if asks {
+                    writeln!(
+                        f,
+                        "    the code is asked for: as User-Password of a request with the challenge's State"
+                    )?;
+                }
                 let set = if fits { self.preset(&user.reply) } else { Vec::new() };
                 set.iter().try_for_each(|set| writeln!(f, "    reply: the user's {set}"))
             }

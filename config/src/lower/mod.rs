@@ -9,6 +9,7 @@ mod condition;
 mod defined;
 mod edits;
 mod listen;
+mod one_time_code;
 mod pool;
 mod realm;
 mod remote_server;

@@ -1,6 +1,6 @@
 //! `[[user]]`.
 
-use super::{Names, argon2, attributes};
+use super::{Names, argon2, attributes, one_time_code};
 use crate::document::Report;
 use crate::keys;
 use crate::secret_source;
@@ -42,10 +42,11 @@ pub fn users(file: &Section<'_>, dictionary: &Dictionary, report: &mut Report) -
         let name = section.name("name", report);
         let unique = name.as_ref().is_some_and(|name| names.add("user", name, report));
         let credential = credential(section, report);
+        let one_time_code = one_time_code::one_time_code(section, report);
         let reply = attributes::preset(section, "reply", dictionary, report);
         if let (Some(name), true, Some(credential)) = (name, unique, credential) {
             report.source.user(name.get_ref().as_bytes());
-            users.push((name.get_ref().as_bytes().into(), User { credential, reply }));
+            users.push((name.get_ref().as_bytes().into(), User { credential, one_time_code, reply }));
         }
     }
     (users, devices)
@@ -53,7 +54,7 @@ pub fn users(file: &Section<'_>, dictionary: &Dictionary, report: &mut Report) -
 
 /// The addresses of one kind of device, each with its place.
 fn macs(section: &Section<'_>, report: &mut Report) -> Vec<(Mac, Range<usize>)> {
-    for key in ["name", "password"] {
+    for key in ["name", "password", "one_time_code"] {
         if let Some(place) = section.key_span(key) {
             report.error(place, format!("a device has no `{key}`: it is known by its `mac`"));
         }

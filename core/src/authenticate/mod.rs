@@ -1,5 +1,5 @@
-//! Whether a user is who they claim to be: PAP, CHAP and MS-CHAPv2 against the users of the configuration, or a device one
-//! that is known by its hardware address.
+//! Whether a user is who they claim to be: PAP, CHAP and MS-CHAPv2 against the users of the configuration, and a code after PAP; or
+//! a device one that is known by its hardware address.
 //!
 //! RFC 2865 §2.2, §5.2 and §5.3; RFC 2759. Passwords are compared in constant time and leave this room only in an
 //! [`Effect`](crate::effect::Effect), for a user of whom nothing but an Argon2 digest is known.
@@ -19,6 +19,7 @@ pub mod mac;
 pub mod mppe;
 pub mod mschap;
 pub mod nt_hash;
+pub mod one_time_code;
 mod password;
 pub mod users;
 
@@ -28,10 +29,12 @@ pub(crate) use self::password::Passwords;
 
 use self::mschap::{Found, Proof};
 use self::nt_hash::NtHash;
+use self::one_time_code::Taken;
 use self::users::{Credential, User, Users};
 use crate::attributes::Preset;
 use crate::packet::hidden::{USER_PASSWORD_OCTETS_MAX, reveal_user_password};
 use crate::packet::{Framed, Landmark, Secret, chap};
+use crate::time::UnixTime;
 use alloc::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
@@ -40,12 +43,28 @@ use zeroize::Zeroize;
 pub enum Checked<'u> {
     /// The password is that of the user or device, whose Access-Accept gets these.
     Matches(&'u Preset),
+    /// It is, and a code is to be asked for.
+    Asks,
+    /// It is, but no code can be asked for: that takes PAP. To who asks the same as [`Fails`](Checked::Fails).
+    CannotAsk,
     /// It is not that of the user, who exists. To who asks the same as [`Fails`](Checked::Fails).
     Wrong,
     /// No such user, or no password that could be checked: who asks does not learn which.
     Fails,
     /// Of this user a digest is known: whoever has the User-Password hashed knows more.
     Hashed(&'u User, &'u Arc<Argon2>),
+}
+
+/// What became of the check of a code.
+pub enum CodeChecked<'u> {
+    /// It is right, and taken; the user's Access-Accept gets these.
+    Matches(&'u Preset),
+    /// It is not right.
+    Wrong,
+    /// It is right, and was taken before.
+    TakenBefore,
+    /// There is no code, or the user has none any more.
+    Fails,
 }
 
 /// Checks the credentials of an Access-Request against the user of this name, which a rule may have set; `secret` is the
@@ -87,7 +106,8 @@ pub fn check<'u>(
                 chap::chap_matches(chap_password, framed.chap_challenge(), clear) && !clear.is_empty()
             } else if let Some(hidden) = framed.value(Landmark::UserPassword) {
                 if let (Some(user), Some(Credential::Argon2(hash))) = (user, credential) {
-                    return Checked::Hashed(user, hash);
+                    let is_in_vain = user.one_time_code.is_some() && !may_be_asked(framed);
+                    return if is_in_vain { Checked::CannotAsk } else { Checked::Hashed(user, hash) };
                 }
                 pap_matches(hidden, secret, framed.authenticator(), |given| match credential {
                     Some(Credential::NtHash(hash)) => hash.is_of(given) && !given.is_empty(),
@@ -102,10 +122,49 @@ pub fn check<'u>(
         }
     };
     match user {
-        Some(user) if is_right => Checked::Matches(&user.reply),
+        Some(user) if is_right && user.one_time_code.is_none() => Checked::Matches(&user.reply),
+        Some(_) if is_right && may_be_asked(framed) => Checked::Asks,
+        Some(_) if is_right => {
+            *proof = None;
+            Checked::CannotAsk
+        }
         Some(_) => Checked::Wrong,
         None => Checked::Fails,
     }
+}
+
+/// Checks the code that stands in User-Password, as the answer to a challenge, for a user of this name.
+pub fn check_code<'u>(
+    users: &'u Users,
+    user_name: Option<&[u8]>,
+    framed: &Framed<'_>,
+    secret: &Secret,
+    time: UnixTime,
+) -> CodeChecked<'u> {
+    let user = user_name.and_then(|name| users.look_up(name));
+    let (Some(user), Some(hidden)) = (user, framed.value(Landmark::UserPassword)) else {
+        return CodeChecked::Fails;
+    };
+    let Some(code) = &user.one_time_code else { return CodeChecked::Fails };
+    let mut taken = Taken::Never;
+    pap_matches(hidden, secret, framed.authenticator(), |given| {
+        taken = code.take(given, time);
+        taken == Taken::Now
+    });
+    match taken {
+        Taken::Now => CodeChecked::Matches(&user.reply),
+        Taken::Before => CodeChecked::TakenBefore,
+        Taken::Never => CodeChecked::Wrong,
+    }
+}
+
+/// Whether a request is one that an Access-Challenge for a code can answer, and the code be the answer to that: PAP, and nothing
+/// else that shows who asks.
+pub fn may_be_asked(framed: &Framed<'_>) -> bool {
+    framed.value(Landmark::UserPassword).is_some()
+        && framed.value(Landmark::ChapPassword).is_none()
+        && framed.value(Landmark::EapMessage).is_none()
+        && matches!(Found::in_request(framed), Found::Nothing)
 }
 
 /// Reveals the password of a User-Password, asks about it, and wipes it.

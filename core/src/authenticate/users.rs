@@ -2,6 +2,7 @@
 
 use super::Argon2;
 use super::nt_hash::NtHash;
+use super::one_time_code::OneTimeCode;
 use crate::attributes::Preset;
 use crate::seed::Seed;
 use crate::table::Table;
@@ -16,6 +17,8 @@ use zeroize::Zeroizing;
 pub struct Users {
     table: Table<Box<[u8]>, User>,
     argon2_kibibytes_max: Option<u32>,
+    /// The names of those who have a code as well.
+    with_code: Vec<Box<[u8]>>,
 }
 
 /// What is known of one user.
@@ -23,6 +26,8 @@ pub struct Users {
 pub struct User {
     /// What the user has to know.
     pub credential: Credential,
+    /// The codes that the user is asked for after that, if there are any.
+    pub one_time_code: Option<OneTimeCode>,
     /// What an Access-Accept gets; at most [`REPLY_OCTETS_MAX`](crate::configuration::REPLY_OCTETS_MAX).
     pub reply: Preset,
 }
@@ -58,6 +63,8 @@ impl Users {
     pub fn new(users: Vec<(Box<[u8]>, User)>, seed: &Seed) -> Result<Users, DuplicateUser> {
         let argon2_kibibytes_max =
             users.iter().filter_map(|(_, user)| user.credential.argon2_kibibytes()).max();
+        let with_code = users.iter().filter(|(_, user)| user.one_time_code.is_some());
+        let with_code = with_code.map(|(name, _)| name.clone()).collect();
         let mut table = Table::new(users.len(), &seed.fork("users"));
         for (name, user) in users {
             if table.get(&name).is_some() {
@@ -65,7 +72,23 @@ impl Users {
             }
             assert!(table.insert(name, user).is_ok(), "the table was made for all of them");
         }
-        Ok(Users { table, argon2_kibibytes_max })
+        Ok(Users { table, argon2_kibibytes_max, with_code })
+    }
+
+    /// Shares with those that run what is known of codes that were taken.
+    pub fn follow(&mut self, running: &Users) {
+        for name in &self.with_code {
+            let code = self.table.get_mut(name).and_then(|user| user.one_time_code.as_mut());
+            let before = running.table.get(name).and_then(|user| user.one_time_code.as_ref());
+            if let (Some(code), Some(before)) = (code, before) {
+                code.follow(before);
+            }
+        }
+    }
+
+    /// Whether any user is asked for a code.
+    pub fn has_codes(&self) -> bool {
+        !self.with_code.is_empty()
     }
 
     /// The user of that name, compared octet for octet: letter case counts, and no realm is stripped.
@@ -129,7 +152,8 @@ mod tests {
     use alloc::vec;
 
     fn user(password: &[u8]) -> User {
-        User { credential: Credential::Clear(Zeroizing::new(password.into())), reply: Preset::default() }
+        let credential = Credential::Clear(Zeroizing::new(password.into()));
+        User { credential, one_time_code: None, reply: Preset::default() }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which conversation a request goes on with, and what its answer makes of that. RFC 2865 §5.24, RFC 5080 §2.1.1 and §2.2.2.
 
 use super::Worker;
-use super::onward::{GoesOn, Kept, KeptServer, Round};
+use super::onward::{Decides, GoesOn, Kept, KeptServer, Round};
 use super::request::Known;
 use crate::configuration::Configuration;
 use crate::conversation::realm::realm_of;
@@ -22,14 +22,14 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 /// Whose a request is, for looking it up among conversations.
-struct Asks {
-    who: Who,
-    request: RequestKey,
+pub(super) struct Asks {
+    pub who: Who,
+    pub request: RequestKey,
     /// Who may have made its State.
     trees: [Tree; 2],
 }
 
-/// The conversations of a worker under this configuration; none where nothing is forwarded.
+/// The conversations of a worker under this configuration; none where nothing is forwarded and nobody asked for a code.
 pub(super) fn conversations(configuration: &Configuration, seed: &Seed) -> Conversations<Kept> {
     let bounds = Bounds {
         conversations_max: conversations_max(configuration),
@@ -45,7 +45,8 @@ pub(super) fn conversations(configuration: &Configuration, seed: &Seed) -> Conve
 /// How many conversations there may be in all.
 pub(super) fn conversations_max(configuration: &Configuration) -> usize {
     if configuration.pools.is_empty() {
-        return 0;
+        let of_ours = if configuration.users.has_codes() { configuration.protocol.state_max } else { 0 };
+        return of_ours.min(CONVERSATIONS_MAX);
     }
     // Names without realm have that of `[protocol]` unless there is a realm for them: then that counts twice, which does no harm.
     let all =
@@ -97,13 +98,20 @@ impl Worker {
         let asks = self.asks(&request);
         let state = request.framed().value(Landmark::State);
         let mut found = self.conversations.find(&asks.who, &asks.trees, state, asks.request, now);
-        // Its State was lost on the way, or is another hop's.
+        // One of ours is good for one request.
+        if let Found::Ongoing(conversation, StateUse::Used | StateUse::UnderWay) = found
+            && self.is_asked_for_code(conversation)
+        {
+            found = Found::Unknown;
+        }
+        // Its State was lost on the way, or is another hop's; one of ours has to be there.
         let is_of_policy = state.is_some_and(|state| self.policy.knows_state(state));
         if found == Found::Unknown && !is_of_policy && (state.is_some() || goes_on_by_eap(&request.framed()))
         {
             // Many may have one name; without a device nobody can say whose it is.
             let has_device = request.framed().value(Landmark::CallingStationId).is_some();
-            if has_device && let Some(live) = self.conversations.find_live(&asks.who, now) {
+            let live = self.conversations.find_live(&asks.who, now).filter(|_| has_device);
+            if let Some(live) = live.filter(|live| !self.is_asked_for_code(*live)) {
                 found = Found::Ongoing(live, StateUse::Used);
             } else if state.is_some() {
                 self.counters.states_unknown.up();
@@ -151,7 +159,11 @@ impl Worker {
 
     /// The next round of a conversation.
     fn go_on_with(&mut self, network: NetworkId, request: Request, round: Round, now: Instant) {
-        let Some(kept) = self.conversations.kept(round.conversation).cloned() else {
+        let kept = self.conversations.kept(round.conversation).cloned();
+        // A State of ours that was used is good for nothing.
+        let may_go_on =
+            |kept: &Kept| kept.decides != Decides::OneTimeCode || round.state_use == StateUse::Unused;
+        let Some(kept) = kept.filter(may_go_on) else {
             return self.decide(network, request, Known::Nothing, now, now);
         };
         self.counters.ongoing.up();
@@ -219,7 +231,11 @@ impl Worker {
         };
         self.counters.repeated.up();
         self.note(&request, outcome, now);
-        self.send(network, request, now);
+        // A reject of ours is delayed, by whichever connection it is asked for.
+        let is_delayed = outcome == Outcome::Reject && self.is_asked_for_code(conversation);
+        let protocol = &self.generations.of(request.stamp().generation).protocol;
+        let delay = if is_delayed { protocol.reject_delay } else { Duration::ZERO };
+        self.send_later(network, request, now, delay, now);
     }
 
     /// A conversation ends with an answer of ours, which lies on the desk.
@@ -272,9 +288,9 @@ impl Worker {
             return;
         }
         let Asks { who, request, trees: [_, tree] } = self.asks(request);
-        let remote = from;
+        let (decides, remote) = (Decides::Server(server), from);
         let kept =
-            Kept { server, rule: goes_on.rule, edits: goes_on.edits[0].clone(), remote, taken_up: None };
+            Kept { decides, rule: goes_on.rule, edits: goes_on.edits[0].clone(), remote, taken_up: None };
         let session = self.desk.session.octets();
         let begun = Begun { tree, who, request, taken_up, session };
         self.conversations.begin(&begun, kept, answer, &self.desk.packet, now);
@@ -321,7 +337,12 @@ impl Worker {
         Some(Duration::from_secs(u32::from_be_bytes(value.try_into().ok()?).into()))
     }
 
-    fn asks(&self, request: &Request) -> Asks {
+    /// Whether it is one of ours.
+    fn is_asked_for_code(&self, conversation: ConversationId) -> bool {
+        self.conversations.kept(conversation).is_some_and(|kept| kept.decides == Decides::OneTimeCode)
+    }
+
+    pub(super) fn asks(&self, request: &Request) -> Asks {
         let configuration = self.generations.of(request.stamp().generation);
         let framed = request.framed();
         let mark = request.whose().mark(&configuration.clients, Some(request.stamp().secret_index));

@@ -1,5 +1,5 @@
-//! What a worker knows of a request that it forwards: where it goes, what has been decided about it, what is kept of that for the
-//! next round. Plain data.
+//! What a worker knows of a request that it forwards: where it goes, what has been decided about it; and what is kept of a
+//! conversation for its next round. Plain data.
 
 use crate::conversation::{ConversationId, RequestKey, StateUse};
 use crate::effect::Ticket;
@@ -56,11 +56,11 @@ pub struct KeptServer {
     pub on_dead: OnDead,
 }
 
-/// What is kept of a conversation that is forwarded.
+/// What is kept of a conversation.
 #[derive(Clone)]
 pub struct Kept {
     /// Who has it.
-    pub server: KeptServer,
+    pub decides: Decides,
     /// The number of the rule that began it.
     pub rule: Option<u16>,
     /// What that rule changes, in each round.
@@ -69,6 +69,15 @@ pub struct Kept {
     pub remote: SocketAddr,
     /// The request of it that was taken up last.
     pub taken_up: Option<(NetworkId, RequestHandle)>,
+}
+
+/// Who decides about the rounds of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decides {
+    /// A remote server.
+    Server(KeptServer),
+    /// We do, by the one-time code that was asked for.
+    OneTimeCode,
 }
 
 /// A request that waits for a remote server's reply.

@@ -1,8 +1,9 @@
 //! One request, decided: policy, credentials, edits; and answered, or on its way to whom it has to wait for.
 
-use super::credentials::{Authenticated, authenticate};
+use super::code_challenge::{Asks, Challenger, write_prompt};
+use super::credentials::{Authenticated, authenticate, belongs_to_slot};
 use super::mschap_answer;
-use super::onward::{Awaited, GoesOn, Kept, Round, To};
+use super::onward::{Awaited, Decides, GoesOn, Kept, Round, To};
 use super::records::Records;
 use super::reply::{Seal, write_answers};
 use crate::accounting::Recorded;
@@ -38,12 +39,13 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
 /// A reply stands in the buffer.
-#[derive(Debug, Clone, Copy)]
 pub struct Answered {
-    /// Access-Accept, not Access-Reject.
-    pub accept: bool,
+    /// What it is.
+    pub kind: ReplyKind,
     /// How long it has to wait, from when the request was taken up: rejects of our own only.
     pub delay: Duration,
+    /// What a challenge begins.
+    pub asks: Option<Asks>,
 }
 
 /// How far the worker has come with a request.
@@ -56,6 +58,8 @@ pub enum Step {
     Stores(Waiting),
     /// A remote server is to decide.
     GoesOn(GoesOn),
+    /// The owner of its slot is to decide.
+    Elsewhere,
 }
 
 /// What a request waits for, and what policy has decided about it. Policy is not asked again.
@@ -138,11 +142,12 @@ pub struct Desk {
     pub scratch: Scratch,
     /// For salts, challenges and authenticators.
     pub random: ChaCha12Rng,
+    pub challenger: Challenger,
 }
 
 impl Desk {
     /// `seed` is this worker's alone.
-    pub fn new(seed: &Seed) -> Desk {
+    pub fn new(seed: &Seed, challenger: Challenger) -> Desk {
         let buffer = || Vec::with_capacity(ROOM_OCTETS);
         Desk {
             packet: buffer(),
@@ -154,6 +159,7 @@ impl Desk {
             next_draft: buffer(),
             scratch: Scratch::default(),
             random: seed.generator(),
+            challenger,
         }
     }
 }
@@ -195,7 +201,9 @@ pub fn answer(
     let listener = &configuration.listeners[usize::from(stamp.path.listener.0)];
     let client = request.whose().client(&configuration.clients);
     let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
-    let Desk { packet: out, decided, edited, session, draft, next_draft, scratch, random, .. } = desk;
+    let Desk {
+        packet: out, decided, edited, session, draft, next_draft, scratch, random, challenger, ..
+    } = desk;
     let [edited_first, edited] = edited;
     let dictionary = &configuration.dictionary;
 
@@ -221,10 +229,13 @@ pub fn answer(
             asked.attributes = edit_request(dictionary, first, asked.attributes, scratch, edited_first)?;
             let verdict = policy.continue_with(&Asked { session, ..asked });
             let decision = match verdict.decision {
-                OngoingDecision::Continue => {
-                    going_on = Some((*round, kept));
-                    Decision::Accept
-                }
+                OngoingDecision::Continue => match kept.decides {
+                    Decides::Server(server) => {
+                        going_on = Some((*round, server));
+                        Decision::Accept
+                    }
+                    Decides::OneTimeCode => Decision::AuthenticateUsers,
+                },
                 OngoingDecision::Reject => Decision::Reject,
             };
             Verdict { decision, rule: verdict.rule.or(kept.rule), edits: verdict.edits }
@@ -245,9 +256,9 @@ pub fn answer(
 
     edit_session(edits, session)?;
     asked.attributes = edit_request(dictionary, edits, asked.attributes, scratch, edited)?;
-    if let Some((round, kept)) = going_on {
+    if let Some((round, server)) = going_on {
         return Ok(Step::GoesOn(GoesOn {
-            to: To::Kept(kept.server),
+            to: To::Kept(server),
             rule: verdict.rule,
             edits: [again, shared_edits.cloned()],
             round: Some(round),
@@ -256,9 +267,9 @@ pub fn answer(
     }
 
     let mut proof = None;
-    let (accept, user): (bool, &Preset) = match verdict.decision {
-        Decision::Accept => (true, &NOTHING),
-        Decision::Reject => (false, &NOTHING),
+    let (kind, user): (ReplyKind, &Preset) = match verdict.decision {
+        Decision::Accept => (ReplyKind::Accept, &NOTHING),
+        Decision::Reject => (ReplyKind::Reject, &NOTHING),
         Decision::Proxy(onward) => match pool_of(configuration, &framed, onward) {
             Some(pool) => {
                 return Ok(Step::GoesOn(GoesOn {
@@ -274,19 +285,35 @@ pub fn answer(
                 if configuration.protocol.unroutable == Unroutable::Discard {
                     return Err(Discard::NoRoute);
                 }
-                (false, &NOTHING)
+                (ReplyKind::Reject, &NOTHING)
             }
         },
         Decision::AuthenticateUsers | Decision::AuthenticateMac => {
             let decision = verdict.decision;
             let attributes = asked.attributes;
-            match authenticate(configuration, decision, request, attributes, &known, memory, &mut proof, now)
-            {
+            if stamp.is_untied && belongs_to_slot(configuration, decision, attributes) {
+                return Ok(Step::Elsewhere);
+            }
+            let authenticated = authenticate(
+                configuration,
+                decision,
+                request,
+                attributes,
+                &known,
+                memory,
+                &mut proof,
+                (time, now),
+            );
+            match authenticated {
                 Authenticated::Yes(that_fits, user) => {
                     secret = that_fits;
-                    (true, user)
+                    (ReplyKind::Accept, user)
                 }
-                Authenticated::No => (false, &NOTHING),
+                Authenticated::Asks(that_fits) => {
+                    secret = that_fits;
+                    (ReplyKind::Challenge, &NOTHING)
+                }
+                Authenticated::No => (ReplyKind::Reject, &NOTHING),
                 Authenticated::Waits(effect, secret) => {
                     let Verdict { decision, rule, edits } = verdict;
                     let undecided = Undecided { decision, rule, edits: edits.cloned(), time, secret };
@@ -297,12 +324,20 @@ pub fn answer(
     };
     // What a rule sets in the reply of a user goes into no reject that follows from a wrong password, nor from there being no way
     // to who would know.
+    let accept = kind == ReplyKind::Accept;
     let is_decided_so = match verdict.decision {
         Decision::Accept => true,
         Decision::Reject => !matches!(known, Known::NoWayOn(_)),
         Decision::AuthenticateUsers | Decision::AuthenticateMac | Decision::Proxy(_) => accept,
     };
-    let edit = edits.map(|edits| &edits.reply).filter(|_| is_decided_so);
+    // What the rule sets that began it stands in the accept as well, below what goes on with it.
+    let began = again.as_deref().filter(|edits| accept && !edits.reply.is_nothing());
+    let edits_of_reply =
+        [began, edits.filter(|_| is_decided_so)].map(|edits| edits.map(|edits| &edits.reply));
+    let (edit, edit_again) = match edits_of_reply {
+        [Some(began), goes_on] => (Some(began), goes_on),
+        [None, only] => (only, None),
+    };
 
     let mut seal = Seal {
         dictionary,
@@ -316,6 +351,8 @@ pub fn answer(
     let is_set = |oid: &Oid| user.sets(oid) || edit.is_some_and(|edit| edit.set.sets(oid));
     if let Some(proof) = &proof {
         mschap_answer::write_success(proof, seal.sealing(), is_set, draft);
+    } else if kind == ReplyKind::Challenge {
+        write_prompt(draft);
     } else if !accept && let Found::Exchange(exchange) = Found::in_request(&framed) {
         let mut challenge = [0; CHALLENGE_OCTETS];
         seal.random.fill_bytes(&mut challenge);
@@ -329,22 +366,33 @@ pub fn answer(
             seal.edit(edit, scratch, draft, next_draft)?;
         }
     }
-    let kind = if accept { ReplyKind::Accept } else { ReplyKind::Reject };
+    if let Some(edit) = edit_again {
+        seal.edit(edit, scratch, draft, next_draft)?;
+    }
+    // Its State stands beyond what rules may edit: without it there is no next round.
+    let asks = (kind == ReplyKind::Challenge).then(|| Asks {
+        state: challenger.state(&framed, request.whose().number()),
+        rule: verdict.rule,
+        edits: shared_edits.cloned(),
+    });
     asked.session = session;
     if let Some(edit) = policy.edit_reply(&asked, kind) {
         seal.edit(edit, scratch, draft, next_draft)?;
     }
 
-    let code = if accept { Code::AccessAccept } else { Code::AccessReject };
+    let (code, delay) = match kind {
+        ReplyKind::Accept => (Code::AccessAccept, Duration::ZERO),
+        ReplyKind::Reject => (Code::AccessReject, configuration.protocol.reject_delay),
+        ReplyKind::Challenge => (Code::AccessChallenge, Duration::ZERO),
+    };
     let mut encoder = Encoder::reply(out, code, framed.identifier(), MessageAuthenticator::First);
     encoder
         .raw(draft)
+        .and_then(|()| asks.iter().try_for_each(|asks| encoder.attribute(number::STATE, &asks.state)))
         .and_then(|()| write_answers(&mut encoder, &framed, accept))
         .map_err(|_| Discard::ReplyTooLong)?;
     encoder.finish_reply(secret, framed.authenticator());
-
-    let delay = if accept { Duration::ZERO } else { configuration.protocol.reject_delay };
-    Ok(Step::Answered(Answered { accept, delay }))
+    Ok(Step::Answered(Answered { kind, delay, asks }))
 }
 
 /// Decides about an Accounting-Request, and writes down what is to be stored.
