@@ -202,7 +202,7 @@ fn every_key_that_is_built_does_something() {
 #[test]
 fn workers_follow_the_cores_that_are_handed_in() {
     let text = format!("{}[runtime]\nworkers = \"auto\"\n", default_text());
-    for (cores, workers) in [(0, 1), (1, 1), (7, 7), (1_000, 103)] {
+    for (cores, workers) in [(0, 1), (1, 1), (7, 7), (1_000, 114)] {
         let (configuration, _) = parse(&text, "x", Cores(cores)).expect("right");
         assert_eq!(configuration.runtime.workers, workers);
     }
@@ -491,12 +491,12 @@ fn the_files_in_the_documentation_are_taken_whole() {
 #[test]
 fn a_machine_of_very_many_cores_gets_as_many_workers_as_there_is_room_for() {
     let loaded = |cores| parse(default_text(), "ulna.toml", Cores(cores)).expect("it is right");
-    let (configuration, warnings) = loaded(103);
-    assert_eq!(configuration.runtime.workers, 103);
+    let (configuration, warnings) = loaded(114);
+    assert_eq!(configuration.runtime.workers, 114);
     assert!(!warnings.to_string().contains("workers for"), "{warnings}");
     let (configuration, warnings) = loaded(256);
     let workers = configuration.runtime.workers;
-    assert!((103..256).contains(&workers), "{workers}");
+    assert!((114..256).contains(&workers), "{workers}");
     assert!(
         warnings.to_string().contains(&format!("{workers} workers for 256 cores")),
         "it says so: {warnings}"

@@ -285,11 +285,11 @@ fn one_time_codes() {
     }
     assert_eq!(of(&format!("{{ totp = \"{}\" }}", SEED.to_lowercase())), ["no error"]);
     for (wrong, error) in [
-        ("digits = 5", "4:60: `digits` must be from 6 to 8"),
-        ("digits = \"GEZDGNBV\"", "4:60: `digits` must be from 6 to 8"),
-        ("period = \"1s\"", "4:60: `period` must be whole seconds from \"10s\" to \"5m\""),
-        ("period = \"10500ms\"", "4:60: `period` must be whole seconds from \"10s\" to \"5m\""),
-        ("algorithm = \"md5\"", "4:63: `algorithm` must be \"sha1\", \"sha256\" or \"sha512\""),
+        ("digits = 5", "4:71: `digits` must be from 6 to 8"),
+        ("digits = \"GEZDGNBV\"", "4:71: `digits` must be from 6 to 8"),
+        ("period = \"1s\"", "4:71: `period` must be whole seconds from \"10s\" to \"5m\""),
+        ("period = \"10500ms\"", "4:71: `period` must be whole seconds from \"10s\" to \"5m\""),
+        ("algorithm = \"md5\"", "4:74: `algorithm` must be \"sha1\", \"sha256\" or \"sha512\""),
     ] {
         assert_eq!(of(&format!("{{ totp = \"{SEED}\", {wrong} }}")), [error], "{wrong}");
     }
@@ -479,10 +479,10 @@ fn tables_that_no_machine_has_room_for() {
     let keys = "lower `workers`, `network_threads`, `ring_slots`, `requests_max`, `dedup_entries_max`, \
                 `replies_octets_max`, `delayed_rejects_max`, or of streams `connections_max` or `streams_octets_max`";
     for (settings, place, gibibytes) in [
-        ("[runtime]\nworkers = 256\n", "2:11", 348),
-        ("[runtime]\nnetwork_threads = 64\nworkers = 64\nrequests_max = 1_048_576\n", "3:11", 809),
+        ("[runtime]\nworkers = 256\n", "2:11", 280),
+        ("[runtime]\nnetwork_threads = 64\nworkers = 64\nrequests_max = 1_048_576\n", "3:11", 937),
         ("[runtime]\nworkers = 8\nreplies_octets_max = 17_179_869_184\n", "2:11", 129),
-        ("[runtime]\nworkers = 80\nring_slots = 65536\n", "2:11", 113),
+        ("[runtime]\nworkers = 80\nring_slots = 65536\n", "2:11", 116),
         ("[runtime]\nnetwork_threads = 64\ndedup_entries_max = 16_777_216\n", "1:1", 147),
     ] {
         let message = format!(

@@ -58,7 +58,7 @@ pub fn reserved_octets(sizes: &Sizes<'_>) -> u64 {
         + networks * 32 * slots
         + 192 * u64::from(limits.connections)
         + 2 * MEBIBYTE;
-    let worker = networks * (260 * requests_max + 32 * slots + 48 * 1024)
+    let worker = networks * (192 * requests_max + 32 * slots + 48 * 1024)
         + 48 * u64::from(limits.clients)
         + 16 * MEBIBYTE;
     let rings = (networks * (networks - 1) / 2 + networks * workers) * 96 * slots;

@@ -50,7 +50,7 @@ use self::code_challenge::Challenger;
 use self::forwarding::Forwarding;
 use self::handover::Handover;
 use self::in_progress::{Held, InProgress};
-use self::onward::Kept;
+use self::onward::{Decisions, Kept};
 use self::records::Records;
 use self::request::{Answered, Desk, Known, Memory, Step, Waiting};
 
@@ -84,6 +84,8 @@ pub struct Worker {
     held: InProgress<Waiting>,
     /// Servers that others' requests are forwarded to.
     forwarding: Forwarding,
+    /// What has been decided about requests that go there.
+    decisions: Decisions,
     /// Who is no client, or not yet.
     strangers: Strangers,
     /// Effects that the driver has not polled yet.
@@ -163,6 +165,7 @@ impl Worker {
             time: UnixTime::default(),
             reply_buffers,
             held: InProgress::new(life, bound, seed),
+            decisions: Decisions::default(),
             forwarding: Forwarding::new(life, (generation, configuration), bound, &node_key, &own_seed),
             strangers,
             effects: VecDeque::with_capacity(LINE_NOW),
@@ -365,7 +368,8 @@ impl Worker {
                 (Ok(matches), Waiting::Password(undecided)) => {
                     self.decide(network, request, Known::Password(undecided, matches), taken_up, now);
                 }
-                (Ok(_), Waiting::Record { then: Some(goes_on), .. }) => {
+                (Ok(_), Waiting::Record { then: Some(decision), .. }) => {
+                    let goes_on = self.decisions.take(decision);
                     self.go_on(network, request, goes_on, taken_up, now);
                 }
                 (Ok(_), waiting @ Waiting::Record { .. }) => {
@@ -457,7 +461,8 @@ impl Worker {
 
     /// Whether nothing is under way: what a draining server waits for.
     pub fn is_drained(&self) -> bool {
-        self.held.len() + self.strangers.held() == 0 && self.waits_for_room().next().is_none()
+        self.held.len() + self.decisions.len() + self.strangers.held() == 0
+            && self.waits_for_room().next().is_none()
     }
 
     /// Network cores to which completions wait for room in the ring.
@@ -532,7 +537,9 @@ impl Worker {
                 self.effects.push_back((ticket, effect));
                 self.hold(ticket, Held { network, request, waiting, taken_up });
             }
-            Ok(Step::Stores(waiting)) => {
+            Ok(Step::Stores(rule, then)) => {
+                let then = then.map(|goes_on| self.decisions.keep(goes_on));
+                let waiting = Waiting::Record { rule, then };
                 let Worker { memory, held, counters, .. } = self;
                 let ticket = memory.records.ticket(|ticket| held.is_current(ticket)).unwrap_or_else(|| {
                     counters.effects.up();
@@ -633,8 +640,12 @@ impl Worker {
         if let Waiting::Reply(awaited) = waiting {
             self.desk.remote_server = self.forwarding.number(awaited.server, generation);
             self.forwarding.give_up(awaited.server, awaited.slot, awaited.ticket, now);
-            self.give_round_up(&awaited.goes_on);
+            let goes_on = self.decisions.take(awaited.decision);
+            self.give_round_up(&goes_on);
             self.note_forwarding(now);
+        }
+        if let Waiting::Record { then: Some(decision), .. } = waiting {
+            self.decisions.take(*decision);
         }
     }
 

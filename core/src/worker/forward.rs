@@ -59,7 +59,9 @@ impl Worker {
                     let until = received + timeout;
                     self.begin_round(round, (network, handle), until);
                 }
-                let waiting = Waiting::Reply(Awaited { goes_on, server, slot, ticket });
+                let rule = goes_on.rule;
+                let decision = self.decisions.keep(goes_on);
+                let waiting = Waiting::Reply(Awaited { decision, rule, server, slot, ticket });
                 self.hold(ticket, Held { network, request, waiting, taken_up });
             }
             Err(NoWay::Reject(reason)) => {
@@ -215,9 +217,10 @@ impl Worker {
         now: Instant,
     ) {
         let Held { network, request, waiting, taken_up } = held;
-        let Waiting::Reply(Awaited { goes_on, server, .. }) = &waiting else {
+        let Waiting::Reply(Awaited { decision, server, .. }) = &waiting else {
             unreachable!("who waits for a server waits for its reply")
         };
+        let goes_on = &self.decisions.take(*decision);
         self.load_session(goes_on.round);
         let Worker { generations, policy, forwarding, desk, counters, .. } = self;
         let generation = request.stamp().generation;
@@ -263,7 +266,8 @@ impl Worker {
         else {
             return;
         };
-        let Awaited { goes_on, server, slot, .. } = awaited;
+        let Awaited { decision, server, slot, .. } = awaited;
+        let goes_on = self.decisions.at(*decision);
         let is_tied = match server.on_dead {
             OnDead::Fail => request.framed().value(Landmark::State).is_some(),
             OnDead::Repick => false,
@@ -282,7 +286,8 @@ impl Worker {
         };
         // A late reply finds nobody.
         self.forwarding.give_up(awaited.server, awaited.slot, awaited.ticket, now);
-        self.go_on(network, request, awaited.goes_on, taken_up, now);
+        let goes_on = self.decisions.take(awaited.decision);
+        self.go_on(network, request, goes_on, taken_up, now);
         self.note_forwarding(now);
     }
 

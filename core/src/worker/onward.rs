@@ -9,6 +9,7 @@ use crate::policy::Edits;
 use crate::request::RequestHandle;
 use crate::time::UnixTime;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 /// A decision to forward a request, whose attributes, as rules have edited them, are made again whenever they are wanted.
@@ -80,10 +81,60 @@ pub enum Decides {
     OneTimeCode,
 }
 
+/// The decisions about requests that go on and wait meanwhile. Apart from these, as most that may wait are not forwarded. Its memory is
+/// taken as it is needed, and kept.
+#[derive(Default)]
+pub struct Decisions {
+    places: Vec<Option<GoesOn>>,
+    free: Vec<u32>,
+}
+
+/// One of them, until it is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecisionId(u32);
+
+impl Decisions {
+    /// Keeps one until it is [taken](Decisions::take).
+    pub fn keep(&mut self, goes_on: GoesOn) -> DecisionId {
+        match self.free.pop() {
+            Some(place) => {
+                self.places[place as usize] = Some(goes_on);
+                DecisionId(place)
+            }
+            None => {
+                self.places.push(Some(goes_on));
+                // When all are taken they find room there.
+                self.free.reserve(self.places.len());
+                DecisionId(self.places.len() as u32 - 1)
+            }
+        }
+    }
+
+    /// One that is kept.
+    pub fn at(&self, DecisionId(place): DecisionId) -> &GoesOn {
+        self.places[place as usize].as_ref().expect(KEPT)
+    }
+
+    /// It is kept no longer.
+    pub fn take(&mut self, DecisionId(place): DecisionId) -> GoesOn {
+        self.free.push(place);
+        self.places[place as usize].take().expect(KEPT)
+    }
+
+    /// How many are kept.
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+}
+
+const KEPT: &str = "a decision is taken once, by the request that waits";
+
 /// A request that waits for a remote server's reply.
 pub struct Awaited {
     /// What has been decided.
-    pub goes_on: GoesOn,
+    pub decision: DecisionId,
+    /// The number of the rule that has decided.
+    pub rule: Option<u16>,
     /// Who has it.
     pub server: KeptServer,
     /// Under which Identifier.

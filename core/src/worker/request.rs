@@ -3,7 +3,7 @@
 use super::code_challenge::{Asks, Challenger, write_prompt};
 use super::credentials::{Authenticated, authenticate, belongs_to_slot};
 use super::mschap_answer;
-use super::onward::{Awaited, Decides, GoesOn, Kept, Round, To};
+use super::onward::{Awaited, Decides, DecisionId, GoesOn, Kept, Round, To};
 use super::records::Records;
 use super::reply::{Seal, write_answers};
 use crate::accounting::Recorded;
@@ -54,8 +54,9 @@ pub enum Step {
     Answered(Answered),
     /// It has to wait for this effect.
     Waits(Effect, Waiting),
-    /// It has to wait until its record is stored, which lies with those of this turn.
-    Stores(Waiting),
+    /// It has to wait until its record is stored, which lies with those of this turn: the rule that says so, and where it goes
+    /// then, if it is not answered here.
+    Stores(Option<u16>, Option<GoesOn>),
     /// A remote server is to decide.
     GoesOn(GoesOn),
     /// The owner of its slot is to decide.
@@ -71,7 +72,7 @@ pub enum Waiting {
         /// The rule that says so.
         rule: Option<u16>,
         /// Where it goes then, if it is not answered here.
-        then: Option<GoesOn>,
+        then: Option<DecisionId>,
     },
     /// For a remote server's reply.
     Reply(Awaited),
@@ -113,7 +114,7 @@ impl Waiting {
     pub fn decided(&self, configuration: &Configuration, request: &Request) -> Decided {
         let rule = match self {
             Waiting::Password(Undecided { rule, .. }) | Waiting::Record { rule, .. } => *rule,
-            Waiting::Reply(Awaited { goes_on, .. }) => goes_on.rule,
+            Waiting::Reply(Awaited { rule, .. }) => *rule,
         };
         decided_by(rule, configuration, request)
     }
@@ -444,7 +445,7 @@ fn account(
                 time,
             };
             memory.records.add(&recorded, scratch)?;
-            Ok(Step::Stores(Waiting::Record { rule: verdict.rule, then }))
+            Ok(Step::Stores(verdict.rule, then))
         }
     }
 }
