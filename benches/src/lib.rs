@@ -7,6 +7,7 @@
 //! | `hashing` | what others feel while passwords with an Argon2 digest are guessed |
 //! | `accounting` | records stored a second, and how long one waits, beside FreeRADIUS |
 //! | `new_clients` | the first packet of a client that nobody listed, and thousands of them at once, beside FreeRADIUS |
+//! | `forwarding` | what it costs to forward a request to a home server and its reply back, beside FreeRADIUS and radsecproxy |
 //! | `another_process` | the same requests over a ring that two processes share, and over loopback |
 //! | `overload` | what a server still does that is asked for more than it can |
 //! | `signals` | what waking costs: bells, system calls, latency and CPU time against load, for each way to wait |
@@ -20,6 +21,7 @@
 pub mod disk;
 pub mod exchange;
 pub mod feeder;
+pub mod home;
 pub mod load;
 pub mod machine;
 pub mod measured;
@@ -27,6 +29,7 @@ pub mod newcomers;
 pub mod options;
 pub mod plot;
 pub mod radiusd;
+pub mod radsecproxy;
 pub mod responder;
 pub mod workload;
 

@@ -25,7 +25,8 @@ use crate::newcomers::Place;
 use crate::responder::{Counts, Responder};
 use crate::workload::{
     Admitting, RECORDS, Setup, Slow, Waiting, accounting_configuration, admitting_configuration,
-    configuration, connections_configuration, hashing_configuration, waiting_configuration,
+    configuration, connections_configuration, forwarding_configuration, hashing_configuration,
+    waiting_configuration,
 };
 
 /// What a child is to be.
@@ -50,6 +51,8 @@ pub enum Role {
     Waiting(Setup, Waiting),
     /// A server with clients behind NATs, and so many sockets of their own at most.
     Connections(Setup, u32),
+    /// A proxy in front of the home server at this address.
+    Forwarding(Setup, SocketAddr),
     /// A joined thread that serves one process over a shared ring, [`RING`] in the folder in which it is started.
     Sharing,
 }
@@ -96,6 +99,11 @@ impl Role {
                 arguments.extend([word.to_string(), linger_us.to_string()]);
                 arguments
             }
+            Role::Forwarding(setup, home) => {
+                let mut arguments = Role::of_server("forwarding", setup);
+                arguments.push(home.to_string());
+                arguments
+            }
             Role::Sharing => vec!["sharing".into()],
         }
     }
@@ -122,6 +130,7 @@ impl Role {
                     ("hashing", []) => Some(Role::Hashing(setup)),
                     ("deciding", [each]) => Some(Role::Deciding(setup, each.parse().ok()?)),
                     ("accounting", []) => Some(Role::Accounting(setup)),
+                    ("forwarding", [home]) => Some(Role::Forwarding(setup, home.parse().ok()?)),
                     ("connections", [most]) => Some(Role::Connections(setup, most.parse().ok()?)),
                     ("admitting", [is_nat, is_unlimited, ring_slots]) => {
                         let is_nat: bool = is_nat.parse().ok()?;
@@ -169,6 +178,9 @@ pub fn act() -> Option<ExitCode> {
         }
         Role::Waiting(setup, waiting) => {
             act_as_server(waiting_configuration(setup, waiting), Duration::ZERO, None)
+        }
+        Role::Forwarding(setup, home) => {
+            act_as_server(forwarding_configuration(setup, home, 1), Duration::ZERO, None)
         }
         Role::Sharing => act_as_port(),
     });
@@ -402,6 +414,7 @@ mod tests {
             Role::Accounting(setup),
             Role::Admitting(setup, Admitting { place: Place::Nat, is_unlimited: false, ring_slots: 64 }),
             Role::Waiting(setup, Waiting { signal: Signal::Timer, linger_us: 50 }),
+            Role::Forwarding(setup, SocketAddr::from(([127, 0, 0, 1], 1812))),
             Role::Sharing,
         ] {
             assert_eq!(Role::parse(&role.arguments()), Some(role));

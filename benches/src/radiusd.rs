@@ -1,5 +1,5 @@
 //! FreeRADIUS's server, version 3, with a configuration of the benchmark's own: storing accounting in its detail file, which it
-//! does not sync, or with clients that it is told of by a virtual server when they first speak.
+//! does not sync, with clients that it is told of by a virtual server when they first speak, or as a proxy.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind};
@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use crate::machine::pin_to;
 use crate::newcomers::{Place, secret};
-use crate::workload::SECRET;
+use crate::workload::{HOME_SECRET, SECRET};
 
 /// Debian calls it `freeradius`, and keeps it where not everybody looks.
 const NAMES: [&str; 3] = ["freeradius", "/usr/sbin/freeradius", "radiusd"];
@@ -35,7 +35,7 @@ impl Radiusd {
     /// When it cannot be started, or ends at once.
     pub fn start(
         folder: &Path,
-        configured: fn(u16, usize) -> String,
+        configured: impl Fn(u16, usize) -> String,
         threads: usize,
         core: usize,
         own_core: usize,
@@ -145,6 +145,23 @@ pub fn secrets(count: usize) -> String {
     let line =
         |n: usize| format!("{} FreeRADIUS-Client-Secret := \"{}\"\n", Place::Addresses.address(n), secret(n));
     (0..count).map(line).collect()
+}
+
+/// A proxy that forwards everything to the home server at this port.
+pub fn forwarding(home: u16, port: u16, threads: usize) -> String {
+    let [secret, home_secret] =
+        [SECRET, HOME_SECRET].map(|secret| std::str::from_utf8(secret).expect("it is text"));
+    let servers = format!(
+        "client localhost {{\nipaddr = 127.0.0.1\nsecret = \"{secret}\"\nrequire_message_authenticator = yes\n}}\n\
+         proxy server {{\ndefault_fallback = no\n}}\n\
+         home_server home {{\ntype = auth\nipaddr = 127.0.0.1\nport = {home}\nsecret = \"{home_secret}\"\n\
+         status_check = none\nmax_outstanding = 65536\n}}\n\
+         home_server_pool homes {{\ntype = fail-over\nhome_server = home\n}}\n\
+         realm home {{\nauth_pool = homes\nnostrip\n}}"
+    );
+    let forward = "authorize {\nupdate control {\nProxy-To-Realm := \"home\"\n}\n}";
+    let text = configuration(port, threads, ["", &servers, "auth", forward]);
+    text.replace("proxy_requests = no", "proxy_requests = yes")
 }
 
 fn configuration(port: u16, threads: usize, [modules, clients, kind, section]: [&str; 4]) -> String {

@@ -3,7 +3,7 @@
 //! 1 000 users, PAP, 105 to 110 octets with Message-Authenticator first: what a small access switch sends. For accounting
 //! some 190 octets, each a record of a session of its own.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,17 +41,7 @@ pub fn secret() -> Secret {
 
 /// One PAP request; equal numbers give equal octets.
 pub fn request(user: usize, identifier: u8, draw: u64, out: &mut Vec<u8>) {
-    let authenticator = authenticator(draw);
-    let mut encoder =
-        Encoder::request(out, Code::AccessRequest, identifier, &authenticator, MessageAuthenticator::First);
-    let secret = secret();
-    encoder.attribute(number::USER_NAME, user_name(user).as_bytes()).expect("a name fits");
-    encoder.user_password(password(user).as_bytes(), &secret).expect("one block");
-    encoder.attribute(number::NAS_IP_ADDRESS, &[192, 0, 2, 10]).expect("an address fits");
-    encoder.attribute(number::NAS_PORT, &[0, 0, 0, 17]).expect("a number fits");
-    encoder.attribute(number::NAS_IDENTIFIER, b"switch-1").expect("a name fits");
-    encoder.attribute(number::CALLING_STATION_ID, b"00-00-5E-00-53-17").expect("an address fits");
-    encoder.finish_request(&secret);
+    round(user, identifier, draw, None, out);
 }
 
 /// One record of a session that goes on, as a small access switch sends it; another session for each number.
@@ -310,6 +300,56 @@ pub fn hashing_configuration(setup: Setup) -> Configuration {
     let digest = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$IMit9qkFULCMA/ViizL57cnTLOa5DiVM9eMwpAvPwr4";
     let user = format!("[[user]]\nname = \"{HASHED_USER}\"\npassword = {{ argon2 = \"{digest}\" }}\n");
     configured(setup, &user)
+}
+
+/// What a proxy and the home server behind it share.
+pub const HOME_SECRET: &[u8] = SECRET;
+/// How the rule that forwards is told from all others: by the NAS-Identifier of every request.
+const FORWARDED_FROM: &str = "switch-1";
+
+/// The configuration of a proxy in front of the home server at this address, with so many rules for new requests, of which the last
+/// forwards all that there is.
+///
+/// # Panics
+/// Without any rule.
+pub fn forwarding_configuration(setup: Setup, home: SocketAddr, rules: usize) -> Configuration {
+    assert!(rules > 0, "one rule forwards");
+    let [secret, home_secret] =
+        [SECRET, HOME_SECRET].map(|secret| std::str::from_utf8(secret).expect("it is text"));
+    let mut text = settings(setup);
+    text += &format!(
+        "[[listen]]\nname = \"auth\"\ntransport = \"udp\"\naddress = [\"127.0.0.1:0\"]\npackets = [\"access\", \"status\"]\n\
+         server = \"edge\"\n\
+         [[client]]\nname = \"load\"\nnetwork = [\"127.0.0.1/32\"]\nsecret = \"{secret}\"\n\
+         require_message_authenticator = true\n\
+         [[remote_server]]\nname = \"home\"\naddress = \"{home}\"\nsecret = \"{home_secret}\"\n\
+         [[pool]]\nname = \"homes\"\nremote_servers = [\"home\"]\n\
+         [[server]]\nname = \"edge\"\n"
+    );
+    for rule in 1..rules {
+        text += &format!("[[server.new]]\nwhen = {{ NAS-Identifier = \"site-{rule}\" }}\nreject = true\n");
+    }
+    text +=
+        &format!("[[server.new]]\nwhen = {{ NAS-Identifier = \"{FORWARDED_FROM}\" }}\nproxy = \"homes\"\n");
+    parsed(&text)
+}
+
+/// A round of a conversation: the [`request`] of a user with this State, if it is not the first.
+pub fn round(user: usize, identifier: u8, draw: u64, state: Option<&[u8]>, out: &mut Vec<u8>) {
+    let authenticator = authenticator(draw);
+    let mut encoder =
+        Encoder::request(out, Code::AccessRequest, identifier, &authenticator, MessageAuthenticator::First);
+    let secret = secret();
+    encoder.attribute(number::USER_NAME, user_name(user).as_bytes()).expect("a name fits");
+    encoder.user_password(password(user).as_bytes(), &secret).expect("one block");
+    encoder.attribute(number::NAS_IP_ADDRESS, &[192, 0, 2, 10]).expect("an address fits");
+    encoder.attribute(number::NAS_PORT, &[0, 0, 0, 17]).expect("a number fits");
+    encoder.attribute(number::NAS_IDENTIFIER, FORWARDED_FROM.as_bytes()).expect("a name fits");
+    encoder.attribute(number::CALLING_STATION_ID, b"00-00-5E-00-53-17").expect("an address fits");
+    if let Some(state) = state {
+        encoder.attribute(number::STATE, state).expect("a State fits");
+    }
+    encoder.finish_request(&secret);
 }
 
 /// Where clients behind NATs speak from: each connection from [`TABLED`] is a client from the table, with [`OWN_SOCKETS`] for its

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use md5::{Digest, Md5};
 use ulna_benches::exchange::{self, Reply};
+use ulna_benches::home::{self, Proxy};
 use ulna_benches::workload::{self, IDENTIFIERS, Requests, Setup, configuration, secret};
 use ulna_core::accounting::{Recorded, Recorder};
 use ulna_core::attributes::{Scratch, Walk};
@@ -28,7 +29,7 @@ use ulna_core::{Instant, Seed};
 type Operation = fn(usize);
 
 /// What can be counted, by name.
-const OPERATIONS: [(&str, Operation); 12] = [
+const OPERATIONS: [(&str, Operation); 17] = [
     ("frame", frame),
     ("verify", verify),
     ("read-attributes", read_attributes),
@@ -41,6 +42,11 @@ const OPERATIONS: [(&str, Operation); 12] = [
     ("request-in-turns-of-64", |times| serve(times, 64, false)),
     ("request-in-turns-of-1", |times| serve(times, 1, false)),
     ("request-twice-in-turns-of-64", |times| serve(times, 64, true)),
+    ("answer-of-home", answer_of_home),
+    ("forward-in-turns-of-64", |times| forward(times, 64, 1)),
+    ("forward-in-turns-of-1", |times| forward(times, 1, 1)),
+    ("forward-first-of-conversation-by-last-of-1000-rules", |times| begin_conversations(times, 1000)),
+    ("forward-ongoing-beside-1000-rules", |times| go_on(times, 1000)),
 ];
 
 fn main() -> ExitCode {
@@ -229,6 +235,79 @@ fn serve(times: usize, each_turn: usize, twice: bool) {
     assert_eq!(replies, times * (1 + usize::from(twice)), "each request has its reply");
 }
 
+/// What a home server does in the counts below.
+fn answer_of_home(times: usize) {
+    let requests = Requests::prepare();
+    let secret = secret();
+    let mut out = Vec::with_capacity(4096);
+    for n in 0..times {
+        home::answer(black_box(requests.of(n)), Code::AccessAccept, None, &secret, &mut out);
+        black_box(&out);
+    }
+}
+
+/// So many requests through a proxy to a home server that accepts all, and its replies back.
+fn forward(times: usize, each_turn: usize, rules: usize) {
+    let requests = Requests::prepare();
+    let mut proxy = Proxy::new(rules);
+    let mut replies = 0;
+    for begin in (0..times).step_by(each_turn) {
+        let batch = (begin..(begin + each_turn).min(times)).map(|n| (port(n), requests.of(n)));
+        replies += proxy.turn(batch, Code::AccessAccept, |_| None);
+    }
+    assert_eq!(replies, times, "each request has its reply");
+}
+
+/// Conversations that go on at once.
+const CONVERSATIONS: usize = 64;
+
+/// The same, and each is challenged: so many conversations begin, each with a State of its own.
+fn begin_conversations(times: usize, rules: usize) {
+    let requests = Requests::prepare();
+    let mut proxy = Proxy::new(rules);
+    let mut replies = 0;
+    for begin in (0..times).step_by(CONVERSATIONS) {
+        let batch = (begin..(begin + CONVERSATIONS).min(times)).map(|n| (port(n), requests.of(n)));
+        let state = |place| Some(((begin + place) as u64).to_be_bytes());
+        replies += proxy.turn(batch, Code::AccessChallenge, state);
+    }
+    assert_eq!((replies, proxy.count("ongoing")), (times, 0), "each request has its reply");
+}
+
+/// So many rounds after the first, of conversations that were begun before.
+fn go_on(times: usize, rules: usize) {
+    assert!(times.is_multiple_of(CONVERSATIONS), "all go on in step");
+    let mut proxy = Proxy::new(rules);
+    let state = |conversation: usize| (conversation as u64).to_be_bytes();
+    // As many are made as the most that are counted, so that making them is in no count.
+    assert!(times <= ROUNDS_MADE * CONVERSATIONS, "no more rounds are made");
+    let round = |number: usize, conversation: usize| {
+        let mut octets = Vec::with_capacity(256);
+        let draw = (number * CONVERSATIONS + conversation) as u64;
+        let state = state(conversation);
+        let state = (number > 0).then_some(&state[..]);
+        workload::round(conversation, number as u8, draw, state, &mut octets);
+        octets
+    };
+    let rounds: Vec<Vec<_>> = (0..=ROUNDS_MADE)
+        .map(|number| (0..CONVERSATIONS).map(|conversation| round(number, conversation)).collect())
+        .collect();
+    let mut replies = 0;
+    for round in &rounds[..=times / CONVERSATIONS] {
+        let batch = (40_000..).zip(round).map(|(port, octets)| (port, &octets[..]));
+        replies += proxy.turn(batch, Code::AccessChallenge, |place| Some(state(place)));
+    }
+    assert_eq!((replies, proxy.count("ongoing")), (times + CONVERSATIONS, times as u64), "all go on");
+}
+
+/// Rounds after the first that are made, whether they are counted or not.
+const ROUNDS_MADE: usize = 64;
+
+/// Eight source ports, as under load.
+fn port(n: usize) -> u16 {
+    40_000 + (n / IDENTIFIERS % 8) as u16
+}
+
 /// One turn; says how many packets were to be sent.
 fn turn<'r>(
     cores: &mut Cores,
@@ -239,13 +318,11 @@ fn turn<'r>(
     cores.begin();
     cores.sweep(now);
     for (n, octets) in requests {
-        // Eight source ports, as under load.
-        let port = 40_000 + (n / IDENTIFIERS % 8) as u16;
         let path = Path {
             via: Via::Socket(SocketId(0)),
             listener: ListenerId(0),
             local: ([127, 0, 0, 1], 1812).into(),
-            remote: ([127, 0, 0, 1], port).into(),
+            remote: ([127, 0, 0, 1], port(n)).into(),
         };
         cores.handle_datagram(path, black_box(octets), now);
     }
