@@ -81,6 +81,8 @@ fn the_first_rule_whose_conditions_all_hold_decides() {
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. }
         | Event::RemoteServer { .. }
+        | Event::RemoteAddress { .. }
+        | Event::RemoteUnresolved { .. }
         | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
@@ -140,6 +142,8 @@ fn the_user_of_a_rewritten_name_is_asked_for_the_password_and_later_rules_see_it
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. }
         | Event::RemoteServer { .. }
+        | Event::RemoteAddress { .. }
+        | Event::RemoteUnresolved { .. }
         | Event::StreamEnded { .. } => None,
     });
     assert_eq!(names.collect::<Vec<_>>()[0], b"CORP\\robert");
@@ -334,6 +338,8 @@ fn code_decides_like_rules() {
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. }
         | Event::RemoteServer { .. }
+        | Event::RemoteAddress { .. }
+        | Event::RemoteUnresolved { .. }
         | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
