@@ -152,7 +152,8 @@ impl Health {
     /// that changes something is told as by the others.
     pub fn note_move(&self, judgement: &Judgement, now: Instant) -> Option<Standing> {
         let now = micros(now);
-        self.change(judgement, now, |_| State::Alive { heard: now + 1 })
+        // Not one more: what is sent at this very time goes there.
+        self.change(judgement, now, |_| State::Alive { heard: now })
     }
 
     /// What time alone has changed by now, told to the one whose call notes it.
