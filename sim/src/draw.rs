@@ -59,6 +59,12 @@ pub enum Class {
     Nat = 23,
     /// Which outside endpoint a NAT gives to a mapping.
     NatPort = 24,
+    /// Forwarding in a plan; the entity is the part.
+    Proxy = 25,
+    /// What NASes whose users are at home elsewhere send; the entity is the NAS and the field.
+    Visit = 26,
+    /// What remote servers answer, and when.
+    RemoteServer = 27,
 }
 
 impl Class {

@@ -5,6 +5,7 @@ pub mod channels;
 pub mod clients;
 pub mod connections;
 pub mod execution;
+pub mod forwarding;
 pub mod ledger;
 pub mod records;
 pub mod wire;
@@ -38,6 +39,7 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         .chain(execution::ALL)
         .chain(channels::ALL)
         .chain(records::ALL)
+        .chain(forwarding::ALL)
         .copied()
 }
 
