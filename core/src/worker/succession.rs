@@ -75,7 +75,14 @@ impl Worker {
             strangers,
             &seed,
         );
-        Worker { epochs, events, time, ..worker }
+        let mut worker = Worker { epochs, events, time, ..worker };
+        // It began with the older of two configurations; requests that came under the newer go on, too.
+        if let Some((generation, configuration)) = worker.generations.second() {
+            let configuration = Arc::clone(configuration);
+            worker.forwarding.learn(generation, &configuration);
+            worker.learn_trees(&configuration);
+        }
+        worker
     }
 
     /// Which of the cores that had this place it is.
