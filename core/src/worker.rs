@@ -19,7 +19,7 @@ mod succession;
 
 use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
-use crate::client::{Sightings, Strangers};
+use crate::client::{Client, Sightings, Strangers};
 use crate::configuration::{Configuration, Protocol};
 use crate::conversation::Conversations;
 use crate::counters::WorkerCounters;
@@ -213,6 +213,11 @@ impl Worker {
     /// What this core counts.
     pub fn counters(&self) -> &Arc<WorkerCounters> {
         &self.counters
+    }
+
+    /// Whose a request is.
+    pub fn client<'r>(&'r self, request: &'r Request) -> &'r Client {
+        request.whose().client(&self.generations.of(request.stamp().generation).clients)
     }
 
     /// Which worker core this is.

@@ -42,8 +42,9 @@ impl Slots {
         self.own_states.slot(state)
     }
 
-    /// The slot of an Access-Request of the client of this number.
-    pub fn slot(&self, framed: &Framed<'_>, client: u32) -> usize {
+    /// The slot of an Access-Request of the client of this name. Its number is another one when a reload has added or removed clients
+    /// before it, and then its conversations would be looked for elsewhere.
+    pub fn slot(&self, framed: &Framed<'_>, client: &str) -> usize {
         let mut hasher = self.hash.build_hasher();
         let user_name = framed.value(Landmark::UserName).unwrap_or_default();
         // The length goes in first, so that no two pairs of values run together into the same octets.
@@ -51,7 +52,7 @@ impl Slots {
         hasher.write(user_name);
         match framed.value(Landmark::CallingStationId) {
             Some(calling_station_id) => hasher.write(calling_station_id),
-            None => hasher.write_u32(client),
+            None => hasher.write(client.as_bytes()),
         }
         hasher.finish() as usize % SLOTS
     }
