@@ -20,7 +20,7 @@ mod succession;
 
 use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
-use crate::client::Strangers;
+use crate::client::{Client, Strangers};
 use crate::configuration::{Configuration, Protocol};
 use crate::conversation::{Conversations, Counts};
 use crate::counters::WorkerCounters;
@@ -226,6 +226,11 @@ impl Worker {
     /// What this core counts.
     pub fn counters(&self) -> &Arc<WorkerCounters> {
         &self.counters
+    }
+
+    /// Whose a request is.
+    pub fn client<'r>(&'r self, request: &'r Request) -> &'r Client {
+        request.whose().client(&self.generations.of(request.stamp().generation).clients)
     }
 
     /// Which worker core this is.

@@ -4,7 +4,7 @@
 mod support;
 
 use std::time::Duration;
-use support::{Ask, Forwarded, Reply, Server, nas};
+use support::{Ask, Forwarded, Reply, Server, configuration, nas};
 use ulna_core::WorkerId;
 use ulna_core::discard::Discard;
 use ulna_core::packet::hidden::{USER_PASSWORD_OCTETS_MAX, reveal_user_password};
@@ -219,6 +219,43 @@ fn without_a_socket_it_ends_by_name() {
     server.assert_nothing_is_left();
 }
 
+#[test]
+fn a_worker_that_dies_during_a_reload_leaves_one_that_forwards_under_both_configurations() {
+    let mut server = Server::new(SEPARATE, FARM);
+    server.reload(&configuration(SEPARATE, FARM));
+    server.die(1, Peer::Worker(WorkerId(0)));
+    let request = Ask::bob().identifier(2).authenticator(2).octets();
+    server.ask(nas(1000), &request);
+    let forwarded = only(server.take_forwarded());
+    let sent = only(server.remote_reply(&forwarded, &answer(&forwarded, Code::AccessAccept, &[])));
+    assert_eq!(Reply::to(&request, &sent.octets).code, Code::AccessAccept);
+    server.run(Duration::from_secs(60));
+    assert!(!server.needs_older());
+    server.forget_older();
+    server.ask(nas(1000), &Ask::bob().identifier(3).authenticator(3).octets());
+    assert_eq!(server.take_forwarded().len(), 1);
+}
+
+#[test]
+fn a_reload_that_adds_a_client_sends_no_request_to_another_worker() {
+    const FOUR: &str = "[runtime]\nnetwork_threads = 1\nworkers = 4\n";
+    const ANOTHER: &str = "[[client]]\nname = \"first\"\nnetwork = \"198.51.100.77\"\nsecret = \"a secret of at least 16 octets\"\n";
+    let mut server = Server::new(FOUR, FARM);
+    let workers = |server: &mut Server, first: u8| -> Vec<usize> {
+        let each = (0..16_u8).map(|user| {
+            let name = format!("user{user}");
+            let ask = Ask::of(Code::AccessRequest).identifier(first + user).authenticator(first + user);
+            server.ask(nas(1000), &ask.with(number::USER_NAME, name.as_bytes()).octets());
+            only(server.take_forwarded()).thread
+        });
+        each.collect()
+    };
+    let before = workers(&mut server, 1);
+    assert!(before.iter().any(|thread| *thread != before[0]), "they have several workers");
+    server.reload(&configuration(&format!("{FOUR}{ANOTHER}"), FARM));
+    assert_eq!(workers(&mut server, 101), before);
+}
+
 // checklist 41
 #[test]
 fn more_than_256_go_to_one_server_by_several_ports() {
@@ -406,7 +443,7 @@ fn authorize_only_without_state_is_rejected() {
 
 #[test]
 fn a_worker_that_dies_between_two_configurations_forwards_under_both() {
-    let text = |rules: &str| support::configuration(SEPARATE, rules);
+    let text = |rules: &str| configuration(SEPARATE, rules);
     let mut server = Server::of(&text(FARM));
     server.ask(nas(1000), &Ask::bob().octets());
     let before = only(server.take_forwarded());
@@ -429,7 +466,7 @@ fn a_worker_that_dies_between_two_configurations_forwards_under_both() {
 
 #[test]
 fn a_reload_keeps_what_waits_and_what_is_known_of_a_server() {
-    let text = |rules: &str| support::configuration(SEPARATE, rules);
+    let text = |rules: &str| configuration(SEPARATE, rules);
     let mut server = Server::of(&text(FARM));
     let request = Ask::bob().octets();
     server.ask(nas(1000), &request);

@@ -63,6 +63,12 @@ pub enum Class {
     Tables = 25,
     /// Clients of rules that are keyed by their addresses; the entity is the part.
     ByAddress = 26,
+    /// Forwarding in a plan; the entity is the part.
+    Proxy = 27,
+    /// What NASes whose users are at home elsewhere send; the entity is the NAS and the field.
+    Visit = 28,
+    /// What remote servers answer, and when.
+    RemoteServer = 29,
 }
 
 impl Class {

@@ -55,6 +55,15 @@ goals! {
     LookUpLimit = "look-up-limit", "a stranger's packet finds as many look-ups under way as may be";
     /// An answer was owed but for that.
     Excused = "excused", "a patient NAS gets no answer because a NAT has dropped its packets, or ended its mappings, all the time";
+    /// Through the server under test to its home and back, in several rounds.
+    ConversationFinished = "conversation-finished", "a conversation of several rounds with a remote server ends by Access-Accept";
+}
+
+impl Goal {
+    /// Whether it is one of forwarding, which only plans with remote servers reach; all others are of NATs.
+    pub const fn is_of_forwarding(self) -> bool {
+        self as usize >= Goal::ConversationFinished as usize
+    }
 }
 
 /// How often each was reached.

@@ -20,6 +20,7 @@ pub mod operator;
 pub mod oracle;
 pub mod phases;
 pub mod plan;
+pub mod remote_sockets;
 pub mod run;
 pub mod schedule;
 pub mod site;

@@ -1,6 +1,9 @@
 //! The operator: writes each configuration of a plan in the language of `ulna.toml`, so that the simulator tests how that is
 //! read, too.
 
+mod proxy;
+
+use self::proxy::{write_remote_servers, write_rules_of_realms};
 use crate::oracle::digest::md5;
 use crate::plan::{Client, ClientRule, ListenerKind, Plan};
 use crate::site::{Action, Site, When};
@@ -78,6 +81,9 @@ fn configuration_text(plan: &Plan, site: &Site, workers: u16, tables: &Tables) -
         writeln!(out, "delayed_rejects_max = {}", limits.delayed_rejects_max)?;
         writeln!(out, "request_timeout = \"{}ms\"", limits.request_timeout_ms)?;
         writeln!(out, "dedup_lifetime = \"{}ms\"", limits.dedup_lifetime_ms)?;
+        if let Some(proxy) = &topology.proxy {
+            writeln!(out, "state_lifetime = \"{}ms\"", proxy.state_lifetime_ms)?;
+        }
         // The oracle knows no such rule: whether a password is right is all that it asks.
         writeln!(out, "failures_max = 0")?;
         if site.answers_accounting {
@@ -123,7 +129,13 @@ fn configuration_text(plan: &Plan, site: &Site, workers: u16, tables: &Tables) -
             }
             writeln!(out, "reply = {}", attributes_text(&user.reply))?;
         }
+        if let Some(proxy) = &topology.proxy {
+            write_remote_servers(out, proxy)?;
+        }
         writeln!(out, "[[server]]\nname = \"all\"")?;
+        if let Some(proxy) = &topology.proxy {
+            write_rules_of_realms(out, proxy)?;
+        }
         for rule in &site.rules.new {
             writeln!(out, "[[server.new]]\nwhen = {{ {} }}", when_text(&rule.when))?;
             writeln!(

@@ -6,9 +6,10 @@
 //! 1. after a wait or a look into the kernel: [`NodeThread::unpark`]; the bell has been taken just before
 //! 2. [`NodeThread::begin_turn`], [`NodeThread::handle_wall_time`]
 //! 3. [`NodeThread::sweep`], then [`NodeThread::handle_effect_done`] for each answer that has come
-//! 4. [`NodeThread::handle_datagram`] for each datagram of a bounded batch
+//! 4. [`NodeThread::handle_datagram`] for each datagram of a bounded batch, and [`NodeThread::handle_remote_datagram`] for each of
+//!    sockets to remote servers
 //! 5. [`NodeThread::handle_timeouts`], then [`NodeThread::poll_effect`] until `None`
-//! 6. [`NodeThread::poll_transmit`] until `None`
+//! 6. [`NodeThread::poll_remote_order`], [`NodeThread::poll_forward`], [`NodeThread::poll_transmit`], each until `None`
 //! 7. [`NodeThread::stage_messages`], then [`NodeThread::publish`]
 //! 8. [`NodeThread::check_gate`] until [`GateCheck::Done`], each call a phase of its own
 //! 9. a step of a reload, or of a change of workers, if one is ordered: [`NodeThread::know_newest`],
@@ -21,6 +22,7 @@ use crate::fault::thread::Panic;
 use crate::site::Site;
 use std::net::SocketAddr;
 use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Ticket};
+use ulna_core::forward::{RemoteOrder, RemoteSocket};
 use ulna_core::time::UnixTime;
 use ulna_core::{Instant, ListenerId, Path, Transmit};
 
@@ -122,6 +124,26 @@ pub trait NodeThread {
 
     /// What is to be done elsewhere. Nothing, unless it is said.
     fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
+        None
+    }
+
+    /// A socket to a remote server to be opened or closed. Nothing, unless it is said.
+    fn poll_remote_order(&mut self) -> Option<RemoteOrder> {
+        None
+    }
+
+    /// It could not be opened.
+    fn handle_remote_refused(&mut self, socket: RemoteSocket, _now: Instant) {
+        unreachable!("no socket was ordered: {socket:?}");
+    }
+
+    /// One datagram came by a socket to a remote server.
+    fn handle_remote_datagram(&mut self, socket: RemoteSocket, _octets: &[u8], _now: Instant) {
+        unreachable!("no socket was ordered: {socket:?}");
+    }
+
+    /// One packet to be sent to a remote server, into the empty `out`. Nothing, unless it is said.
+    fn poll_forward(&mut self, _out: &mut Vec<u8>) -> Option<Transmit> {
         None
     }
 

@@ -4,8 +4,10 @@
 //! virtual, in the unit that the field's name says.
 
 pub mod nat;
+pub mod proxy;
 
 use self::nat::NatPlan;
+use self::proxy::ProxyPlan;
 use crate::fault::{Fault, FaultClass};
 use crate::site::{Reload, Rules};
 use serde::{Deserialize, Serialize};
@@ -85,6 +87,9 @@ pub struct Topology {
     pub nats: Vec<NatPlan>,
     /// Who sends.
     pub nases: Vec<NasPlan>,
+    /// What is decided about elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ProxyPlan>,
 }
 
 /// What a listener takes.
@@ -359,6 +364,7 @@ impl Topology {
             steered: false,
             nats: Vec::new(),
             nases: Vec::new(),
+            proxy: None,
         }
     }
 
@@ -427,7 +433,10 @@ impl Plan {
     /// So long clients of rules, and what is remembered of them, last without a packet, in virtual nanoseconds.
     pub fn clients_last(&self) -> u64 {
         let spans = |rule: &ClientRule| rule.lifetime_s.max(rule.idle_timeout_s);
-        self.topology.client_rules.iter().map(spans).max().unwrap_or(0) * 1_000_000_000
+        let clients = self.topology.client_rules.iter().map(spans).max().unwrap_or(0) * 1_000_000_000;
+        // So do conversations.
+        let conversations = self.topology.proxy.as_ref().map_or(0, |proxy| proxy.state_lifetime_ms);
+        clients.max(conversations * 1_000_000)
     }
 
     /// When nobody sends any more, in virtual nanoseconds.

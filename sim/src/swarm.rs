@@ -3,6 +3,7 @@
 
 mod by_address;
 mod nat;
+mod proxy;
 mod reloads;
 mod rules;
 mod tables;
@@ -10,16 +11,18 @@ mod workers;
 
 use self::by_address::add_rule_by_address;
 use self::nat::add_nats;
+use self::proxy::add_proxy;
 use self::reloads::add_reloads;
 use self::rules::add_rules;
 use self::tables::add_changes_of_tables;
 use self::workers::add_changes_of_workers;
 use crate::draw::{Class, Draw, Draws};
 use crate::fault::FaultClass;
+use crate::goals::Goal;
 use crate::plan::{
     Client, FaultPlan, Limits, Listener, ListenerKind, NasPlan, Plan, Standing, Topology, User, VERSION,
 };
-use crate::site::Rules;
+use crate::site::{Change, Rules};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What a campaign looks at.
@@ -37,12 +40,21 @@ pub enum Profile {
     Everything,
     /// NASes behind NATs, for minutes; each fault class with p = ½, those of NATs among them.
     Nat,
+    /// Users who are at home elsewhere; each fault class with p = ½, those of remote servers among them.
+    Proxy,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 6] =
-        [Profile::Swarm, Profile::Calm, Profile::Link, Profile::Threads, Profile::Everything, Profile::Nat];
+    pub const ALL: [Profile; 7] = [
+        Profile::Swarm,
+        Profile::Calm,
+        Profile::Link,
+        Profile::Threads,
+        Profile::Everything,
+        Profile::Nat,
+        Profile::Proxy,
+    ];
 
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
@@ -53,6 +65,7 @@ impl Profile {
             Profile::Threads => "threads",
             Profile::Everything => "everything",
             Profile::Nat => "nat",
+            Profile::Proxy => "proxy",
         }
     }
 
@@ -76,14 +89,21 @@ impl Profile {
                 | FaultClass::NatForgery
                 | FaultClass::AddressGivenToAnother
         );
+        let of_remote_servers = class.is_of_forwarding();
         match self {
-            Profile::Swarm => heads && !of_nats,
+            Profile::Swarm => heads && !of_nats && !of_remote_servers,
             Profile::Calm => false,
-            Profile::Link => heads && !of_threads && !of_nats,
+            Profile::Link => heads && !of_threads && !of_nats && !of_remote_servers,
             Profile::Threads => of_threads,
-            Profile::Everything => !of_nats,
-            Profile::Nat => heads,
+            Profile::Everything => !of_nats && !of_remote_servers,
+            Profile::Nat => heads && !of_remote_servers,
+            Profile::Proxy => heads && !of_nats,
         }
+    }
+
+    /// Whether its plans are there to reach a goal.
+    pub fn reaches(self, goal: Goal) -> bool {
+        if goal.is_of_forwarding() { self == Profile::Proxy } else { self == Profile::Nat }
     }
 
     /// Whether a class is on in some of its plans.
@@ -122,10 +142,20 @@ impl Plan {
             reloads: Vec::new(),
             faults: faults(draws, profile),
         };
-        add_rules(&mut plan.topology, draws);
+        if profile == Profile::Proxy {
+            // Rules of its own would edit what remote servers say.
+            add_proxy(&mut plan, draws);
+        } else {
+            add_rules(&mut plan.topology, draws);
+        }
         add_reloads(&mut plan, draws, profile);
         add_changes_of_workers(&mut plan, draws, profile);
         add_changes_of_tables(&mut plan, draws);
+        if profile == Profile::Proxy {
+            plan.reloads
+                .iter_mut()
+                .for_each(|reload| reload.changes.retain(|change| !matches!(change, Change::Rules(_))));
+        }
         plan
     }
 }
@@ -137,7 +167,7 @@ fn is_crowded(draws: Draws, profile: Profile) -> bool {
     let draw = draws.at(Class::Limits, 0, 11);
     match profile {
         Profile::Threads => draw.one_in(2),
-        Profile::Swarm | Profile::Everything | Profile::Nat => draw.one_in(8),
+        Profile::Swarm | Profile::Everything | Profile::Nat | Profile::Proxy => draw.one_in(8),
         Profile::Calm | Profile::Link => false,
     }
 }
@@ -228,6 +258,7 @@ fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
         steered: !draw(5).one_in(4),
         nats: Vec::new(),
         nases: Vec::new(),
+        proxy: None,
     };
     // Behind NATs there will be more.
     let count = if profile == Profile::Nat { count.div_ceil(3) } else { count };
@@ -511,8 +542,9 @@ mod tests {
     #[test]
     fn profiles_admit_what_they_name() {
         assert!(Plan::drawn(3, Profile::Calm).faults.is_empty());
-        assert_eq!(Plan::drawn(3, Profile::Everything).faults.len(), FaultClass::COUNT - 7);
-        assert!(FaultClass::ALL.iter().all(|&class| Profile::Nat.has(class)));
+        let of_forwarding = FaultClass::ALL.iter().filter(|class| class.is_of_forwarding()).count();
+        assert_eq!(Plan::drawn(3, Profile::Everything).faults.len(), FaultClass::COUNT - 7 - of_forwarding);
+        assert!(FaultClass::ALL.iter().all(|&class| Profile::Nat.has(class) || Profile::Proxy.has(class)));
         assert_eq!(Plan::drawn(3, Profile::Threads).faults.len(), 6);
         assert!(Plan::drawn(3, Profile::Threads).topology.network_threads > 0);
     }

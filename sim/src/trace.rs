@@ -74,6 +74,16 @@ pub enum Kind {
     NatRefuses = 30,
     /// A NAT passes on what a NAS sends; words: NAS, outside port.
     NatMaps = 31,
+    /// A thread opens (1) or closes (0) a socket to a remote server, or cannot open one (2); words: which, port.
+    RemoteSocket = 32,
+    /// A thread sends to a remote server; words: port, server.
+    Forwards = 33,
+    /// A thread reads what a remote server has sent; words: port, server.
+    ReadsRemote = 34,
+    /// A packet reaches a remote server; words: port, what becomes of it.
+    RemoteReceives = 35,
+    /// A visit of a user who is at home elsewhere ends; words: visit, how.
+    VisitEnds = 36,
 }
 
 /// One event as it is kept for printing.
@@ -98,6 +108,10 @@ static DICTIONARY: LazyLock<Dictionary> = LazyLock::new(Dictionary::built_in);
 pub const NAS: u32 = 1_000;
 /// The number of the first NAT as a node.
 pub const NAT: u32 = 1_000_000;
+/// The number of the first NAS whose users are at home elsewhere, as a node.
+pub const ROAMING: u32 = 2_000_000;
+/// The number of the first remote server as a node.
+pub const REMOTE: u32 = 3_000_000;
 /// The number of the operator, or of the server's main thread, which does what it is told.
 pub const OPERATOR: u32 = NAS - 1;
 
@@ -108,7 +122,9 @@ impl fmt::Display for Entry {
             OPERATOR => write!(f, "operator  ")?,
             thread if thread < NAS => write!(f, "thread {thread:<3}")?,
             nas if nas < NAT => write!(f, "nas {:<6}", nas - NAS)?,
-            nat => write!(f, "nat {:<6}", nat - NAT)?,
+            nat if nat < ROAMING => write!(f, "nat {:<6}", nat - NAT)?,
+            nas if nas < REMOTE => write!(f, "roaming {:<2}", nas - ROAMING)?,
+            remote => write!(f, "remote {:<3}", remote - REMOTE)?,
         }
         write!(f, " {:<12}", format!("{:?}", self.kind))?;
         for word in self.words {

@@ -6,12 +6,14 @@
 mod crash;
 mod effects;
 mod nat;
+mod proxy;
 mod records;
 mod reloads;
 mod threads;
 mod workers;
 
 use crate::actor::nas::{Nas, Note, Outbox, Surroundings, Timer};
+use crate::actor::roaming_nas;
 use crate::checks::connections::Connections;
 use crate::checks::ledger::{Case, Ledger};
 use crate::checks::look_ups::LookUps;
@@ -45,6 +47,10 @@ enum Event {
     EffectDone { life: u64, thread: usize, ticket: Ticket, done: Box<EffectDone> },
     Store,
     Reload { site: usize },
+    Roaming { nas: usize, timer: roaming_nas::Timer },
+    DeliverToRoaming { nas: usize, octets: Vec<u8> },
+    ArriveAtRemote { thread: usize, server: usize, port: u64, octets: Vec<u8> },
+    ArriveFromRemote { port: u64, octets: Vec<u8> },
 }
 
 /// What comes back from a listener.
@@ -76,6 +82,7 @@ pub struct World<'p> {
     ledger: Ledger,
     connections: Connections,
     look_ups: LookUps,
+    proxy: proxy::Proxy,
     trace: Trace,
     now: u64,
     turn_max: u64,
@@ -111,10 +118,14 @@ impl<'p> World<'p> {
             draws,
             clock: Clock::default(),
             reloads: reloads::Reloads::new(threads, 0),
-            // Behind threads and NASes there is whoever asks for reloads, and then the NATs.
+            // Behind threads and NASes there is whoever asks for reloads, and then the NATs, and all of forwarding.
             schedule: Schedule::new(
                 draws,
-                threads + plan.topology.nases.len() + 1 + plan.topology.nats.len(),
+                threads
+                    + plan.topology.nases.len()
+                    + 1
+                    + plan.topology.nats.len()
+                    + proxy::Proxy::entities(plan),
             ),
             faults,
             threads: (0..threads).map(|place| Turn::new(node.is_here(place))).collect(),
@@ -127,6 +138,7 @@ impl<'p> World<'p> {
             ledger: Ledger::new(threads),
             connections: Connections::default(),
             look_ups: LookUps::default(),
+            proxy: proxy::Proxy::new(plan),
             trace: Trace::new(tail_max),
             now: 0,
             turn_max: 0,
@@ -165,6 +177,7 @@ impl<'p> World<'p> {
         for nas in 0..self.nases.len() {
             self.with_nas(nas, |nas, around| nas.begin(around))?;
         }
+        self.begin_visits()?;
         let end = self.plan.idle_from() + WATCHED + self.plan.clients_last();
         while self.schedule.next_at().is_some_and(|at| at <= end) {
             let (at, event) = self.schedule.take().expect("it was just seen");
@@ -191,6 +204,12 @@ impl<'p> World<'p> {
                 Event::EffectDone { .. } => {}
                 Event::Store => self.store()?,
                 Event::Reload { site } => self.ask_for_reload(site),
+                Event::Roaming { nas, timer } => self.roaming_timer(nas, timer)?,
+                Event::DeliverToRoaming { nas, octets } => self.deliver_to_roaming(nas, &octets)?,
+                Event::ArriveAtRemote { thread, server, port, octets } => {
+                    self.arrive_at_remote(thread, server, port, &octets);
+                }
+                Event::ArriveFromRemote { port, octets } => self.arrive_from_remote(port, octets)?,
                 Event::Nas { nas, timer } => {
                     self.with_nas(nas, |nas, around| nas.handle_timer(timer, around))?;
                 }
@@ -211,12 +230,14 @@ impl<'p> World<'p> {
 
     /// How many transactions the NASes began.
     pub fn transactions(&self) -> u64 {
-        self.nases.iter().map(|nas| nas.exchanges().len() as u64).sum()
+        let visits: usize = self.proxy.nases.iter().map(|nas| nas.visits().len()).sum();
+        self.nases.iter().map(|nas| nas.exchanges().len() as u64).sum::<u64>() + visits as u64
     }
 
     /// How many replies the server sent.
     pub fn replies(&self) -> u64 {
-        self.ledger.replies()
+        let (_, returned) = self.proxy.laws.counts();
+        self.ledger.replies() + returned
     }
 
     /// What it came to.

@@ -214,15 +214,6 @@ impl Whose {
             }
         }
     }
-
-    /// A number for the client, equal wherever it is the same.
-    #[inline]
-    pub fn number(&self) -> u32 {
-        match self {
-            Whose::Configured(client) => client.0,
-            Whose::Dynamic(_) => self.definition(),
-        }
-    }
 }
 
 impl fmt::Debug for Whose {

@@ -40,8 +40,9 @@ impl SlotHash {
         SlotHash(seed.fork("conversation slots").hasher())
     }
 
-    /// The slot of an Access-Request of the client of this number, whatever its State.
-    pub fn slot(&self, framed: &Framed<'_>, client: u32) -> usize {
+    /// The slot of an Access-Request of the client of this name, whatever its State. Its number is another one when a reload has added or
+    /// removed clients before it, and then its conversations would be looked for elsewhere.
+    pub fn slot(&self, framed: &Framed<'_>, client: &str) -> usize {
         let mut hasher = self.0.build_hasher();
         let user_name = framed.value(Landmark::UserName).unwrap_or_default();
         // The length goes in first, so that no two pairs of values run together into the same octets.
@@ -49,7 +50,7 @@ impl SlotHash {
         hasher.write(user_name);
         match framed.value(Landmark::CallingStationId) {
             Some(calling_station_id) => hasher.write(calling_station_id),
-            None => hasher.write_u32(client),
+            None => hasher.write(client.as_bytes()),
         }
         hasher.finish() as usize % SLOTS
     }
@@ -66,8 +67,8 @@ impl Slots {
         self.own_states.slot(state)
     }
 
-    /// The slot of an Access-Request of the client of this number: the one that a State of our own names, or else that of who asks.
-    pub fn slot(&self, framed: &Framed<'_>, client: u32) -> usize {
+    /// The slot of an Access-Request of the client of this name: the one that a State of our own names, or else that of who asks.
+    pub fn slot(&self, framed: &Framed<'_>, client: &str) -> usize {
         let named = framed.value(Landmark::State).and_then(|state| self.slot_of_own_state(state));
         named.unwrap_or_else(|| self.hash.slot(framed, client))
     }

@@ -73,7 +73,7 @@ impl Cores {
             let (framed, stamp) = (request.framed(), request.stamp());
             framed.code() == Some(Code::AccessRequest)
                 && !stamp.may_be_elsewhere
-                && slots.owners().owner(slots.slot(&framed, request.whose().number())) != worker.id()
+                && slots.owners().owner(slots.slot(&framed, &worker.client(request).name)) != worker.id()
         };
         let mut found = worker.requests_held().filter(|request| is_of_another(request)).count();
         self.crossing.for_each_unread(|_, message| {

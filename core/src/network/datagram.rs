@@ -218,7 +218,7 @@ impl Network {
             code: framed.code_octet(),
             identifier: framed.identifier(),
             class: Class::of(framed),
-            route: self.route(framed, &whose),
+            route: self.route(framed, &whose, clients),
             stamp: *stamp,
             whose,
         }

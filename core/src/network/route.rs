@@ -1,7 +1,7 @@
 //! Which worker may have a request: the owner of its conversation's slot, or where nothing ties it who has less to do.
 
 use super::Network;
-use crate::client::Whose;
+use crate::client::{Clients, Whose};
 use crate::packet::{Code, Framed, Landmark};
 use crate::path::WorkerId;
 
@@ -18,7 +18,7 @@ pub(super) enum Route {
 
 impl Network {
     /// The route of an Access-Request or Accounting-Request from this client.
-    pub(super) fn route(&self, framed: &Framed<'_>, whose: &Whose) -> Route {
+    pub(super) fn route(&self, framed: &Framed<'_>, whose: &Whose, clients: &Clients) -> Route {
         if framed.code() != Some(Code::AccessRequest) {
             // A Request Authenticator that is a digest is as good as drawn.
             let [a, b, c, d, ..] = *framed.authenticator();
@@ -29,7 +29,7 @@ impl Network {
         // Where threads are joined, the worker of the thread that read it, if nothing would tie it to a conversation
         // elsewhere; else the owner of its slot.
         let own = self.own_worker.filter(|_| !is_tied);
-        own.map_or_else(|| Route::Slot(self.slots.slot(framed, whose.number())), Route::To)
+        own.map_or_else(|| Route::Slot(self.slots.slot(framed, &whose.client(clients).name)), Route::To)
     }
 
     /// The worker for a route.

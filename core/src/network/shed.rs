@@ -27,7 +27,7 @@ impl Network {
         {
             return Ok(());
         }
-        let worker = self.worker_for(self.route(framed, whose));
+        let worker = self.worker_for(self.route(framed, whose, &self.configuration.clients));
         match self.lanes[worker].check(Class::of(framed)) {
             Err(_) if self.may_be_duplicate(path, framed, whose) => Ok(()),
             checked => checked,

@@ -79,7 +79,8 @@ impl Network {
         if seeded::is(Bug::ElsewhereNotSentBack) {
             return self.buffers.give_back(request.into_buffer());
         }
-        let slot = self.slots.slot(&request.framed(), request.whose().number());
+        let clients = &self.generations.of(stamp.generation).clients;
+        let slot = self.slots.slot(&request.framed(), &request.whose().client(clients).name);
         let (owner, previous) = (self.slots.owners().owner(slot), self.slots.owners().previous(slot));
         let (to, may_be_elsewhere) = match previous {
             Some(previous) if from == owner => (previous, true),

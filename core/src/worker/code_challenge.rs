@@ -43,8 +43,8 @@ impl Challenger {
         Challenger { states, slots: SlotHash::new(node_key) }
     }
 
-    /// A State that leads the next round where this request belongs, whose client has this number.
-    pub fn state(&mut self, framed: &Framed<'_>, client: u32) -> [u8; OWN_STATE_OCTETS] {
+    /// A State that leads the next round where this request belongs, whose client has this name.
+    pub fn state(&mut self, framed: &Framed<'_>, client: &str) -> [u8; OWN_STATE_OCTETS] {
         self.states.make(self.slots.slot(framed, client))
     }
 }

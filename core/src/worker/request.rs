@@ -372,7 +372,7 @@ pub fn answer(
     }
     // Its State stands beyond what rules may edit: without it there is no next round.
     let asks = (kind == ReplyKind::Challenge).then(|| Asks {
-        state: challenger.state(&framed, request.whose().number()),
+        state: challenger.state(&framed, &client.name),
         rule: verdict.rule,
         edits: shared_edits.cloned(),
     });

@@ -75,11 +75,11 @@ impl Worker {
             &seed,
         );
         let mut worker = Worker { epochs, events, time, ..worker };
-        // It began with the older of two configurations.
-        if let Some((generation, newer)) = worker.generations.second() {
-            let newer = Arc::clone(newer);
-            worker.forwarding.learn(generation, &newer);
-            worker.learn_trees(&newer);
+        // It began with the older of two configurations; requests that came under the newer go on, too.
+        if let Some((generation, configuration)) = worker.generations.second() {
+            let configuration = Arc::clone(configuration);
+            worker.forwarding.learn(generation, &configuration);
+            worker.learn_trees(&configuration);
         }
         worker
     }

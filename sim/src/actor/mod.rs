@@ -4,4 +4,7 @@ pub mod exchange;
 pub mod identifiers;
 pub mod nas;
 pub mod owed;
+pub mod remote_server;
 pub mod retransmission;
+pub mod roaming_nas;
+pub mod visit;

@@ -6,6 +6,7 @@ pub mod clients;
 pub mod connections;
 pub mod everywhere;
 pub mod execution;
+pub mod forwarding;
 pub mod ledger;
 pub mod look_ups;
 pub mod records;
@@ -42,6 +43,7 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         .chain(everywhere::ALL)
         .chain(channels::ALL)
         .chain(records::ALL)
+        .chain(forwarding::ALL)
         .copied()
 }
 

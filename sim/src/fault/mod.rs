@@ -118,6 +118,33 @@ fault_classes! {
     NatForgery = 34, "nat-forgery", "from a NAT's outside address, up to 30 s later, comes a forged packet or one that was recorded, from its NAS's port or another", 300;
     /// Two lines swap their addresses.
     AddressGivenToAnother = 35, "address-given-to-another", "two NASes of a client rule by address swap their addresses", 100;
+    /// A remote server says nothing to one request.
+    RemoteSilence = 36, "remote-silence", "a remote server does not answer a packet", 400;
+    /// The request is given up by then, perhaps.
+    RemoteLate = 37, "remote-late", "a remote server answers 100 ms to 90 s late", 300;
+    /// Once is enough.
+    RemoteTwice = 38, "remote-twice", "a remote server answers twice, the second time up to 40 s later", 400;
+    /// Nobody is there for a time.
+    RemoteDeath = 39, "remote-death", "a remote server is gone for up to 40 s, and may have forgotten its conversations when it is back", 60;
+    /// It does not verify.
+    RemoteForgery = 40, "remote-forgery", "before a remote server's reply comes one of somebody who does not know the secret", 600;
+    /// Others of the same server are well.
+    RealmSilence = 41, "realm-silence", "a remote server does not answer for one realm, for up to 20 s", 60;
+    /// No descriptor is left, say.
+    SocketRefused = 42, "socket-refused", "a socket to a remote server cannot be opened", 2000;
+    /// A hop in between loses it.
+    StateLost = 43, "state-lost", "a request goes on with a conversation but has no State", 200;
+    /// Its request comes from elsewhere.
+    PortChanged = 44, "port-changed", "a NAS sends the next round, or a retransmission, from another port", 800;
+    /// With the same Identifier.
+    VisitAbandoned = 45, "visit-abandoned", "a NAS gives a request up and uses its Identifier for another at once", 300;
+}
+
+impl FaultClass {
+    /// Whether it is one of forwarding, which only plans with remote servers have.
+    pub const fn is_of_forwarding(self) -> bool {
+        self as u16 >= FaultClass::RemoteSilence as u16 && self as u16 <= FaultClass::VisitAbandoned as u16
+    }
 }
 
 /// One time that a fault struck: data, so that it can be replayed, edited or removed.

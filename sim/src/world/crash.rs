@@ -24,6 +24,7 @@ impl World<'_> {
         self.node.restart(&self.sites[site], life);
         self.reloads = Reloads::new(self.threads.len(), site);
         self.sockets.lose_all();
+        self.proxy.laws.forget_conversations(self.now);
         self.asked.iter_mut().for_each(effects::Asked::forget_answers);
         self.ledger.forget_process();
         self.connections.forget_process();
@@ -34,6 +35,7 @@ impl World<'_> {
         self.records.store.crash(crash, time, self.draws.at(Class::Disk, 3, life));
         self.records.forget_process();
         for thread in 0..self.threads.len() {
+            self.proxy.sockets.lose(thread);
             let turn = &mut self.threads[thread];
             // Bells that were rung for the old process may still be heard. Of all threads that are here and not asleep the
             // next phase is scheduled, and is the first of the new one; or it was the last.

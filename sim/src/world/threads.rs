@@ -45,6 +45,7 @@ impl World<'_> {
                 // What it learns from the kernel: its bell, which it takes so that the next one is news, and sockets.
                 self.threads[place].bell_pending = false;
                 self.sockets.tell(place);
+                self.proxy.sockets.tell(place);
                 Phase::Unpark
             }
             Phase::Unpark => {
@@ -63,7 +64,9 @@ impl World<'_> {
             }
             Phase::Read => {
                 self.read(place)?;
-                Phase::Timeouts
+                let now = self.instant(place);
+                self.read_remote(place, now)?;
+                if self.has_panicked(place) { Phase::Begin } else { Phase::Timeouts }
             }
             Phase::Timeouts => {
                 let now = self.instant(place);
@@ -79,6 +82,8 @@ impl World<'_> {
                 }
             }
             Phase::Transmit => {
+                let now = self.instant(place);
+                self.forward(place, now)?;
                 self.transmit(place)?;
                 Phase::Stage
             }
@@ -169,8 +174,12 @@ impl World<'_> {
 
     fn note_panic(&mut self, place: usize) {
         self.trace.add(self.now, place as u32, Kind::Panics, [0, 0], &[]);
-        if self.node.core_died() == Died::Network {
-            self.network_died_at = Some(self.now);
+        match self.node.core_died() {
+            Died::Network => self.network_died_at = Some(self.now),
+            Died::Worker => {
+                self.proxy.sockets.lose(place);
+                self.proxy.laws.forget_conversations(self.now);
+            }
         }
         self.threads[place].has_lost_replies = true;
         self.ledger.forget_turn(place);
@@ -244,6 +253,10 @@ impl World<'_> {
                 let before = counts(&*self.node);
                 self.node.thread(place).handle_datagram(path, &octets, now);
                 let after = counts(&*self.node);
+                if self.roaming_at(remote).is_some() {
+                    self.handed += 1;
+                    continue;
+                }
                 let asked = is_of_rule && (is_passed_on || after.0.is_none() || after.0 > before.0);
                 let is_discarded = after.1 > before.1;
                 let handed = Handed {
@@ -266,13 +279,16 @@ impl World<'_> {
         self.take_decisions(place)
     }
 
-    fn take_decisions(&mut self, place: usize) -> Result<(), Violation> {
+    pub(super) fn take_decisions(&mut self, place: usize) -> Result<(), Violation> {
         let mut decisions = std::mem::take(&mut self.decisions);
         self.node.thread(place).drain_decisions(&mut decisions);
         for decision in decisions.drain(..) {
             let low = u64::from(decision.listener.0) << 8 | u64::from(decision.identifier);
             let words = [u64::from(decision.remote.port()), low];
             self.trace.add(self.now, place as u32, Kind::Decides, words, &[]);
+            if self.roaming_at(decision.remote).is_some() {
+                continue;
+            }
             let node = &self.node;
             let forgotten = || node.snapshot().forgotten;
             let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
@@ -294,6 +310,11 @@ impl World<'_> {
             let Some(transmit) = self.node.thread(place).poll_transmit(&mut octets) else { break };
             let words = [u64::from(transmit.via.0), u64::from(transmit.destination.port())];
             self.trace.add(self.now, place as u32, Kind::Transmits, words, &octets);
+            if let Some(nas) = self.roaming_at(transmit.destination) {
+                let (listener, _) = self.plan.topology.listener_and_network(transmit.via);
+                self.return_to(nas, transmit.destination, listener, &octets)?;
+                continue;
+            }
             let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
             let leaving = Leaving {
                 now: self.now,
@@ -332,6 +353,7 @@ impl World<'_> {
                 // As the runtime decides it, after a turn that had something to do as after any other.
                 let has_unread = self.sockets.next_unread(place, SocketId(0)).is_some();
                 let has_unread = has_unread && !seeded::is(Bug::ReadableSocketForgotten);
+                let has_unread = has_unread || self.proxy.sockets.has_unread(place);
                 let parks = !has_unread && self.node.thread(place).may_park();
                 Ok(if parks { Phase::Announce } else { Phase::Return })
             }
@@ -374,6 +396,7 @@ impl World<'_> {
         let inside = nanoseconds(self.node.thread(place).earliest_deadline());
         channels::timeout(place, deadline, inside, self.now)?;
         let has_unread = self.sockets.next_unread(place, SocketId(0)).is_some();
+        let has_unread = has_unread || self.proxy.sockets.has_unread(place);
         channels::parks(place, has_unread || self.node.thread(place).has_output(), self.now)?;
         let turn = &mut self.threads[place];
         turn.parks += 1;
@@ -398,7 +421,7 @@ impl World<'_> {
         if pending {
             return self.wake(place, Cause::Bell);
         }
-        if self.sockets.has_news(place) {
+        if self.sockets.has_news(place) || self.proxy.sockets.has_news(place) {
             return self.wake(place, Cause::Datagram);
         }
         self.check_rest()?;
