@@ -57,6 +57,14 @@ goals! {
     Excused = "excused", "a patient NAS gets no answer because a NAT has dropped its packets, or ended its mappings, all the time";
     /// Through the server under test to its home and back, in several rounds.
     ConversationFinished = "conversation-finished", "a conversation of several rounds with a remote server ends by Access-Accept";
+    /// The same octets, once more.
+    RetransmissionForwarded = "retransmission-forwarded", "a request goes on to its remote server again, octet for octet";
+    /// Nobody waits for it.
+    RemoteReplyLate = "remote-reply-late", "a verified reply of a remote server is read for a request that has had one, or that another displaced";
+    /// It is told from the others.
+    StateOfTwoServers = "state-of-two-servers", "a round goes on with a State that two remote servers, or more, have given away";
+    /// As no remote server lives, say.
+    RejectedHere = "rejected-here", "a request that should go on is answered Access-Reject here";
 }
 
 impl Goal {

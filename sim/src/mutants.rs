@@ -40,6 +40,20 @@ const OF_CLIENTS: [Bug; 15] = [
     Bug::RetiredClientStays,
 ];
 
+/// Bugs of forwarding, which only the profile proxy has.
+const OF_FORWARDING: [Bug; 10] = [
+    Bug::HiddenPassedOnAsItIs,
+    Bug::ProxyStatesNotPassedOn,
+    Bug::OwnProxyStateFirst,
+    Bug::OwnProxyStateReturned,
+    Bug::ChapChallengeLeftBehind,
+    Bug::IdentifierWithoutQuarantine,
+    Bug::StateFoundByStateAlone,
+    Bug::UnsignedReplyBelieved,
+    Bug::DeadServersConversationMoved,
+    Bug::ServerChosenPerPacket,
+];
+
 /// Bugs that few seeds notice, and one that does: it is tried first, and all others if it no longer does.
 const FOUND_LATE: [(Bug, u64); 2] = [(Bug::ShedRequestRemembered, 893), (Bug::WorkerChangeWithoutEpoch, 142)];
 
@@ -64,7 +78,11 @@ pub fn hunt(bug: Bug, build: Builder, limit: Duration) -> Option<Fate> {
     }
     let known = FOUND_LATE.iter().filter(|(late, _)| *late == bug).map(|(_, seed)| *seed);
     for seed in known.chain(0..) {
-        let profile = if OF_CLIENTS.contains(&bug) { Profile::Nat } else { PROFILES[(seed % 2) as usize] };
+        let profile = match bug {
+            bug if OF_CLIENTS.contains(&bug) => Profile::Nat,
+            bug if OF_FORWARDING.contains(&bug) => Profile::Proxy,
+            _ => PROFILES[(seed % 2) as usize],
+        };
         let mut plan = Plan::drawn(seed, profile);
         plan.bug = Some(bug.name().into());
         killed = run(&plan, None, build, 0).violation.map(|violation| (violation.invariant.name, seed));

@@ -612,7 +612,25 @@ mod tests {
         {
             assert!(struck[class as usize] > 50, "{class:?} {}", struck[class as usize]);
         }
-        assert!(Goal::ALL.iter().all(|&goal| goals.count(goal) > 20), "{goals:?}");
+        let mut of_nats = Goal::ALL.iter().filter(|goal| Profile::Nat.reaches(**goal));
+        assert!(of_nats.all(|&goal| goals.count(goal) > 20), "{goals:?}");
+    }
+
+    #[test]
+    fn remote_servers_do_all_that_they_are_there_for() {
+        let mut struck = [0; FaultClass::COUNT];
+        let mut goals = Goals::default();
+        for seed in 0..30 {
+            let outcome = run(&Plan::drawn(seed, Profile::Proxy), None, build, 0);
+            assert_eq!(outcome.violation, None, "{seed}");
+            struck.iter_mut().zip(outcome.counts).for_each(|(sum, count)| *sum += count);
+            goals.add(&outcome.goals);
+        }
+        for &class in FaultClass::ALL.iter().filter(|class| class.is_of_forwarding()) {
+            assert!(struck[class as usize] > 10, "{class:?} {}", struck[class as usize]);
+        }
+        let mut reached = Goal::ALL.iter().filter(|goal| Profile::Proxy.reaches(**goal));
+        assert!(reached.all(|&goal| goals.count(goal) > 10), "{goals:?}");
     }
 
     #[test]
@@ -645,8 +663,10 @@ mod tests {
         for seed in 0..5 {
             let plan = Plan::drawn(seed, Profile::Everything);
             check_determinism(&plan, None, build).expect("the server is deterministic");
-            let plan = Plan::drawn(seed, Profile::Nat);
-            check_determinism(&plan, None, build).expect("the server is deterministic");
+            for profile in [Profile::Nat, Profile::Proxy] {
+                let plan = Plan::drawn(seed, profile);
+                check_determinism(&plan, None, build).expect("the server is deterministic");
+            }
         }
     }
 }

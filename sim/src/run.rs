@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_server_without_flaw_breaks_no_law() {
-        for profile in Profile::ALL {
+        // It forwards nothing.
+        for profile in Profile::ALL.into_iter().filter(|profile| *profile != Profile::Proxy) {
             for seed in 0..12 {
                 let outcome = run(&Plan::drawn(seed, profile), None, build, 0);
                 assert_eq!(outcome.violation, None, "{} {seed}", profile.name());

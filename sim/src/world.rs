@@ -236,14 +236,14 @@ impl<'p> World<'p> {
 
     /// How many replies the server sent.
     pub fn replies(&self) -> u64 {
-        let (_, returned) = self.proxy.laws.counts();
-        self.ledger.replies() + returned
+        self.ledger.replies() + self.proxy.laws.returned()
     }
 
     /// What it came to.
     pub fn goals(&self) -> Goals {
         let mut goals = self.goals.clone();
         goals.add(self.ledger.goals());
+        goals.add(self.proxy.laws.goals());
         goals
     }
 

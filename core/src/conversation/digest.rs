@@ -4,6 +4,7 @@
 //! equal. None is kept in clear, shown or sent. RFC 2865 §5.24.
 
 use crate::seed::{KeyedDigest, Seed};
+use crate::seeded::{self, Bug};
 use core::fmt;
 use core::hash::Hasher;
 use siphasher::sip128::{Hasher128, SipHasher24};
@@ -109,7 +110,9 @@ impl Digests {
     /// Under which one user's conversation is found that has this State in this tree, whatever the device.
     pub(super) fn state(&self, tree: Tree, user: &Digest, state: &[u8]) -> Digest {
         let mut hasher = self.of(Kind::State);
-        hasher.write(&user.0);
+        if !seeded::is(Bug::StateFoundByStateAlone) {
+            hasher.write(&user.0);
+        }
         match tree {
             Tree::Own => hasher.write(&[0]),
             Tree::NoRealm => hasher.write(&[1]),
@@ -126,7 +129,9 @@ impl Digests {
     pub(super) fn state_of_device(&self, state: &Digest, device: Option<&Digest>) -> Digest {
         let mut hasher = self.of(Kind::StateOfDevice);
         hasher.write(&state.0);
-        write_device(&mut hasher, device);
+        if !seeded::is(Bug::StateFoundByStateAlone) {
+            write_device(&mut hasher, device);
+        }
         finish(&hasher)
     }
 

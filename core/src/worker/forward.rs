@@ -18,6 +18,7 @@ use crate::packet::{Code, Encoder, Framed, Landmark, MessageAuthenticator, Verif
 use crate::path::{NetworkId, Transmit};
 use crate::queue::message::Message;
 use crate::request::{Request, RequestHandle};
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::vec::Vec;
 use rand_chacha::rand_core::Rng;
@@ -105,8 +106,10 @@ impl Worker {
         let attributes = edited_again(configuration, request, goes_on, edited, session, scratch)
             .map_err(NoWay::Discard)?;
         let server = match goes_on.to {
+            To::Kept(_) if seeded::is(Bug::ServerChosenPerPacket) => return Err(NoWay::Anew),
             To::Kept(server) if forwarding.is_alive(server, stamp.generation, now) => server,
             To::Kept(KeptServer { on_dead: OnDead::Repick, .. }) => return Err(NoWay::Anew),
+            To::Kept(_) if seeded::is(Bug::DeadServersConversationMoved) => return Err(NoWay::Anew),
             To::Kept(_) => {
                 counters.no_server_alive.up();
                 return Err(NoWay::Reject(Discard::NoServerAlive));
@@ -188,7 +191,8 @@ impl Worker {
         };
         let RemoteServer { secret, require_message_authenticator, .. } = &forwarding.remote(place).server;
         let authenticator = entry.authenticator;
-        let Ok(reply) = framed.verify_reply(secret, &authenticator, *require_message_authenticator) else {
+        let signed = *require_message_authenticator && !seeded::is(Bug::UnsignedReplyBelieved);
+        let Ok(reply) = framed.verify_reply(secret, &authenticator, signed) else {
             return counters.remote_replies_bad.up();
         };
         let is_one = entry.waits.as_ref().is_none_or(|sent| reply.code().answers(sent.code()));

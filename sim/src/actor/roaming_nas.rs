@@ -156,7 +156,9 @@ impl RoamingNas {
     pub fn begin(&mut self, around: &mut Around<'_>) {
         let first = self.pace(0, around);
         around.out.timers.push((first, Timer::Burst));
-        around.out.timers.push((around.plan.faulty_until() + HEALED_AFTER, Timer::HealBurst));
+        // One after the other: a server that was dead is tried with few requests at once.
+        let healed = around.plan.faulty_until() + HEALED_AFTER + self.entity() * (SECOND * 7 / 10);
+        around.out.timers.push((healed, Timer::HealBurst));
     }
 
     /// A timer has run out.
@@ -205,7 +207,9 @@ impl RoamingNas {
                 visit.challenge = Some(packet.octets().to_vec());
                 visit.round += 1;
                 let draw = around.draws.at(Class::Visit, self.place as u64 | 1 << 32, self.requests);
-                let thinks = draw.magnitude(1_000..=SECOND);
+                // Some look for their token first, and their server may be dead by then.
+                let is_slow = !visit.must_end_well && draw.fork(3).one_in(8);
+                let thinks = draw.magnitude(1_000..=if is_slow { 15 * SECOND } else { SECOND });
                 around.out.timers.push((around.now + thinks, Timer::GoOn(number)));
             }
             code::ACCESS_ACCEPT => around.out.ends.push((number, End::Accepted)),

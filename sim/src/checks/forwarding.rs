@@ -4,6 +4,7 @@
 use super::{Violation, invariants};
 use crate::actor::roaming_nas::Asks;
 use crate::actor::visit::{CONNECT_INFO, FORGED, REPLY_MESSAGE, Token, Told};
+use crate::goals::{Goal, Goals};
 use crate::oracle::codec::{Packet, code, kind};
 use crate::oracle::digest::{chap_password, reveal_password};
 use crate::plan::Plan;
@@ -35,11 +36,16 @@ pub struct Forwarding {
     by_identifier: BTreeMap<(usize, u8), Vec<Token>>,
     /// By port and Identifier: what was sent last.
     outstanding: BTreeMap<(u64, u8), Sent>,
+    /// By State: the remote servers that have given it away.
+    states: BTreeMap<Vec<u8>, BTreeSet<usize>>,
     /// Visits that a remote server has ended, as far as the server under test has read.
     ended: BTreeSet<(usize, usize)>,
+    /// By remote server: when it was heard of last, and when a silence ended last that was as long as it takes to count as dead.
+    heard: BTreeMap<usize, Heard>,
     /// When anybody who keeps conversations died or came, last.
     memory_lost_at: Option<u64>,
-    forwarded: u64,
+    /// What has happened sometimes.
+    goals: Goals,
     returned: u64,
 }
 
@@ -49,8 +55,18 @@ struct Asked {
     /// The remote server that the conversation is at, as it said itself.
     home: Option<usize>,
     state_is_lost: bool,
+    /// How many copies the server under test has read.
+    copies: u32,
     /// Where it has gone.
     servers: BTreeSet<usize>,
+    /// How often it was decided: what is sent again is not.
+    decided: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Heard {
+    last_at: u64,
+    silence_ended_at: Option<u64>,
 }
 
 struct Sent {
@@ -80,9 +96,14 @@ impl Passing<'_> {
 }
 
 impl Forwarding {
-    /// How many packets went on, and how many replies came back to NASes.
-    pub fn counts(&self) -> (u64, u64) {
-        (self.forwarded, self.returned)
+    /// How many replies went back to NASes.
+    pub fn returned(&self) -> u64 {
+        self.returned
+    }
+
+    /// What it came to.
+    pub fn goals(&self) -> &Goals {
+        &self.goals
     }
 
     /// A core that keeps conversations has died, or others keep them from now on.
@@ -94,10 +115,28 @@ impl Forwarding {
     pub fn asked(&mut self, asks: &Asks, octets: &[u8], now: u64) {
         let home = asks.challenge.as_deref().and_then(told).map(|told| told.server);
         let Asks { token, state_is_lost, .. } = *asks;
-        let asked = Asked { octets: octets.to_vec(), at: now, home, state_is_lost, servers: BTreeSet::new() };
+        let asked = Asked {
+            octets: octets.to_vec(),
+            at: now,
+            home,
+            state_is_lost,
+            copies: 0,
+            servers: BTreeSet::new(),
+            decided: 0,
+        };
         self.asked.insert(token, asked);
         let tokens = self.by_identifier.entry((token.nas, octets[1])).or_default();
         tokens.push(token);
+    }
+
+    /// The server under test reads a datagram from a NAS.
+    pub fn handed(&mut self, nas: usize, octets: &[u8]) {
+        let Ok(packet) = Packet::read(octets) else { return };
+        let Some(tokens) = self.by_identifier.get(&(nas, packet.identifier())) else { return };
+        for token in tokens {
+            let asked = self.asked.get_mut(token).expect("what has an Identifier was asked");
+            asked.copies += u32::from(asked.octets == packet.octets());
+        }
     }
 
     /// A packet leaves for a remote server, from this port.
@@ -111,7 +150,6 @@ impl Forwarding {
         server: usize,
         octets: &[u8],
     ) -> Result<(), Violation> {
-        self.forwarded += 1;
         let violation = |law, details: String| {
             let name = &passing.proxy().remote_servers[server].name;
             Err(passing.violation(law, format!("to {name} from port {port}: {details}")))
@@ -127,15 +165,25 @@ impl Forwarding {
         if first != Some(kind::MESSAGE_AUTHENTICATOR) || signatures != 1 || !holds {
             return violation(&FORWARDED_SIGNED, format!("code {}, {signatures} of them", packet.code()));
         }
-        self.take_identifier(passing, port, packet).or_else(|(law, details)| violation(law, details))?;
+        let is_new = match self.take_identifier(passing, port, packet) {
+            Ok(is_new) => is_new,
+            Err((law, details)) => return violation(law, details),
+        };
         if packet.code() == code::STATUS_SERVER {
             return Ok(());
+        }
+        if let Some(state) = packet.all(kind::STATE).next() {
+            let givers = self.states.entry(state.to_vec()).or_default();
+            if givers.len() > 1 {
+                self.goals.reach(Goal::StateOfTwoServers);
+            }
         }
         let token = packet.all(CONNECT_INFO).next().and_then(Token::read);
         let Some((token, asked)) = token.and_then(|token| Some((token, self.asked.get_mut(&token)?))) else {
             return violation(&FORWARDED_AS_ASKED, "nobody has asked that".into());
         };
         asked.servers.insert(server);
+        asked.decided += u32::from(is_new);
         let original = Packet::read(&asked.octets).expect("a NAS writes packets");
         if let Some((law, details)) = differs(original, packet, token, secret) {
             return violation(law, format!("{token}: {details}"));
@@ -147,12 +195,13 @@ impl Forwarding {
         Ok(())
     }
 
+    /// Whether it is a packet that was not sent before.
     fn take_identifier(
         &mut self,
         passing: Passing<'_>,
         port: u64,
         packet: Packet<'_>,
-    ) -> Result<(), (&'static super::Invariant, String)> {
+    ) -> Result<bool, (&'static super::Invariant, String)> {
         let quarantine = passing.plan.limits.request_timeout_ms * 1_000_000;
         let key = (port, packet.identifier());
         let (authenticator, octets) = (packet.authenticator(), packet.octets());
@@ -160,8 +209,9 @@ impl Forwarding {
         if let Some(sent) = self.outstanding.get_mut(&key) {
             if sent.authenticator == authenticator {
                 sent.last_at = now;
+                self.goals.reach(Goal::RetransmissionForwarded);
                 return match sent.octets == octets {
-                    true => Ok(()),
+                    true => Ok(false),
                     false => Err((&SAME_AGAIN, format!("Identifier {}", key.1))),
                 };
             }
@@ -172,7 +222,7 @@ impl Forwarding {
         }
         let sent = Sent { authenticator, octets: octets.to_vec(), last_at: now, is_answered: false };
         self.outstanding.insert(key, sent);
-        Ok(())
+        Ok(true)
     }
 
     /// The server that a request should have gone to, if it goes to another without excuse.
@@ -188,9 +238,18 @@ impl Forwarding {
         let excused = is_forgotten
             || may_be_repicked
             || self.ended.contains(&(token.nas, token.visit))
+            // An earlier copy was rejected, as the server had died, and nobody has that answer: it is decided anew.
+            || asked.copies > 1 && self.may_have_died(proxy, home, asked.at, passing.now)
             || asked.state_is_lost && !is_known_without_state(proxy, token.nas)
             || self.is_ambiguous(proxy, token, home);
         (!excused).then_some(home)
+    }
+
+    /// Whether a remote server may have counted as dead since then.
+    fn may_have_died(&self, proxy: &ProxyPlan, server: usize, since: u64, now: u64) -> bool {
+        let Heard { last_at, silence_ended_at } = self.heard.get(&server).copied().unwrap_or_default();
+        let zombie_period = proxy.remote_servers[server].zombie_period_ms * 1_000_000;
+        now >= last_at + zombie_period || silence_ended_at.is_some_and(|at| at >= since)
     }
 
     /// Whether two conversations that nothing tells apart may have this request's State.
@@ -198,8 +257,8 @@ impl Forwarding {
         if proxy.remote_servers[home].states == States::Random {
             return false;
         }
-        let began_at = &self.asked[&Token { round: 0, ..token }].servers;
-        began_at.len() > 1 || !is_known_without_state(proxy, token.nas)
+        // One whose answer was forgotten before it was asked for again has begun twice.
+        self.asked[&Token { round: 0, ..token }].decided > 1 || !is_known_without_state(proxy, token.nas)
     }
 
     /// The server under test reads a datagram of a remote server.
@@ -212,7 +271,19 @@ impl Forwarding {
         if !holds {
             return;
         }
+        let heard = self.heard.entry(server).or_default();
+        if passing.now >= heard.last_at + passing.proxy().remote_servers[server].zombie_period_ms * 1_000_000
+        {
+            heard.silence_ended_at = Some(passing.now);
+        }
+        heard.last_at = passing.now;
+        if sent.is_answered {
+            self.goals.reach(Goal::RemoteReplyLate);
+        }
         sent.is_answered = true;
+        if let Some(state) = packet.all(kind::STATE).next() {
+            self.states.entry(state.to_vec()).or_default().insert(server);
+        }
         if let Some(Told { token, code: code::ACCESS_ACCEPT | code::ACCESS_REJECT, .. }) = told(octets) {
             self.ended.insert((token.nas, token.visit));
         }
@@ -254,7 +325,10 @@ impl Forwarding {
         }
         match packet.all(REPLY_MESSAGE).next() {
             // What is decided here says nothing, and is never yes.
-            None if packet.code() == code::ACCESS_REJECT => Ok(()),
+            None if packet.code() == code::ACCESS_REJECT => {
+                self.goals.reach(Goal::RejectedHere);
+                Ok(())
+            }
             Some(FORGED) => violation(&BELIEVED_ONLY_VERIFIED, format!("{token}: code {}", packet.code())),
             text => match text.and_then(Told::read) {
                 Some(told) if told.token == *token && told.code == packet.code() => Ok(()),

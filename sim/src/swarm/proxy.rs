@@ -1,6 +1,6 @@
 //! Draws who decides elsewhere: remote servers, pools and realms, and the NASes with users of theirs.
 
-use crate::draw::{Class, Draws};
+use crate::draw::{Class, Draw, Draws};
 use crate::plan::Plan;
 use crate::plan::proxy::{PoolPlan, ProxyPlan, RealmPlan, RemoteServerPlan, RoamingNasPlan, States};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,6 +18,13 @@ pub(super) fn add_proxy(plan: &mut Plan, draws: Draws) {
     limits.dedup_entries = limits.dedup_entries.max(2_048);
     limits.replies_octets = limits.replies_octets.max(1 << 22);
     limits.buffers = limits.buffers.max(1_024);
+    let flood = draw(6).one_in(4);
+    if flood {
+        // All Identifiers of one port come round within a quarantine.
+        plan.topology.workers = 1;
+        limits.request_timeout_ms = limits.request_timeout_ms.max(10_000);
+        (limits.turn_requests, limits.request_us) = (u32::MAX, 0);
+    }
     let servers = draw(0).range(2..=5);
     let equal = draw(1).pick(&[States::Random, States::PerRound, States::Constant]);
     let window_ms = draw(2).range(500..=2_000).min(limits.request_timeout_ms);
@@ -49,7 +56,7 @@ pub(super) fn add_proxy(plan: &mut Plan, draws: Draws) {
             PoolPlan {
                 name: format!("pool{place}"),
                 remote_servers: (0..count).map(|step| ((first + step) % servers) as usize).collect(),
-                balance: draw.fork(3).pick(&["failover", "round-robin", "least-outstanding", "hash"]).into(),
+                balance: balance(flood, draw.fork(3)).into(),
                 repick: draw.fork(4).one_in(4),
             }
         })
@@ -60,10 +67,15 @@ pub(super) fn add_proxy(plan: &mut Plan, draws: Draws) {
             pool: draws.at(Class::Proxy, 3, place).below(pools.len() as u64) as usize,
         })
         .collect();
-    let flood = draw(6).one_in(4);
-    let nases = (0..draw(7).range(1..=4)).map(|place| nas(draws, place, flood, plan.faulty_ms)).collect();
+    let nases = (0..draw(7).range(1..=if flood { 2 } else { 4 }))
+        .map(|place| nas(draws, place, flood, plan.faulty_ms))
+        .collect();
     let state_lifetime_ms = 60_000;
     plan.topology.proxy = Some(ProxyPlan { remote_servers, pools, realms, nases, state_lifetime_ms });
+}
+
+fn balance(flood: bool, draw: Draw) -> &'static str {
+    if flood { "failover" } else { draw.pick(&["failover", "round-robin", "least-outstanding", "hash"]) }
 }
 
 fn nas(draws: Draws, place: u64, flood: bool, faulty_ms: u64) -> RoamingNasPlan {
@@ -71,7 +83,7 @@ fn nas(draws: Draws, place: u64, flood: bool, faulty_ms: u64) -> RoamingNasPlan 
     let port = 1_024 + draw(1).below(50_000) as u16;
     // So many that Identifiers come round while others are in quarantine.
     let (visits, burst) =
-        if flood { (600, 128) } else { (draw(2).range(20..=80) as u32, draw(3).pick(&[1, 2, 8])) };
+        if flood { (1_200, 64) } else { (draw(2).range(20..=80) as u32, draw(3).pick(&[1, 2, 8])) };
     RoamingNasPlan {
         address: IpAddr::V4(Ipv4Addr::new(10, 77, place as u8, 1)),
         secret: format!("of-roaming-nas-{place}-{:016x}", draw(4).bits()),

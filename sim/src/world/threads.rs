@@ -253,7 +253,8 @@ impl World<'_> {
                 let before = counts(&*self.node);
                 self.node.thread(place).handle_datagram(path, &octets, now);
                 let after = counts(&*self.node);
-                if self.roaming_at(remote).is_some() {
+                if let Some(nas) = self.roaming_at(remote) {
+                    self.proxy.laws.handed(nas, &octets);
                     self.handed += 1;
                     continue;
                 }
