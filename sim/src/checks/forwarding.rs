@@ -240,7 +240,8 @@ impl Forwarding {
             || self.ended.contains(&(token.nas, token.visit))
             // An earlier copy was rejected, as the server had died, and nobody has that answer: it is decided anew.
             || asked.copies > 1 && self.may_have_died(proxy, home, asked.at, passing.now)
-            || asked.state_is_lost && !is_known_without_state(proxy, token.nas)
+            // A late copy has a State of which nothing is known any more.
+            || (asked.state_is_lost || asked.copies > 1) && !is_known_without_state(proxy, token.nas)
             || self.is_ambiguous(proxy, token, home);
         (!excused).then_some(home)
     }
@@ -358,9 +359,9 @@ impl Forwarding {
     }
 }
 
-/// Whether the requests of a NAS say whose they are.
+/// Whether the requests of a NAS say whose they are: many may have one User-Name.
 fn is_known_without_state(proxy: &ProxyPlan, nas: usize) -> bool {
-    !proxy.nases[nas].anonymous || proxy.nases[nas].calling_station_id
+    proxy.nases[nas].calling_station_id
 }
 
 fn told(octets: &[u8]) -> Option<Told> {
