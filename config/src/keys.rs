@@ -182,6 +182,7 @@ pub const REMOTE_SERVER: Keys = Keys {
         "status_interval",
         "outstanding_max",
         "source_address",
+        "resolve_interval",
     ],
     later: &["coa_address"],
 };

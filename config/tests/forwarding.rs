@@ -7,7 +7,9 @@ use std::time::Duration;
 use support::{FRAME, Folder};
 use ulna_config::{Configuration, Cores, parse};
 use ulna_core::ServerId;
-use ulna_core::forward::{Balance, Member, OnDead, PoolId, RealmId, RemoteServerId, StatusCheck};
+use ulna_core::forward::{
+    Balance, Member, OnDead, PoolId, RealmId, RemoteAddress, RemoteServerId, StatusCheck,
+};
 use ulna_core::packet::Secret;
 use ulna_core::policy::{Accounting, Decision, OngoingDecision, Onward};
 
@@ -49,8 +51,14 @@ fn what_is_not_said_has_its_default() {
     assert!(server.require_message_authenticator && server.source_address.is_none());
     assert_eq!(server.status_check, StatusCheck::None, "RFC 5997 section 4.1");
     assert_eq!(
-        [server.response_window, server.zombie_period, server.revive_interval, server.status_interval],
-        [20, 40, 120, 30].map(Duration::from_secs)
+        [
+            server.response_window,
+            server.zombie_period,
+            server.revive_interval,
+            server.status_interval,
+            server.resolve_interval
+        ],
+        [20, 40, 120, 30, 60].map(Duration::from_secs)
     );
     assert_eq!(server.outstanding_max, 16_384);
     let pool = configuration.pool(PoolId(0));
@@ -230,6 +238,30 @@ fn every_key_does_something() {
     let edits = &ongoing[1].edits;
     assert_eq!((edits.request.remove.len(), edits.reply.remove.len()), (1, 1));
     assert_eq!(edits.reply.allow.as_ref().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_remote_server_may_be_known_by_name() {
+    let rest = pool("p", "\"a\"") + "[[server]]\nname = \"s\"\n[[server.new]]\nproxy = \"p\"\n";
+    for (text, name) in [
+        ("Radius.Example.EDU:1812", "radius.example.edu"),
+        ("localhost:1812", "localhost"),
+        ("radius.example.edu.:1812", "radius.example.edu."),
+        ("3com.example:1812", "3com.example"),
+        ("10.0xfg:1812", "10.0xfg"),
+    ] {
+        let server = remote_server("a").replace("127.0.0.1:1912", text);
+        let lines = server + "resolve_interval = \"5s\"\nsource_address = \"2001:db8::2\"\n" + &rest;
+        let (configuration, warnings) = parsed(&lines);
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let server = configuration.remote_server(RemoteServerId(0));
+        assert_eq!(server.address, RemoteAddress::Named { name: name.into(), port: 1812 });
+        assert_eq!(server.address.to_string(), format!("{name}:1812"));
+        assert_eq!(server.resolve_interval, Duration::from_secs(5));
+    }
+    let unsigned = remote_server("a").replace("127.0.0.1:1912", "radius.example.edu:1812");
+    let (_, warnings) = parsed(&(unsigned + "require_message_authenticator = false\n" + &rest));
+    assert_eq!(warnings.len(), 1, "it may be anywhere: {warnings:?}");
 }
 
 #[test]

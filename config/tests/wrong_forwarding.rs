@@ -43,12 +43,15 @@ fn behind_servers(lines: &str) -> Vec<String> {
 
 #[test]
 fn remote_servers_have_an_address() {
-    let expected = "an address with port such as \"192.0.2.1:1812\" or \"[2001:db8::1]:1812\"";
-    let resolved = "11: `address` must be an address: names are not resolved yet";
+    let expected = "an address or a name with port such as \"192.0.2.1:1812\", \"[2001:db8::1]:1812\" or \
+                    \"radius.example.org:1812\"";
     let host = "the address of one host";
     for (line, message) in [
-        ("address = \"radius.example.org:1812\"", resolved.into()),
-        ("address = \"localhost\"", resolved.into()),
+        ("address = \"localhost\"", format!("11: `address` must be {expected}, found \"localhost\"")),
+        (
+            "resolve_interval = \"10s\"",
+            "1: `resolve_interval` needs an `address` that is a name: nothing is asked without".into(),
+        ),
         ("address = \"192.0.2.1\"", format!("11: `address` must be {expected}, found \"192.0.2.1\"")),
         ("address = \"2001:db8::1\"", format!("11: `address` must be {expected}, found \"2001:db8::1\"")),
         ("address = \"192.0.2.1:radius\"", format!("11: `address` must be {expected}, found \"192.0.2.1:radius\"")),
@@ -80,6 +83,32 @@ fn remote_servers_have_an_address() {
     ] {
         assert_eq!(remote_server(line), [message], "{line}");
     }
+    // Also what a resolver would take for an address in one of its old forms, and what no host is called.
+    for wrong in [
+        "192.0.2.01:1812",
+        "192.0.513:1812",
+        "10:1812",
+        "0x7f000001:1812",
+        "127.0x1:1812",
+        "127.1.:1812",
+        "radius.example.org:0",
+        "radius.example.org:65536",
+        "radius.example.org:+1812",
+        "radius.example.org:",
+        "radius_1.example.org:1812",
+        "-radius.example.org:1812",
+        "radius..org:1812",
+        ".:1812",
+        ":1812",
+        "radius.example.org:1812:1812",
+        "[radius.example.org]:1812",
+        " a.b:1812",
+    ] {
+        let found = remote_server(&format!("address = \"{wrong}\""));
+        assert_eq!(found, [format!("11: `address` must be {expected}, found \"{wrong}\"")], "{wrong}");
+    }
+    let label = "a".repeat(64);
+    assert_eq!(remote_server(&format!("address = \"{label}.org:1812\"")).len(), 1);
     assert_eq!(
         added("[[remote_server]]\n"),
         [

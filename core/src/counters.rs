@@ -209,6 +209,12 @@ counters! {
         probes,
         /// Of these, those that were answered.
         probes_answered,
+        /// Times that it was asked which address a remote server's name stands for.
+        resolutions,
+        /// Of these, those without an answer that could be used.
+        resolutions_failed,
+        /// Times that it was another address than before, or one at last.
+        remote_addresses_changed,
         /// Gauge: requests that wait for a remote server.
         outstanding,
         /// Gauge: live conversations.

@@ -1,4 +1,4 @@
-//! How core asks for what takes time: a password hashed, a record stored.
+//! How core asks for what takes time: a password hashed, a record stored, a name resolved.
 //!
 //! Core never waits. It hands an [`Effect`] with a [`Ticket`] to its driver and goes on; the driver does it on threads of
 //! its own, or in the simulator late, in another order or not at all, and hands the answer back under the same ticket.
@@ -13,6 +13,7 @@ use crate::packet::Secrets;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// Names one effect under way; the answer bears the same. The generation tells it from those that had the place before:
 /// an answer that comes when nobody waits for it any more is ignored.
@@ -40,6 +41,35 @@ pub enum Effect {
     Store(RecordBatch),
     /// Find out whose this key is.
     LookUp(LookUp),
+    /// Find out which addresses a host has.
+    Resolve(Resolve),
+}
+
+/// A host whose addresses are asked for.
+#[derive(Debug)]
+pub struct Resolve {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Of which family they are to be; `None`: of either.
+    pub family: Option<Family>,
+}
+
+/// A family of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Of 32 bits.
+    Ipv4,
+    /// Of 128.
+    Ipv6,
+}
+
+/// What is said of a host.
+#[derive(Debug)]
+pub enum Resolved {
+    /// What it has, the best first. Core takes those that it can use, and may have too many.
+    Addresses(Vec<IpAddr>),
+    /// None is known: there is no such host, or nobody could be asked. Why is the driver's to tell its operator.
+    Failed,
 }
 
 /// A key that is looked up.
@@ -95,6 +125,8 @@ pub enum EffectDone {
     },
     /// Of [`Effect::LookUp`].
     LookedUp(LookedUp),
+    /// Of [`Effect::Resolve`].
+    Resolved(Resolved),
     /// The driver's line for such effects is full; nothing was done.
     Shed(Effect),
 }

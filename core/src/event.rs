@@ -170,6 +170,26 @@ pub enum Event {
         /// How it is to be treated from now on.
         standing: Standing,
     },
+    /// A remote server that is known by name has another address than before, or one at last.
+    RemoteAddress {
+        /// When.
+        at: Instant,
+        /// The configuration in which it is a place.
+        generation: Generation,
+        /// Which.
+        remote_server: RemoteServerId,
+        /// Where it is from now on.
+        address: SocketAddr,
+    },
+    /// Nobody could say which address a remote server has, for the first time since somebody could. It is where it was.
+    RemoteUnresolved {
+        /// When.
+        at: Instant,
+        /// The configuration in which it is a place.
+        generation: Generation,
+        /// Which.
+        remote_server: RemoteServerId,
+    },
     /// A stream was not accepted, or was ended for a reason that an operator may want to know.
     StreamEnded {
         /// When.

@@ -24,7 +24,7 @@ use crate::configuration::{Configuration, Protocol};
 use crate::conversation::{Conversations, Counts};
 use crate::counters::WorkerCounters;
 use crate::discard::Discard;
-use crate::effect::{Effect, EffectDone, LookedUp, NotStored, Ticket};
+use crate::effect::{Effect, EffectDone, LookedUp, NotStored, Resolved, Ticket};
 use crate::event::{Event, Outcome, ShortName};
 use crate::generation::{Generation, Generations};
 use crate::life::Life;
@@ -321,6 +321,10 @@ impl Worker {
     /// The answer to an effect: to all requests that wait for it, or where these are gone to nobody.
     pub fn handle_effect_done(&mut self, ticket: Ticket, answer: EffectDone, now: Instant) {
         let answer = match answer {
+            EffectDone::Resolved(answer) => return self.handle_resolved(ticket, &answer, now),
+            EffectDone::Shed(Effect::Resolve(_)) => {
+                return self.handle_resolved(ticket, &Resolved::Failed, now);
+            }
             EffectDone::LookedUp(answer) => return self.handle_looked_up(ticket, Ok(answer), now),
             EffectDone::Shed(Effect::LookUp(_)) => {
                 return self.handle_looked_up(ticket, Err(Discard::LookUpLineFull), now);
@@ -350,7 +354,9 @@ impl Worker {
                 self.memory.records.give_back(batch.octets);
                 Err(Discard::StoreLineFull)
             }
-            EffectDone::LookedUp(_) | EffectDone::Shed(Effect::LookUp(_)) => {
+            EffectDone::LookedUp(_)
+            | EffectDone::Resolved(_)
+            | EffectDone::Shed(Effect::LookUp(_) | Effect::Resolve(_)) => {
                 unreachable!("no request waits for it")
             }
         };

@@ -210,6 +210,8 @@ fn what_the_network_says_is_counted_for_its_client_and_changes_nothing() {
         | Event::UnsignedBehindNat { .. }
         | Event::RemoteServer { .. }
         | Event::Loop { .. }
+        | Event::RemoteAddress { .. }
+        | Event::RemoteUnresolved { .. }
         | Event::StreamEnded { .. } => None,
     });
     let told: Vec<_> = told.collect();

@@ -196,6 +196,8 @@ fn policy_is_asked_once_and_its_verdict_is_kept() {
         | Event::Unreachable { .. }
         | Event::RemoteServer { .. }
         | Event::Loop { .. }
+        | Event::RemoteAddress { .. }
+        | Event::RemoteUnresolved { .. }
         | Event::StreamEnded { .. } => None,
     };
     let rules: Vec<_> = server.events.iter().map(decided).collect();

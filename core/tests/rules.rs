@@ -82,6 +82,8 @@ fn the_first_rule_whose_conditions_all_hold_decides() {
         | Event::Unreachable { .. }
         | Event::RemoteServer { .. }
         | Event::Loop { .. }
+        | Event::RemoteAddress { .. }
+        | Event::RemoteUnresolved { .. }
         | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
@@ -142,6 +144,8 @@ fn the_user_of_a_rewritten_name_is_asked_for_the_password_and_later_rules_see_it
         | Event::Unreachable { .. }
         | Event::RemoteServer { .. }
         | Event::Loop { .. }
+        | Event::RemoteAddress { .. }
+        | Event::RemoteUnresolved { .. }
         | Event::StreamEnded { .. } => None,
     });
     assert_eq!(names.collect::<Vec<_>>()[0], b"CORP\\robert");
@@ -337,6 +341,8 @@ fn code_decides_like_rules() {
         | Event::Unreachable { .. }
         | Event::RemoteServer { .. }
         | Event::Loop { .. }
+        | Event::RemoteAddress { .. }
+        | Event::RemoteUnresolved { .. }
         | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });

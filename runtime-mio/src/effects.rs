@@ -1,5 +1,5 @@
-//! The threads that do what takes time, so that no turn waits for it: passwords against Argon2 digests, and one that
-//! stores records.
+//! The threads that do what takes time, so that no turn waits for it: passwords against Argon2 digests, one that
+//! stores records, and those of [`ResolveLine`] for names.
 //!
 //! Bounded in number (`hash_threads`), line (`hash_line_max`) and memory (of each, what the largest digest needs). They
 //! run at nice 19: on a machine that is busy hashing waits, and requests do not. Answers go into the inbox of the thread
@@ -22,6 +22,7 @@ use ulna_core::queue::BellId;
 
 use crate::clock::Clock;
 use crate::hashing::Hasher;
+use crate::resolving::ResolveLine;
 use crate::seats::Bells;
 use crate::server::{EndsProcessOnPanic, StartError, locked};
 use crate::storing::{RecordStore, StoreCounters, StoreJob, StoreLine, StoreThread};
@@ -32,6 +33,7 @@ use crate::tables::Tables;
 pub(crate) struct EffectThreads {
     line: Arc<Line>,
     tables: Arc<Tables>,
+    resolving: Arc<ResolveLine>,
     store: Option<Arc<StoreCounters>>,
     /// The store's.
     storing: Option<JoinHandle<()>>,
@@ -46,6 +48,7 @@ pub(crate) struct Desk {
     worker: usize,
     line: Arc<Line>,
     tables: Arc<Tables>,
+    resolving: Arc<ResolveLine>,
     /// Taken from the inbox at once, so that its lock is not held while cores work on them.
     answers: Vec<(Ticket, EffectDone)>,
 }
@@ -125,6 +128,7 @@ impl EffectThreads {
         let mut started = EffectThreads {
             line,
             tables,
+            resolving: Arc::default(),
             store: counters,
             storing: None,
             threads: Mutex::default(),
@@ -143,7 +147,8 @@ impl EffectThreads {
         Ok(started)
     }
 
-    /// Starts those that are missing, if users of this configuration have digests: it may be the first that has such.
+    /// Starts those that are missing, if users of this configuration have digests, or remote servers names: it may be the first
+    /// that has such.
     ///
     /// # Errors
     /// When a thread cannot be had. Those that were started stay.
@@ -160,7 +165,10 @@ impl EffectThreads {
             })?;
             started.push(handle);
         }
-        Ok(())
+        self.resolving.start_for(configuration, || {
+            let (line, mut calls) = (Arc::clone(&self.line), SystemCalls::default());
+            move |worker, ticket, done| line.answer(worker, ticket, done, &mut calls)
+        })
     }
 
     /// What the thread that stores counts, if there is one.
@@ -192,7 +200,8 @@ impl EffectThreads {
         inbox.has_answers.store(false, Ordering::Relaxed);
         drop(answers);
         let (line, tables) = (Arc::clone(&self.line), Arc::clone(&self.tables));
-        Desk { worker, line, tables, answers: Vec::with_capacity(ANSWERS_NOW) }
+        let resolving = Arc::clone(&self.resolving);
+        Desk { worker, line, tables, resolving, answers: Vec::with_capacity(ANSWERS_NOW) }
     }
 }
 
@@ -205,6 +214,7 @@ impl Drop for EffectThreads {
             jobs.waiting.clear();
         }
         self.line.came.notify_all();
+        self.resolving.end();
         if let Some(records) = &self.line.records {
             records.end();
         }
@@ -237,6 +247,7 @@ impl Desk {
                 let job = StoreJob { worker: self.worker, ticket, batch };
                 records.ask(job).map_err(|job| EffectDone::Shed(Effect::Store(job.batch)))
             }
+            Effect::Resolve(resolve) => self.resolving.ask(self.worker, ticket, resolve),
             Effect::LookUp(look_up) => Err(EffectDone::LookedUp(self.tables.look_up(&look_up))),
         }
     }
@@ -319,6 +330,7 @@ mod tests {
     use std::time::Duration;
     use ulna_config::{Cores, default_text, parse};
     use ulna_core::authenticate::users::Credential;
+    use ulna_core::effect::{Resolve, Resolved};
     use ulna_core::life::Life;
 
     const USER: &str = "[[user]]\nname = \"alice\"\npassword = { argon2 = \"$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$\
@@ -369,6 +381,44 @@ mod tests {
         }
         answers.sort_unstable();
         answers
+    }
+
+    #[test]
+    fn a_host_is_resolved_and_the_bell_rings_for_it() {
+        let named = |name: &str| {
+            format!(
+                "{USER}[[remote_server]]\nname = \"a\"\naddress = \"{name}:1812\"\nsecret = \"a secret of many octets\"\n"
+            )
+        };
+        let mut poll = Poll::new().expect("a poll");
+        let bells = Arc::new(Bells::new());
+        bells.set(BellId(0), Some(Bell::new(poll.registry()).expect("a bell")));
+        let parsed =
+            |lines: &str| parse(&format!("{}{lines}", default_text()), "x", Cores(2)).expect("right").0;
+        let resolve = |name: &str| Effect::Resolve(Resolve { name: name.into(), family: None });
+        let without = EffectThreads::start(&parsed(USER), &bells, None, Clock::start()).expect("threads");
+        let shed = without.desk(WorkerId(0), BellId(0)).ask(ticket(0), resolve("localhost"));
+        assert!(
+            matches!(shed, Err(EffectDone::Shed(Effect::Resolve(_)))),
+            "nobody is there for it: {shed:?}"
+        );
+        // It is the first configuration that has a name.
+        without.start_for(&parsed(&named("localhost"))).expect("a thread");
+        let mut desk = without.desk(WorkerId(0), BellId(0));
+        // Nothing can be called so: no one is asked.
+        for (place, name) in [(1, "localhost"), (2, "no\0host")] {
+            desk.ask(ticket(place), resolve(name)).expect("it waits");
+        }
+        let (mut answers, mut events) = (Vec::new(), Events::with_capacity(8));
+        while answers.len() < 2 {
+            poll.poll(&mut events, Some(PATIENCE)).expect("poll waits");
+            assert!(!events.is_empty(), "the bell rings for {answers:?} of 2");
+            desk.take_answers(|ticket, done| answers.push((ticket.place, done)));
+        }
+        answers.sort_by_key(|(place, _)| *place);
+        let EffectDone::Resolved(Resolved::Addresses(local)) = &answers[0].1 else { panic!("{answers:?}") };
+        assert!(!local.is_empty() && local.iter().all(|address| address.is_loopback()), "{local:?}");
+        let EffectDone::Resolved(Resolved::Failed) = &answers[1].1 else { panic!("{answers:?}") };
     }
 
     #[test]

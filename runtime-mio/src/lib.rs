@@ -27,6 +27,7 @@ pub mod patience;
 pub mod reload;
 mod remote;
 pub mod report;
+mod resolving;
 mod seats;
 mod segments;
 pub mod server;

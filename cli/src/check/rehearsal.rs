@@ -1,16 +1,16 @@
 //! One packet through a whole server: the cores of production, driven by hand in a time of their own, without a socket. What
 //! takes time in production, passwords that are hashed and records that are stored, is answered at once.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ulna_core::configuration::{Configuration, RuntimeSettings};
 use ulna_core::cores::{Cores, assemble_with};
 use ulna_core::discard::Discard;
-use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Ticket};
+use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Resolved, Ticket};
 use ulna_core::event::{Event, Outcome};
-use ulna_core::forward::RemoteOrder;
+use ulna_core::forward::{RemoteAddress, RemoteOrder};
 use ulna_core::policy::PolicyFactory;
 use ulna_core::time::UnixTime;
 use ulna_core::{Instant, ListenerId, Path, Seed, SocketId, Via};
@@ -57,8 +57,15 @@ pub fn rehearse(
     seed: &Seed,
     arrival: &Arrival<'_>,
 ) -> Rehearsed {
-    let mut cores = assemble_with(configuration, seed, policies).pop().expect("a server has a thread");
     let start = Instant::ORIGIN + Duration::from_secs(1);
+    // Nobody is asked what names stand for: that each stands for something is enough, as nothing is sent there.
+    for server in &configuration.remote_servers {
+        if let RemoteAddress::Named { .. } = server.address {
+            let ours = server.source_address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            server.resolution.note_addresses(&[ours], start);
+        }
+    }
+    let mut cores = assemble_with(configuration, seed, policies).pop().expect("a server has a thread");
     let mut now = start;
     let mut rehearsed = Rehearsed::default();
     let mut packet = Some(arrival);
@@ -130,6 +137,8 @@ impl Rehearsed {
                 let table = configuration.secret_tables.iter().find(|table| table.source == source);
                 EffectDone::LookedUp(table.map_or(LookedUp::Failed, |table| table.look_up(&key)))
             }
+            // They are where they were.
+            Effect::Resolve(_) => EffectDone::Resolved(Resolved::Failed),
         }
     }
 }
@@ -145,6 +154,8 @@ fn discarded(cores: &mut Cores) -> Option<Discard> {
         | Event::Unreachable { .. }
         | Event::RemoteServer { .. }
         | Event::Loop { .. }
+        | Event::RemoteAddress { .. }
+        | Event::RemoteUnresolved { .. }
         | Event::StreamEnded { .. } => None,
     })
 }

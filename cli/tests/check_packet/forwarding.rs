@@ -26,7 +26,7 @@ address = "127.0.0.1:1912"
 secret = "a-secret-that-nobody-prints"
 [[remote_server]]
 name = "uni-2"
-address = "127.0.0.2:1912"
+address = "nobody.is-asked.invalid:1912"
 secret = "a-secret-that-nobody-prints"
 [[remote_server]]
 name = "records"
@@ -100,7 +100,7 @@ fn a_realm_leads_to_its_pool_with_all_its_servers() {
             "realm: \"lab.example.edu\", by [[realm]] \"example.edu\"",
             "pool: \"uni\", to that of these with the fewest requests waiting",
             "\"uni-1\" at 127.0.0.1:1912",
-            "\"uni-2\" at 127.0.0.2:1912, weight 3",
+            "\"uni-2\" at nobody.is-asked.invalid:1912, weight 3",
             "ongoing: further requests of its conversation meet the 2 rules of [[server.ongoing]] of \"later\", and those that \
              continue go to the same server, and fail if that has died (`on_dead`)",
             "reply: the server's, which meets the rule of [[server.reply]]",
@@ -119,7 +119,7 @@ fn a_rule_may_name_its_pool_and_change_the_request() {
             "request: sets NAS-Identifier = \"us\"",
             "realm: \"example.net\", and no [[realm]] is for that",
             "pool: \"home\", to the first of these that lives",
-            "\"uni-2\" at 127.0.0.2:1912",
+            "\"uni-2\" at nobody.is-asked.invalid:1912",
             "ongoing: further requests of its conversation meet the 2 rules of [[server.ongoing]] of \"later\", and those that \
              continue go to the same server, or another if that has died (`on_dead`)",
             "result: forwarded to a server of pool \"home\", whose reply is awaited",

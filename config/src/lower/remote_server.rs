@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use toml::Spanned;
 use ulna_core::configuration::Protocol;
-use ulna_core::forward::{RemoteServer, RemoteServerId, StatusCheck};
+use ulna_core::forward::{RemoteAddress, RemoteServer, RemoteServerId, StatusCheck};
 use ulna_core::packet::Secret;
 
 /// As many as `requests_max` lets wait for anything, if nothing is said.
@@ -24,6 +24,7 @@ const RESPONSE_WINDOW: Duration = Duration::from_secs(20);
 const ZOMBIE_PERIOD: Duration = Duration::from_secs(40);
 const REVIVE_INTERVAL: Duration = Duration::from_secs(120);
 const STATUS_INTERVAL: Duration = Duration::from_secs(30);
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(60);
 
 pub fn remote_servers<'d>(
     file: &Section<'d>,
@@ -45,7 +46,12 @@ pub fn remote_servers<'d>(
             continue;
         }
         let Some(server) = lowered else { continue };
-        if !server.require_message_authenticator && is_public(server.address.ip()) {
+        // Where a name leads nobody knows now.
+        let may_be_public = match &server.address {
+            RemoteAddress::At(address) => is_public(address.ip()),
+            RemoteAddress::Named { name, .. } => &**name != "localhost",
+        };
+        if !server.require_message_authenticator && may_be_public {
             unsigned.push(Spanned::new(section.span(), *name.get_ref()));
         }
         servers.push(RemoteServer { name: (*name.get_ref()).into(), ..server });
@@ -58,7 +64,7 @@ pub fn remote_servers<'d>(
 fn remote_server(section: &Section<'_>, protocol: &Protocol, report: &mut Report) -> Option<RemoteServer> {
     section.word("transport", &["udp"], &["tcp", "tls"], report);
     let address = address(section, report);
-    let source_address = source_address(section, address, report);
+    let source_address = source_address(section, address.as_ref(), report);
     let secret = shared_secret(section, report);
     let status_check = match section.word("status_check", &["status-server", "none"], &[], report) {
         Some("status-server") => StatusCheck::StatusServer,
@@ -71,6 +77,10 @@ fn remote_server(section: &Section<'_>, protocol: &Protocol, report: &mut Report
         let message = "`status_interval` needs `status_check = \"status-server\"`: nothing is asked without";
         report.error(place, message.into());
     }
+    if let (Some(RemoteAddress::At(_)), Some(place)) = (&address, section.key_span("resolve_interval")) {
+        let message = "`resolve_interval` needs an `address` that is a name: nothing is asked without";
+        report.error(place, message.into());
+    }
     let most = Duration::from_secs(3_600);
     let mut span = |key: &str, least: u64, default: Duration| {
         section.duration(key, Duration::from_millis(least)..=most, report).unwrap_or(default)
@@ -80,6 +90,7 @@ fn remote_server(section: &Section<'_>, protocol: &Protocol, report: &mut Report
     let zombie_period = span("zombie_period", 10, ZOMBIE_PERIOD);
     let revive_interval = span("revive_interval", 10, REVIVE_INTERVAL);
     let status_interval = span("status_interval", 100, STATUS_INTERVAL);
+    let resolve_interval = span("resolve_interval", 1_000, RESOLVE_INTERVAL);
     if response_window > protocol.request_timeout {
         let place = section.value("response_window").map_or(section.span(), Spanned::span);
         let message =
@@ -101,12 +112,15 @@ fn remote_server(section: &Section<'_>, protocol: &Protocol, report: &mut Report
         status_interval,
         outstanding_max: outstanding_max.unwrap_or(OUTSTANDING_MAX) as u32,
         health: std::sync::Arc::default(),
+        resolve_interval,
+        resolution: std::sync::Arc::default(),
     })
 }
 
 /// Where it listens.
-fn address(section: &Section<'_>, report: &mut Report) -> Option<SocketAddr> {
-    let expected = "an address with port such as \"192.0.2.1:1812\" or \"[2001:db8::1]:1812\"";
+fn address(section: &Section<'_>, report: &mut Report) -> Option<RemoteAddress> {
+    let expected = "an address or a name with port such as \"192.0.2.1:1812\", \"[2001:db8::1]:1812\" or \
+                    \"radius.example.org:1812\"";
     let Some(value) = section.value("address") else {
         section.missing("address", report);
         return None;
@@ -120,19 +134,17 @@ fn address(section: &Section<'_>, report: &mut Report) -> Option<SocketAddr> {
             section.refuse("address", "with the port that the server listens on", value, report);
             None
         }
-        Ok(address) if is_host(address.ip()) => Some(address),
+        Ok(address) if is_host(address.ip()) => Some(RemoteAddress::At(address)),
         Ok(_) => {
             section.refuse("address", "the address of one host", value, report);
             None
         }
-        Err(_) if is_host_name(text) => {
-            let message = "`address` must be an address: names are not resolved yet";
-            report.error(value.span(), message.into());
-            None
-        }
         Err(_) => {
-            section.refuse("address", expected, value, report);
-            None
+            let named = named(text);
+            if named.is_none() {
+                section.refuse("address", expected, value, report);
+            }
+            named
         }
     }
 }
@@ -146,22 +158,43 @@ fn is_host(address: IpAddr) -> bool {
     }
 }
 
-/// A name of the DNS (RFC 1123 §2.1), with a port or without.
-fn is_host_name(text: &str) -> bool {
-    let name = text.split_once(':').map_or(text, |(name, _)| name);
-    let allowed = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
-    name.chars().all(allowed) && name.contains(|letter: char| letter.is_ascii_alphabetic())
+/// A host's name with a port.
+fn named(text: &str) -> Option<RemoteAddress> {
+    let (name, port) = text.split_once(':')?;
+    let port = Some(port).filter(|port| port.bytes().all(|digit| digit.is_ascii_digit()))?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    is_host_name(name).then(|| RemoteAddress::Named { name: name.to_ascii_lowercase().into(), port })
+}
+
+/// RFC 1123 §2.1: letters, digits and hyphens in labels, and a last label that no resolver takes for the end of an IPv4 address. With
+/// a dot behind it, or without.
+fn is_host_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let is_label = |label: &str| {
+        let allowed = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(allowed)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // Resolvers read "10", "192.0.2.01" and "0x7f000001" as addresses.
+    let is_number = |label: &str| {
+        let hexadecimal = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
+        label.bytes().all(|octet| octet.is_ascii_digit())
+            || hexadecimal.is_some_and(|digits| digits.bytes().all(|octet| octet.is_ascii_hexdigit()))
+    };
+    name.len() <= 253 && name.split('.').all(is_label) && !name.rsplit('.').next().is_some_and(is_number)
 }
 
 /// The address of ours that requests to it leave from.
-fn source_address(section: &Section<'_>, to: Option<SocketAddr>, report: &mut Report) -> Option<IpAddr> {
+fn source_address(section: &Section<'_>, to: Option<&RemoteAddress>, report: &mut Report) -> Option<IpAddr> {
     let value = section.value("source_address")?;
     let address = value.get_ref().as_str().and_then(|text| text.parse::<IpAddr>().ok());
     let Some(address) = address.filter(|address| is_host(*address)) else {
         section.refuse("source_address", "an address of this host such as \"192.0.2.1\"", value, report);
         return None;
     };
-    if to.is_some_and(|to| to.is_ipv4() != address.is_ipv4()) {
+    if matches!(to, Some(RemoteAddress::At(to)) if to.is_ipv4() != address.is_ipv4()) {
         let message = "`source_address` and `address` must both be IPv4 or both IPv6";
         report.error(value.span(), message.into());
         return None;

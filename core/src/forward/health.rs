@@ -148,6 +148,14 @@ impl Health {
         })
     }
 
+    /// It is somewhere else from now on: nothing is known of what is there, and what was sent before says nothing about it. Whether
+    /// that changes something is told as by the others.
+    pub fn note_move(&self, judgement: &Judgement, now: Instant) -> Option<Standing> {
+        let now = micros(now);
+        // Not one more: what is sent at this very time goes there.
+        self.change(judgement, now, |_| State::Alive { heard: now })
+    }
+
     /// What time alone has changed by now, told to the one whose call notes it.
     pub fn handle_timeout(&self, judgement: &Judgement, now: Instant) -> Option<Standing> {
         let word = self.state.load(Ordering::Relaxed);

@@ -5,7 +5,7 @@
 //!
 //! 1. [`Realms`]: the longest configured suffix of its User-Name names a pool.
 //! 2. [`Pool`]: of its remote servers that are not dead its [`Balancer`] chooses one.
-//!    What is known of them is their [`Health`], which all workers share.
+//!    What is known of them is their [`Health`] and, where they are known by name, their [`Resolution`], which all workers share.
 //! 3. [`Outstanding`]: under which Identifier, and who waits for the reply.
 //! 4. [`Outbound`]: the octets with which it goes there, among them a Proxy-State of ours ([`OwnProxyState`]), through a
 //!    [`RemoteSocket`].
@@ -13,6 +13,7 @@
 //!
 //! Plain data and rules about next hops; sends nothing and knows no socket. Control flow is the worker's.
 
+mod address;
 mod balancer;
 mod health;
 mod outstanding;
@@ -20,9 +21,11 @@ mod pool;
 mod proxy_state;
 mod realms;
 mod remote_server;
+mod resolution;
 mod rewrite;
 mod socket;
 
+pub use address::RemoteAddress;
 pub use balancer::{Balancer, Key, Servers};
 pub use health::{Health, Judgement, Standing};
 pub use outstanding::{Entry, Outstanding, PortIndex, Purpose, Slot};
@@ -30,5 +33,6 @@ pub use pool::{Balance, Member, OnDead, Pool, PoolId};
 pub use proxy_state::{OwnProxyState, PROXY_STATE_OCTETS, ProxyStateKey};
 pub use realms::{DuplicateRealm, Realm, RealmId, Realms};
 pub use remote_server::{RemoteServer, RemoteServerId, StatusCheck};
+pub use resolution::Resolution;
 pub use rewrite::{Inbound, Outbound};
 pub use socket::{RemoteOrder, RemoteSocket};

@@ -144,11 +144,12 @@ impl<T> Outstanding<T> {
         (self.open() * IDENTIFIERS).saturating_sub(PROBES_KEPT as usize).min(self.bound as usize)
     }
 
-    /// Whether another port should be ordered: fewer than an eighth of the Identifiers are free, and there may be more ports.
+    /// Whether another port should be ordered: fewer than an eighth of the Identifiers are free, and there may be more ports. Those that are
+    /// retired do not count.
     pub fn needs_port(&self) -> bool {
         let open = self.open();
         let is_wanted = open == 0 || (self.spare() as usize) < open * IDENTIFIERS / 8;
-        is_wanted && self.ports() < self.ports_max()
+        is_wanted && open < self.ports_max()
     }
 
     /// A port has been opened. Its Identifiers are taken next: none was used before.
@@ -156,7 +157,7 @@ impl<T> Outstanding<T> {
     /// # Panics
     /// If there are as many as the bound asks for.
     pub fn add_port(&mut self) -> PortIndex {
-        assert!(self.ports() < self.ports_max(), "a port is opened only where one is needed");
+        assert!(self.open() < self.ports_max(), "a port is opened only where one is needed");
         let place = || Place { stage: Stage::Free, before: NONE, after: NONE };
         let places = (0..IDENTIFIERS).map(|_| place()).collect();
         let port = Some(Port { places, is_retired: false, used: 0 });
@@ -186,8 +187,9 @@ impl<T> Outstanding<T> {
 
     /// Whether no Identifier of the port is in use or in quarantine: it may be closed, and nothing late can come to another socket that
     /// gets its number.
+    /// Of many quarantines that are over it ends some, and says so of the port when it is asked again.
     pub fn is_port_unused(&mut self, port: PortIndex, now: Instant) -> bool {
-        self.end_quarantines(now, u32::MAX);
+        self.end_quarantines(now, QUARANTINES_OF_PORT_ENDED_MAX);
         self.port_mut(port).used == 0
     }
 
@@ -500,6 +502,8 @@ const OUTSTANDING_MAX: u32 = 1 << 16;
 const PROBES_KEPT: u32 = 16;
 /// Quarantines that are looked at when an Identifier is taken.
 const QUARANTINES_ENDED_MAX: u32 = 64;
+/// The same when a port is to be closed: some 0.1 ms.
+const QUARANTINES_OF_PORT_ENDED_MAX: u32 = 4_096;
 /// No place.
 const NONE: u32 = u32::MAX;
 

@@ -1,10 +1,10 @@
 //! A server that requests are forwarded to, as it is configured.
 
-use super::{Health, Judgement};
+use super::{Health, Judgement, RemoteAddress, Resolution};
 use crate::packet::Secret;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use core::time::Duration;
 
 /// A remote server's place in the configuration.
@@ -17,7 +17,7 @@ pub struct RemoteServer {
     /// The operator's name for it, unique.
     pub name: Box<str>,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: RemoteAddress,
     /// From which of our addresses requests to it go; the system's choice where none is said.
     pub source_address: Option<IpAddr>,
     /// What both share.
@@ -38,6 +38,10 @@ pub struct RemoteServer {
     pub outstanding_max: u32,
     /// What is known of it; each configuration begins with nothing, or [follows](RemoteServer::follow) the one before.
     pub health: Arc<Health>,
+    /// How often it is asked what its name stands for.
+    pub resolve_interval: Duration,
+    /// What its name stands for, if it is known by name; from the configuration before as its health is.
+    pub resolution: Arc<Resolution>,
 }
 
 /// How a remote server is asked whether it lives.
@@ -50,7 +54,7 @@ pub enum StatusCheck {
 }
 
 impl RemoteServer {
-    /// Whether the other is the same server, however it is to be treated: the same address and secret, so that what is known of
+    /// Whether the other is the same server, however it is to be treated: the same address or name, and secret, so that what is known of
     /// one is known of the other.
     pub fn is_same(&self, other: &RemoteServer) -> bool {
         self.name == other.name
@@ -63,6 +67,7 @@ impl RemoteServer {
     pub fn follow(&mut self, before: &RemoteServer) {
         if self.is_same(before) {
             self.health = Arc::clone(&before.health);
+            self.resolution = Arc::clone(&before.resolution);
         }
     }
 
@@ -81,11 +86,12 @@ impl RemoteServer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::net::SocketAddr;
 
     fn server(secret: &[u8]) -> RemoteServer {
         RemoteServer {
             name: "radius1".into(),
-            address: SocketAddr::from(([192, 0, 2, 1], 1812)),
+            address: RemoteAddress::At(SocketAddr::from(([192, 0, 2, 1], 1812))),
             source_address: None,
             secret: Secret::new(secret).expect("it is not empty"),
             require_message_authenticator: true,
@@ -96,6 +102,8 @@ mod tests {
             status_interval: Duration::from_secs(30),
             outstanding_max: 256,
             health: Arc::default(),
+            resolve_interval: Duration::from_secs(60),
+            resolution: Arc::default(),
         }
     }
 
@@ -108,9 +116,28 @@ mod tests {
         let mut other = server(b"another secret 42");
         other.follow(&before);
         assert!(!Arc::ptr_eq(&other.health, &before.health));
-        let mut moved =
-            RemoteServer { address: SocketAddr::from(([192, 0, 2, 2], 1812)), ..server(b"0123456789abcdef") };
+        let elsewhere = RemoteAddress::At(SocketAddr::from(([192, 0, 2, 2], 1812)));
+        let mut moved = RemoteServer { address: elsewhere, ..server(b"0123456789abcdef") };
         moved.follow(&before);
         assert!(!Arc::ptr_eq(&moved.health, &before.health));
+    }
+
+    #[test]
+    fn a_server_known_by_name_is_the_same_as_long_as_its_name_is() {
+        let named = |name: &str, port| RemoteServer {
+            address: RemoteAddress::Named { name: name.into(), port },
+            ..server(b"0123456789abcdef")
+        };
+        let before = named("radius.example.edu", 1812);
+        for (mut after, is_same) in [
+            (named("radius.example.edu", 1812), true),
+            (named("radius.example.edu", 1813), false),
+            (named("radius.example.org", 1812), false),
+            (server(b"0123456789abcdef"), false),
+        ] {
+            after.follow(&before);
+            assert_eq!(Arc::ptr_eq(&after.resolution, &before.resolution), is_same, "{}", after.address);
+            assert_eq!(Arc::ptr_eq(&after.health, &before.health), is_same, "{}", after.address);
+        }
     }
 }

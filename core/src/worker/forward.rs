@@ -2,7 +2,7 @@
 //! [`Forwarding`](super::forwarding::Forwarding)'s, octets are [`Outbound`]'s and [`Inbound`](crate::forward::Inbound)'s. RFC 2865 §2.3, RFC 5080 §2.2.1.
 
 use super::Worker;
-use super::forwarding::Whose;
+use super::forwarding::{Due, News, Said, Whose};
 use super::in_progress::Held;
 use super::onward::{Awaited, GoesOn, KeptServer, To};
 use super::remote_reply::{edited_again, pass_on};
@@ -10,7 +10,7 @@ use super::request::{Desk, Known, Waiting, decided_by};
 use crate::attributes::NOTHING;
 use crate::configuration::Unroutable;
 use crate::discard::Discard;
-use crate::effect::Ticket;
+use crate::effect::{Effect, Resolved, Ticket};
 use crate::event::{Event, Outcome};
 use crate::forward::{OnDead, Outbound, Purpose, RemoteOrder, RemoteServer, RemoteSocket, Slot};
 use crate::packet::hidden::Hop;
@@ -257,7 +257,8 @@ impl Worker {
     }
 
     /// The NAS has sent a request again that waits for a remote server: so is it from here, octet for octet (RFC 2865 §2.3,
-    /// RFC 5080 §2.2.1). To another server, if that one has died since and no State ties the request to it.
+    /// RFC 5080 §2.2.1). To another server, or to where it is now, if that one has died or moved since and no State ties the
+    /// request to it.
     pub(super) fn forward_again(&mut self, network: NetworkId, handle: RequestHandle, now: Instant) {
         let Some(Held { request, waiting: Waiting::Reply(awaited), .. }) = self.held.named(network, handle)
         else {
@@ -270,7 +271,8 @@ impl Worker {
         };
         if is_tied
             || matches!(goes_on.to, To::Kept(_)) && server.on_dead == OnDead::Fail
-            || self.forwarding.is_alive(*server, request.stamp().generation, now)
+            || self.forwarding.is_there(server.place, *slot)
+                && self.forwarding.is_alive(*server, request.stamp().generation, now)
         {
             self.forwarding.send_again(*server, *slot);
             self.counters.forwarded_again.up();
@@ -288,8 +290,11 @@ impl Worker {
 
     /// Remote servers are looked after.
     pub(super) fn handle_forwarding_timeout(&mut self, now: Instant) {
-        while let Some(place) = self.forwarding.handle_timeout(now) {
-            self.probe(place, now);
+        while let Some(due) = self.forwarding.handle_timeout(now) {
+            match due {
+                Due::Probe(place) => self.probe(place, now),
+                Due::Resolve(place) => self.resolve(place),
+            }
         }
         self.note_forwarding(now);
     }
@@ -313,10 +318,46 @@ impl Worker {
         }
     }
 
+    /// Asks where a server is that is known by name.
+    fn resolve(&mut self, place: u16) {
+        let question = self.forwarding.question(place).expect("only names are resolved");
+        // No request waits for it: it is named by the server's place, and by how many had that.
+        let generation = self.forwarding.remote(place).turn();
+        let ticket = Ticket { place: place.into(), generation, life: self.life() };
+        self.effects.push_back((ticket, Effect::Resolve(question)));
+        self.counters.effects.up();
+        self.counters.resolutions.up();
+    }
+
+    /// What is said about where a server is; nothing, if nobody could be asked.
+    pub(super) fn handle_resolved(&mut self, ticket: Ticket, answer: &Resolved, now: Instant) {
+        let Ticket { place, generation, life } = ticket;
+        // Places of the core that this one has succeeded were others.
+        let said = if life == self.life() {
+            self.forwarding.note_resolved(place, generation, answer, now)
+        } else {
+            Said::OfAnother
+        };
+        match said {
+            Said::Where => {}
+            Said::Nothing => self.counters.resolutions_failed.up(),
+            Said::OfAnother => self.counters.effects_late.up(),
+        }
+        self.note_forwarding(now);
+    }
+
     /// Counts and tells what has become of servers and of what waits for them.
     pub(super) fn note_forwarding(&mut self, now: Instant) {
-        while let Some((generation, remote_server, standing)) = self.forwarding.poll_change() {
-            self.tell(Event::RemoteServer { at: now, generation, remote_server, standing });
+        let at = now;
+        while let Some((generation, remote_server, news)) = self.forwarding.poll_change() {
+            self.tell(match news {
+                News::Standing(standing) => Event::RemoteServer { at, generation, remote_server, standing },
+                News::Address(address) => Event::RemoteAddress { at, generation, remote_server, address },
+                News::Unresolved => Event::RemoteUnresolved { at, generation, remote_server },
+            });
+            if let News::Address(_) = news {
+                self.counters.remote_addresses_changed.up();
+            }
         }
         let Worker { counters, forwarding, held, .. } = self;
         counters.outstanding.set(forwarding.outstanding() as u64);

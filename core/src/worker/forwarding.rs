@@ -2,6 +2,10 @@
 //!
 //! Knows neither requests nor policy: what is sent belongs to a ticket, or to nobody if it only asks whether a server lives.
 
+mod addresses;
+
+pub use self::addresses::Said;
+
 use super::onward::KeptServer;
 use crate::attributes::Scratch;
 use crate::configuration::Configuration;
@@ -11,7 +15,7 @@ use crate::dictionary::Dictionary;
 use crate::effect::Ticket;
 use crate::forward::{
     Balancer, Entry, Outstanding, OwnProxyState, Pool, PoolId, PortIndex, ProxyStateKey, Purpose,
-    RemoteOrder, RemoteServer, RemoteServerId, RemoteSocket, Servers, Slot, Standing,
+    RemoteAddress, RemoteOrder, RemoteServer, RemoteServerId, RemoteSocket, Servers, Slot, Standing,
 };
 use crate::generation::Generation;
 use crate::life::Life;
@@ -23,6 +27,7 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::time::Duration;
 use rand_chacha::rand_core::Rng;
 
@@ -39,8 +44,8 @@ pub struct Forwarding {
     buffers: BufferPool,
     /// By the place of a remote server: when it has to be looked after.
     due: Deadlines,
-    /// Servers that are to be treated otherwise than before, and nobody has been told yet.
-    changes: VecDeque<(u16, Standing)>,
+    /// What is new of servers, and nobody has been told yet.
+    changes: VecDeque<(u16, News)>,
     proxy_states: ProxyStateKey,
     /// Keys of requests are hashed with it, by all workers alike.
     hash: KeyedHash,
@@ -61,6 +66,13 @@ pub struct Remote {
     outstanding: Outstanding<Sent>,
     /// By port.
     sockets: Vec<Option<RemoteSocket>>,
+    /// Where it is, as far as this worker has heard; `None`: its name was never resolved.
+    address: Option<SocketAddr>,
+    /// Of its resolution, when that was heard.
+    version: u64,
+    /// Ports to where it was before, and when to see whether they are still in use.
+    retired: Vec<PortIndex>,
+    retired_due: Option<Instant>,
     /// Its number in each configuration that is alive, by parity.
     numbers: [Option<RemoteServerId>; 2],
 }
@@ -96,6 +108,26 @@ pub enum Whose {
     Probe,
 }
 
+/// What is new of a remote server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// It is to be treated so.
+    Standing(Standing),
+    /// It is there.
+    Address(SocketAddr),
+    /// Nobody can say where it is.
+    Unresolved,
+}
+
+/// What is to be done about a server, at its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// It is asked whether it lives.
+    Probe(u16),
+    /// It is asked where it is.
+    Resolve(u16),
+}
+
 /// Where numbers of one configuration lead.
 struct Routes {
     generation: Generation,
@@ -110,6 +142,8 @@ struct Socket {
     generation: u32,
     /// Whose port it is, while it is open.
     port: Option<(u16, PortIndex)>,
+    /// Whom it is connected to.
+    remote: SocketAddr,
 }
 
 /// A packet in line.
@@ -120,15 +154,23 @@ struct Departure {
 }
 
 impl Remote {
-    /// Whether it lives, as far as any worker knows.
+    /// Whether it lives, as far as any worker knows. One whose name was never resolved does not.
     fn standing(&self, now: Instant) -> Standing {
+        if self.address.is_none() {
+            return Standing::Dead;
+        }
         self.server.health.standing(&self.server.judgement(), now)
     }
 
     /// When it has to be looked after.
     fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        // What nobody asks for any more is looked after no longer.
+        if !self.is_in_any() {
+            return None;
+        }
         let waits = self.outstanding.next_deadline(self.server.response_window);
-        waits.into_iter().chain(self.server.health.next_deadline(&self.server.judgement(), now)).min()
+        let health = self.server.health.next_deadline(&self.server.judgement(), now);
+        waits.into_iter().chain(health).chain(self.next_resolution()).chain(self.retired_due).min()
     }
 
     fn is_in_any(&self) -> bool {
@@ -221,6 +263,7 @@ impl Forwarding {
             let remote = &mut self.remotes[place];
             remote.server = server.clone();
             remote.outstanding.set_limits(server.outstanding_max, quarantine);
+            remote.version = 0;
             remote.numbers[generation.parity()] = Some(RemoteServerId(number));
             places.push(place as u16);
         }
@@ -229,8 +272,8 @@ impl Forwarding {
         self.routes.push(Routes { generation, places, balancers });
         if self.due.bound() < self.remotes.len() {
             self.due = Deadlines::new(self.remotes.len());
-            (0..self.remotes.len()).for_each(|place| self.note_due(place as u16));
         }
+        (0..self.remotes.len()).for_each(|place| self.note_due(place as u16));
     }
 
     /// A place for a server that is new.
@@ -242,6 +285,13 @@ impl Forwarding {
             turn,
             outstanding: Outstanding::new(server.outstanding_max, quarantine),
             sockets: Vec::new(),
+            address: match server.address {
+                RemoteAddress::At(address) => Some(address),
+                RemoteAddress::Named { .. } => None,
+            },
+            version: 0,
+            retired: Vec::new(),
+            retired_due: None,
             numbers: [None; 2],
         };
         match free {
@@ -260,6 +310,7 @@ impl Forwarding {
             if remote.is_in_any() {
                 continue;
             }
+            (remote.retired, remote.retired_due) = (Vec::new(), None);
             for socket in core::mem::take(&mut remote.sockets).into_iter().flatten() {
                 let (_, port) = self.port_of(socket).expect("it is open");
                 self.remove_port(place as u16, port, |_| {});
@@ -286,6 +337,7 @@ impl Forwarding {
         now: Instant,
     ) -> Option<KeptServer> {
         self.now = now;
+        self.hear_of(generation, pool);
         let Forwarding { remotes, routes, due, .. } = self;
         let Routes { places, balancers, .. } =
             routes.iter_mut().find(|routes| routes.generation == generation).expect("it is alive");
@@ -317,6 +369,8 @@ impl Forwarding {
 
     /// An Identifier for one more packet to this server; `None` if as many as may wait, or no socket can be had.
     pub fn take(&mut self, place: u16, purpose: Purpose, now: Instant) -> Option<Slot> {
+        self.now = now;
+        self.hear(place);
         if self.remote(place).outstanding.needs_port() {
             self.open(place);
         }
@@ -329,25 +383,26 @@ impl Forwarding {
     }
 
     fn open(&mut self, place: u16) {
+        let Some(address) = self.remote(place).address else { return };
         let socket_place = match self.free_sockets.pop() {
             Some(place) => place,
             None => {
                 let Ok(place) = u16::try_from(self.sockets.len()) else { return };
-                self.sockets.push(Socket { generation: 0, port: None });
+                self.sockets.push(Socket { generation: 0, port: None, remote: address });
                 place
             }
         };
         let remote = &mut self.remotes[usize::from(place)];
         let port = remote.outstanding.add_port();
         let socket = &mut self.sockets[usize::from(socket_place)];
-        socket.port = Some((place, port));
+        (socket.port, socket.remote) = (Some((place, port)), address);
         let name = RemoteSocket { place: socket_place, generation: socket.generation };
         if remote.sockets.len() <= usize::from(port.0) {
             remote.sockets.resize(usize::from(port.0) + 1, None);
         }
         remote.sockets[usize::from(port.0)] = Some(name);
-        let RemoteServer { address, source_address, .. } = remote.server;
-        self.orders.push_back(RemoteOrder::Open { socket: name, remote: address, source: source_address });
+        let source = remote.server.source_address;
+        self.orders.push_back(RemoteOrder::Open { socket: name, remote: address, source });
     }
 
     fn free(&mut self, name: RemoteSocket) {
@@ -360,7 +415,9 @@ impl Forwarding {
     /// A socket could not be had. Hands out who waits at it.
     pub fn refuse(&mut self, name: RemoteSocket, orphan: impl FnMut(Whose)) {
         let Some((place, port)) = self.port_of(name) else { return };
-        self.remotes[usize::from(place)].sockets[usize::from(port.0)] = None;
+        let remote = &mut self.remotes[usize::from(place)];
+        remote.sockets[usize::from(port.0)] = None;
+        remote.retired.retain(|retired| *retired != port);
         self.free(name);
         self.remove_port(place, port, orphan);
         self.note_due(place);
@@ -421,9 +478,13 @@ impl Forwarding {
     /// A verified reply has come: who waits for it, if anybody still does.
     pub fn finish(&mut self, place: u16, slot: Slot, now: Instant) -> Option<Whose> {
         self.now = now;
+        // Who is where it was before says nothing about who is where it is now.
+        let is_there = self.is_there(place, slot);
         let remote = &mut self.remotes[usize::from(place)];
-        let changed = remote.server.health.note_reply(&remote.server.judgement(), now);
-        self.changes.extend(changed.map(|standing| (place, standing)));
+        if is_there {
+            let changed = remote.server.health.note_reply(&remote.server.judgement(), now);
+            self.changes.extend(changed.map(|standing| (place, News::Standing(standing))));
+        }
         let sent = remote.outstanding.finish(slot);
         self.note_due(place);
         let sent = sent?;
@@ -445,16 +506,20 @@ impl Forwarding {
         }
     }
 
-    /// Looks after the servers that it is time for. One that is to be asked whether it lives, until `None`.
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<u16> {
+    /// Looks after the servers that it is time for. What is to be done about one, until `None`.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Due> {
         self.now = now;
         while let Some((_, place)) = self.due.next().filter(|(due, _)| *due <= now) {
+            self.hear(place as u16);
+            self.close_retired(place as u16);
             let Forwarding { remotes, buffers, outstanding, changes, .. } = self;
-            let Remote { server, outstanding: sent, .. } = &mut remotes[place as usize];
+            let Remote { server, outstanding: sent, retired, .. } = &mut remotes[place as usize];
             let judgement = server.judgement();
             while let Some((slot, sent_at)) = sent.take_unanswered(server.response_window, now) {
-                let changed = server.health.note_no_answer(&judgement, sent_at, now);
-                changes.extend(changed.map(|standing| (place as u16, standing)));
+                if !retired.contains(&slot.port) {
+                    let changed = server.health.note_no_answer(&judgement, sent_at, now);
+                    changes.extend(changed.map(|standing| (place as u16, News::Standing(standing))));
+                }
                 let waits = sent.get(slot.port, slot.identifier).and_then(|entry| entry.waits.as_ref());
                 if waits.is_some_and(|waits| waits.whose == Whose::Probe) {
                     buffers.give_back(sent.give_up(slot, now).packet);
@@ -465,11 +530,16 @@ impl Forwarding {
                 buffers.give_back(overdue.packet);
             }
             let changed = server.health.handle_timeout(&judgement, now);
-            changes.extend(changed.map(|standing| (place as u16, standing)));
-            let is_asked = server.health.claim_probe(&judgement, now);
+            changes.extend(changed.map(|standing| (place as u16, News::Standing(standing))));
+            let is_resolved = self.claim_resolution(place as u16);
+            let Remote { server, .. } = &self.remotes[place as usize];
+            let is_asked = !is_resolved && server.health.claim_probe(&judgement, now);
             self.note_due(place as u16);
+            if is_resolved {
+                return Some(Due::Resolve(place as u16));
+            }
             if is_asked {
-                return Some(place as u16);
+                return Some(Due::Probe(place as u16));
             }
         }
         None
@@ -480,15 +550,15 @@ impl Forwarding {
         self.due.next().map(|(due, _)| due)
     }
 
-    /// The next server that is to be treated otherwise than before: its number in the newest configuration that has it.
-    pub fn poll_change(&mut self) -> Option<(Generation, RemoteServerId, Standing)> {
+    /// What is new of a server, under its number in the newest configuration that has it.
+    pub fn poll_change(&mut self) -> Option<(Generation, RemoteServerId, News)> {
         loop {
-            let (place, standing) = self.changes.pop_front()?;
+            let (place, news) = self.changes.pop_front()?;
             let mut generations = self.routes.iter().rev().map(|routes| routes.generation);
             let number =
                 generations.find_map(|generation| Some((generation, self.remote(place).number(generation)?)));
             if let Some((generation, number)) = number {
-                return Some((generation, number, standing));
+                return Some((generation, number, news));
             }
         }
     }
@@ -528,7 +598,8 @@ impl Forwarding {
             let sent = entry.and_then(|entry| entry.waits.as_ref());
             let (Some(sent), Some(socket)) = (sent, socket) else { continue };
             out.extend_from_slice(sent.packet.octets());
-            return Some(Transmit { via: socket.via(), source: None, destination: remote.server.address });
+            let destination = self.sockets[usize::from(socket.place)].remote;
+            return Some(Transmit { via: socket.via(), source: None, destination });
         }
         None
     }

@@ -9,6 +9,7 @@ use humantime::Rfc3339Timestamp;
 use ulna_core::configuration::LogFormat;
 use ulna_core::discard::Discard;
 use ulna_core::event::{Decided, Event, EventClient, Outcome, ShortName};
+use ulna_core::forward::RemoteServerId;
 use ulna_core::stream::End;
 use ulna_core::time::Instant;
 
@@ -89,15 +90,24 @@ impl Lines {
                 self.write_discard(at, Discard::ForwardLoop, "from", Value::Address(remote))
             }
             Event::RemoteServer { at, generation, remote_server, standing } => {
-                let names = self.known.of(&self.names, generation);
-                let name = names
-                    .and_then(|names| names.remote_servers.get(usize::from(remote_server.0)))
-                    .map_or(UNKNOWN, |name| &**name);
+                let name = server_name(self.known.of(&self.names, generation), remote_server);
                 Line::begin(&mut self.out, self.format, wall(self.origin, at), "remote-server").and_then(
                     |line| {
                         line.with("name", Value::Word(name))?.with("is", Value::Word(standing.name()))?.end()
                     },
                 )
+            }
+            Event::RemoteAddress { at, generation, remote_server, address } => {
+                let name = server_name(self.known.of(&self.names, generation), remote_server);
+                Line::begin(&mut self.out, self.format, wall(self.origin, at), "remote-server-address")
+                    .and_then(|line| {
+                        line.with("name", Value::Word(name))?.with("is", Value::Address(address))?.end()
+                    })
+            }
+            Event::RemoteUnresolved { at, generation, remote_server } => {
+                let name = server_name(self.known.of(&self.names, generation), remote_server);
+                Line::begin(&mut self.out, self.format, wall(self.origin, at), "remote-server-unresolved")
+                    .and_then(|line| line.with("name", Value::Word(name))?.end())
             }
             Event::StreamEnded { at, remote, end } => {
                 self.begin_second(at);
@@ -160,9 +170,7 @@ impl Lines {
             line = line.with("rule", Value::Rule(server, rule))?;
         }
         if let Some(server) = remote_server {
-            let server = names
-                .and_then(|names| names.remote_servers.get(usize::from(server.0)))
-                .map_or(UNKNOWN, |name| &**name);
+            let server = server_name(names, server);
             line = line.with("remote-server", Value::Word(server))?;
         }
         // Both instants are beginnings of turns: in the turn that read it nothing can be told between them.
@@ -242,6 +250,12 @@ impl Lines {
     pub fn flush(&mut self) {
         let _ = self.out.flush();
     }
+}
+
+/// What a remote server is called.
+fn server_name(names: Option<&NamesOf>, server: RemoteServerId) -> &str {
+    let name = names.and_then(|names| names.remote_servers.get(usize::from(server.0)));
+    name.map_or(UNKNOWN, |name| &**name)
 }
 
 /// What a client is called.

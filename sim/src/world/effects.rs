@@ -8,7 +8,7 @@ use crate::fault::effect::{Course, course};
 use crate::operator::digest_of;
 use crate::trace::Kind;
 use ulna_core::Instant;
-use ulna_core::effect::{Effect, EffectDone, Ticket};
+use ulna_core::effect::{Effect, EffectDone, Resolved, Ticket};
 
 /// What one thread has asked for.
 #[derive(Default)]
@@ -100,6 +100,8 @@ impl World<'_> {
             }
             Effect::LookUp(look_up) => EffectDone::LookedUp(self.node.look_up(&look_up)),
             Effect::Store(_) => EffectDone::Shed(effect),
+            // No plan has a remote server that is known by name.
+            Effect::Resolve(_) => EffectDone::Resolved(Resolved::Failed),
         }
     }
 

@@ -43,6 +43,7 @@ impl<'c> Forwarding<'c> {
 fn server_changes(new: &RemoteServer, old: &RemoteServer) -> Vec<&'static str> {
     changed(&[
         ("address", new.address != old.address),
+        ("resolve_interval", new.resolve_interval != old.resolve_interval),
         ("source_address", new.source_address != old.source_address),
         ("secret", new.secret != old.secret),
         (

@@ -175,6 +175,19 @@ fn a_retired_port_gives_no_more_and_is_unused_when_its_last_quarantine_is_over()
     outstanding.remove_port(waits.port, |_, _| panic!("none waits"));
 }
 
+#[test]
+fn ports_that_are_retired_leave_room_for_others() {
+    let mut outstanding = outstanding(200, 1);
+    let waits = send(&mut outstanding, 1, at(0)).expect("it is open");
+    assert!(!outstanding.needs_port());
+    outstanding.retire_port(waits.port);
+    assert!(outstanding.needs_port(), "what waits there waits on, and more go by another");
+    let other = outstanding.add_port();
+    assert_ne!(other, waits.port);
+    assert_eq!(send(&mut outstanding, 2, at(1)).map(|slot| slot.port), Some(other));
+    assert_eq!(outstanding.finish(waits), Some(1));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Send { seconds: u64 },
