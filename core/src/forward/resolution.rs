@@ -64,7 +64,7 @@ impl Resolution {
     pub fn address(&self) -> Option<(u64, IpAddr)> {
         // Acquire pairs with the Release store of the even version in `write`: who reads that sees what was written before.
         let version = self.version.load(Ordering::Acquire);
-        if version == 0 || version % 2 == 1 {
+        if version == 0 || !version.is_multiple_of(2) {
             return None;
         }
         let words = self.address.each_ref().map(|word| word.load(Ordering::Relaxed));
