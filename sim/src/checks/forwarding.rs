@@ -61,6 +61,8 @@ struct Asked {
     servers: BTreeSet<usize>,
     /// How often it was decided: what is sent again is not.
     decided: u32,
+    /// When its first answer left for the NAS.
+    answered_at: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -123,6 +125,7 @@ impl Forwarding {
             copies: 0,
             servers: BTreeSet::new(),
             decided: 0,
+            answered_at: None,
         };
         self.asked.insert(token, asked);
         let tokens = self.by_identifier.entry((token.nas, octets[1])).or_default();
@@ -231,12 +234,15 @@ impl Forwarding {
         let home = asked.home.filter(|home| *home != server)?;
         let before = &self.asked[&Token { round: token.round - 1, ..token }];
         let proxy = passing.proxy();
+        let dedup_lifetime = passing.plan.limits.dedup_lifetime_ms * 1_000_000;
         // Who died, or came, since the request before was asked, cannot know.
         let is_forgotten = self.memory_lost_at.is_some_and(|at| at >= before.at);
         let may_be_repicked =
             proxy.pools.iter().any(|pool| pool.repick && pool.remote_servers.contains(&home));
         let excused = is_forgotten
             || may_be_repicked
+            // RFC 5080 §2.2.2: its answer is forgotten by now, and its State was used.
+            || asked.answered_at.is_some_and(|at| passing.now + TURN_MAX >= at + dedup_lifetime)
             || self.ended.contains(&(token.nas, token.visit))
             // An earlier copy was rejected, as the server had died, and nobody has that answer: it is decided anew.
             || asked.copies > 1 && self.may_have_died(proxy, home, asked.at, passing.now)
@@ -312,14 +318,15 @@ impl Forwarding {
             let details = format!("Identifier {}, and it answers none of its requests", packet.identifier());
             return violation(&FOR_THE_NAS, details);
         };
-        let asked = authenticator(token);
+        let (token, asked) = (*token, authenticator(token));
+        self.asked.get_mut(&token).expect("it was just seen").answered_at.get_or_insert(passing.now);
         let first = packet.attributes().next().map(|(_, kind, _)| kind);
         let signatures = packet.all(kind::MESSAGE_AUTHENTICATOR).count();
         let holds = packet.signature_holds(&asked, secret) == Some(true);
         if first != Some(kind::MESSAGE_AUTHENTICATOR) || signatures != 1 || !holds {
             return violation(&RETURNED_SIGNED, format!("{token}: code {}", packet.code()));
         }
-        let original = Packet::read(&self.asked[token].octets).expect("a NAS writes packets");
+        let original = Packet::read(&self.asked[&token].octets).expect("a NAS writes packets");
         if !packet.all(kind::PROXY_STATE).eq(original.all(kind::PROXY_STATE)) {
             let count = packet.all(kind::PROXY_STATE).count();
             return violation(&PROXY_STATES_RETURNED, format!("{token}: {count} of them"));
@@ -332,7 +339,7 @@ impl Forwarding {
             }
             Some(FORGED) => violation(&BELIEVED_ONLY_VERIFIED, format!("{token}: code {}", packet.code())),
             text => match text.and_then(Told::read) {
-                Some(told) if told.token == *token && told.code == packet.code() => Ok(()),
+                Some(told) if told.token == token && told.code == packet.code() => Ok(()),
                 told => violation(&FOR_THE_NAS, format!("{token}: code {}, {told:?}", packet.code())),
             },
         }
@@ -358,6 +365,9 @@ impl Forwarding {
         Err(passing.violation(&VISITS_END_WELL, format!("roaming NAS {nas}, visit {visit}: {details}")))
     }
 }
+
+/// A turn that was stopped may have answered by a time that lies so far behind.
+const TURN_MAX: u64 = 4_000_000_000;
 
 /// Whether the requests of a NAS say whose they are: many may have one User-Name.
 fn is_known_without_state(proxy: &ProxyPlan, nas: usize) -> bool {
