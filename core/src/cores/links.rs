@@ -112,6 +112,8 @@ impl Cores {
     }
 
     pub(super) fn read_letters(&mut self) {
+        // A worker that comes may have the number of one that has gone, whose last message has been read since this turn's begin.
+        self.detach_what_is_over();
         while let Some(letter) = self.crossing.poll_letter() {
             match letter {
                 Letter::Link(link) => {

@@ -28,8 +28,21 @@ impl Network {
         let is_tied = layout.has(Landmark::State) || layout.has(Landmark::EapMessage);
         // Where threads are joined, the worker of the thread that read it, if nothing would tie it to a conversation
         // elsewhere; else the owner of its slot.
-        let own = self.own_worker.filter(|_| !is_tied);
-        own.map_or_else(|| Route::Slot(self.slots.slot(framed, &whose.client(clients).name)), Route::To)
+        let slot = || self.slots.slot(framed, &whose.client(clients).name);
+        match self.own_worker.filter(|_| !is_tied) {
+            None => Route::Slot(slot()),
+            // What it is, its owner need not find out and send it where it is.
+            Some(own) if self.may_begin_conversations() => {
+                let slot = slot();
+                if self.slots.owners().owner(slot) == own { Route::Slot(slot) } else { Route::To(own) }
+            }
+            Some(own) => Route::To(own),
+        }
+    }
+
+    /// Whether there is anything by which a request could be the first of several.
+    fn may_begin_conversations(&self) -> bool {
+        !self.configuration.pools.is_empty() || self.configuration.users.has_codes()
     }
 
     /// The worker for a route.

@@ -246,8 +246,7 @@ impl Forwarding {
             || self.ended.contains(&(token.nas, token.visit))
             // An earlier copy was rejected, as the server had died, and nobody has that answer: it is decided anew.
             || asked.copies > 1 && self.may_have_died(proxy, home, asked.at, passing.now)
-            // A late copy has a State of which nothing is known any more.
-            || (asked.state_is_lost || asked.copies > 1) && !is_known_without_state(proxy, token.nas)
+            || asked.state_is_lost && !is_known_without_state(proxy, token.nas)
             || self.is_ambiguous(proxy, token, home);
         (!excused).then_some(home)
     }
