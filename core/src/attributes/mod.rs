@@ -17,7 +17,7 @@ mod write;
 pub use hidden::{Plain, Sealing, hide};
 #[doc(hidden)]
 pub use law::{attributes_law, every_kind};
-pub use preset::{Held, NOTHING, Piece, Pieces, Preset, write_hidden};
+pub use preset::{Held, NOTHING, OtherDictionary, Piece, Pieces, Preset, write_hidden};
 pub use rehide::rehide;
 pub use retain::retain;
 pub use walk::{Item, Scratch, Shape, Walk};
