@@ -18,9 +18,9 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[control]\nsocket = \"x\"\n", "1:2", "`control` is not built yet"),
     ("[[pool]]\nname = \"x\"\n", "1:1", "missing key `remote_servers` in [[pool]]"),
     (
-        "[[remote_server]]\nname = \"x\"\naddress = \"radius.example.org:1812\"\nsecret = \"0123456789abcdef\"\n",
+        "[[remote_server]]\nname = \"x\"\naddress = \"0.0.0.0:1812\"\nsecret = \"0123456789abcdef\"\n",
         "3:11",
-        "`address` must be an address: names are not resolved yet",
+        "`address` must be the address of one host",
     ),
     ("[[realm]]\nname = \"org\"\n", "2:8", "`name` must be a realm such as \"example.org\" "),
     // [runtime]
