@@ -98,9 +98,10 @@ fn every_line_has_its_turn() {
     server.assert_nothing_is_left();
 }
 
-/// Has a thread send so many requests of a conversation to the other's worker, and says which has them.
+/// Has a thread send so many requests of a conversation to the other's worker, and says which has them. By its Calling-Station-Id that is
+/// the second thread's, which begins with the line from its own network core.
 fn elsewhere(server: &mut Server, requests: u8) -> usize {
-    let state = Ask::bob().with(number::STATE, b"state");
+    let state = Ask::bob().with(number::CALLING_STATION_ID, b"1").with(number::STATE, b"state");
     // Where requests go that are tied by State does not depend on where they were read.
     server.datagram_at(0, 0, nas(port_of(server, 0)), &state.octets());
     server.finish_turn(0);
@@ -112,8 +113,11 @@ fn elsewhere(server: &mut Server, requests: u8) -> usize {
     server.threads[reader].begin();
     for identifier in 0..requests {
         let authenticator = server.count("accepted") as u8;
-        let octets =
-            Ask::bob().identifier(identifier).authenticator(authenticator).with(number::STATE, b"state");
+        let octets = Ask::bob()
+            .identifier(identifier)
+            .authenticator(authenticator)
+            .with(number::CALLING_STATION_ID, b"1")
+            .with(number::STATE, b"state");
         server.datagram_at(reader, 0, nas(port), &octets.octets());
     }
     server.finish_turn(reader);
