@@ -212,12 +212,7 @@ impl Cores {
 
     /// One datagram from this thread's sockets. Only for threads with a network core.
     pub fn handle_datagram(&mut self, path: Path, octets: &[u8], now: Instant) {
-        self.running = Running::Network;
-        self.network
-            .as_mut()
-            .expect("sockets belong to threads with a network core")
-            .handle_datagram(path, octets, now);
-        self.running = Running::Queues;
+        self.on_network(|network| network.handle_datagram(path, octets, now));
         self.decide_aside(now);
     }
 
@@ -283,7 +278,7 @@ impl Cores {
 
     fn on_network<T>(&mut self, then: impl FnOnce(&mut Network) -> T) -> T {
         self.running = Running::Network;
-        let done = then(self.network.as_mut().expect("streams belong to threads with a network core"));
+        let done = then(self.network.as_mut().expect("sockets belong to threads with a network core"));
         self.running = Running::Queues;
         done
     }
@@ -362,17 +357,13 @@ impl Cores {
 
     /// What a core needs to have done elsewhere. Only workers ask.
     pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
-        self.running = Running::Worker;
-        let effect = self.worker.as_mut().and_then(Worker::poll_effect);
-        self.running = Running::Queues;
-        effect
+        self.on_worker(Worker::poll_effect).flatten()
     }
 
     /// The answer to an effect that this thread asked for.
     pub fn handle_effect_done(&mut self, ticket: Ticket, answer: EffectDone, now: Instant) {
-        self.running = Running::Worker;
-        self.worker.as_mut().expect("only workers ask for effects").handle_effect_done(ticket, answer, now);
-        self.running = Running::Queues;
+        self.on_worker(|worker| worker.handle_effect_done(ticket, answer, now))
+            .expect("only workers ask for effects");
     }
 
     /// One packet to be sent, into the caller's empty buffer.
@@ -421,18 +412,12 @@ impl Cores {
 
     /// A socket that was ordered could not be had.
     pub fn handle_socket_refused(&mut self, socket: OwnSocket) {
-        self.in_network(|network| network.handle_socket_refused(socket));
+        self.on_network(|network| network.handle_socket_refused(socket));
     }
 
     /// The network says that what was sent along this path did not arrive.
     pub fn handle_unreachable(&mut self, path: Path, now: Instant) {
-        self.in_network(|network| network.handle_unreachable(path, now));
-    }
-
-    fn in_network(&mut self, input: impl FnOnce(&mut Network)) {
-        self.running = Running::Network;
-        input(self.network.as_mut().expect("sockets belong to threads with a network core"));
-        self.running = Running::Queues;
+        self.on_network(|network| network.handle_unreachable(path, now));
     }
 
     /// The next event for the log.

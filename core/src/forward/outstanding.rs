@@ -278,6 +278,11 @@ impl<T> Outstanding<T> {
         self.at(Slot { port, identifier }.place())
     }
 
+    /// What waits there for its reply; `None` if nothing does, or no more.
+    pub fn waiting(&self, slot: Slot) -> Option<&T> {
+        self.get(slot.port, slot.identifier)?.waits.as_ref()
+    }
+
     /// As [`get`](Outstanding::get), to change what waits.
     pub fn get_mut(&mut self, port: PortIndex, identifier: u8) -> Option<&mut Entry<T>> {
         match &mut self.ports.get_mut(usize::from(port.0))?.as_mut()?.places[usize::from(identifier)].stage {

@@ -497,7 +497,7 @@ impl Forwarding {
     pub fn give_up(&mut self, server: KeptServer, slot: Slot, ticket: Ticket, now: Instant) {
         self.now = now;
         let remote = &mut self.remotes[usize::from(server.place)];
-        let waits = remote.outstanding.get(slot.port, slot.identifier).and_then(|entry| entry.waits.as_ref());
+        let waits = remote.outstanding.waiting(slot);
         if remote.turn == server.turn && waits.is_some_and(|sent| sent.whose == Whose::Request(ticket)) {
             let sent = remote.outstanding.give_up(slot, now);
             self.outstanding -= sent.requests();
@@ -520,8 +520,7 @@ impl Forwarding {
                     let changed = server.health.note_no_answer(&judgement, sent_at, now);
                     changes.extend(changed.map(|standing| (place as u16, News::Standing(standing))));
                 }
-                let waits = sent.get(slot.port, slot.identifier).and_then(|entry| entry.waits.as_ref());
-                if waits.is_some_and(|waits| waits.whose == Whose::Probe) {
+                if sent.waiting(slot).is_some_and(|waits| waits.whose == Whose::Probe) {
                     buffers.give_back(sent.give_up(slot, now).packet);
                 }
             }
@@ -594,9 +593,7 @@ impl Forwarding {
             }
             let socket = remote.sockets.get(usize::from(slot.port.0)).copied().flatten();
             // What has been answered, or given up, since it was put in line is not sent.
-            let entry = remote.outstanding.get(slot.port, slot.identifier);
-            let sent = entry.and_then(|entry| entry.waits.as_ref());
-            let (Some(sent), Some(socket)) = (sent, socket) else { continue };
+            let (Some(sent), Some(socket)) = (remote.outstanding.waiting(slot), socket) else { continue };
             out.extend_from_slice(sent.packet.octets());
             let destination = self.sockets[usize::from(socket.place)].remote;
             return Some(Transmit { via: socket.via(), source: None, destination });

@@ -106,11 +106,11 @@ impl Worker {
         }
         // Its State was lost on the way, or is another hop's; one of ours has to be there.
         let is_of_policy = state.is_some_and(|state| self.policy.knows_state(state));
-        if found == Found::Unknown && !is_of_policy && (state.is_some() || goes_on_by_eap(&request.framed()))
-        {
+        let may_be_ours = !is_of_policy && (state.is_some() || goes_on_by_eap(&request.framed()));
+        if found == Found::Unknown && may_be_ours {
             // Many may have one name; without a device nobody can say whose it is.
             let has_device = request.framed().value(Landmark::CallingStationId).is_some();
-            let live = self.conversations.find_live(&asks.who, now).filter(|_| has_device);
+            let live = has_device.then(|| self.conversations.find_live(&asks.who, now)).flatten();
             if let Some(live) = live.filter(|live| !self.is_asked_for_code(*live)) {
                 found = Found::Ongoing(live, StateUse::Used);
             } else if state.is_some() {
@@ -120,11 +120,7 @@ impl Worker {
         if !request.stamp().signed && !self.is_from_where_it_was(found, &request) {
             found = Found::Unknown;
         }
-        if found == Found::Unknown
-            && request.stamp().may_be_elsewhere
-            && !is_of_policy
-            && (state.is_some() || goes_on_by_eap(&request.framed()))
-        {
+        if found == Found::Unknown && may_be_ours && request.stamp().may_be_elsewhere {
             return self.complete(network, Message::Elsewhere(request));
         }
         self.counters.requests.up();

@@ -199,7 +199,6 @@ pub fn answer(
     if framed.code() == Some(Code::AccountingRequest) {
         return account(configuration, policy, request, memory, desk, time);
     }
-    let listener = &configuration.listeners[usize::from(stamp.path.listener.0)];
     let client = request.whose().client(&configuration.clients);
     let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");
     let Desk {
@@ -251,7 +250,7 @@ pub fn answer(
             Verdict { decision: Decision::Reject, rule: goes_on.rule, edits: goes_on.edits[1].as_ref() }
         }
     };
-    *decided = Some(Decided { server: listener.server, rule: verdict.rule });
+    *decided = Some(decided_by(verdict.rule, configuration, request));
     let shared_edits = verdict.edits;
     let edits = shared_edits.map(|edits| &**edits);
 
