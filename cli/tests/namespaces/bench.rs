@@ -247,8 +247,9 @@ pub fn move_ports(topology: &Topology, swapped: bool) {
     topology.flush();
 }
 
+/// Below 1 024, where masquerading moves no port from above: one that it chose at random is never one of these.
 pub fn outside_port(number: u16, swapped: bool) -> u16 {
-    30_000 + if swapped { ((number - 1) ^ 1) + 1 } else { number }
+    700 + if swapped { ((number - 1) ^ 1) + 1 } else { number }
 }
 
 fn site(clients: Clients, number: u16) -> Site {
