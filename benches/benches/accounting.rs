@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ulna_benches::disk::{file_system, sync_times};
+use ulna_benches::ending::{Failure, Folder, end};
 use ulna_benches::load::{Load, Outcome};
 use ulna_benches::machine::{cores, cpu_time, pin_to};
 use ulna_benches::measured::{Measured, Role, act};
@@ -61,38 +62,23 @@ struct Figures {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = act() {
-        return code;
-    }
-    let mut folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let options = Options::read(3, Duration::from_secs(1), Duration::from_millis(200), |argument, rest| {
-        if argument == "--folder" {
-            folder = rest.next().map_or_else(|| folder.clone(), PathBuf::from);
-        }
-        argument == "--folder"
-    });
-    let Options { rounds, span, .. } = match options {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("accounting: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    let folder = folder.join(format!("accounting-{}", std::process::id()));
-    let ran = fs::create_dir_all(&folder).and_then(|()| run(&folder, rounds, span));
-    let removed = fs::remove_dir_all(&folder);
-    match ran.and_then(|is_well| removed.map(|()| is_well)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("accounting: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    act().unwrap_or_else(|| end("accounting", run()))
 }
 
 /// False if nothing was answered, a reply was wrong, or a record that was answered is not in the file.
-fn run(folder: &Path, rounds: u64, span: Duration) -> io::Result<bool> {
+fn run() -> Result<bool, Failure> {
+    let mut within = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let own = |argument: &str, rest: &mut dyn Iterator<Item = String>| {
+        let is_folder = argument == "--folder";
+        if is_folder && let Some(folder) = rest.next() {
+            within = PathBuf::from(folder);
+        }
+        is_folder
+    };
+    let Options { rounds, span, .. } =
+        Options::read(3, Duration::from_secs(1), Duration::from_millis(200), own)?;
+    let folder = Folder::make(&within, "accounting")?;
+    let folder = folder.path();
     let own_core = cores() - 1;
     pin_to(own_core)?;
     let (kind, place) = file_system(folder)?;

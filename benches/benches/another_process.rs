@@ -8,10 +8,11 @@
 //! in a new process; the tables show medians.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ulna_benches::ending::{Failure, Folder, end};
 use ulna_benches::feeder::Feeder;
 use ulna_benches::load::{Load, Outcome};
 use ulna_benches::machine::{cores, pin_to};
@@ -56,43 +57,21 @@ struct Figures {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = act() {
-        return code;
-    }
-    let options = Options::read(5, Duration::from_secs(1), Duration::from_millis(200), |_, _| false);
-    let options = match options {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("another_process: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            println!("\nSome replies were wrong, or none came.");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("another_process: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    act().unwrap_or_else(|| end("another_process", run()))
 }
 
 /// False if a reply was wrong or nothing was answered.
-fn run(options: Options) -> io::Result<bool> {
+fn run() -> Result<bool, Failure> {
+    let options = Options::read(5, Duration::from_secs(1), Duration::from_millis(200), |_, _| false)?;
     pin_to(cores() - 1)?;
     let requests = Requests::prepare();
-    let folder = std::env::temp_dir().join(format!("ulna-another-process-{}", std::process::id()));
-    std::fs::create_dir(&folder)?;
-    let folder = Folder(folder);
+    let folder = Folder::make(&std::env::temp_dir(), "another-process")?;
     let mut is_well = true;
     for rate in [None, Some(RATES[0]), Some(RATES[1])] {
         let mut figures = WAYS.map(|_| Vec::new());
         for round in 0..options.rounds {
             for ((name, way), figures) in WAYS.iter().zip(&mut figures) {
-                let run = measure(&requests, *way, rate, options.span, &folder)?;
+                let run = measure(&requests, *way, rate, options.span, folder.path())?;
                 is_well &= run.1;
                 eprintln!("round {round}: {name}: {:.3?}", run.0);
                 figures.push(run.0);
@@ -101,14 +80,6 @@ fn run(options: Options) -> io::Result<bool> {
         print(rate, &figures);
     }
     Ok(is_well)
-}
-
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Either way to ask.
@@ -144,17 +115,17 @@ fn measure(
     way: Way,
     rate: Option<f64>,
     span: Duration,
-    folder: &Folder,
+    folder: &Path,
 ) -> io::Result<(Figures, bool)> {
     let role = match way {
         Way::Loopback => Role::Server(Setup { network_threads: 0, workers: 1, log: false }),
         Way::Ring { .. } => Role::Sharing,
     };
-    let mut measured = Measured::start_in(&folder.0, role, 0)?;
+    let mut measured = Measured::start_in(folder, role, 0)?;
     let mut asker = match way {
         Way::Loopback => Asker::Loopback(Box::new(Load::new(requests, measured.address(), PORTS)?)),
         Way::Ring { asker_sleeps } => {
-            Asker::Ring(Box::new(Feeder::open(requests, &folder.0.join(RING), PORTS, asker_sleeps)?))
+            Asker::Ring(Box::new(Feeder::open(requests, &folder.join(RING), PORTS, asker_sleeps)?))
         }
     };
     asker.ask(rate, WARM_UP)?;

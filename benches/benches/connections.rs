@@ -17,6 +17,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ulna_benches::ending::{Failure, end};
 use ulna_benches::load::Load;
 use ulna_benches::machine::{cores, memory, pin_to};
 use ulna_benches::measured::{Measured, Reading, Role, act};
@@ -62,8 +63,8 @@ fn main() -> ExitCode {
         return code;
     }
     let mut arguments = std::env::args().skip_while(|argument| argument != GROW).skip(1);
-    let done = match arguments.next().and_then(|address| address.parse().ok()) {
-        Some(address) => grow(address),
+    let ran = match arguments.next().and_then(|address| address.parse().ok()) {
+        Some(address) => grow(address).map_err(Failure::Io),
         None => {
             let mut plots = None;
             let options =
@@ -72,16 +73,10 @@ fn main() -> ExitCode {
                     plots = if is_ours { rest.next().map(PathBuf::from) } else { plots.take() };
                     is_ours && plots.is_some()
                 });
-            options.map_err(io::Error::other).and_then(|options| run(options, plots))
+            options.map_err(Failure::Usage).and_then(|options| Ok(run(options, plots)?))
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("connections: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end("connections", ran.map(|()| true))
 }
 
 fn run(options: Options, plots: Option<PathBuf>) -> io::Result<()> {

@@ -13,6 +13,7 @@ use std::io;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use ulna_benches::ending::{Failure, end};
 use ulna_benches::load::{Load, Outcome};
 use ulna_benches::machine::{busy_time, cores, cpu_time, pin_to};
 use ulna_benches::measured::{Measured, Reading, Role, act};
@@ -82,24 +83,9 @@ struct Half {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = act() {
-        return code;
-    }
-    let options = match Options::read() {
-        Ok(options) => options,
-        Err(why) => {
-            eprintln!("end_to_end: {why}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("end_to_end: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    act().unwrap_or_else(|| {
+        end("end_to_end", Options::read().map_err(Failure::Usage).and_then(|options| run(&options)))
+    })
 }
 
 impl Options {
@@ -169,7 +155,7 @@ impl Options {
 }
 
 /// False if a reply was wrong or nothing was answered.
-fn run(options: &Options) -> io::Result<bool> {
+fn run(options: &Options) -> Result<bool, Failure> {
     if cores() < 2 {
         println!("One core only: server and generator share it, so that rates and latencies say little.");
     }

@@ -8,10 +8,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use ulna_benches::ending::{Failure, Folder, end};
 use ulna_benches::load::{Load, Outcome};
 use ulna_benches::machine::{busy_time, cores, cpu_time, memory, pin_to};
 use ulna_benches::measured::{Measured, Role, act};
@@ -65,45 +66,23 @@ struct Figures {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = act() {
-        return code;
-    }
-    let options = Options::read(5, Duration::from_secs(2), Duration::from_millis(300), |_, _| false);
-    let options = match options {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("forwarding: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            println!("\nSome replies were wrong, or none came.");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("forwarding: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    act().unwrap_or_else(|| end("forwarding", run()))
 }
 
 /// False if a reply was wrong or nothing was answered.
-fn run(options: Options) -> io::Result<bool> {
+fn run() -> Result<bool, Failure> {
+    let options = Options::read(5, Duration::from_secs(2), Duration::from_millis(300), |_, _| false)?;
     let own_core = cores() - 1;
     pin_to(own_core)?;
     let requests = Requests::prepare();
-    let folder = std::env::temp_dir().join(format!("ulna-forwarding-{}", std::process::id()));
-    std::fs::create_dir(&folder)?;
-    let folder = Folder(folder);
+    let folder = Folder::make(&std::env::temp_dir(), "forwarding")?;
     let home = Measured::start(Role::Server(Setup { network_threads: 0, workers: 1, log: false }), own_core)?;
     let mut is_well = true;
     for rate in [None, Some(RATE)] {
         let mut figures = WAYS.map(|_| Vec::new());
         for round in 0..options.rounds {
             for ((name, way), figures) in WAYS.iter().zip(&mut figures) {
-                let Some(proxy) = Proxy::start(*way, &folder.0, home.address(), own_core)? else {
+                let Some(proxy) = Proxy::start(*way, folder.path(), home.address(), own_core)? else {
                     eprintln!("round {round}: {name} is not installed");
                     continue;
                 };
@@ -116,14 +95,6 @@ fn run(options: Options) -> io::Result<bool> {
         print(rate, &figures);
     }
     Ok(is_well)
-}
-
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// A running proxy.

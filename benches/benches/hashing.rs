@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ulna_benches::ending::{Failure, end};
 use ulna_benches::load::Load;
 use ulna_benches::machine::{cores, pin_to};
 use ulna_benches::measured::{Measured, Role, act};
@@ -39,29 +40,13 @@ struct Figures {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = act() {
-        return code;
-    }
-    let options = Options::read(5, Duration::from_secs(4), Duration::from_secs(1), |_, _| false);
-    let Options { rounds, span, quick } = match options {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("hashing: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(rounds, span, quick) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("hashing: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    act().unwrap_or_else(|| end("hashing", run()))
 }
 
 /// Whether what is promised holds. A quick run promises only that something was hashed and something shed.
-fn run(rounds: u64, span: Duration, quick: bool) -> io::Result<bool> {
+fn run() -> Result<bool, Failure> {
+    let Options { rounds, span, quick } =
+        Options::read(5, Duration::from_secs(4), Duration::from_secs(1), |_, _| false)?;
     pin_to(cores() - 1)?;
     let requests = Requests::prepare();
     let (mut calm, mut attacked) = (Vec::new(), Vec::new());

@@ -10,10 +10,11 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ulna_benches::ending::{Failure, Folder, end};
 use ulna_benches::machine::{cores, cpu_time, pin_to};
 use ulna_benches::measured::{Measured, Role, act};
 use ulna_benches::median;
@@ -149,42 +150,16 @@ impl Burst {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = act() {
-        return code;
-    }
-    let options = Options::read(3, Duration::from_secs(1), Duration::from_millis(1), |_, _| false);
-    let options = match options {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("new_clients: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    let folder =
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("new-clients-{}", std::process::id()));
-    let ran = prepare(&folder).and_then(|()| run(&folder, options));
-    let removed = fs::remove_dir_all(&folder);
-    match ran.and_then(|is_well| removed.map(|()| is_well)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            println!("\nSomebody who was to be answered was not.");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("new_clients: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn prepare(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    fs::write(folder.join(KEYS), keys(TABLE))?;
-    fs::write(folder.join(SECRETS), secrets(TABLE))
+    act().unwrap_or_else(|| end("new_clients", run()))
 }
 
 /// False if somebody got no answer whom no limit kept from it.
-fn run(folder: &Path, options: Options) -> io::Result<bool> {
+fn run() -> Result<bool, Failure> {
+    let options = Options::read(3, Duration::from_secs(1), Duration::from_millis(1), |_, _| false)?;
+    let folder = Folder::make(Path::new(env!("CARGO_TARGET_TMPDIR")), "new-clients")?;
+    let folder = folder.path();
+    fs::write(folder.join(KEYS), keys(TABLE))?;
+    fs::write(folder.join(SECRETS), secrets(TABLE))?;
     pin_to(cores() - 1)?;
     let count = if options.quick { QUICK } else { NEWCOMERS };
     let mut is_well = true;

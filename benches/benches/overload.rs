@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ulna_benches::ending::{Failure, end};
 use ulna_benches::load::Load;
 use ulna_benches::machine::{cores, pin_to};
 use ulna_benches::measured::{Measured, Reading, Role, act};
@@ -91,29 +92,13 @@ struct Asked {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = act() {
-        return code;
-    }
-    let options = Options::read(3, Duration::from_secs(2), Duration::from_millis(300), |_, _| false);
-    let Options { rounds, span, quick } = match options {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("overload: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(rounds, span, quick) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("overload: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    act().unwrap_or_else(|| end("overload", run()))
 }
 
 /// Whether what is promised holds; a quick run promises only that all is accounted for.
-fn run(rounds: u64, span: Duration, quick: bool) -> io::Result<bool> {
+fn run() -> Result<bool, Failure> {
+    let Options { rounds, span, quick } =
+        Options::read(3, Duration::from_secs(2), Duration::from_millis(300), |_, _| false)?;
     pin_to(cores() - 1)?;
     let requests = Requests::prepare();
     let mut holds = true;

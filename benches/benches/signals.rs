@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use ulna_benches::ending::{Failure, end};
 use ulna_benches::load::{Load, Outcome};
 use ulna_benches::machine::{cores, pin_thread, pin_to};
 use ulna_benches::measured::{Measured, Reading, Role, act};
@@ -166,20 +167,12 @@ fn main() -> ExitCode {
             }
             _ => false,
         });
-    let done = options.map_err(io::Error::other).and_then(|options| run(options, &places, plots));
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("signals: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end("signals", options.map_err(Failure::Usage).and_then(|options| run(options, &places, plots)))
 }
 
 /// Whether the server's own counters agree with what is counted outside, and no wake-up was lost. Goals of speed are a
 /// matter of the machine: misses are printed, and no failure.
-fn run(options: Options, places: &[Place], plots: Option<PathBuf>) -> io::Result<bool> {
+fn run(options: Options, places: &[Place], plots: Option<PathBuf>) -> Result<bool, Failure> {
     let requests = Requests::prepare();
     let mut holds = true;
     let mut of_plots = Vec::new();

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod disk;
+pub mod ending;
 pub mod exchange;
 pub mod feeder;
 pub mod home;
