@@ -18,6 +18,8 @@ pub enum Landmark {
     ChapPassword,
     /// CHAP-Challenge (RFC 2865 §5.40).
     ChapChallenge,
+    /// Service-Type (RFC 2865 §5.6).
+    ServiceType,
     /// The first Vendor-Specific (RFC 2865 §5.26).
     VendorSpecific,
     /// Calling-Station-Id (RFC 2865 §5.31).
@@ -40,6 +42,7 @@ impl Landmark {
         Landmark::UserPassword,
         Landmark::ChapPassword,
         Landmark::ChapChallenge,
+        Landmark::ServiceType,
         Landmark::VendorSpecific,
         Landmark::CallingStationId,
         Landmark::EapMessage,
@@ -55,6 +58,7 @@ impl Landmark {
             Landmark::UserPassword => number::USER_PASSWORD,
             Landmark::ChapPassword => number::CHAP_PASSWORD,
             Landmark::ChapChallenge => number::CHAP_CHALLENGE,
+            Landmark::ServiceType => number::SERVICE_TYPE,
             Landmark::VendorSpecific => number::VENDOR_SPECIFIC,
             Landmark::CallingStationId => number::CALLING_STATION_ID,
             Landmark::EapMessage => number::EAP_MESSAGE,

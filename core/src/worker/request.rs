@@ -468,8 +468,8 @@ pub fn asked<'a>(configuration: &'a Configuration, request: &'a Request, time: U
 
 /// Whether nobody is to be authenticated: the session that is meant began before (RFC 3576 §3.2).
 fn is_authorize_only(framed: &Framed<'_>) -> bool {
-    const AUTHORIZE_ONLY: [u8; 4] = [0, 0, 0, 17];
-    framed.attributes().of(number::SERVICE_TYPE).any(|value| value == AUTHORIZE_ONLY)
+    const AUTHORIZE_ONLY: &[u8] = &[0, 0, 0, 17];
+    framed.value(Landmark::ServiceType) == Some(AUTHORIZE_ONLY)
 }
 
 /// The pool that a request goes to, if there is one.
