@@ -83,6 +83,7 @@ pub fn a_sibling_is_served_while_it_is_replayed(clients: Clients) {
 
 fn withstand_in_some_attempt(clients: Clients, parts: impl Fn(&mut Siege) -> Result<(), Void>) {
     let Some(_alone) = alone() else { return };
+    let mut judged = 0;
     for attempt in 1.. {
         println!("{clients:?}, attempt {attempt}");
         let mut siege = Siege::begin(clients);
@@ -94,7 +95,8 @@ fn withstand_in_some_attempt(clients: Clients, parts: impl Fn(&mut Siege) -> Res
             Err(void) => void,
         };
         println!("  {why}");
-        if attempt == ATTEMPTS_MAX {
+        judged += u32::from(!is_others);
+        if judged == JUDGED_MAX || attempt == ATTEMPTS_MAX {
             // Not in CI, or nobody would ever notice.
             assert!(is_others && std::env::var_os("CI").is_none(), "{why}, in {attempt} attempts");
             eprintln!("not judged: {why}, in {attempt} attempts");
@@ -247,5 +249,7 @@ const CAPTURED: usize = 4;
 const PARTS: u16 = 3;
 /// Of all cores, that others may use while times are measured.
 const OTHERS_MAX: f64 = 0.1;
-/// Of a flood at a machine that others use, too.
-const ATTEMPTS_MAX: u32 = 3;
+/// Of a flood, beside which nobody used the machine: the slowest hundredth of 2 750 answers is also the scheduler's doing.
+const JUDGED_MAX: u32 = 4;
+/// With those that others have spoilt.
+const ATTEMPTS_MAX: u32 = 8;
