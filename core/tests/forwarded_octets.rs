@@ -40,7 +40,7 @@ fn unsigned(octets: &[u8]) -> Vec<Attribute<'_>> {
 
 #[test]
 fn an_access_request_goes_on_signed_first_with_all_that_it_has() {
-    // checklist 90
+    // checklist 89, 90
     let text = "User-Name = bob, NAS-Port = 7, User-Password = hello, Calling-Station-Id = \"00-11\", \
                 Attr-250 = 0x0102, Cisco-AVPair = \"a=b\", Attr-26.99999.3 = 0x03";
     for sign in [FIRST, ABSENT] {
@@ -457,7 +457,7 @@ mod any_packets {
     proptest! {
         #[test]
         fn what_is_not_hidden_is_the_same_octets_both_ways(asked in any_attributes(), said in any_attributes()) {
-            // checklist 5, 29, 45
+            // checklist 5, 29, 45, 63
             let node = Node::new(1);
             let received = request_of(Code::AccessRequest, FIRST, &asked);
             let chap = framed(&received).layout().has(Landmark::ChapPassword)

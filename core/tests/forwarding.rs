@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 use support::{Ask, Forwarded, Reply, Server, configuration, nas};
 use ulna_core::WorkerId;
@@ -100,7 +101,7 @@ fn a_request_goes_on_and_its_reply_comes_back() {
     server.assert_nothing_is_left();
 }
 
-// checklist 44
+// checklist 34, 44, 50
 #[test]
 fn a_duplicate_is_sent_on_again_octet_for_octet() {
     let mut server = Server::new(SEPARATE, FARM);
@@ -327,6 +328,7 @@ fn no_more_wait_for_a_server_than_may() {
     server.assert_nothing_is_left();
 }
 
+// checklist 69
 #[test]
 fn one_that_is_dead_is_passed_over_and_comes_back_when_it_answers_probes() {
     let probed = FARM.replace(
@@ -346,7 +348,10 @@ fn one_that_is_dead_is_passed_over_and_comes_back_when_it_answers_probes() {
     assert!(to_two.is_empty());
     let is_probe =
         |one: &&Forwarded| Framed::parse(&one.octets).is_ok_and(|it| it.code() == Some(Code::StatusServer));
-    assert!(to_one.iter().filter(is_probe).count() >= 4, "one each second since it is suspected");
+    let probes: Vec<_> = to_one.iter().filter(is_probe).map(|probe| &probe.octets[1..20]).collect();
+    assert!(probes.len() >= 4, "one each second since it is suspected");
+    let others = probes.iter().collect::<BTreeSet<_>>();
+    assert_eq!(others.len(), probes.len(), "none is sent twice");
     // The NAS asks again: another server may have it, as no State ties it.
     server.ask(nas(1000), &request);
     let moved = only(server.take_forwarded());
