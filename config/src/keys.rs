@@ -71,6 +71,8 @@ pub const PROTOCOL: Keys = Keys {
         "state_lifetime",
         "state_max",
         "unroutable",
+        "event_timestamp_window",
+        "require_event_timestamp",
     ],
     later: &[],
 };
@@ -96,8 +98,16 @@ pub const LISTEN: Keys = Keys {
 
 pub const CLIENT: Keys = Keys {
     label: "[[client]]",
-    built: &["name", "network", "secret", "require_message_authenticator", "limit_proxy_state"],
-    later: &["coa_address"],
+    built: &[
+        "name",
+        "network",
+        "secret",
+        "require_message_authenticator",
+        "limit_proxy_state",
+        "coa_address",
+        "nas_identifier",
+    ],
+    later: &[],
 };
 
 pub const CLIENT_RULE: Keys = Keys {
@@ -207,8 +217,11 @@ pub const REALM: Keys = Keys {
     later: &[],
 };
 
-pub const SERVER: Keys =
-    Keys { label: "[[server]]", built: &["name", "new", "ongoing", "reply", "accounting"], later: &["coa"] };
+pub const SERVER: Keys = Keys {
+    label: "[[server]]",
+    built: &["name", "new", "ongoing", "reply", "accounting", "coa"],
+    later: &[],
+};
 
 pub const RULE: Keys = Keys {
     label: "[[server.new]]",
@@ -261,6 +274,12 @@ pub const ACCOUNTING_RULE: Keys = Keys {
     later: &["spool", "remove_session"],
 };
 
+pub const COA_RULE: Keys = Keys {
+    label: "[[server.coa]]",
+    built: &["when", "proxy", "reject", "set_request", "remove_request", "allow_request"],
+    later: &[],
+};
+
 /// The forms of a condition's value, `{ regex = "…" }`.
 pub const FORMS: &[&str] = &["regex", "glob", "present", "one_of", "not"];
 
@@ -298,6 +317,7 @@ const ALL: &[&Keys] = &[
     &ONGOING_RULE,
     &REPLY_RULE,
     &ACCOUNTING_RULE,
+    &COA_RULE,
     &ACCOUNTING,
     &ACCOUNTING_FILE,
     &LOG,

@@ -58,7 +58,7 @@ fn errors_name_the_file_in_which_they_stand_in_order() {
              b.toml:5:11: `network` must be a network such as \"192.0.2.0/24\" or \"2001:db8::/32\", or an address, found \
              \"x\"\n    network = \"x\"\n              ^\n\
              b.toml:7:1: unknown key `nam` in [[client]], expected one of `name`, `network`, `secret`, \
-             `require_message_authenticator`, `limit_proxy_state`; did you mean `name`?\n    nam …\n    ^\n\
+             `require_message_authenticator`, `limit_proxy_state`, `coa_address`, `nas_identifier`; did you mean `name`?\n    nam …\n    ^\n\
              a.toml:3:12: `requests` must be true or false, found 5\n    requests = 5\n               ^",
             FRAME_LINES + 3
         )

@@ -65,7 +65,7 @@ fn a_misspelt_secret_is_unknown_offers_the_nearest_and_is_not_shown() {
          \u{20}   [[client]]\n\
          \u{20}   ^\n\
          ulna.toml:4:1: unknown key `secrt` in [[client]], expected one of `name`, `network`, `secret`, \
-         `require_message_authenticator`, `limit_proxy_state`; did you mean `secret`?\n\
+         `require_message_authenticator`, `limit_proxy_state`, `coa_address`, `nas_identifier`; did you mean `secret`?\n\
          \u{20}   secrt …\n\
          \u{20}   ^"
     );
@@ -172,7 +172,7 @@ fn listeners() {
     assert_eq!(
         added(
             "[[listen]]\nname = \"\"\ntransport = \"tls\"\naddress = [\"127.0.0.1\", \"[::ffff:192.0.2.1]:1812\"]\n\
-             packets = [\"acess\", \"coa\"]\nserver = \"defualt\"\n"
+             packets = [\"acess\", \"coas\"]\nserver = \"defualt\"\n"
         ),
         [
             "2:8: `name` must be text of 1 to 253 octets without control characters, found \"\"",
@@ -180,8 +180,8 @@ fn listeners() {
             "4:12: `address` must be an address with port such as \"0.0.0.0:1812\" or \"[::]:1812\", found \
              \"127.0.0.1\"",
             "4:25: `address` must be written as IPv4, \"192.0.2.1:1812\", found \"[::ffff:192.0.2.1]:1812\"",
-            "5:12: `packets` must be one of \"access\", \"accounting\", \"status\", found \"acess\"",
-            "5:21: `packets = \"coa\"` is not built yet",
+            "5:12: `packets` must be one of \"access\", \"accounting\", \"status\", \"coa\", found \"acess\"",
+            "5:21: `packets` must be one of \"access\", \"accounting\", \"status\", \"coa\", found \"coas\"",
             "6:10: `server` must be the name of a [[server]], found \"defualt\"; did you mean \"default\"?",
         ]
     );
@@ -191,7 +191,7 @@ fn listeners() {
             "1:1: missing key `server` in [[listen]]",
             "2:8: listener \"authentication\" is defined twice",
             "3:11: 127.0.0.1:1812 is already listened on by \"authentication\"",
-            "4:11: `packets` must be an array of \"access\", \"accounting\", \"status\", found an empty array",
+            "4:11: `packets` must be an array of \"access\", \"accounting\", \"status\", \"coa\", found an empty array",
         ]
     );
 }

@@ -7,7 +7,7 @@ use crate::authenticate::mac::Devices;
 use crate::authenticate::users::Users;
 use crate::client::{ClientRules, Clients, SecretTable};
 use crate::dictionary::Dictionary;
-use crate::forward::{Pool, PoolId, Realms, RemoteServer, RemoteServerId};
+use crate::forward::{Nases, Pool, PoolId, Realms, RemoteServer, RemoteServerId};
 use crate::policy::{ServerId, VirtualServer};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -46,6 +46,8 @@ pub struct Configuration {
     pub servers: Vec<VirtualServer>,
     /// Servers that requests are forwarded to; a [`RemoteServerId`] is a place here.
     pub remote_servers: Vec<RemoteServer>,
+    /// Which of the clients take CoA and Disconnect, and where. Each is a hop as a remote server is, numbered behind those.
+    pub nases: Nases,
     /// Those that stand in for each other; a [`PoolId`] is a place here.
     pub pools: Vec<Pool>,
     /// Whose users go to which pool.
@@ -69,12 +71,21 @@ impl Configuration {
         self.runtime.workers
     }
 
-    /// A remote server by its number.
+    /// A remote server, or a NAS, by its number.
     ///
     /// # Panics
     /// If the number is of another configuration.
     pub fn remote_server(&self, server: RemoteServerId) -> &RemoteServer {
-        &self.remote_servers[usize::from(server.0)]
+        let number = usize::from(server.0);
+        match number.checked_sub(self.remote_servers.len()) {
+            None => &self.remote_servers[number],
+            Some(nas) => &self.nases.hops()[nas],
+        }
+    }
+
+    /// All that packets go on to: remote servers, and behind them NASes; a [`RemoteServerId`] is a place here.
+    pub fn hops(&self) -> impl Iterator<Item = &RemoteServer> {
+        self.remote_servers.iter().chain(self.nases.hops())
     }
 
     /// A pool by its number.
@@ -195,6 +206,11 @@ pub struct Protocol {
     pub state_lifetime: Duration,
     /// How many of either kind are kept, per worker; 1 to 16 777 216.
     pub state_max: usize,
+    /// How far the Event-Timestamp of a CoA- or Disconnect-Request may be from the time on the wall, if that is looked at; not
+    /// above `dedup_lifetime` (RFC 5176 §6.3).
+    pub event_timestamp_window: Option<Duration>,
+    /// Whether it must have one then.
+    pub require_event_timestamp: bool,
 }
 
 impl Default for Protocol {
@@ -210,6 +226,8 @@ impl Default for Protocol {
             unroutable: Unroutable::Reject,
             state_lifetime: Duration::from_secs(60),
             state_max: 100_000,
+            event_timestamp_window: None,
+            require_event_timestamp: false,
         }
     }
 }
@@ -313,6 +331,8 @@ impl Packets {
     pub const ACCOUNTING: Packets = Packets(2);
     /// Status-Server (RFC 5997).
     pub const STATUS: Packets = Packets(4);
+    /// CoA-Request and Disconnect-Request (RFC 5176).
+    pub const COA: Packets = Packets(8);
 
     /// Those of either.
     #[must_use]

@@ -185,6 +185,12 @@ counters! {
         challenges,
         /// Accounting-Requests acknowledged: their records are safe.
         records,
+        /// CoA-ACKs and Disconnect-ACKs passed on.
+        acks,
+        /// CoA-NAKs and Disconnect-NAKs made.
+        naks,
+        /// Of these, those in which we say that a request has no way, or may not pass.
+        naks_own,
         /// Wrong passwords, and wrong one-time codes, of users that there are.
         failures,
         /// Of the Access-Rejects, those of users who had failed too often for their password to be looked at.
@@ -194,7 +200,7 @@ counters! {
         codes_not_asked,
         /// Of the wrong codes, those that were right once, and taken.
         codes_taken_before,
-        /// Requests forwarded to a remote server, each time that it was another one counted again.
+        /// Requests forwarded to a remote server or NAS, each time that it was another one counted again.
         forwarded,
         /// Forwarded requests sent again, as their NAS has.
         forwarded_again,
@@ -208,7 +214,7 @@ counters! {
         no_route,
         /// Requests of whose pool no remote server lives: rejected.
         no_server_alive,
-        /// Requests that had been here before: rejected.
+        /// Requests that had been here before: refused.
         loops,
         /// Remote servers asked by Status-Server.
         probes,

@@ -95,7 +95,7 @@ discards! {
     UnsignedProxyState = "unsigned-proxy-state",
     /// The worker that would have had to take it has no room for a new request.
     WorkerFull = "worker-full",
-    /// The worker has no room for accounting.
+    /// The worker has no room for accounting, nor for CoA and Disconnect.
     WorkerFullAccounting = "worker-full-accounting",
     /// The worker has no room even for an ongoing conversation.
     WorkerFullOngoing = "worker-full-ongoing",
@@ -129,6 +129,12 @@ discards! {
     AnsweredElsewhere = "answered-elsewhere",
     /// It has been here before: a loop.
     ForwardLoop = "forward-loop",
+    /// CoA or Disconnect from whom no `[[client]]` names: client rules admit NASes, and these do not order others about.
+    NoCoaClient = "no-coa-client",
+    /// The Event-Timestamp of CoA or Disconnect is further from the time on the wall than `event_timestamp_window` (RFC 5176 §6.3).
+    EventTimestampOutside = "event-timestamp-outside",
+    /// CoA or Disconnect without an Event-Timestamp, where `require_event_timestamp` asks for one (RFC 5176 §6.3).
+    NoEventTimestamp = "no-event-timestamp",
     /// An attribute that is hidden under the secret has no length that such may have: it cannot be hidden anew.
     BadHiddenAttribute = "bad-hidden-attribute",
     /// The reply would pass 4 096 octets (RFC 2865 §3).
@@ -183,6 +189,7 @@ impl Discard {
             | Discard::BadMessageAuthenticatorLength
             | Discard::SeveralStates
             | Discard::UnknownClient
+            | Discard::NoCoaClient
             | Discard::NoClientRule
             | Discard::NoLookUpKey
             | Discard::ClientDenied
@@ -227,6 +234,8 @@ impl Discard {
             | Discard::ForwardTooLong
             | Discard::AnsweredElsewhere
             | Discard::ForwardLoop
+            | Discard::EventTimestampOutside
+            | Discard::NoEventTimestamp
             | Discard::BadHiddenAttribute
             | Discard::ReplyTooLong
             | Discard::EditTooLong

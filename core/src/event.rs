@@ -55,6 +55,13 @@ pub enum Outcome {
     Challenge,
     /// Accounting-Response: its record is safe, here or at the remote server that says so.
     Recorded,
+    /// CoA-ACK or Disconnect-ACK.
+    Ack,
+    /// CoA-NAK or Disconnect-NAK.
+    Nak {
+        /// Its Error-Cause, if it has one.
+        error_cause: Option<u32>,
+    },
     /// No answer, for this reason.
     Discarded(Discard),
     /// None, for nobody waited for it any more.
@@ -95,7 +102,7 @@ pub enum Event {
         user_name: ShortName,
         /// Who decided about it; `None` if it did not come to that.
         decided: Option<Decided>,
-        /// Which remote server had it last, if one had; a place in that configuration.
+        /// Which remote server, or NAS, had it last, if one had; a place in that configuration.
         remote_server: Option<RemoteServerId>,
         /// What came of it.
         outcome: Outcome,

@@ -102,6 +102,9 @@ impl Configuration {
         keep("dedup_lifetime", new.dedup_lifetime != old.dedup_lifetime);
         keep("failures_max", new.failures_max != old.failures_max);
         keep("failure_window", new.failure_window != old.failure_window);
+        // It may not be longer than what is in force.
+        let is_too_long = new.event_timestamp_window > Some(old.dedup_lifetime);
+        keep("event_timestamp_window", is_too_long);
         keep("accounting.file", self.accounting != running.accounting);
         keep("format", self.log.format != running.log.format);
         // By name, as numbers are of one configuration alone.
@@ -122,6 +125,9 @@ impl Configuration {
         self.runtime = runtime;
         self.protocol.delayed_rejects_max = running.protocol.delayed_rejects_max;
         self.protocol.dedup_lifetime = running.protocol.dedup_lifetime;
+        if is_too_long {
+            self.protocol.event_timestamp_window = running.protocol.event_timestamp_window;
+        }
         self.protocol.failures_max = running.protocol.failures_max;
         self.protocol.failure_window = running.protocol.failure_window;
         self.accounting = running.accounting.clone();

@@ -3,6 +3,7 @@
 //! Owns decoding and policy. A UDP reply it sends itself, and tells the network core afterwards, lazily. What takes time
 //! it asks its driver for, and holds the request meanwhile. Knows no descriptor, thread or clock.
 
+mod coa;
 mod code_challenge;
 mod credentials;
 mod forward;
@@ -562,6 +563,7 @@ impl Worker {
                 }
             }
             Ok(Step::GoesOn(goes_on)) => self.go_on(network, request, goes_on, taken_up, now),
+            Ok(Step::Refused(cause)) => self.refuse(network, request, cause, now),
             Err(reason) => self.discard(network, request, reason, now),
         }
     }

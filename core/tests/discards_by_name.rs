@@ -281,6 +281,8 @@ fn every_reason_has_its_test() {
             | Discard::ForwardTooLong
             | Discard::ForwardLoop
             | Discard::BadHiddenAttribute => include_str!("forwarding.rs"),
+            Discard::NoCoaClient => include_str!("coa/refused.rs"),
+            Discard::EventTimestampOutside | Discard::NoEventTimestamp => include_str!("coa/replay.rs"),
             Discard::AnsweredElsewhere => include_str!("forwarded_conversations.rs"),
             // Every limit in front of it is reached first.
             Discard::NoBuffer => continue,

@@ -548,7 +548,13 @@ impl NodeThread for Thread {
                 listener,
                 identifier,
                 request_authenticator: authenticator,
-                outcome: Outcome::Accept | Outcome::Reject | Outcome::Challenge | Outcome::Recorded,
+                outcome:
+                    Outcome::Accept
+                    | Outcome::Reject
+                    | Outcome::Challenge
+                    | Outcome::Recorded
+                    | Outcome::Ack
+                    | Outcome::Nak { .. },
                 ..
             } = event
             {

@@ -1,7 +1,7 @@
 //! `[[client]]`.
 
 use super::listen::is_public;
-use super::{Names, Placed};
+use super::{Names, Placed, nas};
 use crate::document::Report;
 use crate::keys;
 use crate::secret_source;
@@ -12,14 +12,22 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use ulna_core::client::{Client, ClientsBuilder, Prefix, PrefixError};
 use ulna_core::configuration::{Listener, Packets};
+use ulna_core::forward::NasesBuilder;
 use ulna_core::packet::{Secret, Secrets};
 
 /// Up to here a secret is warned of: the RADIUS working group's draft on deprecating insecure practices asks for
 /// that, and for much longer ones than RFC 2865 §3's 16.
 const SHORT_SECRET_OCTETS: usize = 12;
 
-pub fn clients(file: &Section<'_>, listeners: &[Placed<Listener>], report: &mut Report) -> ClientsBuilder {
+/// All clients, and the same as NASes that CoA goes on to.
+pub fn clients(
+    file: &Section<'_>,
+    listeners: &[Placed<Listener>],
+    hops_max: usize,
+    report: &mut Report,
+) -> (ClientsBuilder, NasesBuilder) {
     let mut builder = ClientsBuilder::default();
+    let mut nases = nas::Lowered::new(hops_max);
     let mut names = Names::default();
     let mut unsigned = Vec::new();
     let sections = file.tables("client", &keys::CLIENT, report);
@@ -38,7 +46,9 @@ pub fn clients(file: &Section<'_>, listeners: &[Placed<Listener>], report: &mut 
         let require = section.boolean("require_message_authenticator", report).unwrap_or(false);
         let limit = section.boolean("limit_proxy_state", report).unwrap_or(true);
         let prefixes = prefixes(section, report);
+        let nas = nases.nas(section, report);
         let (Some(name), Some(secrets)) = (name, secrets) else { continue };
+        nases.add(name.get_ref(), &secrets, nas, report);
         if !require {
             unsigned.push(Spanned::new(section.span(), *name.get_ref()));
         }
@@ -62,7 +72,7 @@ pub fn clients(file: &Section<'_>, listeners: &[Placed<Listener>], report: &mut 
         }
     }
     warn_of_unsigned("client", &unsigned, listeners, report);
-    builder
+    (builder, nases.finish())
 }
 
 pub fn prefixes(section: &Section<'_>, report: &mut Report) -> Vec<Placed<Prefix>> {

@@ -316,6 +316,14 @@ fn own_question<'d>(
         report.error(name.span(), message);
         return None;
     }
+    if list == RuleList::Coa && text.starts_with("session.") {
+        let message = format!(
+            "`{}` is not there for rules of [[server.coa]]: nothing is remembered of NASes",
+            shown::key(name)
+        );
+        report.error(name.span(), message);
+        return None;
+    }
     match text {
         "realm" => Some(Question::Realm(words(text, form, Case::Folded, asking, report)?)),
         "client" | "listener" => {

@@ -175,13 +175,15 @@ fn address(section: &Section<'_>, value: &Spanned<DeValue<'_>>, report: &mut Rep
 fn packets(section: &Section<'_>, report: &mut Report) -> Option<Packets> {
     let mut packets = Packets::NONE;
     let mut whole = true;
-    let values = section.items("packets", "an array of \"access\", \"accounting\", \"status\"", report);
-    for value in &values {
-        let word = section.one_word("packets", value, &["access", "accounting", "status"], &["coa"], report);
+    let expected = "an array of \"access\", \"accounting\", \"status\", \"coa\"";
+    for value in &section.items("packets", expected, report) {
+        let word =
+            section.one_word("packets", value, &["access", "accounting", "status", "coa"], &[], report);
         packets = packets.with(match word {
             Some("access") => Packets::ACCESS,
             Some("accounting") => Packets::ACCOUNTING,
             Some("status") => Packets::STATUS,
+            Some("coa") => Packets::COA,
             Some(_) | None => {
                 whole = false;
                 Packets::NONE

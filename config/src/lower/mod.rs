@@ -9,6 +9,7 @@ mod condition;
 mod defined;
 mod edits;
 mod listen;
+mod nas;
 mod one_time_code;
 mod pool;
 mod realm;
@@ -34,6 +35,7 @@ use ulna_core::authenticate::mac::Devices;
 use ulna_core::authenticate::users::Users;
 use ulna_core::configuration::{Configuration, Cores, LogFormat, LogSettings};
 use ulna_core::dictionary::Dictionary;
+use ulna_core::forward::HOPS_MAX;
 
 /// The whole file, whose own dictionaries go on top of `dictionary`. What was reported as wrong has its default in it or is
 /// left out, so with errors it is worth nothing; `None` where not even that can be made.
@@ -60,7 +62,9 @@ pub fn lower<'t>(
     let listeners = listen::listeners(&file, &server_names, report);
     runtime::keep_within_reserve(&file, &mut runtime, &protocol, &client_rules, &listeners, report);
     listen::keep_countable(&listeners, &runtime, report);
-    let clients = client::clients(&file, &listeners, report);
+    let hops_max = HOPS_MAX.saturating_sub(remote_servers.len());
+    let (clients, nases) = client::clients(&file, &listeners, hops_max, report);
+    nas::warn_of_unused(&file, nases.hops(), &servers, report);
     client::warn_of_unsigned("client rule", &client_rules.unsigned, &listeners, report);
     let (users, devices) = user::users(&file, &dictionary, report);
     let log = log(&file, report);
@@ -70,17 +74,20 @@ pub fn lower<'t>(
 
     let requests = runtime.network_cores() * runtime.dedup_entries_max;
     let (client_rules, secret_tables) = client_rules.build(requests, &seed);
+    let clients = clients.build(&seed);
+    let nases = nases.build(&clients, remote_servers.len(), &seed);
     Some(Configuration {
         runtime,
         protocol,
         listeners: listeners.into_iter().map(|listener| listener.value).collect(),
-        clients: clients.build(&seed),
+        clients,
         client_rules,
         secret_tables,
         users: Users::new(users, &seed).ok()?,
         devices: Devices::new(devices, &seed).ok()?,
         servers,
         remote_servers,
+        nases,
         pools,
         realms,
         dictionary: Arc::new(dictionary),

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use toml::Spanned;
 use ulna_core::configuration::Protocol;
-use ulna_core::forward::{RemoteAddress, RemoteServer, RemoteServerId, StatusCheck};
+use ulna_core::forward::{RemoteAddress, RemoteServer, RemoteServerId, Role, StatusCheck};
 use ulna_core::packet::Secret;
 
 /// As many as `requests_max` lets wait for anything, if nothing is said.
@@ -100,6 +100,7 @@ fn remote_server(section: &Section<'_>, protocol: &Protocol, report: &mut Report
     let outstanding_max = section.integer("outstanding_max", 1..=OUTSTANDING_LIMIT, report);
     let require = section.boolean("require_message_authenticator", report);
     Some(RemoteServer {
+        role: Role::Server,
         name: "".into(),
         address: address?,
         source_address,
@@ -150,7 +151,7 @@ fn address(section: &Section<'_>, report: &mut Report) -> Option<RemoteAddress> 
 }
 
 /// Whether it is a host that one can send to, and be answered from.
-fn is_host(address: IpAddr) -> bool {
+pub fn is_host(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()),
         // IPv6 sockets take no IPv4.

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use toml::de::DeValue;
 use ulna_core::forward::PoolId;
 use ulna_core::policy::{
-    Accounting, AccountingRule, Decision, Edits, NewRule, OngoingDecision, OngoingRule, Onward,
+    Accounting, AccountingRule, CoaDecision, CoaRule, Decision, Edits, NewRule, OngoingDecision, OngoingRule,
+    Onward,
 };
 
 /// Which list of a server rules stand in.
@@ -26,6 +27,8 @@ pub enum RuleList {
     Reply,
     /// `[[server.accounting]]`.
     Accounting,
+    /// `[[server.coa]]`.
+    Coa,
     /// `[[client_rule]]`.
     Client,
 }
@@ -158,6 +161,24 @@ pub fn accounting_rule<'d>(
         (Some(_), onward) => Accounting::StoreAndProxy(onward?),
     };
     Some(AccountingRule { accounting, edits: Arc::new(edits) })
+}
+
+pub fn coa_rule<'d>(
+    section: &Section<'d>,
+    asking: &mut Asking<'d, '_>,
+    report: &mut Report,
+) -> Option<CoaRule> {
+    let action = action(section, &["proxy", "reject"], report);
+    let decision = action.and_then(|key| {
+        if key == "reject" {
+            is_true(section, key, report)?;
+            return Some(CoaDecision::Reject);
+        }
+        section.word("proxy", &["client"], &[], report)?;
+        Some(CoaDecision::Proxy)
+    });
+    let request = edits::request(section, asking, report);
+    decision.map(|decision| CoaRule { decision, edits: Arc::new(Edits { request, ..Edits::default() }) })
 }
 
 fn all_edits<'d>(section: &Section<'d>, asking: &mut Asking<'d, '_>, report: &mut Report) -> Arc<Edits> {

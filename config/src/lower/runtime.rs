@@ -225,6 +225,7 @@ pub fn protocol(file: &Section<'_>, report: &mut Report) -> Protocol {
     if let Some(states) = section.integer("state_max", 1..=STATE_MAX, report) {
         protocol.state_max = states;
     }
+    event_timestamp(&section, &mut protocol, report);
     // A reject that waits longer than its request lives would never be sent.
     if protocol.reject_delay >= protocol.request_timeout {
         let place = section.value("reject_delay").or_else(|| section.value("request_timeout"));
@@ -232,4 +233,24 @@ pub fn protocol(file: &Section<'_>, report: &mut Report) -> Protocol {
         report.error(place, "`reject_delay` must be shorter than `request_timeout`".into());
     }
     protocol
+}
+
+/// How old CoA and Disconnect may be.
+fn event_timestamp(section: &Section<'_>, protocol: &mut Protocol, report: &mut Report) {
+    let range = Duration::from_secs(1)..=Duration::from_secs(3_600);
+    protocol.event_timestamp_window = section.duration("event_timestamp_window", range, report);
+    // RFC 5176 §6.3: one that is answered and comes again must be known as long as its time is taken.
+    if protocol.event_timestamp_window.is_some_and(|window| window > protocol.dedup_lifetime) {
+        let place = section.value("event_timestamp_window").map_or(section.span(), toml::Spanned::span);
+        let message = "`event_timestamp_window` must not be longer than `dedup_lifetime`: a request that is sent again is known \
+                       no longer than that";
+        report.error(place, message.into());
+    }
+    protocol.require_event_timestamp =
+        section.boolean("require_event_timestamp", report).unwrap_or(protocol.require_event_timestamp);
+    if protocol.require_event_timestamp && section.value("event_timestamp_window").is_none() {
+        let place = section.value("require_event_timestamp").map_or(section.span(), toml::Spanned::span);
+        let message = "`require_event_timestamp` needs `event_timestamp_window`: nothing is compared without";
+        report.error(place, message.into());
+    }
 }

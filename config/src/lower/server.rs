@@ -73,6 +73,8 @@ pub fn servers<'d>(
         };
         let (list, keys) = (RuleList::Accounting, &keys::ACCOUNTING_RULE);
         let accounting = rules(section, "accounting", keys, list, &mut asking, report, accounting);
+        let (list, lower) = (RuleList::Coa, rule::coa_rule);
+        let coa = rules(section, "coa", &keys::COA_RULE, list, &mut asking, report, lower);
         let Some(name) = name else { continue };
         let Ok(number) = u16::try_from(servers.len()) else {
             report.error(section.span(), "more than 65536 servers".into());
@@ -81,7 +83,7 @@ pub fn servers<'d>(
         if defined.add(&name, ServerId(number), report) {
             others.extend(other.map(|other| (ServerId(number), other)));
             let (name, ongoing_server) = ((*name.get_ref()).into(), None);
-            servers.push(VirtualServer { name, new, ongoing, ongoing_server, reply, accounting });
+            servers.push(VirtualServer { name, new, ongoing, ongoing_server, reply, accounting, coa });
         }
     }
     ongoing_servers(&others, &defined, &mut servers, report);

@@ -11,11 +11,14 @@
 //!    [`RemoteSocket`].
 //! 5. [`Inbound`]: what comes back, as the NAS gets it.
 //!
+//! CoA and Disconnect go the other way: [`Nases`] say to which client, in the place of the first two steps.
+//!
 //! Plain data and rules about next hops; sends nothing and knows no socket. Control flow is the worker's.
 
 mod address;
 mod balancer;
 mod health;
+mod nases;
 mod outstanding;
 mod pool;
 mod proxy_state;
@@ -28,11 +31,12 @@ mod socket;
 pub use address::RemoteAddress;
 pub use balancer::{Balancer, Key, Servers};
 pub use health::{Health, Judgement, Standing};
+pub use nases::{HOPS_MAX, Nases, NasesBuilder};
 pub use outstanding::{Entry, Outstanding, PortIndex, Purpose, Slot};
 pub use pool::{Balance, Member, OnDead, Pool, PoolId};
 pub use proxy_state::{OwnProxyState, PROXY_STATE_OCTETS, ProxyStateKey};
 pub use realms::{DuplicateRealm, Realm, RealmId, Realms};
-pub use remote_server::{RemoteServer, RemoteServerId, StatusCheck};
+pub use remote_server::{RemoteServer, RemoteServerId, Role, StatusCheck};
 pub use resolution::Resolution;
 pub use rewrite::{Inbound, Outbound};
 pub use socket::{RemoteOrder, RemoteSocket};

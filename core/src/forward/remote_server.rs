@@ -1,20 +1,22 @@
-//! A server that requests are forwarded to, as it is configured.
+//! A server that requests are forwarded to, or a NAS that takes CoA, as it is configured.
 
 use super::{Health, Judgement, RemoteAddress, Resolution};
 use crate::packet::Secret;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 /// A remote server's place in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RemoteServerId(pub u16);
 
-/// A server that others' requests are forwarded to.
+/// What requests go on to.
 #[derive(Debug, Clone)]
 pub struct RemoteServer {
-    /// The operator's name for it, unique.
+    /// What it is to us.
+    pub role: Role,
+    /// The operator's name for it, unique among those of its role.
     pub name: Box<str>,
     /// Where it listens.
     pub address: RemoteAddress,
@@ -44,6 +46,16 @@ pub struct RemoteServer {
     pub resolution: Arc<Resolution>,
 }
 
+/// What a hop is to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// It decides what we do not.
+    Server,
+    /// A client of ours that takes CoA and Disconnect. There is no other in its place, so it is not judged: what it does not answer
+    /// says nothing about the next request.
+    Nas,
+}
+
 /// How a remote server is asked whether it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusCheck {
@@ -54,10 +66,33 @@ pub enum StatusCheck {
 }
 
 impl RemoteServer {
+    /// A client of this name and secret, as what CoA and Disconnect go on to.
+    pub fn nas(name: Box<str>, address: SocketAddr, secret: Secret) -> RemoteServer {
+        RemoteServer {
+            role: Role::Nas,
+            name,
+            address: RemoteAddress::At(address),
+            source_address: None,
+            secret,
+            require_message_authenticator: false,
+            status_check: StatusCheck::None,
+            // So that it is never suspected: whatever waits is given up before.
+            response_window: Duration::MAX,
+            zombie_period: Duration::MAX,
+            revive_interval: Duration::MAX,
+            status_interval: Duration::MAX,
+            outstanding_max: NAS_OUTSTANDING_MAX,
+            health: Arc::default(),
+            resolve_interval: Duration::MAX,
+            resolution: Arc::default(),
+        }
+    }
+
     /// Whether the other is the same server, however it is to be treated: the same address or name, and secret, so that what is known of
     /// one is known of the other.
     pub fn is_same(&self, other: &RemoteServer) -> bool {
-        self.name == other.name
+        self.role == other.role
+            && self.name == other.name
             && self.address == other.address
             && self.source_address == other.source_address
             && self.secret == other.secret
@@ -83,13 +118,16 @@ impl RemoteServer {
     }
 }
 
+/// Requests that may wait for a NAS, for each worker: four ports.
+const NAS_OUTSTANDING_MAX: u32 = 1_008;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::net::SocketAddr;
 
     fn server(secret: &[u8]) -> RemoteServer {
         RemoteServer {
+            role: Role::Server,
             name: "radius1".into(),
             address: RemoteAddress::At(SocketAddr::from(([192, 0, 2, 1], 1812))),
             source_address: None,

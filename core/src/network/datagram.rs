@@ -116,7 +116,13 @@ impl Network {
             Code::AccessRequest if packets.contains(Packets::ACCESS) => {}
             Code::AccountingRequest if packets.contains(Packets::ACCOUNTING) => {}
             Code::StatusServer if packets.contains(Packets::STATUS) => {}
-            // What this listener does not take; replies; and requests that only a NAS takes.
+            Code::CoaRequest | Code::DisconnectRequest if packets.contains(Packets::COA) => {
+                // RFC 5176 §6.1: from whom an operator has named. Who is admitted by rules proves that it knows a secret, no more.
+                let Standing::Known(Whose::Configured(_), _) = standing else {
+                    return Err(Discard::NoCoaClient);
+                };
+            }
+            // What this listener does not take; and replies.
             Code::AccessRequest
             | Code::AccountingRequest
             | Code::StatusServer

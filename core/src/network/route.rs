@@ -17,7 +17,7 @@ pub(super) enum Route {
 }
 
 impl Network {
-    /// The route of an Access-Request or Accounting-Request from this client.
+    /// The route of a request from this client.
     pub(super) fn route(&self, framed: &Framed<'_>, whose: &Whose, clients: &Clients) -> Route {
         if framed.code() != Some(Code::AccessRequest) {
             // A Request Authenticator that is a digest is as good as drawn.

@@ -92,6 +92,12 @@ impl Code {
         }
     }
 
+    /// Whether it asks a NAS to change or end a session (RFC 5176 §2).
+    #[inline]
+    pub const fn is_dynamic_authorization(self) -> bool {
+        matches!(self, Code::CoaRequest | Code::DisconnectRequest)
+    }
+
     /// Whether a packet with this code can be the reply to a request with that one. Status-Server is answered as the
     /// requests of its port are (RFC 5997 §3); with Protocol-Error any request may be (RFC 7930 §4).
     #[inline]

@@ -15,6 +15,7 @@ pub mod chap;
 mod code;
 mod encode;
 mod error;
+mod error_cause;
 pub mod extended;
 mod frame;
 pub mod hidden;
@@ -32,6 +33,7 @@ pub use authenticator::{Requirements, Verified, VerifiedReply};
 pub use code::{AuthenticatorKind, Code};
 pub use encode::{EncodeError, Encoder, MessageAuthenticator};
 pub use error::{FrameError, ReplyError, VerifyError};
+pub use error_cause::ErrorCause;
 pub use frame::Framed;
 #[doc(hidden)]
 pub use frame::frame_law;

@@ -1,8 +1,8 @@
 //! The virtual servers of a configuration, as policy.
 
 use super::{
-    Accounting, AccountingVerdict, Asked, Decision, Edit, Edits, OngoingDecision, OngoingVerdict, Policy,
-    ReplyKind, Rules, ServerId, Sheet, Verdict,
+    Accounting, AccountingVerdict, Asked, CoaDecision, CoaVerdict, Decision, Edit, Edits, OngoingDecision,
+    OngoingVerdict, Policy, ReplyKind, Rules, ServerId, Sheet, Verdict,
 };
 use crate::configuration::Configuration;
 use crate::generation::{Generation, Generations};
@@ -24,6 +24,8 @@ pub struct VirtualServer {
     pub reply: Rules<Edit>,
     /// What to do with accounting.
     pub accounting: Rules<AccountingRule>,
+    /// What to do with CoA and Disconnect.
+    pub coa: Rules<CoaRule>,
 }
 
 /// What a rule does with an Access-Request.
@@ -53,8 +55,17 @@ pub struct AccountingRule {
     pub edits: Arc<Edits>,
 }
 
+/// What a rule does with a CoA- or Disconnect-Request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoaRule {
+    /// What is to become of it.
+    pub decision: CoaDecision,
+    /// What is changed.
+    pub edits: Arc<Edits>,
+}
+
 /// Decides by the rules of the virtual server that the request's listener names. Where none matches, an Access-Request is
-/// rejected, so that it never hangs; accounting is discarded by name.
+/// rejected, so that it never hangs, CoA and Disconnect are refused; accounting is discarded by name.
 pub struct ConfiguredRules {
     generations: Generations,
     sheet: Sheet,
@@ -65,8 +76,15 @@ pub struct ConfiguredRules {
 impl VirtualServer {
     /// Questions about attributes that its longest list asks.
     fn questions(&self) -> usize {
-        let VirtualServer { new, ongoing, reply, accounting, .. } = self;
-        new.questions().max(ongoing.questions()).max(reply.questions()).max(accounting.questions())
+        let VirtualServer { new, ongoing, reply, accounting, coa, .. } = self;
+        let all = [
+            new.questions(),
+            ongoing.questions(),
+            reply.questions(),
+            accounting.questions(),
+            coa.questions(),
+        ];
+        all.into_iter().max().unwrap_or_default()
     }
 }
 
@@ -134,6 +152,14 @@ impl Policy for ConfiguredRules {
         let rules = &configuration.server(asked.server()).accounting;
         let (place, AccountingRule { accounting, edits }) = rules.first_match(asked, None, sheet)?;
         Some(AccountingVerdict { accounting: *accounting, rule: numbered(place), edits: Some(edits) })
+    }
+
+    fn coa<'p>(&'p mut self, asked: &Asked<'_>) -> Option<CoaVerdict<'p>> {
+        let ConfiguredRules { generations, sheet, .. } = self;
+        let configuration = generations.of(asked.generation);
+        let rules = &configuration.server(asked.server()).coa;
+        let (place, CoaRule { decision, edits }) = rules.first_match(asked, None, sheet)?;
+        Some(CoaVerdict { decision: *decision, rule: numbered(place), edits: Some(edits) })
     }
 
     fn handle_configuration(&mut self, generation: Generation, configuration: &Arc<Configuration>) {

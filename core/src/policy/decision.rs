@@ -92,6 +92,26 @@ pub struct AccountingVerdict<'p> {
     pub edits: Option<&'p Arc<Edits>>,
 }
 
+/// What is to become of a CoA- or Disconnect-Request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoaDecision {
+    /// Forward it to the NAS that it names among the clients of the configuration.
+    Proxy,
+    /// Answer NAK: Administratively Prohibited.
+    Reject,
+}
+
+/// The same with what goes with it.
+#[derive(Debug, Clone, Copy)]
+pub struct CoaVerdict<'p> {
+    /// What is to become of the request.
+    pub decision: CoaDecision,
+    /// The number of the rule that decided, from 1: for the log.
+    pub rule: Option<u16>,
+    /// What is changed in the request, before it is read which NAS it names.
+    pub edits: Option<&'p Arc<Edits>>,
+}
+
 impl OngoingVerdict<'_> {
     /// It goes on, and nothing is changed.
     pub const CONTINUE: OngoingVerdict<'static> =

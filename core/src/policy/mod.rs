@@ -16,9 +16,10 @@ mod session;
 
 pub use asked::Asked;
 pub use condition::{Comparison, Condition, Question, ReplyKind, Selector};
-pub use configured::{AccountingRule, ConfiguredRules, NewRule, OngoingRule, VirtualServer};
+pub use configured::{AccountingRule, CoaRule, ConfiguredRules, NewRule, OngoingRule, VirtualServer};
 pub use decision::{
-    Accounting, AccountingVerdict, Decision, OngoingDecision, OngoingVerdict, Onward, Verdict,
+    Accounting, AccountingVerdict, CoaDecision, CoaVerdict, Decision, OngoingDecision, OngoingVerdict,
+    Onward, Verdict,
 };
 pub use edit::{Edit, Edits, OURS, is_ours};
 pub use hours::{BadHours, Hours};
@@ -56,7 +57,8 @@ pub struct ServerId(pub u16);
 ///
 /// Once for each request that is verified, not too old and no duplicate; not for a retransmission. [`decide`](Policy::decide)
 /// first, or for a later round of a conversation [`continue_with`](Policy::continue_with); then, for the reply that follows, [`edit_reply`](Policy::edit_reply), which sees the request and session as edited
-/// by the verdict. [`account`](Policy::account) is asked about Accounting-Requests instead.
+/// by the verdict. [`account`](Policy::account) is asked about Accounting-Requests instead, [`coa`](Policy::coa) about CoA and
+/// Disconnect.
 pub trait Policy {
     /// What is to become of an Access-Request. Edits of the request and the session are made at once; those of the reply when
     /// there is one.
@@ -76,6 +78,12 @@ pub trait Policy {
     /// What is to become of an Accounting-Request; `None`, which it is unless this is written, discards it as
     /// `no-accounting-rule`.
     fn account<'p>(&'p mut self, _asked: &Asked<'_>) -> Option<AccountingVerdict<'p>> {
+        None
+    }
+
+    /// What is to become of a CoA- or Disconnect-Request; `None`, which it is unless this is written, answers NAK with
+    /// Administratively Prohibited.
+    fn coa<'p>(&'p mut self, _asked: &Asked<'_>) -> Option<CoaVerdict<'p>> {
         None
     }
 

@@ -7,7 +7,7 @@ use crate::packet::{Code, Framed, Landmark};
 pub enum Class {
     /// A request without State: its NAS will try again.
     New,
-    /// Accounting: its NAS will try again, too, but what is lost in the end is money.
+    /// Accounting: its NAS will try again, too, but what is lost in the end is money. CoA and Disconnect are as dear, and as rare.
     Accounting,
     /// A request with State: others before it were in vain if it is lost. An eighth is kept for these. Whether the State is
     /// one of ours is known only later.
@@ -15,7 +15,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// The class of an Access-Request or Accounting-Request.
+    /// The class of a request.
     pub fn of(framed: &Framed<'_>) -> Class {
         if framed.code() != Some(Code::AccessRequest) {
             Class::Accounting

@@ -2,6 +2,7 @@
 //! [`Forwarding`](super::forwarding::Forwarding)'s, octets are [`Outbound`]'s and [`Inbound`](crate::forward::Inbound)'s. RFC 2865 §2.3, RFC 5080 §2.2.1.
 
 use super::Worker;
+use super::coa;
 use super::forwarding::{Due, News, Said, Whose};
 use super::in_progress::Held;
 use super::onward::{Awaited, GoesOn, KeptServer, To};
@@ -14,7 +15,7 @@ use crate::effect::{Effect, Resolved, Ticket};
 use crate::event::{Event, Outcome};
 use crate::forward::{OnDead, Outbound, Purpose, RemoteOrder, RemoteServer, RemoteSocket, Slot};
 use crate::packet::hidden::Hop;
-use crate::packet::{Code, Encoder, Framed, Landmark, MessageAuthenticator, VerifiedReply};
+use crate::packet::{Code, Encoder, ErrorCause, Framed, Landmark, MessageAuthenticator, VerifiedReply};
 use crate::path::{NetworkId, Transmit};
 use crate::queue::message::Message;
 use crate::request::{Request, RequestHandle};
@@ -25,7 +26,7 @@ use rand_chacha::rand_core::Rng;
 
 /// Why a request does not go on.
 enum NoWay {
-    /// It is answered here: Access-Reject. Accounting is not answered, for this reason.
+    /// It is answered here: Access-Reject, or NAK. Accounting is not answered, for this reason.
     Reject(Discard),
     /// Another server of the pool may know its conversation: it is decided as if it were new.
     Anew,
@@ -66,6 +67,9 @@ impl Worker {
                 self.hold(ticket, Held { network, request, waiting, taken_up });
             }
             Err(NoWay::Reject(reason)) => {
+                if request.framed().code().is_some_and(Code::is_dynamic_authorization) {
+                    return self.refuse(network, request, ErrorCause::RequestNotRoutable, now);
+                }
                 let configuration = self.generations.of(request.stamp().generation);
                 // RFC 2866 §4.1: an Accounting-Request that nobody has recorded is not acknowledged.
                 if request.framed().code() != Some(Code::AccessRequest)
@@ -114,6 +118,7 @@ impl Worker {
                 counters.no_server_alive.up();
                 return Err(NoWay::Reject(Discard::NoServerAlive));
             }
+            To::Nas(nas) => forwarding.hop(stamp.generation, nas),
             To::Pool(id) => {
                 let pool = configuration.pool(id);
                 let (generation, dictionary) = (stamp.generation, &configuration.dictionary);
@@ -242,17 +247,15 @@ impl Worker {
             Code::AccessAccept => (Outcome::Accept, &counters.accepts),
             Code::AccessReject => (Outcome::Reject, &counters.rejects),
             Code::AccessChallenge => (Outcome::Challenge, &counters.challenges),
+            Code::CoaAck | Code::DisconnectAck => (Outcome::Ack, &counters.acks),
+            Code::CoaNak | Code::DisconnectNak => (coa::nak_of(&reply), &counters.naks),
             Code::AccountingResponse
             | Code::AccessRequest
             | Code::AccountingRequest
             | Code::StatusServer
             | Code::StatusClient
             | Code::DisconnectRequest
-            | Code::DisconnectAck
-            | Code::DisconnectNak
             | Code::CoaRequest
-            | Code::CoaAck
-            | Code::CoaNak
             | Code::ProtocolError => (Outcome::Recorded, &counters.records),
         };
         count.up();
@@ -278,7 +281,7 @@ impl Worker {
             OnDead::Repick => false,
         };
         if is_tied
-            || matches!(goes_on.to, To::Kept(_)) && server.on_dead == OnDead::Fail
+            || matches!(goes_on.to, To::Kept(_) | To::Nas(_)) && server.on_dead == OnDead::Fail
             || self.forwarding.is_there(server.place, *slot)
                 && self.forwarding.is_alive(*server, request.stamp().generation, now)
         {

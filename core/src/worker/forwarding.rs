@@ -3,6 +3,7 @@
 //! Knows neither requests nor policy: what is sent belongs to a ticket, or to nobody if it only asks whether a server lives.
 
 mod addresses;
+mod idle;
 
 pub use self::addresses::Said;
 
@@ -14,7 +15,7 @@ use crate::dedup::Authenticator;
 use crate::dictionary::Dictionary;
 use crate::effect::Ticket;
 use crate::forward::{
-    Balancer, Entry, Outstanding, OwnProxyState, Pool, PoolId, PortIndex, ProxyStateKey, Purpose,
+    Balancer, Entry, OnDead, Outstanding, OwnProxyState, Pool, PoolId, PortIndex, ProxyStateKey, Purpose,
     RemoteAddress, RemoteOrder, RemoteServer, RemoteServerId, RemoteSocket, Servers, Slot, Standing,
 };
 use crate::generation::Generation;
@@ -73,6 +74,8 @@ pub struct Remote {
     /// Ports to where it was before, and when to see whether they are still in use.
     retired: Vec<PortIndex>,
     retired_due: Option<Instant>,
+    /// Of a NAS: when its ports are closed unless something goes there.
+    idle_due: Option<Instant>,
     /// Its number in each configuration that is alive, by parity.
     numbers: [Option<RemoteServerId>; 2],
 }
@@ -170,7 +173,8 @@ impl Remote {
         }
         let waits = self.outstanding.next_deadline(self.server.response_window);
         let health = self.server.health.next_deadline(&self.server.judgement(), now);
-        waits.into_iter().chain(health).chain(self.next_resolution()).chain(self.retired_due).min()
+        let ports = self.retired_due.into_iter().chain(self.idle_due);
+        waits.into_iter().chain(health).chain(self.next_resolution()).chain(ports).min()
     }
 
     fn is_in_any(&self) -> bool {
@@ -248,18 +252,20 @@ impl Forwarding {
     /// kept.
     pub fn learn(&mut self, generation: Generation, configuration: &Configuration) {
         let quarantine = configuration.protocol.request_timeout;
-        let mut places = Vec::with_capacity(configuration.remote_servers.len());
-        let mut by_name: Vec<usize> =
-            (0..self.remotes.len()).filter(|place| self.remotes[*place].is_in_any()).collect();
+        let mut places = Vec::new();
+        let (mut by_name, mut free): (Vec<usize>, Vec<usize>) =
+            (0..self.remotes.len()).partition(|place| self.remotes[*place].is_in_any());
+        // The first of them is taken first.
+        free.reverse();
         by_name.sort_unstable_by(|one, other| {
             self.remotes[*one].server.name.cmp(&self.remotes[*other].server.name)
         });
-        for (number, server) in (0..=u16::MAX).zip(&configuration.remote_servers) {
+        for (number, server) in (0..=u16::MAX).zip(configuration.hops()) {
             let name = |place: &usize| &self.remotes[*place].server.name;
             let first = by_name.partition_point(|place| *name(place) < server.name);
             let mut named = by_name[first..].iter().take_while(|place| *name(place) == server.name);
             let known = named.find(|place| self.remotes[**place].server.is_same(server)).copied();
-            let place = known.unwrap_or_else(|| self.make_room(server, quarantine));
+            let place = known.unwrap_or_else(|| self.make_room(server, quarantine, free.pop()));
             let remote = &mut self.remotes[place];
             remote.server = server.clone();
             remote.outstanding.set_limits(server.outstanding_max, quarantine);
@@ -276,9 +282,8 @@ impl Forwarding {
         (0..self.remotes.len()).for_each(|place| self.note_due(place as u16));
     }
 
-    /// A place for a server that is new.
-    fn make_room(&mut self, server: &RemoteServer, quarantine: Duration) -> usize {
-        let free = self.remotes.iter().position(|remote| !remote.is_in_any());
+    /// A place for a server that is new: that of one that is gone, if there is one.
+    fn make_room(&mut self, server: &RemoteServer, quarantine: Duration, free: Option<usize>) -> usize {
         let turn = free.map_or(0, |free| self.remotes[free].turn.wrapping_add(1));
         let remote = Remote {
             server: server.clone(),
@@ -292,6 +297,7 @@ impl Forwarding {
             version: 0,
             retired: Vec::new(),
             retired_due: None,
+            idle_due: None,
             numbers: [None; 2],
         };
         match free {
@@ -310,7 +316,7 @@ impl Forwarding {
             if remote.is_in_any() {
                 continue;
             }
-            (remote.retired, remote.retired_due) = (Vec::new(), None);
+            (remote.retired, remote.retired_due, remote.idle_due) = (Vec::new(), None, None);
             for socket in core::mem::take(&mut remote.sockets).into_iter().flatten() {
                 let (_, port) = self.port_of(socket).expect("it is open");
                 self.remove_port(place as u16, port, |_| {});
@@ -357,6 +363,13 @@ impl Forwarding {
         let chosen = balancer.choose(pool, key, &[], &Known { remotes, places, now })?;
         let place = places[usize::from(chosen.0)];
         Some(KeptServer { place, turn: remotes[usize::from(place)].turn, on_dead: pool.on_dead })
+    }
+
+    /// What has this number in a configuration.
+    pub fn hop(&self, generation: Generation, hop: RemoteServerId) -> KeptServer {
+        let routes = self.routes.iter().find(|routes| routes.generation == generation).expect("it is alive");
+        let place = routes.places[usize::from(hop.0)];
+        KeptServer { place, turn: self.remote(place).turn, on_dead: OnDead::Fail }
     }
 
     /// Whether requests of this configuration can go to a server that has a conversation.
@@ -460,6 +473,7 @@ impl Forwarding {
         self.outstanding += sent.requests();
         remote.outstanding.put(slot, sent, authenticator, until + MARGIN, now);
         self.line.push_back(Departure { place, turn: remote.turn, slot });
+        self.note_used(place);
         self.note_due(place);
     }
 
@@ -511,6 +525,7 @@ impl Forwarding {
         self.now = now;
         while let Some((_, place)) = self.due.next().filter(|(due, _)| *due <= now) {
             self.hear(place as u16);
+            self.retire_idle(place as u16);
             self.close_retired(place as u16);
             let Forwarding { remotes, buffers, outstanding, changes, .. } = self;
             let Remote { server, outstanding: sent, retired, .. } = &mut remotes[place as usize];

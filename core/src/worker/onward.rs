@@ -3,7 +3,7 @@
 
 use crate::conversation::{ConversationId, RequestKey, StateUse};
 use crate::effect::Ticket;
-use crate::forward::{OnDead, PoolId, Slot};
+use crate::forward::{OnDead, PoolId, RemoteServerId, Slot};
 use crate::path::NetworkId;
 use crate::policy::Edits;
 use crate::request::RequestHandle;
@@ -44,6 +44,8 @@ pub enum To {
     Pool(PoolId),
     /// To the server that has its conversation.
     Kept(KeptServer),
+    /// To the NAS of this number.
+    Nas(RemoteServerId),
 }
 
 /// A remote server as a worker knows it through reloads, and what becomes of its conversations when it dies.

@@ -1,5 +1,6 @@
 //! One request, decided: policy, credentials, edits; and answered, or on its way to whom it has to wait for.
 
+use super::coa;
 use super::code_challenge::{Asks, Challenger, write_prompt};
 use super::credentials::{Authenticated, authenticate, belongs_to_slot};
 use super::mschap_answer;
@@ -21,8 +22,8 @@ use crate::event::Decided;
 use crate::forward::{PoolId, RemoteServerId};
 use crate::packet::hidden::Hop;
 use crate::packet::{
-    Attributes, Code, Encoder, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator, Oid, PACKET_OCTETS_MAX,
-    SecretIndex, number,
+    Attributes, Code, Encoder, ErrorCause, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator, Oid,
+    PACKET_OCTETS_MAX, SecretIndex, number,
 };
 use crate::policy::{
     Accounting, Asked, Decision, EMPTY_SESSION, Edits, OngoingDecision, Onward, Policy, ReplyKind, Session,
@@ -57,8 +58,10 @@ pub enum Step {
     /// It has to wait until its record is stored, which lies with those of this turn: the rule that says so, and where it goes
     /// then, if it is not answered here.
     Stores(Option<u16>, Option<GoesOn>),
-    /// A remote server is to decide.
+    /// A remote server is to decide, or a NAS.
     GoesOn(GoesOn),
+    /// It is CoA or Disconnect, and goes nowhere for this cause.
+    Refused(ErrorCause),
     /// The owner of its slot is to decide.
     Elsewhere,
 }
@@ -198,6 +201,9 @@ pub fn answer(
     }
     if framed.code() == Some(Code::AccountingRequest) {
         return account(configuration, policy, request, memory, desk, time);
+    }
+    if framed.code().is_some_and(Code::is_dynamic_authorization) {
+        return coa::decide(configuration, policy, request, desk, time);
     }
     let client = request.whose().client(&configuration.clients);
     let mut secret = client.secrets.get(stamp.secret_index).expect("the secret that verified is there");

@@ -775,6 +775,8 @@ pub fn is_of_request(reason: Discard) -> bool {
             | Discard::ForwardTooLong
             | Discard::AnsweredElsewhere
             | Discard::ForwardLoop
+            | Discard::EventTimestampOutside
+            | Discard::NoEventTimestamp
             | Discard::BadHiddenAttribute
     )
 }

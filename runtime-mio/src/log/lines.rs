@@ -150,15 +150,17 @@ impl Lines {
         // What nobody read for so long that its names are gone is told without them.
         let names = self.known.of(&self.names, generation);
         let client = client_value(client, names);
-        let outcome = match outcome {
+        let ended = match outcome {
             Outcome::Accept => "accept",
             Outcome::Reject => "reject",
             Outcome::Challenge => "challenge",
             Outcome::Recorded => "recorded",
+            Outcome::Ack => "ack",
+            Outcome::Nak { .. } => "nak",
             Outcome::Discarded(reason) => reason.name(),
             Outcome::Superseded => "superseded",
         };
-        let mut line = Line::begin(&mut self.out, self.format, at, outcome)?
+        let mut line = Line::begin(&mut self.out, self.format, at, ended)?
             .with("user", Value::User(user_name))?
             .with("client", client)?
             .with("from", Value::Address(remote))?
@@ -172,6 +174,9 @@ impl Lines {
         if let Some(server) = remote_server {
             let server = server_name(names, server);
             line = line.with("remote-server", Value::Word(server))?;
+        }
+        if let Outcome::Nak { error_cause: Some(cause) } = outcome {
+            line = line.with("error-cause", Value::Number(cause.into()))?;
         }
         // Both instants are beginnings of turns: in the turn that read it nothing can be told between them.
         let queued = finished.saturating_since(received).as_micros();

@@ -23,6 +23,7 @@ pub struct NamesOf {
     pub generation: Generation,
     pub clients: Box<[Box<str>]>,
     pub servers: Box<[Box<str>]>,
+    /// And of NASes behind them.
     pub remote_servers: Box<[Box<str>]>,
 }
 
@@ -61,7 +62,7 @@ impl Names {
             generation,
             clients: configuration.clients.iter().map(|(_, client)| client.name.clone()).collect(),
             servers: configuration.servers.iter().map(|server| server.name.clone()).collect(),
-            remote_servers: configuration.remote_servers.iter().map(|server| server.name.clone()).collect(),
+            remote_servers: configuration.hops().map(|server| server.name.clone()).collect(),
         };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == NAMES_KEPT {

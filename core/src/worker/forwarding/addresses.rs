@@ -63,8 +63,7 @@ impl Forwarding {
     }
 
     fn follow(&mut self, place: u16, port: u16) {
-        let Forwarding { remotes, sockets, now, .. } = self;
-        let remote = &mut remotes[usize::from(place)];
+        let remote = &mut self.remotes[usize::from(place)];
         if remote.retired.len() >= RETIRED_MAX {
             return;
         }
@@ -75,6 +74,17 @@ impl Forwarding {
         if remote.address.replace(address) == Some(address) {
             return;
         }
+        self.retire_ports(place);
+        let Forwarding { remotes, now, .. } = self;
+        let remote = &mut remotes[usize::from(place)];
+        remote.retired_due = (!remote.retired.is_empty()).then(|| *now + RETIRED_SWEEP);
+        self.note_due(place);
+    }
+
+    /// Nothing new leaves by the ports that are open.
+    pub(super) fn retire_ports(&mut self, place: u16) {
+        let Forwarding { remotes, sockets, .. } = self;
+        let remote = &mut remotes[usize::from(place)];
         for socket in remote.sockets.iter().flatten() {
             let (_, port) = sockets[usize::from(socket.place)].port.expect("it is open");
             if !remote.retired.contains(&port) {
@@ -82,8 +92,6 @@ impl Forwarding {
                 remote.retired.push(port);
             }
         }
-        remote.retired_due = (!remote.retired.is_empty()).then(|| *now + RETIRED_SWEEP);
-        self.note_due(place);
     }
 
     /// Whether what was sent under this Identifier went to where the server is now, as far as this worker has heard.
@@ -91,7 +99,7 @@ impl Forwarding {
         !self.remote(place).retired.contains(&slot.port)
     }
 
-    /// Closes the sockets to where a server was before at which nothing waits any more.
+    /// Closes the sockets of retired ports at which nothing waits any more.
     pub(super) fn close_retired(&mut self, place: u16) {
         let now = self.now;
         if self.remote(place).retired_due.is_none_or(|due| now < due) {
@@ -181,7 +189,7 @@ fn is_host(address: IpAddr) -> bool {
 
 /// Of many addresses the first ones.
 const ADDRESSES_MAX: usize = 64;
-/// How often it is looked whether ports to where a server was can be closed.
+/// How often it is looked whether retired ports can be closed.
 const RETIRED_SWEEP: Duration = Duration::from_secs(1);
 /// While so many are still in use a server that moves again is followed later: a name that stands for something else each second
 /// must not take ever more sockets.

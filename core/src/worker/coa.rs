@@ -1,0 +1,126 @@
+//! CoA and Disconnect: which may pass, to which NAS they go on, and the NAK of those that do not. RFC 5176.
+//!
+//! From there on they are forwarded as any other request, and the NAS's answer is passed back. Whatever else may be wrong with one is
+//! the NAS's to say: what it supports and which sessions it has, it knows, and a proxy does not.
+
+use super::Worker;
+use super::onward::{GoesOn, To};
+use super::request::{Desk, Step, asked, decided_by, edit_request};
+use crate::configuration::{Configuration, Protocol};
+use crate::discard::Discard;
+use crate::event::Outcome;
+use crate::packet::{
+    Code, Encoder, ErrorCause, Framed, Landmark, MessageAuthenticator, VerifiedReply, number,
+};
+use crate::path::NetworkId;
+use crate::policy::{CoaDecision, Policy};
+use crate::request::Request;
+use crate::time::{Instant, UnixTime};
+
+/// Decides about a CoA- or Disconnect-Request.
+pub fn decide(
+    configuration: &Configuration,
+    policy: &mut dyn Policy,
+    request: &Request,
+    desk: &mut Desk,
+    time: UnixTime,
+) -> Result<Step, Discard> {
+    let framed = request.framed();
+    check_event_timestamp(&configuration.protocol, &framed, time)?;
+    let Desk { decided, edited, session, scratch, .. } = desk;
+    session.clear();
+    let asked = asked(configuration, request, time);
+    let verdict = policy.coa(&asked);
+    let rule = verdict.and_then(|verdict| verdict.rule);
+    *decided = Some(decided_by(rule, configuration, request));
+    let verdict = match verdict {
+        Some(verdict) if verdict.decision == CoaDecision::Proxy => verdict,
+        Some(_) | None => return Ok(Step::Refused(ErrorCause::AdministrativelyProhibited)),
+    };
+    // RFC 5176 §3: a proxy may add what identifies the NAS.
+    let edits = verdict.edits.map(|edits| &**edits);
+    let [edited, _] = edited;
+    let attributes = edit_request(&configuration.dictionary, edits, asked.attributes, scratch, edited)?;
+    let Configuration { clients, client_rules, nases, .. } = configuration;
+    Ok(match nases.route(clients, client_rules, attributes) {
+        Ok(nas) => {
+            let edits = [verdict.edits.cloned(), None];
+            Step::GoesOn(GoesOn { to: To::Nas(nas), rule, edits, round: None, time })
+        }
+        Err(cause) => Step::Refused(cause),
+    })
+}
+
+/// RFC 5176 §6.3: what was recorded and is sent again later is not taken.
+fn check_event_timestamp(protocol: &Protocol, framed: &Framed<'_>, time: UnixTime) -> Result<(), Discard> {
+    let Some(window) = protocol.event_timestamp_window else { return Ok(()) };
+    let mut is_any = false;
+    for value in framed.attributes().of(number::EVENT_TIMESTAMP) {
+        is_any = true;
+        let octets: Result<[u8; 4], _> = value.try_into();
+        let is_current = octets
+            .is_ok_and(|octets| u64::from(u32::from_be_bytes(octets)).abs_diff(time.0) <= window.as_secs());
+        if !is_current {
+            return Err(Discard::EventTimestampOutside);
+        }
+    }
+    if protocol.require_event_timestamp && !is_any {
+        return Err(Discard::NoEventTimestamp);
+    }
+    Ok(())
+}
+
+/// Writes our signed NAK to a request onto the desk.
+fn write_nak(
+    configuration: &Configuration,
+    request: &Request,
+    cause: ErrorCause,
+    desk: &mut Desk,
+) -> Result<(), Discard> {
+    let framed = request.framed();
+    let client = request.whose().client(&configuration.clients);
+    let secret = client.secrets.get(request.stamp().secret_index).expect("the secret that verified is there");
+    // RFC 5176 §3.3: the State of a CoA-Request comes back as it was sent. One without octets says nothing.
+    let state = framed.value(Landmark::State).filter(|state| !state.is_empty());
+    let (code, state) = if framed.code() == Some(Code::DisconnectRequest) {
+        (Code::DisconnectNak, None)
+    } else {
+        (Code::CoaNak, state)
+    };
+    // RFC 5176 §3.4: who signs can verify what is signed.
+    let sign = match framed.layout().has(Landmark::MessageAuthenticator) {
+        true => MessageAuthenticator::First,
+        false => MessageAuthenticator::Absent,
+    };
+    let mut encoder = Encoder::reply(&mut desk.packet, code, framed.identifier(), sign);
+    encoder
+        .attribute(number::ERROR_CAUSE, &cause.value().to_be_bytes())
+        .and_then(|()| state.map_or(Ok(()), |state| encoder.attribute(number::STATE, state)))
+        .and_then(|()| encoder.proxy_states(&framed))
+        .map_err(|_| Discard::ReplyTooLong)?;
+    encoder.finish_reply(secret, framed.authenticator());
+    Ok(())
+}
+
+/// A NAS's NAK, for the log.
+pub fn nak_of(reply: &VerifiedReply<'_>) -> Outcome {
+    let mut causes = reply.framed().attributes().of(number::ERROR_CAUSE);
+    let error_cause = causes.find_map(|value| Some(u32::from_be_bytes(value.try_into().ok()?)));
+    Outcome::Nak { error_cause }
+}
+
+impl Worker {
+    /// The end of a CoA- or Disconnect-Request that does not go on.
+    pub(super) fn refuse(&mut self, network: NetworkId, request: Request, cause: ErrorCause, now: Instant) {
+        let Worker { generations, desk, counters, .. } = self;
+        let configuration = generations.of(request.stamp().generation);
+        if let Err(reason) = write_nak(configuration, &request, cause, desk) {
+            return self.discard(network, request, reason, now);
+        }
+        counters.decisions.up();
+        counters.naks.up();
+        counters.naks_own.up();
+        self.note(&request, Outcome::Nak { error_cause: Some(cause.value()) }, now);
+        self.send(network, request, now);
+    }
+}
