@@ -39,7 +39,7 @@ pub struct CheckArguments {
     /// input. Nothing is sent or stored.
     #[arg(long, value_name = "FILE", requires_all = ["config", "from", "listener"])]
     packet: Option<PathBuf>,
-    /// What kind of packet it is: auth, accounting, status, or the number of a code.
+    /// What kind of packet it is: auth, accounting, status, coa, disconnect, or the number of a code.
     #[arg(long, value_name = "KIND", default_value = "auth", requires = "packet")]
     kind: String,
     /// Where it comes from.
@@ -104,7 +104,7 @@ fn explained(
     };
     let listener = listener(&configuration, name, from)?;
     let kind = Kind::parse(&arguments.kind)
-        .map_err(|_| "--kind must be auth, accounting, status, or the number of a code")?;
+        .map_err(|_| "--kind must be auth, accounting, status, coa, disconnect, or the number of a code")?;
     let dictionary = input::lenient(&configuration.dictionary);
     let assignments = input::assignments(&dictionary, &[Text::of_file(packet)?])?;
     let form = Form {

@@ -13,6 +13,7 @@ use ulna_core::authenticate::mac::Mac;
 use ulna_core::authenticate::users::User;
 use ulna_core::client::{Client, ClientRule, Prefix, SecretTable};
 use ulna_core::configuration::{Configuration, Listener, Packets, Protocol, Unroutable};
+use ulna_core::forward::RemoteAddress;
 use ulna_core::policy::{Rules, VirtualServer};
 use ulna_core::reload::Refusal;
 
@@ -81,7 +82,9 @@ fn clients(new: Side<'_>, old: Side<'_>, lines: &mut Vec<String>) {
         networks
     };
     let (new_networks, old_networks) = (networks(new), networks(old));
+    let (new_nases, old_nases) = (nases(new.0), nases(old.0));
     let changes = |new: &Client, old: &Client| {
+        let (new_nas, old_nas) = (new_nases.get(&*new.name), old_nases.get(&*old.name));
         changed(&[
             ("network", new_networks.get(&*new.name) != old_networks.get(&*old.name)),
             ("secret", new.secrets != old.secrets),
@@ -90,10 +93,22 @@ fn clients(new: Side<'_>, old: Side<'_>, lines: &mut Vec<String>) {
                 new.require_message_authenticator != old.require_message_authenticator,
             ),
             ("limit_proxy_state", new.limit_proxy_state != old.limit_proxy_state),
+            ("coa_address", new_nas.map(|nas| nas.0) != old_nas.map(|nas| nas.0)),
+            ("nas_identifier", new_nas.map(|nas| nas.1) != old_nas.map(|nas| nas.1)),
         ])
     };
     let what = |name: &str| format!("client \"{}\"", name.escape_debug());
     compare(what, &by_name(new.0), &by_name(old.0), changes, lines);
+}
+
+/// Where CoA goes to a client, and what it is called in NAS-Identifier.
+type Nas<'s> = (Option<&'s RemoteAddress>, Option<&'s [u8]>);
+
+/// Of each client by its name.
+fn nases(configuration: &Configuration) -> BTreeMap<&str, Nas<'_>> {
+    let Configuration { clients, nases, .. } = configuration;
+    let nas = |client| (nases.hop(client).map(|hop| &hop.address), nases.identifier(client));
+    clients.iter().map(|(id, client)| (&*client.name, nas(id))).collect()
 }
 
 fn client_rules(new: &Configuration, old: &Configuration, lines: &mut Vec<String>) {
@@ -204,6 +219,8 @@ fn servers(new: Side<'_>, old: Side<'_>, lines: &mut Vec<String>) {
                 let list = ("[[server.accounting]]", RuleList::Accounting);
                 let is_same = forwarding::is_same_accounting;
                 rules(&what, list, |server| &server.accounting, is_same, sides, lines);
+                let list = ("[[server.coa]]", RuleList::Coa);
+                rules(&what, list, |server| &server.coa, |new, old| new.1 == old.1, sides, lines);
             }
             (Some(_), None) => lines.push(format!("{what} is new")),
             (None, _) => lines.push(format!("{what} is gone")),
@@ -327,6 +344,12 @@ fn settings(new: &Configuration, old: &Configuration, lines: &mut Vec<String>) {
     };
     tell("unroutable", &word(new_protocol), &word(old_protocol));
     tell("state_max", &new_protocol.state_max, &old_protocol.state_max);
+    let window = |protocol: &Protocol| {
+        protocol.event_timestamp_window.map_or("off".into(), |window| span(window).to_string())
+    };
+    tell("event_timestamp_window", &window(new_protocol), &window(old_protocol));
+    let required = |protocol: &Protocol| protocol.require_event_timestamp;
+    tell("require_event_timestamp", &required(new_protocol), &required(old_protocol));
     tell("workers", &new.runtime.workers, &old.runtime.workers);
     if new.dictionary != old.dictionary {
         lines.push("the dictionaries change".into());

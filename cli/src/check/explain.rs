@@ -13,9 +13,9 @@ use ulna_core::authenticate::users::Credential;
 use ulna_core::client::Prefix;
 use ulna_core::configuration::{Configuration, Packets};
 use ulna_core::forward::Pool;
-use ulna_core::packet::{Attributes, Code, Framed, Landmark, Oid};
-use ulna_core::policy::{Accounting, Decision, Edit, Edits, Onward, PolicyFactory, Selector};
-use ulna_core::{Discard, Seed, ServerId};
+use ulna_core::packet::{Attributes, Code, ErrorCause, Framed, Landmark, Oid};
+use ulna_core::policy::{Accounting, CoaDecision, Decision, Edit, Edits, Onward, PolicyFactory, Selector};
+use ulna_core::{ClientId, Discard, Seed, ServerId};
 
 use super::client::Claimant;
 use super::rehearsal::{Arrival, Rehearsed, rehearse, small, wall_time};
@@ -59,8 +59,12 @@ impl<'a> Explained<'a> {
         let kind =
             framed.code().map_or(format!("packet of code {}", framed.code_octet()), |code| code.to_string());
         writeln!(f, "{kind} from {} to {}", self.arrival.from, listener.address)?;
-        let names =
-            [(Packets::ACCESS, "access"), (Packets::ACCOUNTING, "accounting"), (Packets::STATUS, "status")];
+        let names = [
+            (Packets::ACCESS, "access"),
+            (Packets::ACCOUNTING, "accounting"),
+            (Packets::STATUS, "status"),
+            (Packets::COA, "coa"),
+        ];
         let taken: Vec<_> = names
             .iter()
             .filter(|(kind, _)| listener.packets.contains(*kind))
@@ -117,6 +121,7 @@ impl<'a> Explained<'a> {
             RuleList::New => "rule",
             RuleList::Reply => "reply rule",
             RuleList::Accounting => "accounting rule",
+            RuleList::Coa => "coa rule",
             RuleList::Ongoing => "ongoing rule",
             RuleList::Client => "client rule",
         };
@@ -141,10 +146,14 @@ impl<'a> Explained<'a> {
         match noted.list {
             RuleList::New if !matched => writeln!(f, "no rule matches: the request is rejected"),
             RuleList::Accounting if !matched => writeln!(f, "no accounting rule matches"),
+            RuleList::Coa if !matched => writeln!(f, "no coa rule matches: the request is refused"),
             RuleList::Reply if !matched && !noted.rules.is_empty() => writeln!(f, "no reply rule matches"),
-            RuleList::New | RuleList::Ongoing | RuleList::Accounting | RuleList::Reply | RuleList::Client => {
-                Ok(())
-            }
+            RuleList::New
+            | RuleList::Ongoing
+            | RuleList::Accounting
+            | RuleList::Coa
+            | RuleList::Reply
+            | RuleList::Client => Ok(()),
         }
     }
 
@@ -171,10 +180,52 @@ impl<'a> Explained<'a> {
                 writeln!(f, "{matches}: {accounting}")?;
                 self.write_edits(edits, f)
             }
+            Says::Coa(decision, edits, named) => {
+                let does = match decision {
+                    CoaDecision::Proxy => "forward to the NAS that it names",
+                    CoaDecision::Reject => "reject",
+                };
+                writeln!(f, "{matches}: {does}")?;
+                self.write_edits(edits, f)?;
+                match decision {
+                    CoaDecision::Proxy => self.write_nas(*named, f),
+                    CoaDecision::Reject => Ok(()),
+                }
+            }
             Says::Reply(edit) => {
                 writeln!(f, "{matches}")?;
                 self.write_edit("reply", edit, f)
             }
+        }
+    }
+
+    /// Which NAS is named, and where that is.
+    fn write_nas(&self, named: Result<ClientId, ErrorCause>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let client = match named {
+            Ok(client) => client,
+            Err(ErrorCause::MissingAttribute) => {
+                return writeln!(
+                    f,
+                    "nas: none, as it has no NAS-Identifier, NAS-IP-Address or NAS-IPv6-Address"
+                );
+            }
+            Err(ErrorCause::InvalidRequest) => {
+                return writeln!(f, "nas: none, as what should name it has no length that such may have");
+            }
+            Err(ErrorCause::RequestNotRoutable) => {
+                return writeln!(
+                    f,
+                    "nas: one that a [[client_rule]] admits, and those have no `coa_address`"
+                );
+            }
+            Err(ErrorCause::NasIdentificationMismatch | ErrorCause::AdministrativelyProhibited) => {
+                return writeln!(f, "nas: none, as it names no [[client]], or more than one");
+            }
+        };
+        let name = self.configuration.clients.client(client).name.escape_debug();
+        match self.configuration.nases.hop(client) {
+            Some(hop) => writeln!(f, "nas: client \"{name}\" at {}", hop.address),
+            None => writeln!(f, "nas: client \"{name}\", which has no `coa_address`"),
         }
     }
 
@@ -206,6 +257,7 @@ impl<'a> Explained<'a> {
                     _,
                 )
                 | Says::Accounting(Accounting::Store, _)
+                | Says::Coa(..)
                 | Says::Reply(_),
             )
             | None => None,
@@ -267,7 +319,7 @@ impl<'a> Explained<'a> {
     fn write_credentials(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decision = self.notes.lists.iter().find_map(|noted| match &noted.says {
             Some(Says::Access(decision, _)) => Some(*decision),
-            Some(Says::Accounting(..) | Says::Reply(_)) | None => None,
+            Some(Says::Accounting(..) | Says::Coa(..) | Says::Reply(_)) | None => None,
         });
         let Some(decision) = decision.filter(|decision| decision.authenticates()) else { return Ok(()) };
         let Some(name) = &self.notes.user_name else {
@@ -357,6 +409,9 @@ impl<'a> Explained<'a> {
             let name = pool.name.escape_debug();
             return writeln!(f, "result: forwarded to a server of pool \"{name}\", whose reply is awaited");
         }
+        if self.rehearsed.forwarded {
+            return writeln!(f, "result: forwarded to that NAS, whose answer is awaited");
+        }
         let Some((octets, after)) = &self.rehearsed.reply else {
             let reason = self.rehearsed.discard.expect("what is not answered is discarded by name");
             return writeln!(f, "result: no reply, discarded as `{}`: {}", reason.name(), why(reason));
@@ -426,6 +481,9 @@ fn why(reason: Discard) -> &'static str {
         Discard::NoRoute => "it is to be forwarded, and no pool is known where to",
         Discard::ForwardTooLong => "on its way on it would pass 4096 octets",
         Discard::ForwardLoop => "it has been here before",
+        Discard::NoCoaClient => "CoA and Disconnect are taken from a [[client]] only",
+        Discard::EventTimestampOutside => "its Event-Timestamp is outside `event_timestamp_window`",
+        Discard::NoEventTimestamp => "it has no Event-Timestamp (`require_event_timestamp`)",
         Discard::AnsweredElsewhere => "it came by another connection, too",
         Discard::BadHiddenAttribute => "an attribute that is hidden has no length that such may have",
         Discard::ReplyTooLong => "its reply would pass 4096 octets",

@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ulna_config::RuleList;
+use ulna_core::ClientId;
+use ulna_core::attributes::Scratch;
 use ulna_core::configuration::Configuration;
-use ulna_core::packet::number;
+use ulna_core::packet::{Attributes, ErrorCause, number};
 use ulna_core::policy::{
-    Accounting, AccountingVerdict, Asked, ConfiguredRules, Decision, Edit, Edits, OngoingVerdict, Policy,
-    ReplyKind, Rules, Sheet, Verdict,
+    Accounting, AccountingVerdict, Asked, CoaDecision, CoaVerdict, ConfiguredRules, Decision, Edit, Edits,
+    OngoingVerdict, Policy, ReplyKind, Rules, Sheet, Verdict,
 };
 
 /// What one list of rules said.
@@ -23,6 +25,8 @@ pub struct Noted {
 pub enum Says {
     Access(Decision, Arc<Edits>),
     Accounting(Accounting, Arc<Edits>),
+    /// With the client that is named as NAS, after edits.
+    Coa(CoaDecision, Arc<Edits>, Result<ClientId, ErrorCause>),
     Reply(Edit),
 }
 
@@ -94,5 +98,27 @@ impl Policy for Watched {
         });
         self.note(RuleList::Accounting, rules, says);
         self.rules.account(asked)
+    }
+
+    fn coa<'p>(&'p mut self, asked: &Asked<'_>) -> Option<CoaVerdict<'p>> {
+        let rules = explain(&self.configuration.server(asked.server()).coa, asked, None);
+        let configuration = &self.configuration;
+        let says = self.rules.coa(asked).and_then(|CoaVerdict { decision, edits, .. }| {
+            let edits = Arc::clone(edits?);
+            let mut edited = Vec::new();
+            edits.request.retain(
+                &configuration.dictionary,
+                asked.attributes,
+                &mut Scratch::default(),
+                &mut edited,
+            );
+            edited.extend_from_slice(edits.request.set.plain());
+            let attributes = Attributes::parse(&edited).expect("edits leave whole attributes");
+            let Configuration { clients, client_rules, nases, .. } = &**configuration;
+            let named = nases.named(clients, client_rules, attributes);
+            Some(Says::Coa(decision, edits, named))
+        });
+        self.note(RuleList::Coa, rules, says);
+        self.rules.coa(asked)
     }
 }

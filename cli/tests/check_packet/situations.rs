@@ -249,7 +249,10 @@ fn wrong_usage_is_told_and_ends_with_2() {
     let family = Asked { listener: "acct", from: "[::1]:1", ..Asked::default() };
     assert_eq!(told(&family, ""), "ulna: --listener: \"acct\" has no address of IPv6, which --from is of\n");
     let kind = Asked { kind: "access", ..Asked::default() };
-    assert_eq!(told(&kind, ""), "ulna: --kind must be auth, accounting, status, or the number of a code\n");
+    assert_eq!(
+        told(&kind, ""),
+        "ulna: --kind must be auth, accounting, status, coa, disconnect, or the number of a code\n"
+    );
     let wrong = told(&Asked::default(), "User-Name = bob\nSesion-Timeout = 5\n");
     assert!(wrong.contains("packet.txt:2:1: `Sesion-Timeout`: unknown attribute; did you mean"), "{wrong}");
     let broken =

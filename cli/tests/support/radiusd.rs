@@ -18,6 +18,8 @@ pub struct Radiusd {
     child: Child,
     pub authentication: SocketAddr,
     pub accounting: SocketAddr,
+    /// Where it is a NAS.
+    pub coa: SocketAddr,
     /// What it prints, line by line.
     lines: Receiver<String>,
     reader: Option<JoinHandle<()>>,
@@ -38,12 +40,20 @@ impl Radiusd {
         Radiusd::start_with(module, &format!("{passwords}\nmschap"), "authenticate {\nmschap\n}")
     }
 
+    /// Starts one that takes CoA and Disconnect, by this unlang: `ok` is ACK, `reject` NAK.
+    pub fn start_nas(recv_coa: &str) -> Option<Radiusd> {
+        let sections = format!("recv-coa {{\n{recv_coa}\n}}\nsend-coa {{\nok\n}}");
+        Radiusd::start_with("always reject {\nrcode = reject\n}", "", &sections)
+    }
+
     /// Starts one with this module, this section `authorize` and these sections more.
     fn start_with(module: &str, authorize: &str, sections: &str) -> Option<Radiusd> {
-        // Two free ports, given back a moment before they are taken again; it cannot choose them itself.
-        let sockets = [(); 2].map(|()| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-        let [authentication, accounting] = sockets.map(|socket| socket.local_addr().expect("it is bound"));
-        let text = configuration(authentication.port(), accounting.port(), [module, authorize, sections]);
+        // Free ports, given back a moment before they are taken again; it cannot choose them itself.
+        let sockets = [(); 3].map(|()| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+        let [authentication, accounting, coa] =
+            sockets.map(|socket| socket.local_addr().expect("it is bound"));
+        let ports = [authentication, accounting, coa].map(|address| address.port());
+        let text = configuration(ports, [module, authorize, sections]);
         let path = file("radiusd.conf", &text);
         let folder = path.parent().expect("it stands in a folder");
         // `-X`: in the foreground, one thread, and all that it reads and writes on standard output.
@@ -56,7 +66,7 @@ impl Radiusd {
                 let _ = tell.send(line);
             }
         });
-        let radiusd = Radiusd { child, authentication, accounting, lines, reader: Some(reader) };
+        let radiusd = Radiusd { child, authentication, accounting, coa, lines, reader: Some(reader) };
         radiusd.lines_until("Ready to process requests");
         Some(radiusd)
     }
@@ -113,7 +123,10 @@ impl Drop for Radiusd {
     }
 }
 
-fn configuration(authentication: u16, accounting: u16, [module, authorize, sections]: [&str; 3]) -> String {
+fn configuration(
+    [authentication, accounting, coa]: [u16; 3],
+    [module, authorize, sections]: [&str; 3],
+) -> String {
     format!(
         r#"
 logdir = ${{confdir}}
@@ -148,6 +161,11 @@ server default {{
         type = acct
         ipaddr = 127.0.0.1
         port = {accounting}
+    }}
+    listen {{
+        type = coa
+        ipaddr = 127.0.0.1
+        port = {coa}
     }}
     authorize {{
 {authorize}
