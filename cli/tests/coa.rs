@@ -173,7 +173,8 @@ fn a_reload_says_where_a_nas_takes_it_from_now_on() {
     let path = file("ulna.toml", &configuration(LAYOUTS[0], ""));
     let ulna = Ulna::start_with(&["serve", "--config", path.to_str().expect("the path is UTF-8")]);
     let ask = || request(ulna.addresses[0], "disconnect", &["NAS-Identifier=nas"]).0;
-    assert!(ask().contains("Error-Cause = Request-Not-Routable"));
+    let told = ask();
+    assert!(told.contains("Request-Not-Routable"), "{told}");
     for (address, says) in [(coa_address(&nas), "Disconnect-ACK"), (String::new(), "Disconnect-NAK")] {
         std::fs::write(&path, configuration(LAYOUTS[0], &address)).expect("it can be written");
         let from = ulna.stderr().len();
@@ -223,7 +224,10 @@ fn check_says_which_nas_a_packet_would_meet() {
         ),
         (
             "NAS-Identifier = nobody\n",
-            &["nas: none, as it names no [[client]], or more than one\n", "NAS-Identification-Mismatch\n"],
+            &[
+                "nas: none, as it names no [[client]], or more than one, or one by",
+                "NAS-Identification-Mismatch\n",
+            ],
         ),
         (
             "NAS-Identifier = behind-nat\n",

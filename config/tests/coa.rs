@@ -115,7 +115,7 @@ fn of_two_secrets_a_nas_is_asked_under_the_newer() {
 #[test]
 fn what_leads_nowhere_is_warned_of() {
     let with_address = client("switch", "192.0.2.10", "coa_address = \"192.0.2.10:3799\"");
-    let rule = "[[server.coa]]\nproxy = \"client\"\n";
+    let rule = "[[server.coa]]\nwhen = { client = \"switch\" }\nproxy = \"client\"\n";
     for (lines, warned) in [
         (format!("{rule}{with_address}"), &[][..]),
         (
@@ -135,6 +135,26 @@ fn what_leads_nowhere_is_warned_of() {
         ),
     ] {
         assert_eq!(parsed(&lines).1, warned, "{lines}");
+    }
+}
+
+#[test]
+fn a_rule_by_which_anybody_may_ask_is_warned_of() {
+    let with_address = client("switch", "192.0.2.10", "coa_address = \"192.0.2.10:3799\"");
+    let said = "whoever may ask here, each NAS too, may change the sessions of all NASes: say who may with `client` or `network` \
+                in `when`";
+    for (when, warned) in [
+        ("", &[said][..]),
+        ("when = { realm = \"a.example\" }\n", &[said]),
+        ("when = { realm = \"a.example\", network = \"192.0.2.0/24\" }\n", &[]),
+        ("when = { client = \"switch\" }\n", &[]),
+        ("when = { listener = \"coa\" }\n", &[]),
+    ] {
+        assert_eq!(
+            parsed(&format!("[[server.coa]]\n{when}proxy = \"client\"\n{with_address}")).1,
+            warned,
+            "{when}"
+        );
     }
 }
 

@@ -44,7 +44,8 @@ pub struct Configuration {
     pub devices: Devices,
     /// Virtual servers; a [`ServerId`] is a place here.
     pub servers: Vec<VirtualServer>,
-    /// Servers that requests are forwarded to; a [`RemoteServerId`] is a place here.
+    /// Servers that requests are forwarded to; a [`RemoteServerId`] is a place here, or behind these a NAS: see
+    /// [`hops`](Configuration::hops).
     pub remote_servers: Vec<RemoteServer>,
     /// Which of the clients take CoA and Disconnect, and where. Each is a hop as a remote server is, numbered behind those.
     pub nases: Nases,

@@ -16,7 +16,7 @@
 //!    request that the worker knows to be superseded has been let go of before its answer is looked at.
 //! 6. [`poll_effect`](Cores::poll_effect), until `None`: what is to be done elsewhere. One for which there is no room
 //!    there comes back through [`handle_effect_done`](Cores::handle_effect_done) at once.
-//!    [`poll_remote_order`](Cores::poll_remote_order), until `None`: sockets to remote servers, to be opened and closed; then
+//!    [`poll_remote_order`](Cores::poll_remote_order), until `None` or as many as the driver has time for: sockets to remote servers, to be opened and closed; then
 //!    [`poll_forward`](Cores::poll_forward), until `None`: packets to be sent through them. What is read from them goes through
 //!    [`handle_remote_datagram`](Cores::handle_remote_datagram), between 3 and 4.
 //! 7. [`poll_socket`](Cores::poll_socket), until `None`: sockets to be opened and closed. What was in a socket that is closed

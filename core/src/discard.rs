@@ -95,7 +95,7 @@ discards! {
     UnsignedProxyState = "unsigned-proxy-state",
     /// The worker that would have had to take it has no room for a new request.
     WorkerFull = "worker-full",
-    /// The worker has no room for accounting, nor for CoA and Disconnect.
+    /// The worker has no room for accounting.
     WorkerFullAccounting = "worker-full-accounting",
     /// The worker has no room even for an ongoing conversation.
     WorkerFullOngoing = "worker-full-ongoing",
@@ -189,7 +189,6 @@ impl Discard {
             | Discard::BadMessageAuthenticatorLength
             | Discard::SeveralStates
             | Discard::UnknownClient
-            | Discard::NoCoaClient
             | Discard::NoClientRule
             | Discard::NoLookUpKey
             | Discard::ClientDenied
@@ -234,6 +233,7 @@ impl Discard {
             | Discard::ForwardTooLong
             | Discard::AnsweredElsewhere
             | Discard::ForwardLoop
+            | Discard::NoCoaClient
             | Discard::EventTimestampOutside
             | Discard::NoEventTimestamp
             | Discard::BadHiddenAttribute

@@ -52,9 +52,8 @@ impl RemoteSockets {
         }
     }
 
-    /// Opens and closes what core has ordered, a bounded number in each turn. False if there may be more: packets may be for sockets
-    /// that are not open yet.
-    pub fn obey(&mut self, cores: &mut Cores, registry: &Registry, now: ulna_core::Instant) -> bool {
+    /// Opens and closes what core has ordered, a bounded number in each turn.
+    pub fn obey(&mut self, cores: &mut Cores, registry: &Registry, now: ulna_core::Instant) {
         for _ in 0..ORDERS_EACH_TURN {
             match cores.poll_remote_order() {
                 Some(RemoteOrder::Open { socket, remote, source }) => {
@@ -66,10 +65,9 @@ impl RemoteSockets {
                     }
                 }
                 Some(RemoteOrder::Close { socket }) => self.close(socket, registry),
-                None => return true,
+                None => return,
             }
         }
-        false
     }
 
     fn keep(

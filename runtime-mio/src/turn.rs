@@ -208,9 +208,8 @@ impl Turn {
                 }
             }
         }
-        if self.remote.obey(&mut self.cores, self.poll.registry(), now) {
-            self.remote.transmit(&mut self.cores, send_on, calls);
-        }
+        self.remote.obey(&mut self.cores, self.poll.registry(), now);
+        self.remote.transmit(&mut self.cores, send_on, calls);
         self.transmit(send, calls);
         if self.tcp.has_any() {
             self.cores.bring_home(now);

@@ -218,8 +218,11 @@ impl<'a> Explained<'a> {
                     "nas: one that a [[client_rule]] admits, and those have no `coa_address`"
                 );
             }
-            Err(ErrorCause::NasIdentificationMismatch | ErrorCause::AdministrativelyProhibited) => {
-                return writeln!(f, "nas: none, as it names no [[client]], or more than one");
+            Err(_) => {
+                return writeln!(
+                    f,
+                    "nas: none, as it names no [[client]], or more than one, or one by a NAS-Identifier that is not its own"
+                );
             }
         };
         let name = self.configuration.clients.client(client).name.escape_debug();

@@ -177,6 +177,15 @@ pub fn coa_rule<'d>(
         section.word("proxy", &["client"], &[], report)?;
         Some(CoaDecision::Proxy)
     });
+    let names_who = |when: &toml::Spanned<DeValue<'_>>| {
+        let when = when.get_ref().as_table();
+        when.is_some_and(|when| ["client", "network", "listener"].iter().any(|key| when.contains_key(*key)))
+    };
+    if decision == Some(CoaDecision::Proxy) && !section.value("when").is_some_and(names_who) {
+        let message = "whoever may ask here, each NAS too, may change the sessions of all NASes: say who may with `client` or \
+                       `network` in `when`";
+        report.warning(section.span(), message.into());
+    }
     let request = edits::request(section, asking, report);
     decision.map(|decision| CoaRule { decision, edits: Arc::new(Edits { request, ..Edits::default() }) })
 }

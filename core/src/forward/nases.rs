@@ -78,7 +78,8 @@ impl NasesBuilder {
         for (nas, (id, client)) in nases.iter().zip(clients.iter()) {
             let identifier = nas.identifier.clone().unwrap_or_else(|| client.name.as_bytes().into());
             if by_identifier.get(&*identifier).is_none() {
-                by_identifier.insert(identifier, id).ok().expect("there is room for each client");
+                let is_new = by_identifier.insert(identifier, id).is_ok();
+                assert!(is_new, "there is room for each client");
             }
         }
         Nases { nases: nases.into(), hops: hops.into(), first: remote_servers, by_identifier }

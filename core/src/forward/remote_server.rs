@@ -118,8 +118,8 @@ impl RemoteServer {
     }
 }
 
-/// Requests that may wait for a NAS, for each worker: four ports.
-const NAS_OUTSTANDING_MAX: u32 = 1_008;
+/// Requests that may wait for a NAS, for each worker: one port.
+const NAS_OUTSTANDING_MAX: u32 = 252;
 
 #[cfg(test)]
 mod tests {

@@ -5,9 +5,9 @@ use crate::packet::{Code, Framed, Landmark};
 /// Kinds of requests in the order in which they are shed when a worker has little room left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// A request without State: its NAS will try again.
+    /// A request without State: its NAS will try again. So does who asks for CoA or Disconnect.
     New,
-    /// Accounting: its NAS will try again, too, but what is lost in the end is money. CoA and Disconnect are as dear, and as rare.
+    /// Accounting: its NAS will try again, too, but what is lost in the end is money.
     Accounting,
     /// A request with State: others before it were in vain if it is lost. An eighth is kept for these. Whether the State is
     /// one of ours is known only later.
@@ -17,12 +17,10 @@ pub enum Class {
 impl Class {
     /// The class of a request.
     pub fn of(framed: &Framed<'_>) -> Class {
-        if framed.code() != Some(Code::AccessRequest) {
-            Class::Accounting
-        } else if framed.layout().has(Landmark::State) {
-            Class::Ongoing
-        } else {
-            Class::New
+        match framed.code() {
+            Some(Code::AccountingRequest) => Class::Accounting,
+            Some(Code::AccessRequest) if framed.layout().has(Landmark::State) => Class::Ongoing,
+            _ => Class::New,
         }
     }
 }

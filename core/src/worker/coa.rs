@@ -30,6 +30,10 @@ pub fn decide(
     let Desk { decided, edited, session, scratch, .. } = desk;
     session.clear();
     let asked = asked(configuration, request, time);
+    // Rules say whose users somebody may ask about by the first: no NAS is to go by the second.
+    if asked.attributes.of(number::USER_NAME).nth(1).is_some() {
+        return Ok(Step::Refused(ErrorCause::InvalidRequest));
+    }
     let verdict = policy.coa(&asked);
     let rule = verdict.and_then(|verdict| verdict.rule);
     *decided = Some(decided_by(rule, configuration, request));
@@ -40,7 +44,11 @@ pub fn decide(
     // RFC 5176 §3: a proxy may add what identifies the NAS.
     let edits = verdict.edits.map(|edits| &**edits);
     let [edited, _] = edited;
-    let attributes = edit_request(&configuration.dictionary, edits, asked.attributes, scratch, edited)?;
+    let attributes = edit_request(&configuration.dictionary, edits, asked.attributes, scratch, edited);
+    let attributes = match attributes {
+        Ok(attributes) => attributes,
+        Err(reason) => return cause_of(request, reason).map(Step::Refused).ok_or(reason),
+    };
     let Configuration { clients, client_rules, nases, .. } = configuration;
     Ok(match nases.route(clients, client_rules, attributes) {
         Ok(nas) => {
@@ -53,24 +61,43 @@ pub fn decide(
 
 /// RFC 5176 §6.3: what was recorded and is sent again later is not taken.
 fn check_event_timestamp(protocol: &Protocol, framed: &Framed<'_>, time: UnixTime) -> Result<(), Discard> {
-    let Some(window) = protocol.event_timestamp_window else { return Ok(()) };
-    let mut is_any = false;
-    for value in framed.attributes().of(number::EVENT_TIMESTAMP) {
-        is_any = true;
-        let octets: Result<[u8; 4], _> = value.try_into();
-        let is_current = octets
-            .is_ok_and(|octets| u64::from(u32::from_be_bytes(octets)).abs_diff(time.0) <= window.as_secs());
-        if !is_current {
-            return Err(Discard::EventTimestampOutside);
-        }
+    let Protocol { event_timestamp_window: window, require_event_timestamp: is_required, .. } = *protocol;
+    if window.is_none() && !is_required {
+        return Ok(());
     }
-    if protocol.require_event_timestamp && !is_any {
+    let mut timestamps = framed.attributes().of(number::EVENT_TIMESTAMP).peekable();
+    if is_required && timestamps.peek().is_none() {
         return Err(Discard::NoEventTimestamp);
     }
-    Ok(())
+    let is_current = |value: &[u8]| {
+        let octets: Option<[u8; 4]> = value.try_into().ok();
+        // Less than the window: both are cut to seconds, and an answer is kept from its own time on.
+        octets.is_some_and(|octets| {
+            let distance = u64::from(u32::from_be_bytes(octets)).abs_diff(time.0);
+            window.is_none_or(|window| distance < window.as_secs())
+        })
+    };
+    if timestamps.all(is_current) { Ok(()) } else { Err(Discard::EventTimestampOutside) }
 }
 
-/// Writes our signed NAK to a request onto the desk.
+/// What the NAK to a request says that has not gone on, so that nothing has changed (RFC 5176 §2.3). `None` for other requests, and
+/// for reasons that say nothing about that.
+pub fn cause_of(request: &Request, reason: Discard) -> Option<ErrorCause> {
+    request.framed().code().filter(|code| code.is_dynamic_authorization())?;
+    CAUSES.into_iter().find_map(|(of, cause)| (of == reason).then_some(cause))
+}
+
+const CAUSES: [(Discard, ErrorCause); 7] = [
+    (Discard::ForwardLoop, ErrorCause::RequestNotRoutable),
+    (Discard::BadHiddenAttribute, ErrorCause::InvalidRequest),
+    (Discard::EditTooLong, ErrorCause::OtherProxyProcessingError),
+    (Discard::ForwardTooLong, ErrorCause::OtherProxyProcessingError),
+    (Discard::OutstandingFull, ErrorCause::ResourcesUnavailable),
+    (Discard::NoBuffer, ErrorCause::ResourcesUnavailable),
+    (Discard::NoSocket, ErrorCause::ResourcesUnavailable),
+];
+
+/// Writes our NAK to a request onto the desk, signed if that is.
 fn write_nak(
     configuration: &Configuration,
     request: &Request,

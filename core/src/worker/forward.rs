@@ -15,7 +15,7 @@ use crate::effect::{Effect, Resolved, Ticket};
 use crate::event::{Event, Outcome};
 use crate::forward::{OnDead, Outbound, Purpose, RemoteOrder, RemoteServer, RemoteSocket, Slot};
 use crate::packet::hidden::Hop;
-use crate::packet::{Code, Encoder, ErrorCause, Framed, Landmark, MessageAuthenticator, VerifiedReply};
+use crate::packet::{Code, Encoder, Framed, Landmark, MessageAuthenticator, VerifiedReply};
 use crate::path::{NetworkId, Transmit};
 use crate::queue::message::Message;
 use crate::request::{Request, RequestHandle};
@@ -66,10 +66,12 @@ impl Worker {
                 let waiting = Waiting::Reply(Awaited { decision, rule, server, slot, ticket });
                 self.hold(ticket, Held { network, request, waiting, taken_up });
             }
+            Err(NoWay::Reject(reason) | NoWay::Discard(reason))
+                if let Some(cause) = coa::cause_of(&request, reason) =>
+            {
+                self.refuse(network, request, cause, now);
+            }
             Err(NoWay::Reject(reason)) => {
-                if request.framed().code().is_some_and(Code::is_dynamic_authorization) {
-                    return self.refuse(network, request, ErrorCause::RequestNotRoutable, now);
-                }
                 let configuration = self.generations.of(request.stamp().generation);
                 // RFC 2866 §4.1: an Accounting-Request that nobody has recorded is not acknowledged.
                 if request.framed().code() != Some(Code::AccessRequest)
@@ -97,7 +99,7 @@ impl Worker {
         now: Instant,
     ) -> Result<(KeptServer, Slot, Ticket), NoWay> {
         self.load_session(goes_on.round);
-        let Worker { generations, forwarding, desk, counters, held, .. } = self;
+        let Worker { generations, forwarding, decisions, desk, counters, held, .. } = self;
         let stamp = request.stamp();
         let framed = request.framed();
         let configuration = generations.of(stamp.generation);
@@ -117,6 +119,10 @@ impl Worker {
             To::Kept(_) => {
                 counters.no_server_alive.up();
                 return Err(NoWay::Reject(Discard::NoServerAlive));
+            }
+            // What silent NASes leave waiting is not to take all the room.
+            To::Nas(_) if decisions.to_nases() >= configuration.runtime.requests_max.div_ceil(4) => {
+                return Err(NoWay::Discard(Discard::OutstandingFull));
             }
             To::Nas(nas) => forwarding.hop(stamp.generation, nas),
             To::Pool(id) => {
@@ -180,7 +186,11 @@ impl Worker {
         for whose in orphans {
             let Whose::Request(ticket) = whose else { continue };
             while let Some(Held { network, request, waiting, .. }) = self.held.take_answered(ticket) {
-                self.discard_held(network, request, &waiting, Discard::NoSocket, now);
+                self.stop_waiting(&request, &waiting, now);
+                match coa::cause_of(&request, Discard::NoSocket) {
+                    Some(cause) => self.refuse(network, request, cause, now),
+                    None => self.discard(network, request, Discard::NoSocket, now),
+                }
             }
         }
         self.note_forwarding(now);

@@ -42,6 +42,8 @@ pub struct Forwarding {
     orders: VecDeque<RemoteOrder>,
     /// What is to be sent, in order.
     line: VecDeque<Departure>,
+    /// What was in line for a socket whose order nobody has had yet.
+    early: VecDeque<Departure>,
     buffers: BufferPool,
     /// By the place of a remote server: when it has to be looked after.
     due: Deadlines,
@@ -145,6 +147,8 @@ struct Socket {
     generation: u32,
     /// Whose port it is, while it is open.
     port: Option<(u16, PortIndex)>,
+    /// Whether somebody has been told to open it.
+    is_ordered: bool,
     /// Whom it is connected to.
     remote: SocketAddr,
 }
@@ -235,6 +239,7 @@ impl Forwarding {
             free_sockets: Vec::new(),
             orders: VecDeque::new(),
             line: VecDeque::new(),
+            early: VecDeque::new(),
             buffers: BufferPool::new(life, bound, 0, 0),
             due: Deadlines::new(0),
             changes: VecDeque::new(),
@@ -401,14 +406,14 @@ impl Forwarding {
             Some(place) => place,
             None => {
                 let Ok(place) = u16::try_from(self.sockets.len()) else { return };
-                self.sockets.push(Socket { generation: 0, port: None, remote: address });
+                self.sockets.push(Socket { generation: 0, port: None, is_ordered: false, remote: address });
                 place
             }
         };
         let remote = &mut self.remotes[usize::from(place)];
         let port = remote.outstanding.add_port();
         let socket = &mut self.sockets[usize::from(socket_place)];
-        (socket.port, socket.remote) = (Some((place, port)), address);
+        (socket.port, socket.is_ordered, socket.remote) = (Some((place, port)), false, address);
         let name = RemoteSocket { place: socket_place, generation: socket.generation };
         if remote.sockets.len() <= usize::from(port.0) {
             remote.sockets.resize(usize::from(port.0) + 1, None);
@@ -599,7 +604,7 @@ impl Forwarding {
         remote.number(generation).filter(|_| remote.turn == server.turn)
     }
 
-    /// The next packet to be sent, into an empty buffer.
+    /// The next packet to be sent, into an empty buffer. None for a socket whose order has not been polled yet.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
         while let Some(Departure { place, turn, slot }) = self.line.pop_front() {
             let remote = &self.remotes[usize::from(place)];
@@ -609,8 +614,12 @@ impl Forwarding {
             let socket = remote.sockets.get(usize::from(slot.port.0)).copied().flatten();
             // What has been answered, or given up, since it was put in line is not sent.
             let (Some(sent), Some(socket)) = (remote.outstanding.waiting(slot), socket) else { continue };
+            let Socket { is_ordered, remote: destination, .. } = self.sockets[usize::from(socket.place)];
+            if !is_ordered {
+                self.early.push_back(Departure { place, turn, slot });
+                continue;
+            }
             out.extend_from_slice(sent.packet.octets());
-            let destination = self.sockets[usize::from(socket.place)].remote;
             return Some(Transmit { via: socket.via(), source: None, destination });
         }
         None
@@ -618,7 +627,15 @@ impl Forwarding {
 
     /// The next order about a socket.
     pub fn poll_order(&mut self) -> Option<RemoteOrder> {
-        self.orders.pop_front()
+        let order = self.orders.pop_front()?;
+        if let RemoteOrder::Open { socket, .. } = order {
+            self.sockets[usize::from(socket.place)].is_ordered = true;
+        }
+        // What is polled next looks at it again, in its order.
+        while let Some(departure) = self.early.pop_back() {
+            self.line.push_front(departure);
+        }
+        Some(order)
     }
 
     /// Whether there is anything to be polled.

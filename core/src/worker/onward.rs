@@ -26,6 +26,12 @@ pub struct GoesOn {
     pub time: UnixTime,
 }
 
+impl GoesOn {
+    fn goes_to_nas(&self) -> bool {
+        matches!(self.to, To::Nas(_))
+    }
+}
+
 /// A request of a conversation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Round {
@@ -89,6 +95,7 @@ pub enum Decides {
 pub struct Decisions {
     places: Vec<Option<GoesOn>>,
     free: Vec<u32>,
+    to_nases: usize,
 }
 
 /// One of them, until it is taken.
@@ -98,6 +105,7 @@ pub struct DecisionId(u32);
 impl Decisions {
     /// Keeps one until it is [taken](Decisions::take).
     pub fn keep(&mut self, goes_on: GoesOn) -> DecisionId {
+        self.to_nases += usize::from(goes_on.goes_to_nas());
         match self.free.pop() {
             Some(place) => {
                 self.places[place as usize] = Some(goes_on);
@@ -120,7 +128,14 @@ impl Decisions {
     /// It is kept no longer.
     pub fn take(&mut self, DecisionId(place): DecisionId) -> GoesOn {
         self.free.push(place);
-        self.places[place as usize].take().expect(KEPT)
+        let goes_on = self.places[place as usize].take().expect(KEPT);
+        self.to_nases -= usize::from(goes_on.goes_to_nas());
+        goes_on
+    }
+
+    /// How many of them go to NASes.
+    pub fn to_nases(&self) -> usize {
+        self.to_nases
     }
 
     /// How many are kept.

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use ulna_core::Discard;
+use ulna_core::event::{Event, Outcome};
+use ulna_core::forward::RemoteServerId;
 use ulna_core::packet::{Attributes, Code, Encoder, Framed, Landmark, MessageAuthenticator, Secret, number};
 
 use crate::support::{Ask, Forwarded, SECRET, Sent, Server, configuration, nas};
@@ -170,6 +172,15 @@ pub fn refused_with(server: &mut Server, octets: &[u8]) -> (Code, Vec<u32>) {
     assert!(server.take_forwarded().is_empty(), "what is refused does not go on");
     let answer = Answer::to(octets, &sent.octets);
     (answer.code, answer.causes())
+}
+
+/// What was told of requests that have had their end: what came of each, and which hop had it.
+pub fn finished(server: &Server) -> Vec<(Outcome, Option<RemoteServerId>)> {
+    let told = |event: &Event| {
+        let Event::Finished { outcome, remote_server, .. } = event else { return None };
+        Some((*outcome, *remote_server))
+    };
+    server.events.iter().filter_map(told).collect()
 }
 
 /// A packet that gets no answer, for this reason alone.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ulna_core::forward::RemoteServerId;
 use ulna_core::packet::{Code, number};
 
 use crate::bench::*;
@@ -52,6 +53,48 @@ fn a_reload_adds_moves_and_removes_where_coa_goes() {
         (Code::DisconnectNak, vec![502])
     );
     server.assert_nothing_is_left();
+}
+
+#[test]
+fn what_waits_goes_where_it_went_though_all_have_other_numbers() {
+    let mut server = server(SEPARATE);
+    let request = ask_of(Code::DisconnectRequest).with(number::NAS_IDENTIFIER, b"tower").octets();
+    let waits = go_on(&mut server, &request);
+    // Two more remote servers in front, and a NAS that was before it is no more.
+    let remote_server = |name: &str| {
+        format!(
+            "[[remote_server]]\nname = \"{name}\"\naddress = \"192.0.2.77:1812\"\nsecret = \"a secret of each NAS\"\n"
+        )
+    };
+    let remote_servers = [remote_server("radius"), remote_server("other")].concat();
+    let pool = "[[pool]]\nname = \"farm\"\nremote_servers = [\"radius\", \"other\"]\n";
+    let rules = format!("[[server.new]]\nproxy = \"farm\"\n{PROXY}");
+    let after = text(SEPARATE, &rules, &format!("{}{remote_servers}{pool}", NASES.replace(ONE, "")));
+    assert!(server.reload(&after).is_empty());
+    let number = |server: &Server| {
+        let hops = server.configuration.hops();
+        hops.zip(0..).find_map(|(hop, number)| (&*hop.name == "two").then_some(RemoteServerId(number)))
+    };
+    assert_eq!(number(&server), Some(RemoteServerId(2)), "it was 1 before");
+    let again = go_on(&mut server, &request);
+    assert_eq!((again.socket, again.remote, &again.octets), (waits.socket, waits.remote, &waits.octets));
+    let sockets = server.remote_sockets.len();
+    let new = go_on(&mut server, &request_to_two(2));
+    assert_eq!((new.socket, server.remote_sockets.len()), (waits.socket, sockets), "it is the same NAS");
+    for (request, forwarded) in [(&request, &waits), (&request_to_two(2), &new)] {
+        let sent = only(server.remote_reply(forwarded, &answer(forwarded, Code::DisconnectAck, &[])));
+        assert_eq!(Answer::to(request, &sent.octets).code, Code::DisconnectAck);
+    }
+    // Each is told as its own configuration has it.
+    let hops: Vec<_> = finished(&server).into_iter().map(|(_, hop)| hop).collect();
+    assert_eq!(hops, [1, 2].map(|number| Some(RemoteServerId(number))));
+    server.forget_older();
+    server.assert_nothing_is_left();
+}
+
+fn request_to_two(identifier: u8) -> Vec<u8> {
+    let ask = ask_of(Code::DisconnectRequest).with(number::NAS_IDENTIFIER, b"tower");
+    ask.identifier(identifier).octets()
 }
 
 #[test]
@@ -155,6 +198,17 @@ fn of_thousands_each_is_found() {
         let [_, _, high, low] = number.to_be_bytes();
         assert_eq!(forwarded.remote, SocketAddr::from(([10, 9, high, low], 3799)));
     }
+    // Of many at once each is sent when its socket is there, in order.
+    for number in 100..200_u32 {
+        let name = format!("nas-{number}");
+        let ask = ask_of(Code::DisconnectRequest).identifier(number as u8);
+        let octets = ask.with(number::NAS_IDENTIFIER, name.as_bytes()).octets();
+        server.datagram_at(server.owner(nas(1000)), COA, nas(1000), &octets);
+    }
+    server.settle();
+    let gone: Vec<SocketAddr> = server.take_forwarded().iter().map(|forwarded| forwarded.remote).collect();
+    let expected: Vec<_> = (100..200).map(|number| SocketAddr::from(([10, 9, 0, number], 3799))).collect();
+    assert_eq!(gone, expected);
     // All of them go on through a reload, with what waits there.
     assert!(server.reload(&text(SEPARATE, PROXY, &nases)).is_empty());
     server.run(Duration::from_secs(31));

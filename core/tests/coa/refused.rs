@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ulna_core::Discard;
-use ulna_core::event::{Event, Outcome};
+use ulna_core::event::Outcome;
 use ulna_core::packet::{Code, number};
 
 use crate::bench::*;
@@ -16,7 +16,8 @@ const IDENTIFIER: u8 = number::NAS_IDENTIFIER;
 #[test]
 fn what_names_no_nas_that_there_is_a_way_to_is_refused_with_its_cause() {
     let mut server = server(SEPARATE);
-    let cases: &[(&[(u8, &[u8])], u32)] = &[
+    type Attributes = &'static [(u8, &'static [u8])];
+    let cases: &[(Attributes, u32)] = &[
         (&[], 402),
         (&[(ADDRESS, &[203, 0, 114, 99])], 403),
         (&[(IDENTIFIER, b"three")], 403),
@@ -49,11 +50,8 @@ fn what_names_no_nas_that_there_is_a_way_to_is_refused_with_its_cause() {
             expected
                 .extend([b"first".as_slice(), b"second"].map(|state| (number::PROXY_STATE, state.to_vec())));
             assert_eq!(answer.attributes, expected, "{attributes:?}");
-            let outcome = server.events.iter().rev().find_map(|event| match event {
-                Event::Finished { outcome, remote_server: None, .. } => Some(*outcome),
-                _ => None,
-            });
-            assert_eq!(outcome, Some(Outcome::Nak { error_cause: Some(*cause) }));
+            let told = finished(&server).pop();
+            assert_eq!(told, Some((Outcome::Nak { error_cause: Some(*cause) }, None)));
             // What comes again gets the same octets.
             assert_eq!(only(ask_now(&mut server, &request)).octets, sent.octets);
         }
@@ -132,6 +130,28 @@ fn rules_may_say_which_nas_is_meant() {
     server.assert_nothing_is_left();
 }
 
+// checklist 84
+#[test]
+fn whose_session_is_meant_is_said_once() {
+    let mut server = server(SEPARATE);
+    let two = disconnect().with(number::USER_NAME, b"victim@b.example").octets();
+    assert_eq!(refused_with(&mut server, &two), (Code::DisconnectNak, vec![404]));
+}
+
+#[test]
+fn what_is_too_long_for_the_next_hop_is_refused() {
+    let mut server = server(SEPARATE);
+    let mut ask = disconnect();
+    while ask.octets().len() < 4_096 - 257 {
+        ask = ask.with(number::CLASS, &[7; 253]);
+    }
+    let room = 4_096 - ask.octets().len() - 2;
+    let whole = ask.with(number::CLASS, &vec![7; room.min(253)]).octets();
+    assert!(whole.len() > 4_096 - 18, "our Proxy-State has no room: {}", whole.len());
+    assert_eq!(refused_with(&mut server, &whole), (Code::DisconnectNak, vec![505]));
+    server.assert_nothing_is_left();
+}
+
 #[test]
 fn who_is_no_client_of_the_configuration_may_not_ask() {
     let ruled = r#"
@@ -150,6 +170,12 @@ secret = "a secret of the branch"
     assert_eq!(server.count("admitted"), 1, "{}", server.table());
     assert_discards(&mut server, ruled, &request, Discard::NoCoaClient);
     assert_discards(&mut server, SocketAddr::from(([100, 65, 0, 9], 1000)), &request, Discard::UnknownClient);
+    // By a stream that is known it is passed over.
+    let stream = server.accept(0, BY_STREAM, ruled).expect("it is accepted");
+    assert!(server.ask_by(stream, &request).is_empty());
+    let by_stream = server.discarded(Discard::NoCoaClient);
+    assert_eq!(by_stream, 3, "{}", server.table());
+    server.end(stream);
     // Nor can it be sent to.
     let about =
         |identifier| ask_of(Code::DisconnectRequest).identifier(identifier).with(ADDRESS, &[100, 64, 0, 9]);

@@ -179,11 +179,7 @@ fn what_the_nas_refuses_is_passed_back_as_it_says_and_what_is_hidden_is_hidden_a
         let answer = Answer::to(&request, &sent.octets);
         assert_eq!((answer.code, answer.causes()), (Code::CoaNak, vec![cause]));
         assert_eq!(answer.attributes[1], (number::STATE, b"of the DAC".to_vec()));
-        let told = server.events.iter().rev().find_map(|event| match event {
-            Event::Finished { outcome, remote_server, .. } => Some((*outcome, *remote_server)),
-            _ => None,
-        });
-        let (outcome, hop) = told.expect("each request has an event");
+        let (outcome, hop) = finished(&server).pop().expect("each request has an event");
         assert_eq!(outcome, Outcome::Nak { error_cause: Some(cause) });
         let hop = server.configuration.remote_server(hop.expect("a NAS had it"));
         assert_eq!(&*hop.name, "one");
@@ -268,23 +264,36 @@ fn by_a_stream_it_goes_on_and_comes_back_as_well() {
 }
 
 #[test]
-fn what_finds_no_room_on_its_way_ends_by_name() {
+fn what_finds_no_room_on_its_way_is_refused() {
     let mut server = server(SEPARATE);
     server.has_remote_sockets = false;
-    assert_discards(&mut server, nas(1000), &disconnect().octets(), Discard::NoSocket);
+    assert_eq!(refused_with(&mut server, &disconnect().octets()), (Code::DisconnectNak, vec![506]));
     server.has_remote_sockets = true;
-    // Four ports of 256 Identifiers, of which some are kept.
-    for number in 0..1_008_u32 {
-        let ask = disconnect().identifier(number as u8).with(number::CLASS, &number.to_be_bytes());
-        let remote = nas(2000 + (number / 256) as u16);
-        assert!(ask_from(&mut server, remote, &ask.octets()).is_empty());
+    // One port of 256 Identifiers, of which some are kept.
+    for number in 0..252_u8 {
+        assert!(ask_from(&mut server, nas(2000), &disconnect().identifier(number).octets()).is_empty());
     }
-    assert_eq!(server.take_forwarded().len(), 1_008);
-    assert_discards(&mut server, nas(3000), &disconnect().octets(), Discard::OutstandingFull);
+    assert_eq!(server.take_forwarded().len(), 252);
+    let one_more = disconnect().identifier(2).octets();
+    assert_eq!(refused_with(&mut server, &one_more), (Code::DisconnectNak, vec![506]));
     // Another NAS is not concerned.
     let two = ask_of(Code::DisconnectRequest).with(number::NAS_IDENTIFIER, b"tower").octets();
     assert!(ask_from(&mut server, nas(3001), &two).is_empty());
     assert_eq!(only(server.take_forwarded()).remote.to_string(), "[2001:db8:2::1]:3799");
+    server.run(Duration::from_secs(31));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn silent_nases_leave_room_for_others() {
+    let mut server = server(&format!("{SEPARATE}requests_max = 64\n"));
+    for identifier in 0..16 {
+        go_on(&mut server, &disconnect().identifier(identifier).octets());
+    }
+    let one_more = disconnect().identifier(16).octets();
+    assert_eq!(refused_with(&mut server, &one_more), (Code::DisconnectNak, vec![506]));
+    server.run(Duration::from_secs(31));
+    go_on(&mut server, &disconnect().identifier(17).octets());
     server.run(Duration::from_secs(31));
     server.assert_nothing_is_left();
 }

@@ -535,21 +535,35 @@ impl Server {
 
     /// Opens and closes sockets to remote servers, and sends through them.
     fn transmit_on(&mut self, thread: usize) {
+        while self.obey(thread) {
+            self.send_on(thread);
+        }
+        self.send_on(thread);
+    }
+
+    /// Opens and closes a few, as a driver may that has other things to do. False if there are no more.
+    fn obey(&mut self, thread: usize) -> bool {
         let cores = &mut self.threads[thread];
-        while let Some(order) = cores.poll_remote_order() {
-            match order {
-                RemoteOrder::Open { socket, .. } if !self.has_remote_sockets => {
+        for _ in 0..8 {
+            match cores.poll_remote_order() {
+                Some(RemoteOrder::Open { socket, .. }) if !self.has_remote_sockets => {
                     cores.handle_remote_refused(socket, self.now);
                 }
-                RemoteOrder::Open { socket, remote, .. } => {
+                Some(RemoteOrder::Open { socket, remote, .. }) => {
                     let before = self.remote_sockets.insert((thread, socket), remote);
                     assert!(before.is_none(), "a socket has a name of its own");
                 }
-                RemoteOrder::Close { socket } => {
+                Some(RemoteOrder::Close { socket }) => {
                     self.remote_sockets.remove(&(thread, socket)).expect("what is closed was open");
                 }
+                None => return false,
             }
         }
+        true
+    }
+
+    fn send_on(&mut self, thread: usize) {
+        let cores = &mut self.threads[thread];
         let mut octets = Vec::new();
         while let Some(transmit) = cores.poll_forward(&mut octets) {
             let open = self
