@@ -1,32 +1,29 @@
 //! The production cores behind the simulator's door: the same `Network`, `Worker` and `Crossing` that the runtime
 //! drives, assembled by the same function from a configuration in the same language.
 
+mod thread;
 mod workers;
 
+use self::thread::{ChangedLines, Thread};
 use self::workers::Orders;
-use crate::fault::thread::Panic;
 use crate::operator::configuration;
-use crate::phases::{Buffers, Decision, Died, GateCheck, Hired, Node, NodeThread, Snapshot};
+use crate::phases::{Buffers, Died, Hired, Node, NodeThread, Snapshot};
 use crate::plan::Plan;
 use crate::site::Site;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use ulna_core::client::{Counted, SecretTable};
 use ulna_core::cores::{Cores, Staff};
 use ulna_core::counters::NetworkCounters;
-use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Ticket};
-use ulna_core::event::{Event, Outcome};
-use ulna_core::forward::{RemoteOrder, RemoteSocket};
+use ulna_core::effect::{LookUp, LookedUp};
 use ulna_core::generation::Generation;
 use ulna_core::network::owner::Owners;
-use ulna_core::path::Peer;
 use ulna_core::policy::{
     AccountingVerdict, Asked, ConfiguredRules, Edit, Policy, PolicyFactory, ReplyKind, Verdict,
 };
-use ulna_core::time::UnixTime;
-use ulna_core::{Configuration, Discard, Instant, ListenerId, Path, Seed, Transmit, WorkerId};
+use ulna_core::{Configuration, Discard, ListenerId, Seed, WorkerId};
 
 /// A server of the plan's topology and limits.
 pub fn build(plan: &Plan) -> Box<dyn Node> {
@@ -53,26 +50,6 @@ struct Server {
     buffers_lost: isize,
     network_deaths: u64,
 }
-
-struct Thread {
-    cores: Cores,
-    /// How many requests it takes up in a turn, at most.
-    turn_requests: usize,
-    /// How many it had taken up when this one began.
-    requests_before: u64,
-    /// What a reload brings.
-    newest: Option<(Generation, Arc<Configuration>)>,
-    /// Lines of tables that have changed: by table, their keys.
-    changed: Arc<[ChangedLines]>,
-    /// What a change of workers does.
-    orders: Option<Arc<Orders>>,
-    /// After how many decisions its worker's policy panics; 0: it does not.
-    fuse: Arc<AtomicU64>,
-    died: bool,
-}
-
-/// A table's name and the keys of its lines.
-type ChangedLines = (Arc<str>, Vec<Box<[u8]>>);
 
 /// The configuration's rules, and a fuse. A State is known where it names the worker.
 struct Mortal {
@@ -343,336 +320,8 @@ impl Node for Server {
     }
 }
 
-impl Thread {
-    /// Does what policy may take part in.
-    fn risk(&mut self, now: Instant, f: impl FnOnce(&mut Cores)) {
-        if self.fuse.load(Ordering::Relaxed) == 0 {
-            f(&mut self.cores);
-        } else if catch_unwind(AssertUnwindSafe(|| f(&mut self.cores))).is_err() {
-            self.recover(now);
-        }
-    }
-
-    fn recover(&mut self, now: Instant) {
-        self.fuse.store(0, Ordering::Relaxed);
-        self.cores.recover(now).expect("a core was running");
-        self.died = true;
-    }
-
-    /// How many requests its worker has taken up since it was built.
-    fn taken_up(&self) -> u64 {
-        self.cores.worker().map_or(0, |worker| worker.counters().requests.value())
-    }
-}
-
-impl NodeThread for Thread {
-    fn unpark(&mut self, _now: Instant) {
-        self.cores.unpark();
-    }
-
-    fn begin_turn(&mut self, _now: Instant) {
-        self.requests_before = self.taken_up();
-        self.cores.begin();
-    }
-
-    fn handle_wall_time(&mut self, time: UnixTime) {
-        self.cores.handle_wall_time(time);
-    }
-
-    fn sweep(&mut self, now: Instant) -> usize {
-        usize::from(self.cores.sweep(now))
-    }
-
-    fn handle_datagram(&mut self, path: Path, octets: &[u8], now: Instant) {
-        self.cores.handle_datagram(path, octets, now);
-    }
-
-    fn handle_timeouts(&mut self, now: Instant) {
-        let requests = self.turn_requests;
-        self.risk(now, |cores| {
-            cores.handle_timeout(now);
-            cores.work(requests, now);
-        });
-    }
-
-    fn panic(&mut self, panic: Panic, now: Instant) -> bool {
-        let network = self.cores.network().map(|network| Peer::Network(network.id()));
-        let worker = self.cores.worker().map(|worker| Peer::Worker(worker.id()));
-        let core = match panic {
-            Panic::Network => network,
-            Panic::Worker => worker,
-            Panic::AtDecision(decision) => {
-                self.fuse.store(decision, Ordering::Relaxed);
-                None
-            }
-        };
-        if let Some(core) = core {
-            self.cores.die(core);
-            self.recover(now);
-        }
-        std::mem::take(&mut self.died)
-    }
-
-    fn has_panicked(&mut self) -> bool {
-        std::mem::take(&mut self.died)
-    }
-
-    fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
-        self.cores.poll_effect()
-    }
-
-    fn poll_remote_order(&mut self) -> Option<RemoteOrder> {
-        self.cores.poll_remote_order()
-    }
-
-    fn handle_remote_refused(&mut self, socket: RemoteSocket, now: Instant) {
-        self.cores.handle_remote_refused(socket, now);
-    }
-
-    fn handle_remote_datagram(&mut self, socket: RemoteSocket, octets: &[u8], now: Instant) {
-        self.risk(now, |cores| cores.handle_remote_datagram(socket, octets, now));
-    }
-
-    fn poll_forward(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
-        self.cores.poll_forward(out)
-    }
-
-    fn handle_effect_done(&mut self, ticket: Ticket, done: EffectDone, now: Instant) {
-        self.risk(now, |cores| cores.handle_effect_done(ticket, done, now));
-    }
-
-    fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
-        self.cores.poll_transmit(out)
-    }
-
-    fn stage_messages(&mut self, now: Instant) {
-        // A socket of a connection's own changes nothing that a network could tell.
-        while self.cores.poll_socket().is_some() {}
-        self.cores.finish(now);
-    }
-
-    fn publish(&mut self) {
-        self.cores.publish();
-    }
-
-    fn check_gate(&mut self) -> GateCheck {
-        self.cores.check_gate().map_or(GateCheck::Done, |bell| GateCheck::Ring(usize::from(bell.0)))
-    }
-
-    fn is_before_gate(&self) -> bool {
-        self.cores.is_before_gate()
-    }
-
-    fn may_park(&self) -> bool {
-        self.cores.may_park()
-    }
-
-    fn has_output(&self) -> bool {
-        self.cores.has_output()
-    }
-
-    fn announce(&mut self) {
-        self.cores.announce();
-    }
-
-    fn look_again(&mut self) -> bool {
-        let found = self.cores.look_again();
-        if found {
-            self.cores.unpark();
-        }
-        found
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.cores.poll_timeout().map(|(due, _)| due)
-    }
-
-    fn earliest_deadline(&self) -> Option<Instant> {
-        self.cores.inspect().earliest_deadline
-    }
-
-    fn urgent_visible(&self) -> bool {
-        self.cores.inspect().must_not_sleep
-    }
-
-    fn requests(&self) -> usize {
-        (self.taken_up() - self.requests_before) as usize
-    }
-
-    fn know_newest(&mut self) {
-        let (generation, configuration) = self.newest.as_ref().expect("it was prepared");
-        self.cores.handle_configuration(*generation, configuration);
-    }
-
-    fn put_in_force(&mut self) {
-        let (generation, _) = self.newest.as_ref().expect("it was prepared");
-        self.cores.put_in_force(*generation);
-    }
-
-    fn needs_older(&self) -> bool {
-        self.cores.needs_older()
-    }
-
-    fn forget_older(&mut self) {
-        self.cores.forget_older();
-    }
-
-    fn take_tables(&mut self) {
-        for (source, keys) in self.changed.iter() {
-            self.cores.handle_table_changed(source, keys);
-        }
-    }
-
-    fn take_orders(&mut self) {
-        self.obey();
-    }
-
-    fn has_settled(&self) -> bool {
-        let epoch = self.orders.as_ref().expect(ORDERED).owners.epoch();
-        self.cores.has_settled(epoch)
-    }
-
-    fn is_leaving(&self) -> bool {
-        self.is_of_one_who_leaves()
-    }
-
-    fn is_gone(&self) -> bool {
-        self.cores.is_gone()
-    }
-
-    fn drain_decisions(&mut self, sink: &mut Vec<Decision>) {
-        while let Some(event) = self.cores.poll_event() {
-            if let Event::Finished {
-                remote,
-                generation: Generation(generation),
-                listener,
-                identifier,
-                request_authenticator: authenticator,
-                outcome:
-                    Outcome::Accept
-                    | Outcome::Reject
-                    | Outcome::Challenge
-                    | Outcome::Recorded
-                    | Outcome::Ack
-                    | Outcome::Nak { .. },
-                ..
-            } = event
-            {
-                sink.push(Decision { remote, listener, identifier, authenticator, generation });
-            }
-        }
-    }
-}
-
 const HERE: &str = "only threads that are here are asked";
 const ORDERED: &str = "a change of workers is under way";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fault::FaultClass;
-    use crate::goals::{Goal, Goals};
-    use crate::plan::Standing;
-    use crate::run::{check_determinism, run};
-    use crate::swarm::Profile;
-
-    #[test]
-    fn the_server_breaks_no_law() {
-        for profile in Profile::ALL {
-            for seed in 0..10 {
-                let outcome = run(&Plan::drawn(seed, profile), None, build, 0);
-                assert_eq!(outcome.violation, None, "{} {seed}", profile.name());
-                assert!(outcome.transactions >= 50 && outcome.replies > 0, "{} {seed}", profile.name());
-            }
-        }
-    }
-
-    #[test]
-    fn passwords_are_hashed_in_every_way_that_there_is() {
-        let mut effects = 0;
-        let mut struck = [0; FaultClass::COUNT];
-        for seed in 0..20 {
-            let outcome = run(&Plan::drawn(seed, Profile::Everything), None, build, 0);
-            effects += outcome.effects;
-            struck.iter_mut().zip(outcome.counts).for_each(|(sum, count)| *sum += count);
-        }
-        assert!(effects > 1_000, "{effects}");
-        for class in [FaultClass::EffectSlow, FaultClass::EffectShed, FaultClass::EffectLost] {
-            assert!(struck[class as usize] > 20, "{class:?} {}", struck[class as usize]);
-        }
-    }
-
-    #[test]
-    fn nats_do_all_that_they_are_there_for() {
-        let mut struck = [0; FaultClass::COUNT];
-        let mut goals = Goals::default();
-        for seed in 0..30 {
-            let outcome = run(&Plan::drawn(seed, Profile::Nat), None, build, 0);
-            assert_eq!(outcome.violation, None, "{seed}");
-            struck.iter_mut().zip(outcome.counts).for_each(|(sum, count)| *sum += count);
-            goals.add(&outcome.goals);
-        }
-        for &class in FaultClass::ALL
-            .iter()
-            .filter(|class| Profile::Nat.has(**class) && !Profile::Everything.has(**class))
-        {
-            assert!(struck[class as usize] > 50, "{class:?} {}", struck[class as usize]);
-        }
-        let mut of_nats = Goal::ALL.iter().filter(|goal| Profile::Nat.reaches(**goal));
-        assert!(of_nats.all(|&goal| goals.count(goal) > 20), "{goals:?}");
-    }
-
-    #[test]
-    fn remote_servers_do_all_that_they_are_there_for() {
-        let mut struck = [0; FaultClass::COUNT];
-        let mut goals = Goals::default();
-        for seed in 0..30 {
-            let outcome = run(&Plan::drawn(seed, Profile::Proxy), None, build, 0);
-            assert_eq!(outcome.violation, None, "{seed}");
-            struck.iter_mut().zip(outcome.counts).for_each(|(sum, count)| *sum += count);
-            goals.add(&outcome.goals);
-        }
-        for &class in FaultClass::ALL.iter().filter(|class| class.is_of_forwarding()) {
-            assert!(struck[class as usize] > 10, "{class:?} {}", struck[class as usize]);
-        }
-        let mut reached = Goal::ALL.iter().filter(|goal| Profile::Proxy.reaches(**goal));
-        assert!(reached.all(|&goal| goals.count(goal) > 10), "{goals:?}");
-    }
-
-    #[test]
-    fn an_attacker_behind_a_nat_is_discarded_by_name_whatever_he_says_to_be() {
-        let mut attackers = 0;
-        for seed in 0..40 {
-            let mut plan = Plan::drawn(seed, Profile::Nat);
-            let nases = &mut plan.topology.nases;
-            nases.retain(|nas| nas.standing == Standing::WrongSecret && nas.nat.is_some());
-            attackers += nases.len();
-            nases.iter_mut().for_each(|nas| nas.nas_identifiers.retain(|name| !name.starts_with("nobody")));
-            (plan.faults, plan.reloads) = (Vec::new(), Vec::new());
-            // What finds no room is not looked at, and no secret is asked for what nobody answers.
-            plan.limits = Plan::drawn(3, Profile::Calm).limits;
-            plan.topology.answers_accounting = true;
-            let outcome = run(&plan, None, build, 0);
-            assert_eq!((outcome.violation, outcome.replies), (None, 0), "{seed}");
-            let Snapshot { received, discarded, unverified, .. } = outcome.counted;
-            assert_eq!(received, discarded, "{seed}");
-            // Where look-ups are needed, some are discarded as they wait for those: duplicates, and more than may.
-            let waits = if plan.topology.client_rules.is_empty() { 0 } else { received / 4 };
-            assert!(unverified + waits >= received, "{seed}: {unverified} of {received}");
-            assert!(received > 0 || plan.topology.nases.is_empty(), "{seed}");
-        }
-        assert!(attackers > 5, "{attackers}");
-    }
-
-    #[test]
-    fn the_same_plan_gives_the_same_digest() {
-        for seed in 0..5 {
-            let plan = Plan::drawn(seed, Profile::Everything);
-            check_determinism(&plan, None, build).expect("the server is deterministic");
-            for profile in [Profile::Nat, Profile::Proxy] {
-                let plan = Plan::drawn(seed, profile);
-                check_determinism(&plan, None, build).expect("the server is deterministic");
-            }
-        }
-    }
-}
+mod tests;

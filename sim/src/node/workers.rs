@@ -3,7 +3,8 @@
 //! The thread of a worker has the worker's number behind those of the network threads, whoever had it before. Its bell is
 //! whatever the directory has given it.
 
-use super::{HERE, ORDERED, Server, Thread};
+use super::thread::Thread;
+use super::{HERE, ORDERED, Server};
 use crate::phases::Hired;
 use std::sync::Arc;
 use ulna_core::WorkerId;
