@@ -65,6 +65,14 @@ goals! {
     StateOfTwoServers = "state-of-two-servers", "a round goes on with a State that two remote servers, or more, have given away";
     /// As no remote server lives, say.
     RejectedHere = "rejected-here", "a request that should go on is answered Access-Reject here";
+    /// It said nothing for its zombie period.
+    ServerDied = "server-died", "a server under test takes a remote server for dead";
+    /// By three answers to Status-Server, or by one to a request that tried it.
+    ServerRejoined = "server-rejoined", "a remote server that was dead counts as alive again";
+    /// Something came in time.
+    SuspicionEnded = "suspicion-ended", "a remote server that was suspected answers before it counts as dead";
+    /// By the first of them, and passed back through all.
+    LoopRejected = "loop-rejected", "a request that has come round through several servers under test ends by Access-Reject";
 }
 
 impl Goal {

@@ -45,7 +45,7 @@ enum Command {
         /// For how long, as 60s, 5m or 2h, counting seeds from 0.
         #[arg(long = "for", id = "for_", value_parser = parse_duration)]
         for_: Option<Duration>,
-        /// How plans are drawn: swarm, calm, link, threads, everything, nat. Or crash: the small world in which all stops
+        /// How plans are drawn: swarm, calm, link, threads, everything, nat, proxy, chain. Or crash: the small world in which all stops
         /// at any operation of the disk.
         #[arg(long, default_value = "swarm", value_parser = parse_world)]
         profile: World,
@@ -58,7 +58,7 @@ enum Command {
         /// Fail if any fault class that the profile has struck fewer times than this.
         #[arg(long, default_value_t = 0)]
         faults_min: u64,
-        /// Fail if any goal was reached fewer times than this. Only those that the profile is for count: nat and proxy have some.
+        /// Fail if any goal was reached fewer times than this. Only those that the profile is for count: nat, proxy and chain have some.
         #[arg(long, default_value_t = 0)]
         goals_min: u64,
         /// Where failure files go; by default into the directory for temporary files.

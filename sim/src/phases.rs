@@ -22,7 +22,7 @@ use crate::fault::thread::Panic;
 use crate::site::Site;
 use std::net::SocketAddr;
 use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Ticket};
-use ulna_core::forward::{RemoteOrder, RemoteSocket};
+use ulna_core::forward::{RemoteOrder, RemoteSocket, Standing};
 use ulna_core::time::UnixTime;
 use ulna_core::{Instant, ListenerId, Path, Transmit};
 
@@ -241,8 +241,19 @@ pub trait NodeThread {
         false
     }
 
-    /// Moves the decisions of policy since the last call into `sink`.
-    fn drain_decisions(&mut self, sink: &mut Vec<Decision>);
+    /// Moves the decisions of policy since the last call into `sink`, and what was said of remote servers into `standings`.
+    fn drain_decisions(&mut self, sink: &mut Vec<Decision>, standings: &mut Vec<Stands>);
+}
+
+/// A remote server is to be treated otherwise from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stands {
+    /// By its place in the plan.
+    pub server: usize,
+    /// How.
+    pub standing: Standing,
+    /// The time of the turn that says so, in virtual nanoseconds.
+    pub turn: u64,
 }
 
 /// Which core has panicked.

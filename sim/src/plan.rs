@@ -5,6 +5,7 @@
 
 pub mod nat;
 pub mod proxy;
+mod relay;
 
 use self::nat::NatPlan;
 use self::proxy::ProxyPlan;

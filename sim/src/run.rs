@@ -74,7 +74,7 @@ thread_local! {
 /// whole process; a bug that [`check_bug`] refuses is ignored.
 pub fn run(plan: &Plan, recorded: Option<&[Fault]>, build: Builder, tail_max: usize) -> Outcome {
     switch_bug(plan);
-    let mut world = World::new(plan, build(plan), recorded, tail_max);
+    let mut world = World::new(plan, &build, recorded, tail_max);
     let violation = finish(&mut world);
     Outcome {
         digest: world.trace().digest(),
@@ -98,8 +98,8 @@ pub fn run(plan: &Plan, recorded: Option<&[Fault]>, build: Builder, tail_max: us
 /// The first event that differs, in words.
 pub fn check_determinism(plan: &Plan, recorded: Option<&[Fault]>, build: Builder) -> Result<Value, String> {
     switch_bug(plan);
-    let mut one = World::new(plan, build(plan), recorded, usize::MAX);
-    let mut other = World::new(plan, build(plan), recorded, usize::MAX);
+    let mut one = World::new(plan, &build, recorded, usize::MAX);
+    let mut other = World::new(plan, &build, recorded, usize::MAX);
     let ends = (finish(&mut one), finish(&mut other));
     if let Some((number, a, b)) = first_difference(one.trace(), other.trace()) {
         let show = |entry: Option<Entry>| entry.map_or("the run has ended".into(), |entry| entry.to_string());
@@ -159,7 +159,7 @@ mod tests {
     fn killer(flaw: Flaw, profile: Profile) -> Option<&'static str> {
         (0..60).find_map(|seed| {
             let plan = Plan::drawn(seed, profile);
-            let mut world = World::new(&plan, Box::new(StandIn::new(&plan, Some(flaw))), None, 0);
+            let mut world = World::new(&plan, &|plan| Box::new(StandIn::new(plan, Some(flaw))), None, 0);
             finish(&mut world).map(|violation| violation.invariant.name)
         })
     }
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_server_without_flaw_breaks_no_law() {
         // It forwards nothing.
-        for profile in Profile::ALL.into_iter().filter(|profile| *profile != Profile::Proxy) {
+        for profile in Profile::ALL.into_iter().filter(|profile| !profile.forwards()) {
             for seed in 0..12 {
                 let outcome = run(&Plan::drawn(seed, profile), None, build, 0);
                 assert_eq!(outcome.violation, None, "{} {seed}", profile.name());

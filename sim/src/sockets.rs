@@ -10,6 +10,8 @@ use ulna_core::SocketId;
 
 /// All sockets of a server, by the numbers that [`crate::plan::Topology::socket`] gives.
 pub struct Sockets {
+    /// Its name in draws and in the fault log: 0 is that of the first server.
+    host: u64,
     sockets: Vec<Socket>,
     queue_max: usize,
 }
@@ -42,6 +44,11 @@ const SECOND: u64 = 1_000_000_000;
 impl Sockets {
     /// Empty ones; each thread looks at its own before it waits for the first time.
     pub fn new(plan: &Plan) -> Self {
+        Sockets::of_host(plan, 0)
+    }
+
+    /// Those of another host.
+    pub fn of_host(plan: &Plan, host: u64) -> Self {
         let networks = plan.topology.networks();
         let sockets = (0..plan.topology.listeners.len() * networks).map(|socket| Socket {
             thread: socket % networks,
@@ -51,7 +58,7 @@ impl Sockets {
             arrivals: 0,
             full_until: 0,
         });
-        Sockets { sockets: sockets.collect(), queue_max: plan.limits.receive_queue as usize }
+        Sockets { host, sockets: sockets.collect(), queue_max: plan.limits.receive_queue as usize }
     }
 
     /// Their process ends; another opens them anew.
@@ -74,8 +81,8 @@ impl Sockets {
         place.arrivals += 1;
         // Full for a time, not for a number of datagrams: that might last into the time after the faults.
         let span = |draw: crate::draw::Draw| [draw.magnitude(1_000..=SECOND), 0];
-        let class = FaultClass::ReceiveOverflow;
-        if let Some([span, _]) = faults.strike(class, u64::from(socket.0), ordinal, now, span) {
+        let (class, entity) = (FaultClass::ReceiveOverflow, self.host << 32 | u64::from(socket.0));
+        if let Some([span, _]) = faults.strike(class, entity, ordinal, now, span) {
             place.full_until = now + span;
         }
         now >= place.full_until && place.queue.len() < self.queue_max

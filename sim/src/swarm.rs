@@ -2,6 +2,7 @@
 //! in kind and not only in degree.
 
 mod by_address;
+mod chain;
 mod nat;
 mod proxy;
 mod reloads;
@@ -10,6 +11,7 @@ mod tables;
 mod workers;
 
 use self::by_address::add_rule_by_address;
+use self::chain::add_chain;
 use self::nat::add_nats;
 use self::proxy::add_proxy;
 use self::reloads::add_reloads;
@@ -42,11 +44,13 @@ pub enum Profile {
     Nat,
     /// Users who are at home elsewhere; each fault class with p = ½, those of remote servers among them.
     Proxy,
+    /// The same through up to three servers under test, one behind the other, and in circles.
+    Chain,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 7] = [
+    pub const ALL: [Profile; 8] = [
         Profile::Swarm,
         Profile::Calm,
         Profile::Link,
@@ -54,6 +58,7 @@ impl Profile {
         Profile::Everything,
         Profile::Nat,
         Profile::Proxy,
+        Profile::Chain,
     ];
 
     /// Its name on the command line.
@@ -66,6 +71,7 @@ impl Profile {
             Profile::Everything => "everything",
             Profile::Nat => "nat",
             Profile::Proxy => "proxy",
+            Profile::Chain => "chain",
         }
     }
 
@@ -97,13 +103,23 @@ impl Profile {
             Profile::Threads => of_threads,
             Profile::Everything => !of_nats && !of_remote_servers,
             Profile::Nat => heads && !of_remote_servers,
-            Profile::Proxy => heads && !of_nats,
+            Profile::Proxy | Profile::Chain => heads && !of_nats,
         }
     }
 
     /// Whether its plans are there to reach a goal.
     pub fn reaches(self, goal: Goal) -> bool {
-        if goal.is_of_forwarding() { self == Profile::Proxy } else { self == Profile::Nat }
+        match self {
+            Profile::Nat => !goal.is_of_forwarding(),
+            Profile::Proxy => goal.is_of_forwarding() && goal != Goal::LoopRejected,
+            Profile::Chain => goal.is_of_forwarding(),
+            Profile::Swarm | Profile::Calm | Profile::Link | Profile::Threads | Profile::Everything => false,
+        }
+    }
+
+    /// Whether its plans have remote servers.
+    pub fn forwards(self) -> bool {
+        matches!(self, Profile::Proxy | Profile::Chain)
     }
 
     /// Whether a class is on in some of its plans.
@@ -142,16 +158,19 @@ impl Plan {
             reloads: Vec::new(),
             faults: faults(draws, profile),
         };
-        if profile == Profile::Proxy {
+        if profile.forwards() {
             // Rules of its own would edit what remote servers say.
             add_proxy(&mut plan, draws);
+            if profile == Profile::Chain {
+                add_chain(&mut plan, draws);
+            }
         } else {
             add_rules(&mut plan.topology, draws);
         }
         add_reloads(&mut plan, draws, profile);
         add_changes_of_workers(&mut plan, draws, profile);
         add_changes_of_tables(&mut plan, draws);
-        if profile == Profile::Proxy {
+        if profile.forwards() {
             plan.reloads
                 .iter_mut()
                 .for_each(|reload| reload.changes.retain(|change| !matches!(change, Change::Rules(_))));
@@ -167,7 +186,9 @@ fn is_crowded(draws: Draws, profile: Profile) -> bool {
     let draw = draws.at(Class::Limits, 0, 11);
     match profile {
         Profile::Threads => draw.one_in(2),
-        Profile::Swarm | Profile::Everything | Profile::Nat | Profile::Proxy => draw.one_in(8),
+        Profile::Swarm | Profile::Everything | Profile::Nat | Profile::Proxy | Profile::Chain => {
+            draw.one_in(8)
+        }
         Profile::Calm | Profile::Link => false,
     }
 }

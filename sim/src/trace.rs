@@ -84,6 +84,8 @@ pub enum Kind {
     RemoteReceives = 35,
     /// A visit of a user who is at home elsewhere ends; words: visit, how.
     VisitEnds = 36,
+    /// A thread says that a remote server is to be treated otherwise; words: which, how.
+    Stands = 37,
 }
 
 /// One event as it is kept for printing.

@@ -8,7 +8,9 @@ mod effects;
 mod nat;
 mod proxy;
 mod records;
+mod relays;
 mod reloads;
+mod sleep;
 mod threads;
 mod workers;
 
@@ -24,7 +26,7 @@ use crate::fault::link::{Carried, Origin};
 use crate::fault::{Fault, Injector};
 use crate::goals::{Goal, Goals};
 use crate::net::{Net, Way};
-use crate::phases::{Decision, Node, Snapshot};
+use crate::phases::{Decision, Node, Snapshot, Stands};
 use crate::plan::Plan;
 use crate::schedule::Schedule;
 use crate::site::Site;
@@ -51,6 +53,7 @@ enum Event {
     DeliverToRoaming { nas: usize, octets: Vec<u8> },
     ArriveAtRemote { thread: usize, server: usize, port: u64, octets: Vec<u8> },
     ArriveFromRemote { port: u64, octets: Vec<u8> },
+    ArriveAtNode { node: usize, remote: SocketAddr, octets: Vec<u8> },
 }
 
 /// What comes back from a listener.
@@ -67,6 +70,9 @@ pub struct World<'p> {
     sites: Vec<Site>,
     draws: Draws,
     node: Box<dyn Node>,
+    /// The threads of `node`, which come first; those of `relays` follow.
+    first_threads: usize,
+    relays: Vec<relays::Relay>,
     clock: Clock,
     reloads: reloads::Reloads,
     schedule: Schedule<Event>,
@@ -96,6 +102,7 @@ pub struct World<'p> {
     buffer: Vec<u8>,
     carried: Vec<Carried>,
     decisions: Vec<Decision>,
+    standings: Vec<Stands>,
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -103,33 +110,45 @@ const SECOND: u64 = 1_000_000_000;
 const WATCHED: u64 = 600 * SECOND;
 
 impl<'p> World<'p> {
-    /// A world of this plan around this server. `recorded`: the faults to repeat instead of drawing them.
-    /// `tail_max`: how many trace entries are kept.
-    pub fn new(plan: &'p Plan, node: Box<dyn Node>, recorded: Option<&[Fault]>, tail_max: usize) -> Self {
+    /// A world of this plan around the servers that `build` makes of its own plan each. `recorded`: the faults to repeat instead
+    /// of drawing them. `tail_max`: how many trace entries are kept.
+    pub fn new(
+        plan: &'p Plan,
+        build: &dyn Fn(&Plan) -> Box<dyn Node>,
+        recorded: Option<&[Fault]>,
+        tail_max: usize,
+    ) -> Self {
         let draws = Draws::new(plan.seed);
         let faults = match recorded {
             Some(log) => Injector::recorded(draws, log),
             None => Injector::drawn(draws, plan.intensities(), plan.faulty_until()),
         };
+        let node = build(plan);
         let threads = plan.threads_max();
+        let relays = relays::Relay::all(plan, build);
+        let of_relays = relays.iter().map(relays::Relay::threads).sum::<usize>();
+        let mut turns: Vec<_> = (0..threads).map(|place| Turn::new(node.is_here(place))).collect();
+        turns.extend((0..of_relays).map(|_| Turn::new(true)));
         let mut world = World {
             plan,
             sites: Site::all(plan),
             draws,
             clock: Clock::default(),
             reloads: reloads::Reloads::new(threads, 0),
-            // Behind threads and NASes there is whoever asks for reloads, and then the NATs, and all of forwarding.
+            // Behind threads and NASes there is whoever asks for reloads, then the NATs, all of forwarding, and the threads of
+            // relays.
             schedule: Schedule::new(
                 draws,
                 threads
                     + plan.topology.nases.len()
                     + 1
                     + plan.topology.nats.len()
-                    + proxy::Proxy::entities(plan),
+                    + proxy::Proxy::entities(plan)
+                    + of_relays,
             ),
             faults,
-            threads: (0..threads).map(|place| Turn::new(node.is_here(place))).collect(),
-            asked: (0..threads).map(|_| effects::Asked::default()).collect(),
+            threads: turns,
+            asked: (0..threads + of_relays).map(|_| effects::Asked::default()).collect(),
             records: records::Records::new(Rotation { octets: plan.rotate_octets, every: None }),
             life: 0,
             sockets: Sockets::new(plan),
@@ -138,7 +157,7 @@ impl<'p> World<'p> {
             ledger: Ledger::new(threads),
             connections: Connections::default(),
             look_ups: LookUps::default(),
-            proxy: proxy::Proxy::new(plan),
+            proxy: proxy::Proxy::new(plan, threads + of_relays),
             trace: Trace::new(tail_max),
             now: 0,
             turn_max: 0,
@@ -150,11 +169,14 @@ impl<'p> World<'p> {
             buffer: Vec::new(),
             carried: Vec::new(),
             decisions: Vec::new(),
+            standings: Vec::new(),
             node,
+            first_threads: threads,
+            relays,
         };
-        for thread in 0..threads {
+        for thread in 0..world.threads.len() {
             if world.threads[thread].is_here() {
-                world.schedule.add(0, thread, Event::Phase(thread));
+                world.add_phase(0, thread);
             }
         }
         let operator = threads + plan.topology.nases.len();
@@ -210,6 +232,7 @@ impl<'p> World<'p> {
                     self.arrive_at_remote(thread, server, port, &octets);
                 }
                 Event::ArriveFromRemote { port, octets } => self.arrive_from_remote(port, octets)?,
+                Event::ArriveAtNode { node, remote, octets } => self.arrive_at_node(node, remote, octets)?,
                 Event::Nas { nas, timer } => {
                     self.with_nas(nas, |nas, around| nas.handle_timer(timer, around))?;
                 }
@@ -236,14 +259,14 @@ impl<'p> World<'p> {
 
     /// How many replies the server sent.
     pub fn replies(&self) -> u64 {
-        self.ledger.replies() + self.proxy.laws.returned()
+        self.ledger.replies() + self.proxy.laws[0].returned()
     }
 
     /// What it came to.
     pub fn goals(&self) -> Goals {
         let mut goals = self.goals.clone();
         goals.add(self.ledger.goals());
-        goals.add(self.proxy.laws.goals());
+        self.proxy.laws.iter().for_each(|laws| goals.add(laws.goals()));
         goals
     }
 
@@ -269,7 +292,8 @@ impl<'p> World<'p> {
         self.goals.reach_times(Goal::LookUpLimit, snapshot.look_ups_refused);
         self.look_at_records()?;
         channels::balance(&snapshot, self.now)?;
-        channels::idle(&snapshot, self.now)
+        channels::idle(&snapshot, self.now)?;
+        self.close_forwarding()
     }
 
     /// What arrives of a datagram, in the buffer of `self.carried`, to be put back.
@@ -309,7 +333,7 @@ impl<'p> World<'p> {
         act(&mut self.nases[place], &mut around);
         let mut out = std::mem::take(&mut self.out);
         for (at, timer) in out.timers.drain(..) {
-            self.schedule.add(at, self.threads.len() + place, Event::Nas { nas: place, timer });
+            self.schedule.add(at, self.first_threads + place, Event::Nas { nas: place, timer });
         }
         for sent in out.sent.drain(..) {
             let words = [sent.port as u64, u64::from(sent.listener.0)];
@@ -322,7 +346,7 @@ impl<'p> World<'p> {
                 let socket = self.socket_for(way, remote);
                 let sender = (origin == Origin::Intact).then_some(place);
                 let event = Event::Arrive { socket, datagram: Datagram { remote, sender, octets } };
-                self.schedule.add(self.now + delay, self.threads.len() + place, event);
+                self.schedule.add(self.now + delay, self.first_threads + place, event);
             }
             self.carried = carried;
         }

@@ -45,7 +45,7 @@ pub struct Visitor {
 }
 
 /// What answers say in Reply-Message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Told {
     /// The request that it answers.
     pub token: Token,

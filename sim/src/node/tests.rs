@@ -54,10 +54,16 @@ fn nats_do_all_that_they_are_there_for() {
 
 #[test]
 fn remote_servers_do_all_that_they_are_there_for() {
+    for profile in [Profile::Proxy, Profile::Chain] {
+        do_all_that_they_are_there_for(profile);
+    }
+}
+
+fn do_all_that_they_are_there_for(profile: Profile) {
     let mut struck = [0; FaultClass::COUNT];
     let mut goals = Goals::default();
     for seed in 0..30 {
-        let outcome = run(&Plan::drawn(seed, Profile::Proxy), None, build, 0);
+        let outcome = run(&Plan::drawn(seed, profile), None, build, 0);
         assert_eq!(outcome.violation, None, "{seed}");
         struck.iter_mut().zip(outcome.counts).for_each(|(sum, count)| *sum += count);
         goals.add(&outcome.goals);
@@ -65,7 +71,7 @@ fn remote_servers_do_all_that_they_are_there_for() {
     for &class in FaultClass::ALL.iter().filter(|class| class.is_of_forwarding()) {
         assert!(struck[class as usize] > 10, "{class:?} {}", struck[class as usize]);
     }
-    let mut reached = Goal::ALL.iter().filter(|goal| Profile::Proxy.reaches(**goal));
+    let mut reached = Goal::ALL.iter().filter(|goal| profile.reaches(**goal));
     assert!(reached.all(|&goal| goals.count(goal) > 10), "{goals:?}");
 }
 
@@ -99,7 +105,7 @@ fn the_same_plan_gives_the_same_digest() {
     for seed in 0..5 {
         let plan = Plan::drawn(seed, Profile::Everything);
         check_determinism(&plan, None, build).expect("the server is deterministic");
-        for profile in [Profile::Nat, Profile::Proxy] {
+        for profile in [Profile::Nat, Profile::Proxy, Profile::Chain] {
             let plan = Plan::drawn(seed, profile);
             check_determinism(&plan, None, build).expect("the server is deterministic");
         }

@@ -2,7 +2,7 @@
 
 use super::{ORDERED, Orders};
 use crate::fault::thread::Panic;
-use crate::phases::{Decision, GateCheck, NodeThread};
+use crate::phases::{Decision, GateCheck, NodeThread, Stands};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -232,9 +232,12 @@ impl NodeThread for Thread {
         self.cores.is_gone()
     }
 
-    fn drain_decisions(&mut self, sink: &mut Vec<Decision>) {
+    fn drain_decisions(&mut self, sink: &mut Vec<Decision>, standings: &mut Vec<Stands>) {
         while let Some(event) = self.cores.poll_event() {
-            if let Event::Finished {
+            if let Event::RemoteServer { at, remote_server, standing, .. } = event {
+                let (server, turn) = (usize::from(remote_server.0), at.as_nanoseconds());
+                standings.push(Stands { server, standing, turn });
+            } else if let Event::Finished {
                 remote,
                 generation: Generation(generation),
                 listener,

@@ -10,6 +10,11 @@ pub(super) fn write_remote_servers(out: &mut String, proxy: &ProxyPlan) -> Resul
         writeln!(out, "network = \"{}\"\nsecret = {:?}", nas.address, nas.secret)?;
         writeln!(out, "require_message_authenticator = true")?;
     }
+    for neighbour in &proxy.neighbours {
+        writeln!(out, "[[client]]\nname = {:?}", neighbour.name)?;
+        writeln!(out, "network = \"{}\"\nsecret = {:?}", neighbour.address, neighbour.secret)?;
+        writeln!(out, "require_message_authenticator = true")?;
+    }
     for server in &proxy.remote_servers {
         let RemoteServerPlan { name, address, secret, .. } = server;
         writeln!(out, "[[remote_server]]\nname = {name:?}\naddress = \"{address}\"\nsecret = {secret:?}")?;
@@ -44,8 +49,8 @@ pub(super) fn write_remote_servers(out: &mut String, proxy: &ProxyPlan) -> Resul
 
 /// The rules by which requests go on, before all others.
 pub(super) fn write_rules_of_realms(out: &mut String, proxy: &ProxyPlan) -> Result {
-    for place in 0..proxy.nases.len() {
-        let client = ProxyPlan::client_name(place);
+    let neighbours = proxy.neighbours.iter().map(|neighbour| neighbour.name.clone());
+    for client in (0..proxy.nases.len()).map(ProxyPlan::client_name).chain(neighbours) {
         writeln!(out, "[[server.new]]\nwhen = {{ client = {client:?} }}\nproxy = {{ by = \"realm\" }}")?;
     }
     Ok(())

@@ -20,6 +20,40 @@ pub struct ProxyPlan {
     pub nases: Vec<RoamingNasPlan>,
     /// How long a conversation may be silent.
     pub state_lifetime_ms: u64,
+    /// Further servers under test, behind the first: each forwards, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relays: Vec<RelayPlan>,
+    /// Servers under test that send requests to this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<NeighbourPlan>,
+}
+
+/// A server under test that stands behind another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelayPlan {
+    /// What it is to those before it: its place among the remote servers, which says its address and its secret.
+    pub server: usize,
+    /// How many servers under test a request has passed when it comes here.
+    pub level: usize,
+    /// As [`crate::plan::Topology::network_threads`].
+    pub network_threads: u16,
+    /// Worker threads.
+    pub workers: u16,
+    /// By realm: the pool that it sends requests on to.
+    pub pools: Vec<usize>,
+}
+
+/// Who sends requests here and is a server under test itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NeighbourPlan {
+    /// Its name as a client.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// The secret that it uses here.
+    pub secret: String,
 }
 
 /// A remote server.
@@ -88,6 +122,9 @@ pub struct RealmPlan {
     pub name: String,
     /// Its pool, by its place.
     pub pool: usize,
+    /// Whether its requests come back to where they have been: nobody lets its users in.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub loops: bool,
 }
 
 /// A NAS whose users are at home elsewhere.

@@ -1,7 +1,7 @@
 //! A thread of the stand-in, phase by phase.
 
 use super::{Flaw, Gate, Kept, Message, Thread};
-use crate::phases::{Decision, GateCheck, NodeThread};
+use crate::phases::{Decision, GateCheck, NodeThread, Stands};
 use ulna_core::time::UnixTime;
 use ulna_core::{Instant, Path, Transmit};
 
@@ -145,7 +145,7 @@ impl NodeThread for Thread {
 
     fn forget_older(&mut self) {}
 
-    fn drain_decisions(&mut self, sink: &mut Vec<Decision>) {
+    fn drain_decisions(&mut self, sink: &mut Vec<Decision>, _standings: &mut Vec<Stands>) {
         sink.append(&mut self.decisions);
     }
 }

@@ -65,13 +65,22 @@ pub(super) fn add_proxy(plan: &mut Plan, draws: Draws) {
         .map(|place| RealmPlan {
             name: format!("realm{place}.example"),
             pool: draws.at(Class::Proxy, 3, place).below(pools.len() as u64) as usize,
+            loops: false,
         })
         .collect();
     let nases = (0..draw(7).range(1..=if flood { 2 } else { 4 }))
         .map(|place| nas(draws, place, flood, plan.faulty_ms))
         .collect();
     let state_lifetime_ms = 60_000;
-    plan.topology.proxy = Some(ProxyPlan { remote_servers, pools, realms, nases, state_lifetime_ms });
+    plan.topology.proxy = Some(ProxyPlan {
+        remote_servers,
+        pools,
+        realms,
+        nases,
+        state_lifetime_ms,
+        relays: Vec::new(),
+        neighbours: Vec::new(),
+    });
 }
 
 fn balance(flood: bool, draw: Draw) -> &'static str {

@@ -14,7 +14,12 @@ const WORKERS_MAX: u64 = 6;
 pub(super) fn add_changes_of_workers(plan: &mut Plan, draws: Draws, profile: Profile) {
     let draw = |field: u64| draws.at(Class::Workers, 0, field);
     let is_admitted = match profile {
-        Profile::Swarm | Profile::Threads | Profile::Everything | Profile::Nat | Profile::Proxy => true,
+        Profile::Swarm
+        | Profile::Threads
+        | Profile::Everything
+        | Profile::Nat
+        | Profile::Proxy
+        | Profile::Chain => true,
         Profile::Calm | Profile::Link => false,
     };
     if !is_admitted || plan.topology.network_threads == 0 || !draw(0).one_in(2) {

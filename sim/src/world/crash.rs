@@ -22,10 +22,10 @@ impl World<'_> {
         self.trace.add(self.now, 0, Kind::Crashes, [crash as u64, boot], &[]);
         self.goals.reach_times(Goal::LookUpLimit, self.node.snapshot().look_ups_refused);
         self.node.restart(&self.sites[site], life);
-        self.reloads = Reloads::new(self.threads.len(), site);
+        self.reloads = Reloads::new(self.first_threads, site);
         self.sockets.lose_all();
-        self.proxy.laws.forget_conversations(self.now);
-        self.asked.iter_mut().for_each(effects::Asked::forget_answers);
+        self.proxy.forget_process(0, self.now);
+        self.asked[..self.first_threads].iter_mut().for_each(effects::Asked::forget_answers);
         self.ledger.forget_process();
         self.connections.forget_process();
         self.look_ups.forget_process();
@@ -34,7 +34,7 @@ impl World<'_> {
         let time = self.clock.shows(self.now);
         self.records.store.crash(crash, time, self.draws.at(Class::Disk, 3, life));
         self.records.forget_process();
-        for thread in 0..self.threads.len() {
+        for thread in 0..self.first_threads {
             self.proxy.sockets.lose(thread);
             let turn = &mut self.threads[thread];
             // Bells that were rung for the old process may still be heard. Of all threads that are here and not asleep the

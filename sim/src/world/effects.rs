@@ -29,7 +29,7 @@ impl Asked {
 impl World<'_> {
     /// Takes what a thread asks for.
     pub(super) fn take_effects(&mut self, place: usize, now: Instant) -> Result<(), Violation> {
-        while let Some((ticket, effect)) = self.node.thread(place).poll_effect() {
+        while let Some((ticket, effect)) = self.thread(place).poll_effect() {
             let asked = &mut self.asked[place];
             asked.count += 1;
             if let Effect::LookUp(look_up) = &effect {
@@ -50,13 +50,13 @@ impl World<'_> {
                 }
                 Course::Shed => {
                     self.look_ups.ended(place, ticket);
-                    self.node.thread(place).handle_effect_done(ticket, EffectDone::Shed(effect), now);
+                    self.thread(place).handle_effect_done(ticket, EffectDone::Shed(effect), now);
                 }
                 Course::Lost => {}
                 Course::Done(after) => {
                     let (life, done) = (self.life, Box::new(self.done(effect)));
                     let event = Event::EffectDone { life, thread: place, ticket, done };
-                    self.schedule.add(self.now + after, place, event);
+                    self.add_event(self.now + after, place, event);
                 }
             }
         }
@@ -86,7 +86,7 @@ impl World<'_> {
                 self.look_ups.ended(place, ticket);
             }
             self.trace.add(self.now, place as u32, Kind::IsAnswered, words, &[]);
-            self.node.thread(place).handle_effect_done(ticket, done, now);
+            self.thread(place).handle_effect_done(ticket, done, now);
         }
     }
 

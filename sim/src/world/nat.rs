@@ -54,7 +54,7 @@ impl World<'_> {
         let socket = topology.socket(way.listener, network);
         let sender = is_recorded.then_some(way.nas);
         let event = Event::Arrive { socket, datagram: Datagram { remote, sender, octets } };
-        self.schedule.add(self.now + delay, self.threads.len() + self.nases.len() + 1 + outermost, event);
+        self.schedule.add(self.now + delay, self.first_threads + self.nases.len() + 1 + outermost, event);
     }
 
     /// The server has sent to a NAS, or to a NAT: what arrives there.
@@ -76,14 +76,14 @@ impl World<'_> {
             for carried in carried.drain(..) {
                 let at = self.now + carried.delay;
                 let event = Event::Deliver { nas, port, reply: reply(carried) };
-                self.schedule.add(at, self.threads.len() + nas, event);
+                self.schedule.add(at, self.first_threads + nas, event);
             }
             self.carried = carried;
         } else if let Some(nat) = self.net.nats.at(destination.ip()) {
             let mut carried = std::mem::take(&mut self.carried);
             let (plan, faults) = (self.plan, &mut self.faults);
             self.net.carry_to_nat(nat, destination, listener, octets, plan, self.now, faults, &mut carried);
-            let entity = self.threads.len() + self.nases.len() + 1 + nat;
+            let entity = self.first_threads + self.nases.len() + 1 + nat;
             for carried in carried.drain(..) {
                 let at = self.now + carried.delay;
                 let event = Event::DeliverToNat { outside: destination, reply: reply(carried) };

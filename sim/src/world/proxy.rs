@@ -26,7 +26,13 @@ pub(super) struct Proxy {
     servers: Vec<RemoteServer>,
     pub sockets: RemoteSockets,
     links: BTreeMap<u64, Link>,
-    pub laws: Forwarding,
+    /// By server under test, the first one first.
+    pub laws: Vec<Forwarding>,
+    /// By remote server: which server under test it is.
+    nodes: Vec<Option<usize>>,
+    /// By the address that servers under test see: the port of the other that sends from there, and the remote server that it is
+    /// connected to.
+    ports: BTreeMap<SocketAddr, (u64, usize)>,
     /// By thread: orders so far, the ordinals of refusals.
     orders: Vec<u64>,
     out: Outbox,
@@ -38,17 +44,20 @@ const ROAMING_LINKS: u64 = 1 << 61;
 const REMOTE_LINKS: u64 = 1 << 62;
 
 impl Proxy {
-    pub fn new(plan: &Plan) -> Self {
+    pub fn new(plan: &Plan, threads: usize) -> Self {
         let proxy = plan.topology.proxy.as_ref();
         let nases = proxy.map_or(&[][..], |proxy| &proxy.nases).iter().enumerate();
         let servers = proxy.map_or(0, |proxy| proxy.remote_servers.len());
+        let levels = proxy.map_or(&[][..], |proxy| &proxy.relays).iter().map(|relay| relay.level);
         Proxy {
             nases: nases.map(|(place, nas)| RoamingNas::new(place, nas)).collect(),
             servers: (0..servers).map(RemoteServer::new).collect(),
-            sockets: RemoteSockets::new(plan.threads_max(), plan.limits.receive_queue as usize),
+            sockets: RemoteSockets::new(threads, plan.limits.receive_queue as usize),
             links: BTreeMap::new(),
-            laws: Forwarding::default(),
-            orders: vec![0; plan.threads_max()],
+            laws: std::iter::once(0).chain(levels).map(Forwarding::new).collect(),
+            nodes: (0..servers).map(|server| plan.node_of(server)).collect(),
+            ports: BTreeMap::new(),
+            orders: vec![0; threads],
             out: Outbox::default(),
         }
     }
@@ -57,6 +66,39 @@ impl Proxy {
     pub fn entities(plan: &Plan) -> usize {
         plan.topology.proxy.as_ref().map_or(0, |proxy| proxy.nases.len() + proxy.remote_servers.len())
     }
+
+    /// How many remote servers there are.
+    pub fn servers(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// A core that keeps conversations has died somewhere, or others keep them from now on.
+    pub fn forget_conversations(&mut self, now: u64) {
+        self.laws.iter_mut().for_each(|laws| laws.forget_conversations(now));
+    }
+
+    /// The process of a server under test has ended.
+    pub fn forget_process(&mut self, node: usize, now: u64) {
+        self.forget_conversations(now);
+        self.laws.iter_mut().enumerate().for_each(|(place, laws)| laws.forget_process(place == node, now));
+    }
+
+    /// Whether a server under test sends to others from there.
+    pub fn is_of_node(&self, remote: SocketAddr) -> bool {
+        self.ports.contains_key(&remote)
+    }
+
+    /// The port there, and the remote server that it is connected to, if that is this server under test.
+    pub fn port_at(&self, node: usize, remote: SocketAddr) -> Option<(u64, usize)> {
+        self.ports.get(&remote).copied().filter(|(_, server)| self.nodes[*server] == Some(node))
+    }
+
+    /// The secret that others use towards a server under test, if any knows it.
+    pub fn secret_of<'p>(&self, plan: &'p Plan, node: usize) -> Option<&'p [u8]> {
+        let server = self.nodes.iter().position(|other| *other == Some(node))?;
+        let proxy = plan.topology.proxy.as_ref().expect("it has remote servers");
+        Some(proxy.remote_servers[server].secret.as_bytes())
+    }
 }
 
 impl<'p> World<'p> {
@@ -64,16 +106,18 @@ impl<'p> World<'p> {
         self.plan.topology.proxy.as_ref().expect("only where there is forwarding")
     }
 
-    fn passing(&self) -> Passing<'p> {
-        Passing { plan: self.plan, now: self.now }
+    /// What a thread does now.
+    pub(super) fn passing(&self, place: usize) -> Passing<'p> {
+        let turn = self.threads[place].now;
+        Passing { plan: self.plan, now: self.now, turn, turn_max: self.turn_max }
     }
 
     /// Behind all else that events belong to.
     fn roaming_entity(&self, nas: usize) -> usize {
-        self.threads.len() + self.nases.len() + 1 + self.plan.topology.nats.len() + nas
+        self.first_threads + self.nases.len() + 1 + self.plan.topology.nats.len() + nas
     }
 
-    fn remote_entity(&self, server: usize) -> usize {
+    pub(super) fn remote_entity(&self, server: usize) -> usize {
         self.roaming_entity(self.proxy.nases.len()) + server
     }
 
@@ -123,7 +167,7 @@ impl<'p> World<'p> {
             let words = [sent.port as u64, u64::from(listener.0)];
             self.trace.add(self.now, node, Kind::NasSends, words, &sent.octets);
             if let Some(asked) = &sent.asked {
-                self.proxy.laws.asked(asked, &sent.octets, self.now);
+                self.proxy.laws.iter_mut().for_each(|laws| laws.asked(asked, &sent.octets, self.now));
             }
             let remote = SocketAddr::new(nas.address, nas.ports[sent.port]);
             let link = ROAMING_LINKS | (place as u64) << 32 | (sent.port as u64) << 8;
@@ -149,16 +193,27 @@ impl<'p> World<'p> {
         if end == End::Accepted && visit.round > 0 {
             self.goals.reach(Goal::ConversationFinished);
         }
-        if !visit.must_end_well || end == End::Accepted {
+        let realm = &self.proxy_plan().realms[visit.realm];
+        let wanted = if realm.loops { End::Rejected } else { End::Accepted };
+        if realm.loops && end == End::Rejected {
+            self.goals.reach(Goal::LoopRejected);
+        }
+        if !visit.must_end_well || end == wanted {
             return Ok(());
         }
-        let realm = &self.proxy_plan().realms[visit.realm].name;
-        let details = format!("begun at {} ns at {realm}, {end:?} in round {}", visit.begun, visit.round);
-        self.proxy.laws.ended_badly(self.passing(), (nas, number), visit.begun, details)
+        let (begun, round, name) = (visit.begun, visit.round, &realm.name);
+        let details = format!("begun at {begun} ns at {name}, {end:?} in round {round}");
+        self.proxy.laws[0].ended_badly(self.passing(0), (nas, number), begun, details)
     }
 
     /// What arrives of a datagram, in the buffer of `self.carried`, to be put back.
-    fn carry_by(&mut self, link: u64, latency_us: u64, forgeable: bool, octets: &[u8]) -> Vec<Carried> {
+    pub(super) fn carry_by(
+        &mut self,
+        link: u64,
+        latency_us: u64,
+        forgeable: bool,
+        octets: &[u8],
+    ) -> Vec<Carried> {
         let mut carried = std::mem::take(&mut self.carried);
         let link = self.proxy.links.entry(link).or_insert_with(|| Link::new(link, latency_us * 1_000));
         link.carry(octets, forgeable, self.now, &mut self.faults, &mut carried);
@@ -173,7 +228,8 @@ impl<'p> World<'p> {
         listener: ListenerId,
         octets: &[u8],
     ) -> Result<(), Violation> {
-        self.proxy.laws.returns(self.passing(), nas, octets)?;
+        let passing = self.passing(0);
+        self.proxy.laws[0].returns(passing, nas, octets)?;
         let plan = &self.proxy_plan().nases[nas];
         let Some(port) = plan.ports.iter().position(|port| *port == destination.port()) else {
             return Ok(());
@@ -190,29 +246,49 @@ impl<'p> World<'p> {
 
     /// A thread's orders about sockets to remote servers, then what it sends there.
     pub(super) fn forward(&mut self, place: usize, now: Instant) -> Result<(), Violation> {
-        while let Some(order) = self.node.thread(place).poll_remote_order() {
+        while let Some(order) = self.thread(place).poll_remote_order() {
             self.follow_order(place, order, now)?;
         }
         let mut octets = std::mem::take(&mut self.buffer);
         loop {
             octets.clear();
-            let Some(transmit) = self.node.thread(place).poll_forward(&mut octets) else { break };
+            let Some(transmit) = self.thread(place).poll_forward(&mut octets) else { break };
             // Of a socket that could not be opened nothing is sent.
             let Some((port, server)) = self.proxy.sockets.port(place, transmit.via) else { continue };
             self.trace.add(self.now, place as u32, Kind::Forwards, [port, server as u64], &octets);
-            self.proxy.laws.forwards(self.passing(), port, server, &octets)?;
+            let (node, passing) = (self.node_of(place), self.passing(place));
+            self.proxy.laws[node].forwards(passing, port, server, &octets)?;
             let link = REMOTE_LINKS | (server as u64) << 32 | (place as u64) << 8;
             let latency = self.proxy_plan().remote_servers[server].latency_us;
-            let mut carried = self.carry_by(link, latency, false, &octets);
+            let next = self.proxy.nodes[server];
+            let mut carried = self.carry_by(link, latency, next.is_some(), &octets);
             let entity = self.remote_entity(server);
+            let remote = self.address_of_port(node, port);
+            if next.is_some() {
+                self.proxy.ports.insert(remote, (port, server));
+            }
             for Carried { delay, octets, .. } in carried.drain(..) {
-                let event = Event::ArriveAtRemote { thread: place, server, port, octets };
+                let event = match next {
+                    None => Event::ArriveAtRemote { thread: place, server, port, octets },
+                    Some(node) => Event::ArriveAtNode { node, remote, octets },
+                };
                 self.schedule.add(self.now + delay, entity, event);
             }
             self.carried = carried;
         }
         self.buffer = octets;
         Ok(())
+    }
+
+    /// Where a port of a server under test is to others: each has one of its own for longer than anything is on its way.
+    fn address_of_port(&self, node: usize, port: u64) -> SocketAddr {
+        SocketAddr::new(self.plan.address_of_node(node).ip(), 1_024 + (port % 64_000) as u16)
+    }
+
+    /// The link back to a port from a server under test, and how long that takes, in virtual microseconds.
+    pub(super) fn link_back(&self, server: usize, port: u64) -> (u64, u64) {
+        let link = REMOTE_LINKS | (server as u64) << 32 | (port & 0xff_ffff) << 8 | 1;
+        (link, self.proxy_plan().remote_servers[server].latency_us)
     }
 
     fn follow_order(&mut self, place: usize, order: RemoteOrder, now: Instant) -> Result<(), Violation> {
@@ -224,7 +300,7 @@ impl<'p> World<'p> {
                 let class = FaultClass::SocketRefused;
                 if self.faults.strike(class, place as u64, ordinal, self.now, |_| [0, 0]).is_some() {
                     self.trace.add(self.now, node, Kind::RemoteSocket, [2, u64::from(socket.place)], &[]);
-                    self.node.thread(place).handle_remote_refused(socket, now);
+                    self.thread(place).handle_remote_refused(socket, now);
                     return Ok(());
                 }
                 let servers = &self.proxy_plan().remote_servers;
@@ -292,8 +368,9 @@ impl<'p> World<'p> {
         for read in self.proxy.sockets.read(place, self.plan.limits.read_batch as usize) {
             let words = [read.port, read.server as u64];
             self.trace.add(self.now, place as u32, Kind::ReadsRemote, words, &read.octets);
-            self.proxy.laws.read(self.passing(), read.port, read.server, &read.octets);
-            self.node.thread(place).handle_remote_datagram(read.socket, &read.octets, now);
+            let (node, passing) = (self.node_of(place), self.passing(place));
+            self.proxy.laws[node].read(passing, read.port, read.server, &read.octets);
+            self.thread(place).handle_remote_datagram(read.socket, &read.octets, now);
         }
         self.take_decisions(place)
     }

@@ -88,7 +88,7 @@ impl World<'_> {
             && self.records.due.is_none_or(|due| due <= now || due > next)
         {
             self.records.due = Some(next);
-            let operator = self.threads.len() + self.nases.len();
+            let operator = self.first_threads + self.nases.len();
             self.schedule.add(next, operator, Event::Store);
         }
         Ok(())

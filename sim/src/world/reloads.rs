@@ -157,7 +157,7 @@ impl World<'_> {
         self.reloads.step = Some(step);
         self.reloads.taken.fill(false);
         self.reloads.steps += 1;
-        for thread in 0..self.threads.len() {
+        for thread in 0..self.first_threads {
             if !self.threads[thread].is_here() {
                 self.reloads.taken[thread] = true;
                 self.reloads.begin_thread(thread);

@@ -1,7 +1,7 @@
 //! What the world does with the server's threads: their phases, bells, sleeps and wake-ups.
 
+use super::World;
 use super::reloads::Followed;
-use super::{Event, SECOND, World};
 use crate::checks::ledger::{Case, Handed};
 use crate::checks::wire::{Leaving, answered_at_once, transmitted};
 use crate::checks::{Violation, channels, execution};
@@ -11,12 +11,12 @@ use crate::oracle::codec::{Packet, code};
 use crate::phases::{Died, GateCheck, Node};
 use crate::sockets::Datagram;
 use crate::trace::Kind;
-use crate::turn::{Cause, Phase};
+use crate::turn::Phase;
 use ulna_core::seeded::{self, Bug};
 use ulna_core::{Instant, Path, SocketId, Via};
 
 impl World<'_> {
-    fn instant(&self, thread: usize) -> Instant {
+    pub(super) fn instant(&self, thread: usize) -> Instant {
         Instant::from_nanoseconds(self.threads[thread].now)
     }
 
@@ -27,35 +27,39 @@ impl World<'_> {
         if let Some(stop) = thread::stall(place as u64, ordinal, self.now, &mut self.faults) {
             let words = [stop, self.threads[place].phase as u64];
             self.trace.add(self.now, place as u32, Kind::Stalls, words, &[]);
-            self.schedule.add(self.now + stop, place, Event::Phase(place));
+            self.add_phase(self.now + stop, place);
             return Ok(());
         }
         if let Some((crash, boot)) = thread::crash(place as u64, ordinal, self.now, &mut self.faults) {
-            self.crash(crash, boot)?;
-            self.schedule.add(self.now + boot, place, Event::Phase(place));
+            match self.relay_of(place) {
+                None => self.crash(crash, boot)?,
+                Some(relay) => self.crash_relay(relay, boot),
+            }
+            self.add_phase(self.now + boot, place);
             return Ok(());
         }
         self.turn_max = self.turn_max.max(self.now.saturating_sub(self.threads[place].now));
         if self.panics(place, ordinal) {
-            self.schedule.add(self.now + PANIC, place, Event::Phase(place));
+            self.add_phase(self.now + PANIC, place);
             return Ok(());
         }
         let next = match self.threads[place].phase {
             Phase::Return => {
                 // What it learns from the kernel: its bell, which it takes so that the next one is news, and sockets.
                 self.threads[place].bell_pending = false;
-                self.sockets.tell(place);
+                self.tell_sockets(place);
                 self.proxy.sockets.tell(place);
                 Phase::Unpark
             }
             Phase::Unpark => {
-                self.node.thread(place).unpark(Instant::from_nanoseconds(self.now));
+                let now = Instant::from_nanoseconds(self.now);
+                self.thread(place).unpark(now);
                 Phase::Begin
             }
             Phase::Begin => self.begin(place)?,
             Phase::Sweep => {
                 let now = self.instant(place);
-                let taken = self.node.thread(place).sweep(now);
+                let taken = self.thread(place).sweep(now);
                 if taken > 0 {
                     self.trace.add(self.now, place as u32, Kind::Sweeps, [taken as u64, 0], &[]);
                 }
@@ -63,14 +67,17 @@ impl World<'_> {
                 Phase::Read
             }
             Phase::Read => {
-                self.read(place)?;
+                match self.relay_of(place) {
+                    None => self.read(place)?,
+                    Some(relay) => self.read_at_relay(relay, place)?,
+                }
                 let now = self.instant(place);
                 self.read_remote(place, now)?;
                 if self.has_panicked(place) { Phase::Begin } else { Phase::Timeouts }
             }
             Phase::Timeouts => {
                 let now = self.instant(place);
-                self.node.thread(place).handle_timeouts(now);
+                self.thread(place).handle_timeouts(now);
                 if self.has_panicked(place) {
                     self.take_decisions(place)?;
                     Phase::Begin
@@ -84,28 +91,31 @@ impl World<'_> {
             Phase::Transmit => {
                 let now = self.instant(place);
                 self.forward(place, now)?;
-                self.transmit(place)?;
+                match self.relay_of(place) {
+                    None => self.transmit(place)?,
+                    Some(relay) => self.transmit_from_relay(relay, place)?,
+                }
                 Phase::Stage
             }
             Phase::Stage => {
                 let now = self.instant(place);
-                self.node.thread(place).stage_messages(now);
+                self.thread(place).stage_messages(now);
                 Phase::Publish
             }
             Phase::Publish => {
-                self.node.thread(place).publish();
+                self.thread(place).publish();
                 Phase::Gate
             }
             Phase::Gate => self.look_at_gate(place)?,
             Phase::Announce => {
-                self.node.thread(place).announce();
+                self.thread(place).announce();
                 self.threads[place].announced += 1;
                 let words = [self.threads[place].announced, 0];
                 self.trace.add(self.now, place as u32, Kind::Announces, words, &[]);
                 Phase::LookAgain
             }
             Phase::LookAgain => {
-                if self.node.thread(place).look_again() {
+                if self.thread(place).look_again() {
                     let words = [self.threads[place].announced, 0];
                     self.trace.add(self.now, place as u32, Kind::CancelsPark, words, &[]);
                     Phase::Return
@@ -128,7 +138,7 @@ impl World<'_> {
             length *= times;
         }
         length += self.worked_for(place);
-        self.schedule.add(self.now + length, place, Event::Phase(place));
+        self.add_phase(self.now + length, place);
         Ok(())
     }
 
@@ -155,7 +165,7 @@ impl World<'_> {
             return false;
         };
         let now = self.instant(place);
-        let died = self.node.thread(place).panic(panic, now);
+        let died = self.thread(place).panic(panic, now);
         if died {
             self.note_panic(place);
             self.threads[place].phase = Phase::Begin;
@@ -165,7 +175,7 @@ impl World<'_> {
 
     /// Whether a core of this thread has panicked since this was asked last.
     fn has_panicked(&mut self, place: usize) -> bool {
-        let died = self.node.thread(place).has_panicked();
+        let died = self.thread(place).has_panicked();
         if died {
             self.note_panic(place);
         }
@@ -174,11 +184,15 @@ impl World<'_> {
 
     fn note_panic(&mut self, place: usize) {
         self.trace.add(self.now, place as u32, Kind::Panics, [0, 0], &[]);
+        if let Some(relay) = self.relay_of(place) {
+            return self.note_panic_of_relay(relay, place);
+        }
+        self.proxy.laws[0].forget_requests(self.now);
         match self.node.core_died() {
             Died::Network => self.network_died_at = Some(self.now),
             Died::Worker => {
                 self.proxy.sockets.lose(place);
-                self.proxy.laws.forget_conversations(self.now);
+                self.proxy.forget_conversations(self.now);
             }
         }
         self.threads[place].has_lost_replies = true;
@@ -193,7 +207,7 @@ impl World<'_> {
         if cost == 0 || self.now >= self.plan.faulty_until() {
             return 0;
         }
-        let requests = self.node.thread(place).requests() as u64;
+        let requests = self.thread(place).requests() as u64;
         let turn = &mut self.threads[place];
         let more = requests.saturating_sub(turn.requests);
         turn.requests = requests;
@@ -216,11 +230,13 @@ impl World<'_> {
             self.clock.jump(self.now, ahead);
             self.trace.add(self.now, place as u32, Kind::ClockJumps, [ahead as u64, 0], &[]);
         }
-        let thread = self.node.thread(place);
-        thread.begin_turn(Instant::from_nanoseconds(self.now));
+        let (now, wall) = (Instant::from_nanoseconds(self.now), self.clock.shows(self.now));
+        let thread = self.thread(place);
+        thread.begin_turn(now);
         let before = thread.poll_timeout();
-        thread.handle_wall_time(self.clock.shows(self.now));
-        channels::told_of_the_wall(place, before, thread.poll_timeout(), self.now)?;
+        thread.handle_wall_time(wall);
+        let after = thread.poll_timeout();
+        channels::told_of_the_wall(place, before, after, self.now)?;
         Ok(Phase::Sweep)
     }
 
@@ -254,7 +270,12 @@ impl World<'_> {
                 self.node.thread(place).handle_datagram(path, &octets, now);
                 let after = counts(&*self.node);
                 if let Some(nas) = self.roaming_at(remote) {
-                    self.proxy.laws.handed(nas, &octets);
+                    self.proxy.laws[0].handed(nas, remote, &octets, self.now);
+                    self.handed += 1;
+                    continue;
+                }
+                if self.proxy.is_of_node(remote) {
+                    self.come_from_node(0, remote, &octets);
                     self.handed += 1;
                     continue;
                 }
@@ -282,12 +303,16 @@ impl World<'_> {
 
     pub(super) fn take_decisions(&mut self, place: usize) -> Result<(), Violation> {
         let mut decisions = std::mem::take(&mut self.decisions);
-        self.node.thread(place).drain_decisions(&mut decisions);
+        let mut standings = std::mem::take(&mut self.standings);
+        self.thread(place).drain_decisions(&mut decisions, &mut standings);
+        let told = standings.drain(..).try_for_each(|stands| self.take_standing(place, &stands));
+        self.standings = standings;
+        told?;
         for decision in decisions.drain(..) {
             let low = u64::from(decision.listener.0) << 8 | u64::from(decision.identifier);
             let words = [u64::from(decision.remote.port()), low];
             self.trace.add(self.now, place as u32, Kind::Decides, words, &[]);
-            if self.roaming_at(decision.remote).is_some() {
+            if self.roaming_at(decision.remote).is_some() || self.proxy.is_of_node(decision.remote) {
                 continue;
             }
             let node = &self.node;
@@ -308,12 +333,16 @@ impl World<'_> {
         let mut octets = std::mem::take(&mut self.buffer);
         loop {
             octets.clear();
-            let Some(transmit) = self.node.thread(place).poll_transmit(&mut octets) else { break };
+            let Some(transmit) = self.thread(place).poll_transmit(&mut octets) else { break };
             let words = [u64::from(transmit.via.0), u64::from(transmit.destination.port())];
             self.trace.add(self.now, place as u32, Kind::Transmits, words, &octets);
             if let Some(nas) = self.roaming_at(transmit.destination) {
                 let (listener, _) = self.plan.topology.listener_and_network(transmit.via);
                 self.return_to(nas, transmit.destination, listener, &octets)?;
+                continue;
+            }
+            if self.proxy.is_of_node(transmit.destination) {
+                self.return_to_node(0, transmit.destination, &octets)?;
                 continue;
             }
             let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
@@ -340,151 +369,28 @@ impl World<'_> {
     }
 
     fn look_at_gate(&mut self, place: usize) -> Result<Phase, Violation> {
-        match self.node.thread(place).check_gate() {
+        match self.thread(place).check_gate() {
             GateCheck::Quiet => Ok(Phase::Gate),
             GateCheck::Ring(bell) => {
-                self.ring(place as u32, self.node.thread_of_bell(bell))?;
+                let recipient = self.thread_of_bell(place, bell);
+                self.ring(place as u32, recipient)?;
                 Ok(Phase::Gate)
             }
             GateCheck::Done => {
                 self.check_rest()?;
-                if self.follow(place)? == Followed::Ends {
+                // Those of relays are told nothing new.
+                if place < self.first_threads && self.follow(place)? == Followed::Ends {
                     return Ok(Phase::Away);
                 }
                 // As the runtime decides it, after a turn that had something to do as after any other.
-                let has_unread = self.sockets.next_unread(place, SocketId(0)).is_some();
-                let has_unread = has_unread && !seeded::is(Bug::ReadableSocketForgotten);
+                let has_unread = self.has_unread(place) && !seeded::is(Bug::ReadableSocketForgotten);
                 let has_unread = has_unread || self.proxy.sockets.has_unread(place);
-                let parks = !has_unread && self.node.thread(place).may_park();
+                let parks = !has_unread && self.thread(place).may_park();
                 Ok(if parks { Phase::Announce } else { Phase::Return })
             }
         }
-    }
-
-    /// Rings the bell of a thread.
-    pub(super) fn ring(&mut self, by: u32, recipient: usize) -> Result<(), Violation> {
-        let turn = &mut self.threads[recipient];
-        turn.rings += 1;
-        let (ordinal, announced) = (turn.rings, turn.announced);
-        self.trace.add(self.now, by, Kind::Rings, [recipient as u64, ordinal], &[]);
-        channels::rung(recipient, ordinal, announced, self.now)?;
-        let usual = self.draws.at(Class::BellLatency, recipient as u64, ordinal).range(500..=20_000);
-        let (late, again) = thread::bell(recipient as u64, ordinal, self.now, &mut self.faults);
-        self.threads[recipient].bells_on_their_way += 1;
-        let event = Event::Bell { thread: recipient, real: true };
-        self.schedule.add(self.now + usual + late, recipient, event);
-        if let Some(again) = again {
-            let event = Event::Bell { thread: recipient, real: false };
-            self.schedule.add(self.now + usual + again, recipient, event);
-        }
-        Ok(())
-    }
-
-    pub(super) fn hear_bell(&mut self, place: usize, real: bool) -> Result<(), Violation> {
-        let turn = &mut self.threads[place];
-        let words = [u64::from(real), u64::from(turn.bell_pending)];
-        turn.bell_pending = true;
-        if real {
-            turn.bells_on_their_way -= 1;
-        }
-        self.trace.add(self.now, place as u32, Kind::Bell, words, &[]);
-        if self.threads[place].is_asleep() { self.wake(place, Cause::Bell) } else { Ok(()) }
-    }
-
-    fn park(&mut self, place: usize) -> Result<(), Violation> {
-        let nanoseconds = |instant: Option<Instant>| instant.map(Instant::as_nanoseconds);
-        let deadline = nanoseconds(self.node.thread(place).poll_timeout());
-        let inside = nanoseconds(self.node.thread(place).earliest_deadline());
-        channels::timeout(place, deadline, inside, self.now)?;
-        let has_unread = self.sockets.next_unread(place, SocketId(0)).is_some();
-        let has_unread = has_unread || self.proxy.sockets.has_unread(place);
-        channels::parks(place, has_unread || self.node.thread(place).has_output(), self.now)?;
-        let turn = &mut self.threads[place];
-        turn.parks += 1;
-        turn.phase = Phase::Asleep;
-        let (park, pending, turn_now) = (turn.parks, turn.bell_pending, turn.now);
-        let words = [park, deadline.unwrap_or(u64::MAX)];
-        self.trace.add(self.now, place as u32, Kind::Parks, words, &[]);
-        if park.is_multiple_of(PARKS_PER_SUM) {
-            let snapshot = self.node.snapshot();
-            execution::sums(&snapshot, self.handed, self.now)?;
-            let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
-            self.connections.count(&case, snapshot.unverified, self.now)?;
-            channels::balance(&snapshot, self.now)?;
-        }
-        // What was due when this turn took its time should have been done in it.
-        if deadline.is_some_and(|deadline| deadline <= turn_now) {
-            self.threads[place].overdue += 1;
-            channels::overdue(place, self.threads[place].overdue, self.now)?;
-        } else {
-            self.threads[place].overdue = 0;
-        }
-        if pending {
-            return self.wake(place, Cause::Bell);
-        }
-        if self.sockets.has_news(place) || self.proxy.sockets.has_news(place) {
-            return self.wake(place, Cause::Datagram);
-        }
-        self.check_rest()?;
-        if let Some(after) = thread::spurious_bell(place as u64, park, self.now, &mut self.faults) {
-            self.schedule.add(self.now + after, place, Event::Bell { thread: place, real: false });
-        }
-        if let Some(deadline) = deadline {
-            self.schedule.add(deadline.max(self.now), place, Event::Deadline { thread: place, park });
-        }
-        Ok(())
-    }
-
-    pub(super) fn wake(&mut self, place: usize, cause: Cause) -> Result<(), Violation> {
-        let quiet = self.plan.idle_from() + QUIET_AFTER;
-        let restless = match cause {
-            Cause::Bell | Cause::Datagram => self.now > quiet,
-            Cause::Deadline => self.now > quiet + REST_AFTER + self.plan.clients_last(),
-        };
-        if restless {
-            let details = format!("thread {place}, by {cause:?}");
-            return Err(Violation { invariant: &channels::IDLE_REST, at: self.now, details });
-        }
-        let turn = &mut self.threads[place];
-        turn.phase = Phase::Return;
-        turn.wakes += 1;
-        // A thread that sleeps has no turn that could lie behind.
-        turn.now = self.now;
-        let words = [turn.parks, cause as u64];
-        let latency = self.draws.at(Class::WakeLatency, place as u64, turn.wakes).range(1_000..=60_000);
-        self.trace.add(self.now, place as u32, Kind::Wakes, words, &[]);
-        self.schedule.add(self.now + latency, place, Event::Phase(place));
-        Ok(())
-    }
-
-    /// The law of the channels, over all threads.
-    pub(super) fn check_rest(&mut self) -> Result<(), Violation> {
-        let writer_before_gate = (0..self.threads.len())
-            .any(|thread| self.threads[thread].is_here() && self.node.thread(thread).is_before_gate());
-        for place in 0..self.threads.len() {
-            let turn = &self.threads[place];
-            if !turn.is_asleep() {
-                continue;
-            }
-            let rest = channels::Rest {
-                thread: place,
-                asleep: true,
-                bell_pending: turn.bell_pending,
-                bells_on_their_way: turn.bells_on_their_way,
-                writer_before_gate,
-                urgent_visible: self.node.thread(place).urgent_visible(),
-            };
-            channels::rest(&rest, self.now)?;
-        }
-        Ok(())
     }
 }
 
 /// Until a thread goes on after a panic.
 const PANIC: u64 = 100_000;
-/// After the last NAS has gone home, the latest copy may come this much later, and be answered.
-const QUIET_AFTER: u64 = 70 * SECOND;
-/// So long after that, the last deadline has passed.
-const REST_AFTER: u64 = 60 * SECOND;
-/// The sums are drawn up once per so many parks.
-const PARKS_PER_SUM: u64 = 16;

@@ -15,7 +15,7 @@ impl World<'_> {
     pub(super) fn hire(&mut self) -> Result<bool, Violation> {
         let workers = self.sites[self.reloads.newest_known()].workers;
         let Some(hired) = self.node.change_workers(workers) else { return Ok(false) };
-        self.proxy.laws.forget_conversations(self.now);
+        self.proxy.forget_conversations(self.now);
         for place in hired.threads {
             let turn = &mut self.threads[place];
             turn.begin_life(self.now);
@@ -39,7 +39,7 @@ impl World<'_> {
     pub(super) fn settle(&mut self) -> Result<(), Violation> {
         channels::forgotten(self.node.requests_of_others(), self.now)?;
         self.node.settle();
-        self.proxy.laws.forget_conversations(self.now);
+        self.proxy.forget_conversations(self.now);
         Ok(())
     }
 
@@ -47,7 +47,7 @@ impl World<'_> {
     pub(super) fn end_thread(&mut self, place: usize) {
         self.node.release(place);
         self.proxy.sockets.lose(place);
-        self.proxy.laws.forget_conversations(self.now);
+        self.proxy.forget_conversations(self.now);
         self.threads[place].phase = Phase::Away;
         self.asked[place].forget_answers();
         self.look_ups.forget_thread(place);

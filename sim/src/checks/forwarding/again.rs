@@ -1,0 +1,87 @@
+//! What is sent again: by the NAS while its request waits for a remote server, and then to that. RFC 2865 §2.3, RFC 5080 §2.2.1.
+
+use super::{AGAIN_GOES_ON, Asked, Forwarding, Passing, Waits};
+use crate::actor::visit::Token;
+use crate::checks::Violation;
+use std::net::SocketAddr;
+
+impl Forwarding {
+    /// A copy of a request was read.
+    pub(super) fn note_again(&mut self, token: Token, now: u64) {
+        let asked = self.asked.get_mut(&token).expect("who calls has seen it");
+        if let Some(waits) = &mut asked.waits
+            && waits.again_at.is_none()
+        {
+            waits.again_at = Some(now);
+            self.due_again.push_back((now, token));
+        }
+    }
+
+    /// A request has gone on, as a new one or again: what is wrong with that.
+    pub(super) fn note_sent(
+        &mut self,
+        passing: Passing<'_>,
+        token: Token,
+        server: usize,
+        is_new: bool,
+    ) -> Option<String> {
+        let before = self.asked[&token].waits;
+        let is_alive_since = before.and_then(|waits| self.is_surely_alive(waits.server));
+        let is_one = self.is_one_request(passing, token);
+        let asked = self.asked.get_mut(&token).expect("who calls has seen it");
+        if let (Some(waits), false) = (&mut asked.waits, is_new) {
+            waits.again_at = None;
+            return None;
+        }
+        asked.waits = Some(Waits { server, since: passing.now, again_at: None });
+        let before = before?;
+        let is_alive = is_alive_since.is_some_and(|since| since < before.since);
+        let excuse = !is_one || !is_alive || self.is_forgotten(token);
+        (!excuse).then(|| format!("it has been waiting since {} ns", before.since))
+    }
+
+    /// A request was read under an Identifier of a connection: one that had it before waits no longer.
+    pub(super) fn displace(&mut self, token: Token, connection: SocketAddr, identifier: u8) {
+        let before = self.newest.insert((connection, identifier), token).filter(|before| *before != token);
+        if let Some(displaced) = before.and_then(|before| self.asked.get_mut(&before)) {
+            displaced.waits = None;
+        }
+    }
+
+    /// Whether all that has come is one request, which is not as old as it may get.
+    fn is_one_request(&self, passing: Passing<'_>, token: Token) -> bool {
+        let asked = &self.asked[&token];
+        let until = asked.first_read_at + passing.request_timeout();
+        asked.came_as.len() == 1 && passing.now + SECOND < until
+    }
+
+    fn is_forgotten(&self, token: Token) -> bool {
+        let Asked { first_read_at, .. } = self.asked[&token];
+        self.memory_lost_at.max(self.core_died_at).is_some_and(|at| at >= first_read_at)
+    }
+
+    /// What was read again some time ago has gone on again by now.
+    ///
+    /// # Errors
+    /// [`AGAIN_GOES_ON`].
+    pub fn look_at_again(&mut self, passing: Passing<'_>) -> Result<(), Violation> {
+        let slack = 6 * SECOND + 2 * passing.turn_max;
+        while let Some((at, token)) =
+            self.due_again.front().copied().filter(|(at, _)| at + slack <= passing.now)
+        {
+            self.due_again.pop_front();
+            let Some(waits) = self.asked[&token].waits.filter(|waits| waits.again_at == Some(at)) else {
+                continue;
+            };
+            let is_alive = self.is_surely_alive(waits.server).is_some_and(|since| since < waits.since);
+            let is_busy = passing.plan.limits.request_us > 0;
+            if !is_busy && is_alive && self.is_one_request(passing, token) && !self.is_forgotten(token) {
+                let details = format!("{token}: it came again at {at} ns");
+                return Err(passing.violation(&AGAIN_GOES_ON, details));
+            }
+        }
+        Ok(())
+    }
+}
+
+const SECOND: u64 = 1_000_000_000;

@@ -1,0 +1,179 @@
+//! What a server says of remote servers, against what it has read of them: dead or alive. RFC 5997 §4.
+
+use super::{ALIVE_BY_ANSWERS, Forwarding, Passing, SERVERS_REJOIN, SUSPECTED_FOR_SILENCE};
+use crate::checks::Violation;
+use crate::goals::{Goal, Goals};
+use crate::phases::Stands;
+use crate::plan::proxy::RemoteServerPlan;
+use std::collections::BTreeMap;
+use ulna_core::forward::Standing;
+
+/// By remote server: what was said of it, and what came from it.
+#[derive(Default)]
+pub(super) struct Standings(BTreeMap<usize, Known>);
+
+#[derive(Default)]
+struct Known {
+    /// What was said last; nothing: alive, or whoever had to say it has died.
+    told: Option<Told>,
+    /// The time of the turn that has read its last reply which no server could fail to take for one.
+    heard: Option<u64>,
+    /// When a reply was read last that may have been taken for one.
+    verified_at: Option<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Told {
+    standing: Standing,
+    /// When that was said.
+    at: u64,
+    /// Since when it counts as dead, or will if nothing comes.
+    dead_since: u64,
+    /// Replies since it was suspected.
+    replies: u32,
+}
+
+impl Standings {
+    /// Nobody knows any more what was said.
+    pub fn forget(&mut self) {
+        self.0.values_mut().for_each(|known| known.told = None);
+    }
+
+    /// A reply was read that verifies. `is_sure`: its request waits, or is in quarantine.
+    pub fn heard(&mut self, passing: Passing<'_>, server: usize, is_sure: bool) {
+        let known = self.0.entry(server).or_default();
+        known.verified_at = Some(passing.now);
+        if is_sure {
+            known.heard = known.heard.max(Some(passing.turn));
+        }
+        if let Some(told) = &mut known.told {
+            told.replies += 1;
+        }
+    }
+
+    /// Whether a new request must not go there; why.
+    pub fn is_dead(&self, passing: Passing<'_>, server: usize) -> Option<String> {
+        let told = self.0.get(&server)?.told?;
+        let plan = &passing.proxy().remote_servers[server];
+        let is_told_of = matches!(told.standing, Standing::Zombie | Standing::Dead);
+        let is_dead = is_told_of
+            // A turn that was under way then need not have known.
+            && passing.turn > told.at
+            && passing.turn >= told.dead_since + MICROSECOND
+            && (plan.answers_status || passing.turn + MICROSECOND < told.dead_since + revive_interval(plan));
+        is_dead.then(|| format!("it was {} at {} ns", told.standing.name(), told.at))
+    }
+}
+
+impl Forwarding {
+    /// A thread says how a remote server is to be treated from now on.
+    ///
+    /// # Errors
+    /// The law that it breaks.
+    pub fn stands(&mut self, passing: Passing<'_>, stands: &Stands) -> Result<(), Violation> {
+        let &Stands { server, standing, turn } = stands;
+        let plan = &passing.proxy().remote_servers[server];
+        let known = self.standings.0.entry(server).or_default();
+        let violation =
+            |law, details: String| Err(passing.violation(law, format!("{}: {details}", plan.name)));
+        let before = known.told;
+        let is_just_heard = known.verified_at == Some(passing.now);
+        note(&mut self.goals, before.map(|told| told.standing), standing);
+        match standing {
+            Standing::Zombie => {
+                let least = known.heard.map(|heard| heard + plan.response_window_ms * 1_000_000);
+                if least.is_some_and(|least| turn + MICROSECOND < least) {
+                    return violation(
+                        &SUSPECTED_FOR_SILENCE,
+                        format!("heard of at {:?} ns, suspected at {turn} ns", known.heard),
+                    );
+                }
+            }
+            Standing::Dead => {
+                let is_early = before.is_some_and(|told| {
+                    told.standing == Standing::Zombie && turn + MICROSECOND < told.dead_since
+                });
+                if is_early {
+                    return violation(&SUSPECTED_FOR_SILENCE, format!("dead at {turn} ns, before its time"));
+                }
+            }
+            Standing::Alive | Standing::HalfOpen => {
+                let is_due = before.is_some_and(|told| {
+                    standing == Standing::HalfOpen
+                        && turn + MICROSECOND >= told.dead_since + revive_interval(plan)
+                });
+                let was_dead = before.is_some_and(|told| turn >= told.dead_since + MICROSECOND);
+                let are_too_few =
+                    was_dead && plan.answers_status && before.is_some_and(|told| told.replies < 3);
+                if before.is_some() && !is_due && (!is_just_heard || are_too_few) {
+                    let replies = before.map_or(0, |told| told.replies);
+                    return violation(
+                        &ALIVE_BY_ANSWERS,
+                        format!("{} at {turn} ns, {replies} verified replies since", standing.name()),
+                    );
+                }
+            }
+        }
+        let dead_since = match (standing, before) {
+            (Standing::Zombie, _) => turn + plan.zombie_period_ms * 1_000_000,
+            (Standing::Dead, Some(told)) if told.standing == Standing::Zombie => told.dead_since,
+            (Standing::Dead, Some(_)) => turn,
+            // Whoever has said that it was suspected has died.
+            (Standing::Dead, None) => 0,
+            (Standing::HalfOpen | Standing::Alive, _) => u64::MAX / 2,
+        };
+        known.told = Some(Told { standing, at: passing.now, dead_since, replies: 0 });
+        if let (Some(told), Some(before)) = (&mut known.told, before)
+            && standing == Standing::Dead
+        {
+            told.replies = before.replies;
+        }
+        Ok(())
+    }
+
+    /// Since when what is said of a remote server is what it is, and that it lives; `None`: it may be otherwise.
+    pub(super) fn is_surely_alive(&self, server: usize) -> Option<u64> {
+        match self.standings.0.get(&server).and_then(|known| known.told) {
+            None => Some(self.memory_lost_at.unwrap_or(0)),
+            Some(told) => (told.standing == Standing::Alive).then_some(told.at),
+        }
+    }
+
+    /// What holds when everything is over.
+    ///
+    /// # Errors
+    /// [`SERVERS_REJOIN`].
+    pub fn close(&self, passing: Passing<'_>) -> Result<(), Violation> {
+        // Who looks after a server that is dead may have died himself, and nobody asks for it any more.
+        if self.memory_lost_at.is_some() {
+            return Ok(());
+        }
+        for (server, known) in &self.standings.0 {
+            let plan = &passing.proxy().remote_servers[*server];
+            if let Some(Told { standing: standing @ (Standing::Zombie | Standing::Dead), at, .. }) =
+                known.told
+                && plan.answers_status
+            {
+                let details = format!("{} has been {} since {at} ns", plan.name, standing.name());
+                return Err(passing.violation(&SERVERS_REJOIN, details));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn note(goals: &mut Goals, before: Option<Standing>, after: Standing) {
+    match (before, after) {
+        (_, Standing::Dead) => goals.reach(Goal::ServerDied),
+        (Some(Standing::Dead | Standing::HalfOpen), Standing::Alive) => goals.reach(Goal::ServerRejoined),
+        (Some(Standing::Zombie), Standing::Alive) => goals.reach(Goal::SuspicionEnded),
+        _ => {}
+    }
+}
+
+fn revive_interval(plan: &RemoteServerPlan) -> u64 {
+    plan.revive_interval_ms * 1_000_000
+}
+
+/// Servers count in these.
+const MICROSECOND: u64 = 1_000;
