@@ -170,6 +170,24 @@ bugs! {
     DeadServersConversationMoved = "dead-servers-conversation-moved",
     /// The pool chooses for each packet of a conversation.
     ServerChosenPerPacket = "server-chosen-per-packet",
+    /// A packet that does not verify is taken for a sign of life.
+    UnverifiedPacketRevives = "unverified-packet-revives",
+    /// A remote server that is dead counts as suspected: what no other can take goes there.
+    DeadServerGetsNewRequests = "dead-server-gets-new-requests",
+    /// A remote server that was dead stays so, whatever it answers.
+    HealedServerStaysDead = "healed-server-stays-dead",
+    /// One request without an answer makes its server suspected, though others have had theirs since.
+    RealmSilenceKillsServer = "realm-silence-kills-server",
+    /// What a NAS sends again while its request waits for a remote server does not go there again.
+    DuplicateInProgressNotForwarded = "duplicate-in-progress-not-forwarded",
+    /// What a NAS sends again while its request waits for a remote server is decided, and sent, as a new one.
+    ForwardedAnewOnRetransmit = "forwarded-anew-on-retransmit",
+    /// What a NAS sends again goes to its remote server twice.
+    DuplicateForwardedTwice = "duplicate-forwarded-twice",
+    /// A reply is looked for under its Identifier, by whichever port it comes.
+    ReplyMatchedByIdentifierOnly = "reply-matched-by-identifier-only",
+    /// The State of a remote server's challenge does not go back to the NAS.
+    StateNotReturned = "state-not-returned",
 }
 
 impl Bug {
@@ -177,8 +195,7 @@ impl Bug {
     /// with the phases in their right places; so fences, orders within a phase, and what only a driver of phases can do
     /// are for loom and the search of all states. So is a link that is given up too early: cores give theirs up at the
     /// beginning of a turn, when all gates of the one before are checked. What a sweep would have told, the next turn does, and
-    /// nobody is owed it sooner: those are for situations of this crate's own, `tests/seeded_bugs.rs`. No request comes back here in a
-    /// loop: `tests/rewrite_seeded_bugs.rs`.
+    /// nobody is owed it sooner: those are for situations of this crate's own, `tests/seeded_bugs.rs`.
     pub const fn is_for_simulator(self) -> bool {
         !matches!(
             self,
@@ -195,7 +212,6 @@ impl Bug {
                 | Bug::WantSpaceWrittenAfterSecondLook
                 | Bug::InProgressWithoutSweep
                 | Bug::DeadlineWithoutSweep
-                | Bug::LoopNotSeen
         )
     }
 }

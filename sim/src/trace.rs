@@ -86,6 +86,8 @@ pub enum Kind {
     VisitEnds = 36,
     /// A thread says that a remote server is to be treated otherwise; words: which, how.
     Stands = 37,
+    /// A remote server answers from another address, and nobody takes it; words: port, 0.
+    SentFromElsewhere = 38,
 }
 
 /// One event as it is kept for printing.

@@ -26,6 +26,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use loom::sync::atomic::{AtomicU64, Ordering};
 
 use super::StatusCheck;
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use core::fmt;
 use core::time::Duration;
@@ -120,6 +121,7 @@ impl Health {
             // Times of several threads: an earlier one changes nothing.
             State::Alive { heard } => State::Alive { heard: heard.max(now + 1) },
             State::Zombie { .. } | State::HalfOpen { .. } => State::Alive { heard: now + 1 },
+            State::Dead { .. } if seeded::is(Bug::HealedServerStaysDead) => state,
             State::Dead { since, answers, is_asked } => match judgement.status_check {
                 // Replies that were long on their way come in a burst. One counts for each probe.
                 StatusCheck::StatusServer if !is_asked => state,
@@ -138,7 +140,7 @@ impl Health {
     pub fn note_no_answer(&self, judgement: &Judgement, sent_at: Instant, now: Instant) -> Option<Standing> {
         let (sent_at, now) = (micros(sent_at), micros(now));
         self.change(judgement, now, |state| match state {
-            State::Alive { heard } if heard > sent_at => state,
+            State::Alive { heard } if heard > sent_at && !seeded::is(Bug::RealmSilenceKillsServer) => state,
             State::Alive { .. } => State::Zombie { since: now, is_asked: false },
             // Those that were sent before it was tried again say nothing new.
             State::HalfOpen { since } if since <= sent_at => {

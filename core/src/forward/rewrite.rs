@@ -148,6 +148,7 @@ impl Inbound<'_> {
             number::MESSAGE_AUTHENTICATOR => false,
             // RFC 2865 §5.33: a proxy takes its own away. Whatever came back instead of the others is none of the NAS's.
             number::PROXY_STATE => seeded::is(Bug::OwnProxyStateReturned),
+            number::STATE => !seeded::is(Bug::StateNotReturned),
             _ => true,
         };
         let attributes = self.reply.framed().attributes();

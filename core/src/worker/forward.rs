@@ -208,6 +208,11 @@ impl Worker {
         let authenticator = entry.authenticator;
         let signed = *require_message_authenticator && !seeded::is(Bug::UnsignedReplyBelieved);
         let Ok(reply) = framed.verify_reply(secret, &authenticator, signed) else {
+            if seeded::is(Bug::UnverifiedPacketRevives) {
+                forwarding.note_sign_of_life(place, slot, now);
+                self.note_forwarding(now);
+                return;
+            }
             return counters.remote_replies_bad.up();
         };
         let is_one = entry.waits.as_ref().is_none_or(|sent| reply.code().answers(sent.code()));
@@ -285,16 +290,22 @@ impl Worker {
             return;
         };
         let Awaited { decision, server, slot, .. } = awaited;
+        if seeded::is(Bug::DuplicateInProgressNotForwarded) {
+            return;
+        }
         let goes_on = self.decisions.at(*decision);
         let is_tied = match server.on_dead {
             OnDead::Fail => request.framed().value(Landmark::State).is_some(),
             OnDead::Repick => false,
         };
-        if is_tied
+        let goes_again = is_tied
             || matches!(goes_on.to, To::Kept(_) | To::Nas(_)) && server.on_dead == OnDead::Fail
             || self.forwarding.is_there(server.place, *slot)
-                && self.forwarding.is_alive(*server, request.stamp().generation, now)
-        {
+                && self.forwarding.is_alive(*server, request.stamp().generation, now);
+        if goes_again && !seeded::is(Bug::ForwardedAnewOnRetransmit) {
+            if seeded::is(Bug::DuplicateForwardedTwice) {
+                self.forwarding.send_again(*server, *slot);
+            }
             self.forwarding.send_again(*server, *slot);
             self.counters.forwarded_again.up();
             return;

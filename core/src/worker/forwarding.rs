@@ -24,6 +24,7 @@ use crate::packet::{Attributes, Code};
 use crate::path::Transmit;
 use crate::request::buffer::{BufferPool, Packet};
 use crate::seed::{KeyedHash, Seed};
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -166,7 +167,10 @@ impl Remote {
         if self.address.is_none() {
             return Standing::Dead;
         }
-        self.server.health.standing(&self.server.judgement(), now)
+        match self.server.health.standing(&self.server.judgement(), now) {
+            Standing::Dead if seeded::is(Bug::DeadServerGetsNewRequests) => Standing::Zombie,
+            standing => standing,
+        }
     }
 
     /// When it has to be looked after.
@@ -489,7 +493,11 @@ impl Forwarding {
 
     /// What a datagram by this socket with this Identifier would be the reply to; also of what nobody waits for any more.
     pub fn find(&self, socket: RemoteSocket, identifier: u8) -> Option<(u16, Slot, &Entry<Sent>)> {
-        let (place, port) = self.port_of(socket)?;
+        let (place, mut port) = self.port_of(socket)?;
+        if seeded::is(Bug::ReplyMatchedByIdentifierOnly) {
+            let waiting = self.remote(place).outstanding.iter().map(|(slot, _)| slot);
+            port = waiting.filter(|slot| slot.identifier == identifier).map(|slot| slot.port).next()?;
+        }
         let entry = self.remote(place).outstanding.get(port, identifier)?;
         Some((place, Slot { port, identifier }, entry))
     }
@@ -497,19 +505,24 @@ impl Forwarding {
     /// A verified reply has come: who waits for it, if anybody still does.
     pub fn finish(&mut self, place: u16, slot: Slot, now: Instant) -> Option<Whose> {
         self.now = now;
-        // Who is where it was before says nothing about who is where it is now.
-        let is_there = self.is_there(place, slot);
+        self.note_sign_of_life(place, slot, now);
         let remote = &mut self.remotes[usize::from(place)];
-        if is_there {
-            let changed = remote.server.health.note_reply(&remote.server.judgement(), now);
-            self.changes.extend(changed.map(|standing| (place, News::Standing(standing))));
-        }
         let sent = remote.outstanding.finish(slot);
         self.note_due(place);
         let sent = sent?;
         self.outstanding -= sent.requests();
         self.buffers.give_back(sent.packet);
         Some(sent.whose)
+    }
+
+    /// Something verified has come from a server.
+    pub fn note_sign_of_life(&mut self, place: u16, slot: Slot, now: Instant) {
+        // Who is where it was before says nothing about who is where it is now.
+        if self.is_there(place, slot) {
+            let server = &self.remote(place).server;
+            let changed = server.health.note_reply(&server.judgement(), now);
+            self.changes.extend(changed.map(|standing| (place, News::Standing(standing))));
+        }
     }
 
     /// A request waits no longer. Its Identifier is not used again as long as its reply may come.

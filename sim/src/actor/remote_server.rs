@@ -18,6 +18,8 @@ pub struct RemoteServer {
     silent_until: BTreeMap<Vec<u8>, u64>,
     /// Conversations that it has, by NAS and visit.
     conversations: BTreeSet<(usize, usize)>,
+    /// The State that it gave away last.
+    last_state: Option<Vec<u8>>,
     /// By port and Identifier: what it has answered, and how (RFC 5080 §2.2.2).
     answered: BTreeMap<(u64, u8), ([u8; 16], Vec<u8>)>,
 }
@@ -45,6 +47,8 @@ pub struct Answer {
     pub after: u64,
     /// The datagram.
     pub octets: Vec<u8>,
+    /// From another address than it was asked at.
+    pub from_elsewhere: bool,
 }
 
 /// How many rounds a visit has: only its NAS knows, and tells.
@@ -62,6 +66,7 @@ impl RemoteServer {
             gone_until: 0,
             silent_until: BTreeMap::new(),
             conversations: BTreeSet::new(),
+            last_state: None,
             answered: BTreeMap::new(),
         }
     }
@@ -86,6 +91,11 @@ impl RemoteServer {
             return Fate::Refused;
         }
         let entity = self.place as u64;
+        // Whoever forges answers needs nobody to be there.
+        let kind = |draw: Draw| [draw.below(FORGERY_KINDS), draw.fork(1).below(3)];
+        if let Some([how, wanted]) = faults.strike(FaultClass::RemoteForgery, entity, ordinal, now, kind) {
+            out.push(Answer { after: 0, octets: forged(packet, how, wanted, secret), from_elsewhere: false });
+        }
         let span = |draw: Draw| [draw.magnitude(100 * MILLISECOND..=40 * SECOND), draw.fork(1).below(2)];
         if let Some([span, forgets]) = faults.strike(FaultClass::RemoteDeath, entity, ordinal, now, span) {
             self.gone_until = now + span;
@@ -115,15 +125,14 @@ impl RemoteServer {
         let (fate, answer) = match known {
             Some((_, answer)) => (Fate::Again, answer.clone()),
             None => {
-                let Some(answer) = self.answer(plan, packet, rounds, draw) else { return Fate::Silent };
+                let how = (&mut *faults, ordinal, now);
+                let Some(answer) = self.answer(plan, packet, rounds, draw, how) else {
+                    return Fate::Silent;
+                };
                 self.answered.insert(key, (packet.authenticator(), answer.clone()));
                 (Fate::Answered, answer)
             }
         };
-        let kind = |draw: Draw| [draw.below(FORGERY_KINDS), draw.fork(1).below(3)];
-        if let Some([how, wanted]) = faults.strike(FaultClass::RemoteForgery, entity, ordinal, now, kind) {
-            out.push(Answer { after: 0, octets: forged(packet, how, wanted, secret) });
-        }
         let mut after = draw.fork(1).below(plan.answer_us.max(1) * 1_000);
         let late = |draw: Draw| [draw.magnitude(100 * MILLISECOND..=90 * SECOND), 0];
         if let Some([late, _]) = faults.strike(FaultClass::RemoteLate, entity, ordinal, now, late) {
@@ -131,9 +140,20 @@ impl RemoteServer {
         }
         let again = |draw: Draw| [draw.magnitude(1_000..=40 * SECOND), 0];
         if let Some([more, _]) = faults.strike(FaultClass::RemoteTwice, entity, ordinal, now, again) {
-            out.push(Answer { after: after + more, octets: answer.clone() });
+            out.push(Answer { after: after + more, octets: answer.clone(), from_elsewhere: false });
         }
-        out.push(Answer { after, octets: answer });
+        if answer[0] == ACCESS_CHALLENGE
+            && let Some([more, state]) =
+                faults.strike(FaultClass::SecondChallenge, entity, ordinal, now, |draw| {
+                    [draw.magnitude(1_000..=5 * SECOND), draw.fork(1).bits()]
+                })
+        {
+            let octets = with_other_state(&answer, packet, &state.to_be_bytes(), secret);
+            out.push(Answer { after: after + more, octets, from_elsewhere: false });
+        }
+        let class = FaultClass::OtherSource;
+        let from_elsewhere = faults.strike(class, entity, ordinal, now, |_| [0, 0]).is_some();
+        out.push(Answer { after, octets: answer, from_elsewhere });
         fate
     }
 
@@ -143,6 +163,7 @@ impl RemoteServer {
         packet: Packet<'_>,
         rounds: Rounds<'_>,
         draw: Draw,
+        (faults, ordinal, now): (&mut Injector, u64, u64),
     ) -> Option<Vec<u8>> {
         let secret = plan.secret.as_bytes();
         let (identifier, authenticator) = (packet.identifier(), packet.authenticator());
@@ -173,12 +194,23 @@ impl RemoteServer {
         writer = writer.attribute(REPLY_MESSAGE, told.text().as_bytes());
         if code == ACCESS_CHALLENGE {
             self.conversations.insert(whose);
+            let mut strikes =
+                |class, how: fn(Draw) -> [u64; 2]| faults.strike(class, self.place as u64, ordinal, now, how);
             let state = match plan.states {
                 States::Random => draw.fork(2).octets::<12>().to_vec(),
                 States::PerRound => format!("state of round {}", token.round).into_bytes(),
                 States::Constant => b"the state".to_vec(),
             };
-            writer = writer.attribute(kind::STATE, &state);
+            let another = strikes(FaultClass::StateOfAnother, |_| [0, 0]).and(self.last_state.clone());
+            let ours = strikes(FaultClass::StateLikeOurs, |draw| [draw.below(3), 0]);
+            // As the policy of the server under test names a worker.
+            let ours = ours.map(|[worker, _]| worker.to_string().into_bytes());
+            let is_missing = strikes(FaultClass::StateMissing, |_| [0, 0]).is_some();
+            let state = ours.or(another).unwrap_or(state);
+            if !is_missing {
+                writer = writer.attribute(kind::STATE, &state);
+            }
+            self.last_state = Some(state);
         }
         for state in packet.all(kind::PROXY_STATE) {
             writer = writer.attribute(kind::PROXY_STATE, state);
@@ -191,6 +223,17 @@ impl RemoteServer {
 fn realm_of(packet: Packet<'_>) -> &[u8] {
     let name = packet.all(kind::USER_NAME).next().unwrap_or_default();
     name.iter().rposition(|octet| *octet == b'@').map_or(&[], |at| &name[at + 1..])
+}
+
+/// The same challenge to the same request with another State, if it has one.
+fn with_other_state(answer: &[u8], to: Packet<'_>, state: &[u8], secret: &[u8]) -> Vec<u8> {
+    let answer = Packet::read(answer).expect("it was written here");
+    let writer = Writer::new(answer.code(), answer.identifier(), [0; 16]).signed();
+    let mine = answer.attributes().filter(|(_, number, _)| *number != kind::MESSAGE_AUTHENTICATOR);
+    let add = |writer: Writer, (_, number, value): (usize, u8, &[u8])| {
+        writer.attribute(number, if number == kind::STATE { state } else { value })
+    };
+    mine.fold(writer, add).reply(&to.authenticator(), secret)
 }
 
 /// A reply to what must not be believed.

@@ -279,8 +279,9 @@ impl RoamingNas {
         });
         let secret = plan.secret.clone();
         let class = FaultClass::StateLost;
-        let state_is_lost =
+        let is_lost =
             state.is_some() && around.faults.strike(class, self.entity(), request, now, |_| [0, 0]).is_some();
+        let state_is_lost = is_lost || challenge.is_some() && state.is_none();
         let octets = visit.visitor.request(
             visit.errand,
             token,

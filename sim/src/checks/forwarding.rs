@@ -34,6 +34,7 @@ invariants! {
     NO_MORE_THAN_ASKED = "no-more-than-asked", "A request goes on at most once for each datagram of it that was read.";
     FORWARDED_ONCE = "forwarded-once", "A request that waits for a remote server which lives is not sent on as a new one.";
     AGAIN_GOES_ON = "again-goes-on", "What a NAS sends again while its request waits for a remote server is sent there again.";
+    ANSWER_GOES_BACK = "answer-goes-back", "What a remote server answers to a request that waits for it goes back.";
     REPLY_AS_ANSWERED = "reply-as-answered", "A reply goes back with the attributes that its remote server has given it, State among them, unchanged and in order.";
     NOTHING_NEW_TO_THE_DEAD = "nothing-new-to-the-dead", "No new request goes to a remote server that counts as dead.";
     ALIVE_BY_ANSWERS = "alive-by-answers", "A remote server that was suspected or dead counts as alive only for verified replies, after its death for three; or is tried again after its time.";
@@ -59,6 +60,8 @@ pub struct Forwarding {
     outstanding: BTreeMap<(u64, u8), Sent>,
     /// By State: the remote servers that have given it away.
     states: BTreeMap<Vec<u8>, BTreeSet<usize>>,
+    /// By State: the visits whose challenges have had it.
+    visits_of_state: BTreeMap<Vec<u8>, BTreeSet<(usize, usize)>>,
     /// What was answered, as far as this server has read.
     answers: BTreeMap<Told, Answers>,
     /// Visits that a remote server has ended, as far as the server under test has read.
@@ -73,8 +76,10 @@ pub struct Forwarding {
     /// When a core died that knew of requests, last.
     core_died_at: Option<u64>,
     standings: Standings,
-    /// Requests that were sent here again, and by when each has to have gone on again.
+    /// Requests that were read again, and when: each has to go on again.
     due_again: VecDeque<(u64, Token)>,
+    /// Requests whose answers were read, and when: each has to be answered.
+    due_back: VecDeque<(u64, Token)>,
     /// What has happened sometimes.
     goals: Goals,
     returned: u64,
@@ -100,6 +105,8 @@ struct Asked {
     sent: u32,
     /// Where it waits, and since when, if no answer has been read.
     waits: Option<Waits>,
+    /// When an answer was read, if none has gone back since.
+    has_answer_since: Option<u64>,
     /// When its first answer left for the NAS.
     answered_at: Option<u64>,
 }
@@ -107,9 +114,18 @@ struct Asked {
 #[derive(Debug, Clone, Copy)]
 struct Waits {
     server: usize,
+    /// Its port and Identifier there.
+    key: (u64, u8),
     since: u64,
     /// A copy was read then, and it has not gone on again since.
     again_at: Option<u64>,
+}
+
+impl Asked {
+    /// Nothing is owed for it any more.
+    fn end(&mut self) {
+        (self.waits, self.has_answer_since) = (None, None);
+    }
 }
 
 struct FromNode {
@@ -205,7 +221,8 @@ impl Forwarding {
         self.restarted_at = Some(now);
         if is_this {
             self.due_again.clear();
-            self.asked.values_mut().for_each(|asked| asked.waits = None);
+            self.due_back.clear();
+            self.asked.values_mut().for_each(Asked::end);
         }
     }
 
@@ -225,6 +242,7 @@ impl Forwarding {
             decided: 0,
             sent: 0,
             waits: None,
+            has_answer_since: None,
             answered_at: None,
         };
         self.asked.insert(token, asked);
@@ -331,7 +349,7 @@ impl Forwarding {
         if let Some((law, details)) = differs.filter(|(law, _)| !is_excused(*law)) {
             return violation(law, format!("{token}: {details}"));
         }
-        if let Some(details) = self.note_sent(passing, token, server, is_new) {
+        if let Some(details) = self.note_sent(passing, token, (server, (port, packet.identifier())), is_new) {
             return violation(&FORWARDED_ONCE, format!("{token}: {details}"));
         }
         if let Some(home) = self.strayed_from(passing, token, server) {
@@ -407,7 +425,10 @@ impl Forwarding {
 
     /// Whether two conversations that nothing tells apart may have this request's State.
     fn is_ambiguous(&self, proxy: &ProxyPlan, token: Token, home: usize) -> bool {
-        if proxy.remote_servers[home].states == States::Random {
+        let request = Packet::read(&self.asked[&token].octets).expect("a NAS writes packets");
+        let state = request.all(kind::STATE).next();
+        let visits = state.and_then(|state| self.visits_of_state.get(state)).map_or(0, BTreeSet::len);
+        if proxy.remote_servers[home].states == States::Random && visits < 2 {
             return false;
         }
         // One whose answer was forgotten before it was asked for again has begun twice.

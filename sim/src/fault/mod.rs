@@ -138,12 +138,22 @@ fault_classes! {
     PortChanged = 44, "port-changed", "a NAS sends the next round, or a retransmission, from another port", 800;
     /// With the same Identifier.
     VisitAbandoned = 45, "visit-abandoned", "a NAS gives a request up and uses its Identifier for another at once", 300;
+    /// Though RFC 3579 §2.6.1 would have one.
+    StateMissing = 46, "state-missing", "a remote server's challenge has no State", 150;
+    /// Two conversations of one server have it.
+    StateOfAnother = 47, "state-of-another", "a remote server's challenge has the State of the one before it, which was for another conversation", 300;
+    /// Octet for octet.
+    StateLikeOurs = 48, "state-like-ours", "a remote server's challenge has a State that the server under test could have given itself", 300;
+    /// Nobody listens to that.
+    OtherSource = 49, "other-source", "a remote server answers from another address than it was asked at", 200;
+    /// The first is on its way already.
+    SecondChallenge = 50, "second-challenge", "a remote server follows a challenge by a second one to the same request, with another State", 400;
 }
 
 impl FaultClass {
     /// Whether it is one of forwarding, which only plans with remote servers have.
     pub const fn is_of_forwarding(self) -> bool {
-        self as u16 >= FaultClass::RemoteSilence as u16 && self as u16 <= FaultClass::VisitAbandoned as u16
+        self as u16 >= FaultClass::RemoteSilence as u16
     }
 }
 

@@ -15,8 +15,10 @@ const LEVELS: usize = 2;
 pub(super) fn add_chain(plan: &mut Plan, draws: Draws) {
     let draw = |field: u64| draws.at(Class::Proxy, 5, field);
     let first = plan.topology.listeners[0].address;
-    let limits = &plan.limits;
-    let window_ms = draw(0).range(800..=2_500).min(limits.request_timeout_ms);
+    let limits = &mut plan.limits;
+    limits.request_timeout_ms = limits.request_timeout_ms.max(5_000);
+    // Whoever rejects takes his time for it, and is not to be suspected for that.
+    let window_ms = limits.reject_delay_ms + draw(0).range(800..=2_500);
     let proxy = plan.topology.proxy.as_mut().expect("there is forwarding");
     // What goes through three has its answer within the time of one.
     proxy.nases.truncate(3);

@@ -344,7 +344,12 @@ impl<'p> World<'p> {
         self.trace.add(self.now, REMOTE + server as u32, Kind::RemoteReceives, [port, fate as u64], octets);
         let link = REMOTE_LINKS | (server as u64) << 32 | (thread as u64) << 8 | 1;
         let entity = self.remote_entity(server);
-        for Answer { after, octets } in answers {
+        for Answer { after, octets, from_elsewhere } in answers {
+            if from_elsewhere {
+                // The socket is connected: its kernel takes nothing else.
+                self.trace.add(self.now, REMOTE + server as u32, Kind::SentFromElsewhere, [port, 0], &octets);
+                continue;
+            }
             let mut carried = self.carry_by(link, plan.latency_us, true, &octets);
             for Carried { delay, octets, .. } in carried.drain(..) {
                 let event = Event::ArriveFromRemote { port, octets };

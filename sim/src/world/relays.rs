@@ -269,16 +269,16 @@ impl World<'_> {
     pub(super) fn sum_up_relay(&mut self, place: usize) -> Result<(), Violation> {
         let relay = self.relay_of(place).expect("a thread that is not the first server's");
         let snapshot = self.relays[relay].sum_up(self.now)?;
-        self.look_at_again(relay + 1, &snapshot)
+        self.look_at_debts(relay + 1, &snapshot)
     }
 
-    /// What a server was sent again has gone on again, unless it says that it had no room for that.
-    pub(super) fn look_at_again(&mut self, node: usize, snapshot: &Snapshot) -> Result<(), Violation> {
+    /// What a server owes to requests that it has forwarded, unless it says that it had no room for that.
+    pub(super) fn look_at_debts(&mut self, node: usize, snapshot: &Snapshot) -> Result<(), Violation> {
         if self.plan.topology.proxy.is_none() || snapshot.notices_dropped > 0 || snapshot.unsent > 0 {
             return Ok(());
         }
         let passing = self.passing(0);
-        self.proxy.laws[node].look_at_again(passing)
+        self.proxy.laws[node].look_at_debts(passing)
     }
 
     /// What holds of relays, and of what all think of remote servers, when everything is over.

@@ -64,7 +64,7 @@ impl World<'_> {
             let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
             self.connections.count(&case, snapshot.unverified, self.now)?;
             channels::balance(&snapshot, self.now)?;
-            self.look_at_again(0, &snapshot)?;
+            self.look_at_debts(0, &snapshot)?;
         }
         // What was due when this turn took its time should have been done in it.
         if deadline.is_some_and(|deadline| deadline <= turn_now) {

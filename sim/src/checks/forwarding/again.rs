@@ -1,6 +1,6 @@
 //! What is sent again: by the NAS while its request waits for a remote server, and then to that. RFC 2865 §2.3, RFC 5080 §2.2.1.
 
-use super::{AGAIN_GOES_ON, Asked, Forwarding, Passing, Waits};
+use super::{AGAIN_GOES_ON, ANSWER_GOES_BACK, Asked, Forwarding, Passing, Waits};
 use crate::actor::visit::Token;
 use crate::checks::Violation;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ impl Forwarding {
         &mut self,
         passing: Passing<'_>,
         token: Token,
-        server: usize,
+        (server, key): (usize, (u64, u8)),
         is_new: bool,
     ) -> Option<String> {
         let before = self.asked[&token].waits;
@@ -33,7 +33,7 @@ impl Forwarding {
             waits.again_at = None;
             return None;
         }
-        asked.waits = Some(Waits { server, since: passing.now, again_at: None });
+        asked.waits = Some(Waits { server, key, since: passing.now, again_at: None });
         let before = before?;
         let is_alive = is_alive_since.is_some_and(|since| since < before.since);
         let excuse = !is_one || !is_alive || self.is_forgotten(token);
@@ -44,7 +44,7 @@ impl Forwarding {
     pub(super) fn displace(&mut self, token: Token, connection: SocketAddr, identifier: u8) {
         let before = self.newest.insert((connection, identifier), token).filter(|before| *before != token);
         if let Some(displaced) = before.and_then(|before| self.asked.get_mut(&before)) {
-            displaced.waits = None;
+            displaced.end();
         }
     }
 
@@ -60,12 +60,24 @@ impl Forwarding {
         self.memory_lost_at.max(self.core_died_at).is_some_and(|at| at >= first_read_at)
     }
 
-    /// What was read again some time ago has gone on again by now.
+    /// What was read again some time ago has gone on again by now, and what was answered has been.
     ///
     /// # Errors
-    /// [`AGAIN_GOES_ON`].
-    pub fn look_at_again(&mut self, passing: Passing<'_>) -> Result<(), Violation> {
+    /// [`AGAIN_GOES_ON`], [`ANSWER_GOES_BACK`].
+    pub fn look_at_debts(&mut self, passing: Passing<'_>) -> Result<(), Violation> {
         let slack = 6 * SECOND + 2 * passing.turn_max;
+        let is_busy = passing.plan.limits.request_us > 0;
+        while let Some((at, token)) =
+            self.due_back.front().copied().filter(|(at, _)| at + slack <= passing.now)
+        {
+            self.due_back.pop_front();
+            let is_owed = self.asked[&token].has_answer_since == Some(at);
+            if is_owed && !is_busy && self.asked[&token].came_as.len() == 1 && !self.is_forgotten(token) {
+                return Err(
+                    passing.violation(&ANSWER_GOES_BACK, format!("{token}: it was answered at {at} ns"))
+                );
+            }
+        }
         while let Some((at, token)) =
             self.due_again.front().copied().filter(|(at, _)| at + slack <= passing.now)
         {
@@ -74,7 +86,6 @@ impl Forwarding {
                 continue;
             };
             let is_alive = self.is_surely_alive(waits.server).is_some_and(|since| since < waits.since);
-            let is_busy = passing.plan.limits.request_us > 0;
             if !is_busy && is_alive && self.is_one_request(passing, token) && !self.is_forgotten(token) {
                 let details = format!("{token}: it came again at {at} ns");
                 return Err(passing.violation(&AGAIN_GOES_ON, details));

@@ -35,11 +35,19 @@ impl Forwarding {
             self.goals.reach(Goal::RemoteReplyLate);
         }
         sent.is_answered = true;
-        if let Some(asked) = sent.token.and_then(|token| self.asked.get_mut(&token)) {
-            asked.waits = None;
+        let token = sent.token;
+        if let Some(asked) = token.and_then(|token| self.asked.get_mut(&token))
+            && asked.waits.take_if(|waits| waits.key == (port, packet.identifier())).is_some()
+            && is_sure
+        {
+            asked.has_answer_since = Some(passing.now);
+            self.due_back.extend(token.map(|token| (passing.now, token)));
         }
         if let Some(state) = packet.all(kind::STATE).next() {
             self.states.entry(state.to_vec()).or_default().insert(server);
+            if let Some(Told { token, .. }) = told(octets) {
+                self.visits_of_state.entry(state.to_vec()).or_default().insert((token.nas, token.visit));
+            }
         }
         let Some(told) = told(octets) else { return };
         let answers = self.answers.entry(told).or_default();
@@ -127,7 +135,7 @@ impl Forwarding {
     ) -> Option<(&'static crate::checks::Invariant, String)> {
         let asked = self.asked.get_mut(&token).expect("who calls has seen it");
         asked.answered_at.get_or_insert(passing.now);
-        asked.waits = None;
+        asked.end();
         let first = packet.attributes().next().map(|(_, kind, _)| kind);
         let signatures = packet.all(kind::MESSAGE_AUTHENTICATOR).count();
         let holds = packet.signature_holds(authenticator, secret) == Some(true);
