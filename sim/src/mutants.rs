@@ -40,8 +40,8 @@ const OF_CLIENTS: [Bug; 15] = [
     Bug::RetiredClientStays,
 ];
 
-/// Bugs of forwarding, which only the profile proxy has.
-const OF_FORWARDING: [Bug; 10] = [
+/// Bugs of forwarding, which only plans with remote servers have.
+const OF_FORWARDING: [Bug; 19] = [
     Bug::HiddenPassedOnAsItIs,
     Bug::ProxyStatesNotPassedOn,
     Bug::OwnProxyStateFirst,
@@ -52,6 +52,15 @@ const OF_FORWARDING: [Bug; 10] = [
     Bug::UnsignedReplyBelieved,
     Bug::DeadServersConversationMoved,
     Bug::ServerChosenPerPacket,
+    Bug::UnverifiedPacketRevives,
+    Bug::DeadServerGetsNewRequests,
+    Bug::HealedServerStaysDead,
+    Bug::RealmSilenceKillsServer,
+    Bug::DuplicateInProgressNotForwarded,
+    Bug::ForwardedAnewOnRetransmit,
+    Bug::DuplicateForwardedTwice,
+    Bug::ReplyMatchedByIdentifierOnly,
+    Bug::StateNotReturned,
 ];
 
 /// Bugs that few seeds notice, and one that does: it is tried first, and all others if it no longer does.
@@ -81,6 +90,8 @@ pub fn hunt(bug: Bug, build: Builder, limit: Duration) -> Option<Fate> {
         let profile = match bug {
             bug if OF_CLIENTS.contains(&bug) => Profile::Nat,
             bug if OF_FORWARDING.contains(&bug) => Profile::Proxy,
+            // Only there anything comes back.
+            Bug::LoopNotSeen => Profile::Chain,
             _ => PROFILES[(seed % 2) as usize],
         };
         let mut plan = Plan::drawn(seed, profile);

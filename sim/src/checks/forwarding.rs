@@ -428,7 +428,9 @@ impl Forwarding {
         let request = Packet::read(&self.asked[&token].octets).expect("a NAS writes packets");
         let state = request.all(kind::STATE).next();
         let visits = state.and_then(|state| self.visits_of_state.get(state)).map_or(0, BTreeSet::len);
-        if proxy.remote_servers[home].states == States::Random && visits < 2 {
+        // A round that had lost it may have begun a second conversation, which then was given the State of the first.
+        let began_again = (0..token.round).any(|round| self.asked[&Token { round, ..token }].state_is_lost);
+        if proxy.remote_servers[home].states == States::Random && visits < 2 && !began_again {
             return false;
         }
         // One whose answer was forgotten before it was asked for again has begun twice.
