@@ -71,6 +71,8 @@ goals! {
     ServerRejoined = "server-rejoined", "a remote server that was dead counts as alive again";
     /// Something came in time.
     SuspicionEnded = "suspicion-ended", "a remote server that was suspected answers before it counts as dead";
+    /// To its home, and stored here or not.
+    RecordForwarded = "record-forwarded", "an Accounting-Request is answered as its remote server has answered it";
     /// By the first of them, and passed back through all.
     LoopRejected = "loop-rejected", "a request that has come round through several servers under test ends by Access-Reject";
 }

@@ -3,7 +3,7 @@
 
 mod proxy;
 
-use self::proxy::{write_remote_servers, write_rules_of_realms};
+use self::proxy::{write_remote_servers, write_rules_of_realms, write_rules_of_records};
 use crate::oracle::digest::md5;
 use crate::plan::{Client, ClientRule, ListenerKind, Plan};
 use crate::site::{Action, Site, When};
@@ -153,6 +153,9 @@ fn configuration_text(plan: &Plan, site: &Site, workers: u16, tables: &Tables) -
             write_edits(out, &rule.remove_reply, &rule.set_reply)?;
         }
         writeln!(out, "[[server.new]]\nauthenticate = \"users\"")?;
+        if let Some(proxy) = &topology.proxy {
+            write_rules_of_records(out, proxy, site.answers_accounting)?;
+        }
         if site.answers_accounting {
             writeln!(out, "[[server.accounting]]\nstore = \"file\"")?;
         }

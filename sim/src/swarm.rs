@@ -112,7 +112,7 @@ impl Profile {
         match self {
             Profile::Nat => !goal.is_of_forwarding(),
             Profile::Proxy => goal.is_of_forwarding() && goal != Goal::LoopRejected,
-            Profile::Chain => goal.is_of_forwarding(),
+            Profile::Chain => goal.is_of_forwarding() && goal != Goal::RecordForwarded,
             Profile::Swarm | Profile::Calm | Profile::Link | Profile::Threads | Profile::Everything => false,
         }
     }

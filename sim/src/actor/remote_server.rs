@@ -87,7 +87,11 @@ impl RemoteServer {
         self.received += 1;
         let secret = plan.secret.as_bytes();
         let Ok(packet) = Packet::read(octets) else { return Fate::Refused };
-        if packet.signature_holds(&packet.authenticator(), secret) != Some(true) {
+        let holds = match packet.code() {
+            code::ACCOUNTING_REQUEST => packet.authenticator_holds(&[0; 16], secret),
+            _ => packet.signature_holds(&packet.authenticator(), secret) == Some(true),
+        };
+        if !holds {
             return Fate::Refused;
         }
         let entity = self.place as u64;
@@ -180,8 +184,13 @@ impl RemoteServer {
             (true, true) => code::ACCESS_ACCEPT,
             (true, false) => ACCESS_CHALLENGE,
         };
+        let is_record = packet.code() == code::ACCOUNTING_REQUEST;
+        let code = if is_record { code::ACCOUNTING_RESPONSE } else { code };
         let told = Told { token, server: self.place, code };
-        let mut writer = Writer::new(code, identifier, [0; 16]).signed();
+        let mut writer = Writer::new(code, identifier, [0; 16]);
+        if !is_record {
+            writer = writer.signed();
+        }
         if packet.all(kind::EAP_MESSAGE).next().is_some() {
             let next = (token.round + 1) as u8;
             let eap = match code {

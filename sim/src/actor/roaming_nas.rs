@@ -6,8 +6,8 @@ use super::visit::{ACCESS_CHALLENGE, Errand, Token, Visitor};
 use crate::draw::{Class, Draw, Draws};
 use crate::fault::{FaultClass, Injector};
 use crate::oracle::codec::{Packet, code, kind};
-use crate::plan::Plan;
 use crate::plan::proxy::{ProxyPlan, RoamingNasPlan};
+use crate::plan::{ListenerKind, Plan};
 
 /// What wakes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Timer {
 pub struct Sent {
     /// From which of its ports.
     pub port: usize,
+    /// To which listener.
+    pub to: ListenerKind,
     /// The datagram.
     pub octets: Vec<u8>,
     /// What is asked, where it was not sent before.
@@ -107,6 +109,12 @@ pub struct Visit {
     waiting: Option<Waiting>,
     port: usize,
     sendings: u64,
+}
+
+impl Visit {
+    fn listener(&self) -> ListenerKind {
+        if self.errand == Errand::Accounting { ListenerKind::Accounting } else { ListenerKind::Access }
+    }
 }
 
 #[derive(Debug)]
@@ -195,8 +203,9 @@ impl RoamingNas {
         let visit = &mut self.visits[number];
         let Some(waiting) = &visit.waiting else { return };
         let asked: [u8; 16] = waiting.octets[4..20].try_into().expect("it has a header");
+        let is_signed = packet.signature_holds(&asked, secret.as_bytes());
         let holds = packet.authenticator_holds(&asked, secret.as_bytes())
-            && packet.signature_holds(&asked, secret.as_bytes()) == Some(true);
+            && is_signed.unwrap_or(packet.code() == code::ACCOUNTING_RESPONSE);
         if !holds {
             return;
         }
@@ -212,7 +221,7 @@ impl RoamingNas {
                 let thinks = draw.magnitude(1_000..=if is_slow { 15 * SECOND } else { SECOND });
                 around.out.timers.push((around.now + thinks, Timer::GoOn(number)));
             }
-            code::ACCESS_ACCEPT => around.out.ends.push((number, End::Accepted)),
+            code::ACCESS_ACCEPT | code::ACCOUNTING_RESPONSE => around.out.ends.push((number, End::Accepted)),
             _ => around.out.ends.push((number, End::Rejected)),
         }
     }
@@ -299,7 +308,7 @@ impl RoamingNas {
         self.waiting[usize::from(identifier)] = Some(number);
         around.out.timers.push((at, Timer::Again(number, sending)));
         let asked = Some(Asks { token, state_is_lost, challenge });
-        around.out.sent.push(Sent { port: visit.port, octets, asked });
+        around.out.sent.push(Sent { port: visit.port, to: visit.listener(), octets, asked });
     }
 
     fn send_again(&mut self, number: usize, sending: u64, around: &mut Around<'_>) {
@@ -315,7 +324,8 @@ impl RoamingNas {
                 around.out.timers.push((at, Timer::Again(number, visit.sendings)));
                 let octets = waiting.octets.clone();
                 self.change_port(number, around);
-                around.out.sent.push(Sent { port: self.visits[number].port, octets, asked: None });
+                let visit = &self.visits[number];
+                around.out.sent.push(Sent { port: visit.port, to: visit.listener(), octets, asked: None });
             }
             Next::GiveUp => {
                 let identifier = waiting.identifier;

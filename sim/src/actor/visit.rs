@@ -33,6 +33,8 @@ pub enum Errand {
         /// The last is answered by Access-Accept.
         rounds: u64,
     },
+    /// One Accounting-Request.
+    Accounting,
 }
 
 /// Who speaks.
@@ -110,6 +112,9 @@ impl Told {
 impl Errand {
     /// Of a visit.
     pub fn drawn(plan: &RoamingNasPlan, draw: Draw) -> Self {
+        if draw.fork(3).per_mille(plan.accounting_per_mille) {
+            return Errand::Accounting;
+        }
         match draw.below(1_000) {
             below if below < plan.pap_per_mille => Errand::Pap,
             below if below < plan.pap_per_mille + plan.chap_per_mille => {
@@ -122,7 +127,7 @@ impl Errand {
     /// How many requests it takes.
     pub fn rounds(self) -> u64 {
         match self {
-            Errand::Pap | Errand::Chap { .. } => 1,
+            Errand::Pap | Errand::Chap { .. } | Errand::Accounting => 1,
             Errand::Conversation { rounds } => rounds,
         }
     }
@@ -148,6 +153,9 @@ impl Visitor {
         authenticator: [u8; 16],
         secret: &[u8],
     ) -> Vec<u8> {
+        if errand == Errand::Accounting {
+            return self.record(token, proxy_states, identifier, secret);
+        }
         let writer = Writer::new(code::ACCESS_REQUEST, identifier, authenticator).signed();
         let mut writer = writer.attribute(kind::USER_NAME, self.name.as_bytes());
         let password = token.password();
@@ -173,6 +181,7 @@ impl Visitor {
                 };
                 writer.attribute(kind::EAP_MESSAGE, &eap(2, token.round as u8, Some(method), data.as_bytes()))
             }
+            Errand::Accounting => unreachable!("that is no Access-Request"),
         };
         writer = writer.attribute(CONNECT_INFO, token.to_string().as_bytes());
         if let Some(station) = &self.station {
@@ -185,6 +194,20 @@ impl Visitor {
             writer = writer.attribute(kind::PROXY_STATE, state);
         }
         writer.request(secret)
+    }
+
+    /// Writes a record of this visitor's session, which its token names.
+    fn record(&self, token: Token, proxy_states: &[Vec<u8>], identifier: u8, secret: &[u8]) -> Vec<u8> {
+        let mut writer = Writer::new(code::ACCOUNTING_REQUEST, identifier, [0; 16])
+            .attribute(kind::USER_NAME, self.name.as_bytes())
+            // Start (RFC 2866 §5.1).
+            .attribute(kind::ACCT_STATUS_TYPE, &[0, 0, 0, 1])
+            .attribute(kind::ACCT_SESSION_ID, format!("visit {token}").as_bytes())
+            .attribute(CONNECT_INFO, token.to_string().as_bytes());
+        for state in proxy_states {
+            writer = writer.attribute(kind::PROXY_STATE, state);
+        }
+        writer.accounting(secret)
     }
 }
 

@@ -312,7 +312,12 @@ impl Forwarding {
         let first = packet.attributes().next().map(|(_, kind, _)| kind);
         let signatures = packet.all(kind::MESSAGE_AUTHENTICATOR).count();
         let holds = packet.signature_holds(&packet.authenticator(), secret) == Some(true);
-        if first != Some(kind::MESSAGE_AUTHENTICATOR) || signatures != 1 || !holds {
+        let is_signed = match packet.code() {
+            // RFC 2866 §3: its authenticator proves the secret.
+            code::ACCOUNTING_REQUEST => signatures == 0 && packet.authenticator_holds(&[0; 16], secret),
+            _ => first == Some(kind::MESSAGE_AUTHENTICATOR) && signatures == 1 && holds,
+        };
+        if !is_signed {
             return violation(&FORWARDED_SIGNED, format!("code {}, {signatures} of them", packet.code()));
         }
         let token = packet.all(CONNECT_INFO).next().and_then(Token::read);

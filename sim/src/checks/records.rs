@@ -8,6 +8,7 @@ invariants! {
     NO_TORN_LINE = "no-torn-line", "After each start every line of the file is a whole record.";
     ONE_DIGEST = "one-digest", "A record that is there twice has the same digest, and no other record has it.";
     STORED_IN_THE_END = "stored-in-the-end", "When disks and processes have stopped failing every record is acknowledged.";
+    STORED_BEFORE_IT_GOES_ON = "stored-before-it-goes-on", "A record that is stored and forwarded goes on only when it is safe.";
     ANSWERS_VERIFY = "answers-verify", "Each Accounting-Response verifies and has the Identifier of a request.";
 }
 

@@ -42,7 +42,22 @@ pub(super) fn write_remote_servers(out: &mut String, proxy: &ProxyPlan) -> Resul
         writeln!(out, "on_dead = {:?}", if pool.repick { "repick" } else { "fail" })?;
     }
     for realm in &proxy.realms {
-        writeln!(out, "[[realm]]\nname = {:?}\npool = {:?}", realm.name, proxy.pools[realm.pool].name)?;
+        let pool = &proxy.pools[realm.pool].name;
+        writeln!(out, "[[realm]]\nname = {:?}\npool = {pool:?}\naccounting_pool = {pool:?}", realm.name)?;
+    }
+    Ok(())
+}
+
+/// The rules by which records go on, stored before or not.
+pub(super) fn write_rules_of_records(out: &mut String, proxy: &ProxyPlan, are_stored: bool) -> Result {
+    for client in (0..proxy.nases.len()).map(ProxyPlan::client_name) {
+        writeln!(
+            out,
+            "[[server.accounting]]\nwhen = {{ client = {client:?} }}\nproxy = {{ by = \"realm\" }}"
+        )?;
+        if are_stored {
+            writeln!(out, "store = \"file\"")?;
+        }
     }
     Ok(())
 }

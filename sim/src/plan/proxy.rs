@@ -2,7 +2,7 @@
 //!
 //! What remote servers do is in [`crate::actor::remote_server`], what these NASes send in [`crate::actor::roaming_nas`].
 
-use super::is_not;
+use super::{is_none_of, is_not};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -149,6 +149,9 @@ pub struct RoamingNasPlan {
     pub pap_per_mille: u64,
     /// Visits that are a single request by CHAP, per mille.
     pub chap_per_mille: u64,
+    /// Visits that are a single Accounting-Request, per mille.
+    #[serde(default, skip_serializing_if = "is_none_of")]
+    pub accounting_per_mille: u64,
     /// Rounds of a conversation, at most.
     pub rounds_max: u64,
     /// Whether all of a realm go by one name.

@@ -24,6 +24,8 @@ pub(super) fn add_chain(plan: &mut Plan, draws: Draws) {
     proxy.nases.truncate(3);
     for nas in &mut proxy.nases {
         nas.latency_us = nas.latency_us.min(40_000);
+        // The listeners of those behind take no accounting.
+        nas.accounting_per_mille = 0;
         (nas.visits, nas.burst) = (nas.visits.min(80), nas.burst.min(8));
         nas.pause_us =
             plan.faulty_ms * 1_000 / u64::from(nas.visits) * u64::from(nas.burst.div_ceil(2)) * 9 / 10;

@@ -103,6 +103,7 @@ fn nas(draws: Draws, place: u64, flood: bool, faulty_ms: u64) -> RoamingNasPlan 
         burst,
         pap_per_mille: if flood { 900 } else { draw(6).pick(&[0, 200, 500]) },
         chap_per_mille: if flood { 0 } else { draw(7).pick(&[0, 100, 300]) },
+        accounting_per_mille: draw(13).pick(&[0, 0, 200]),
         rounds_max: draw(8).range(2..=12),
         anonymous: draw(9).one_in(2),
         calling_station_id: draw(10).one_in(2),

@@ -9,8 +9,9 @@ use crate::checks::forwarding::{Forwarding, ONE_SOCKET_PER_PLACE, Passing};
 use crate::fault::FaultClass;
 use crate::fault::link::{Carried, Link};
 use crate::goals::Goal;
+use crate::oracle::codec::code;
+use crate::plan::Plan;
 use crate::plan::proxy::ProxyPlan;
-use crate::plan::{ListenerKind, Plan};
 use crate::remote_sockets::RemoteSockets;
 use crate::sockets::Datagram;
 use crate::trace::{Kind, REMOTE, ROAMING};
@@ -161,9 +162,9 @@ impl<'p> World<'p> {
         }
         let nas = &self.proxy_plan().nases[place];
         let topology = &self.plan.topology;
-        let listener = topology.listener_for(ListenerKind::Access, nas.address);
-        let listener = listener.expect("plans have one of each kind and family");
         for sent in out.sent.drain(..) {
+            let listener = topology.listener_for(sent.to, nas.address);
+            let listener = listener.expect("plans have one of each kind and family");
             let words = [sent.port as u64, u64::from(listener.0)];
             self.trace.add(self.now, node, Kind::NasSends, words, &sent.octets);
             if let Some(asked) = &sent.asked {
@@ -229,7 +230,10 @@ impl<'p> World<'p> {
         octets: &[u8],
     ) -> Result<(), Violation> {
         let passing = self.passing(0);
-        self.proxy.laws[0].returns(passing, nas, octets)?;
+        let record = self.proxy.laws[0].returns(passing, nas, octets)?;
+        if let Some(request) = record.filter(|_| self.plan.topology.answers_accounting) {
+            self.acknowledge(&request)?;
+        }
         let plan = &self.proxy_plan().nases[nas];
         let Some(port) = plan.ports.iter().position(|port| *port == destination.port()) else {
             return Ok(());
@@ -258,6 +262,9 @@ impl<'p> World<'p> {
             self.trace.add(self.now, place as u32, Kind::Forwards, [port, server as u64], &octets);
             let (node, passing) = (self.node_of(place), self.passing(place));
             self.proxy.laws[node].forwards(passing, port, server, &octets)?;
+            if octets[0] == code::ACCOUNTING_REQUEST && self.plan.topology.answers_accounting {
+                self.goes_on(&octets)?;
+            }
             let link = REMOTE_LINKS | (server as u64) << 32 | (place as u64) << 8;
             let latency = self.proxy_plan().remote_servers[server].latency_us;
             let next = self.proxy.nodes[server];

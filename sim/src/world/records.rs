@@ -3,7 +3,9 @@
 
 use super::{Event, World};
 use crate::checks::Violation;
-use crate::checks::records::{ACKNOWLEDGED_IS_SAFE, NO_TORN_LINE, ONE_DIGEST, Record, torn_line, twins};
+use crate::checks::records::{
+    ACKNOWLEDGED_IS_SAFE, NO_TORN_LINE, ONE_DIGEST, Record, STORED_BEFORE_IT_GOES_ON, torn_line, twins,
+};
 use crate::draw::Class;
 use crate::fault::disk;
 use crate::oracle::codec::{Packet, kind};
@@ -103,6 +105,17 @@ impl World<'_> {
             return Err(Violation { invariant: &ACKNOWLEDGED_IS_SAFE, at: self.now, details });
         }
         self.records.acknowledged.insert(session);
+        Ok(())
+    }
+
+    /// A record goes on to a remote server, and is stored here, too.
+    pub(super) fn goes_on(&mut self, request: &[u8]) -> Result<(), Violation> {
+        let session = Packet::read(request).ok().and_then(|packet| packet.all(kind::ACCT_SESSION_ID).next());
+        let Some(session) = session.map(Record::session_of) else { return Ok(()) };
+        if !self.records.is_safe(&session) {
+            let details = format!("{session} is not on the disk when it goes on");
+            return Err(Violation { invariant: &STORED_BEFORE_IT_GOES_ON, at: self.now, details });
+        }
         Ok(())
     }
 

@@ -17,9 +17,10 @@ impl Forwarding {
         let Some(sent) = self.outstanding.get_mut(&(port, packet.identifier())) else { return };
         let plan = &passing.proxy().remote_servers[server];
         let secret = plan.secret.as_bytes();
+        let is_record = sent.octets[0] == code::ACCOUNTING_REQUEST;
         let holds = packet.authenticator_holds(&sent.authenticator, secret)
-            && packet.signature_holds(&sent.authenticator, secret) == Some(true);
-        if !holds {
+            && packet.signature_holds(&sent.authenticator, secret).unwrap_or(is_record);
+        if !holds || is_record != (packet.code() == code::ACCOUNTING_RESPONSE) {
             return;
         }
         let zombie_period = plan.zombie_period_ms * 1_000_000;
@@ -61,11 +62,16 @@ impl Forwarding {
         }
     }
 
-    /// A reply leaves for a NAS.
+    /// A reply leaves for a NAS: the request, if that is acknowledged as a record.
     ///
     /// # Errors
     /// The law that it breaks.
-    pub fn returns(&mut self, passing: Passing<'_>, nas: usize, octets: &[u8]) -> Result<(), Violation> {
+    pub fn returns(
+        &mut self,
+        passing: Passing<'_>,
+        nas: usize,
+        octets: &[u8],
+    ) -> Result<Option<Vec<u8>>, Violation> {
         self.returned += 1;
         let violation =
             |law, details: String| Err(passing.violation(law, format!("to roaming NAS {nas}: {details}")));
@@ -85,7 +91,13 @@ impl Forwarding {
         let proxy_states: Vec<_> = asked(&token).all(kind::PROXY_STATE).map(<[u8]>::to_vec).collect();
         match self.answers(passing, packet, token, (&authenticator, secret), &proxy_states) {
             Some((law, details)) => violation(law, details),
-            None => Ok(()),
+            None => {
+                let is_record = packet.code() == code::ACCOUNTING_RESPONSE;
+                if is_record {
+                    self.goals.reach(Goal::RecordForwarded);
+                }
+                Ok(is_record.then(|| self.asked[&token].octets.clone()))
+            }
         }
     }
 
@@ -139,7 +151,9 @@ impl Forwarding {
         let first = packet.attributes().next().map(|(_, kind, _)| kind);
         let signatures = packet.all(kind::MESSAGE_AUTHENTICATOR).count();
         let holds = packet.signature_holds(authenticator, secret) == Some(true);
-        if first != Some(kind::MESSAGE_AUTHENTICATOR) || signatures != 1 || !holds {
+        let is_record = packet.code() == code::ACCOUNTING_RESPONSE;
+        let is_signed = first == Some(kind::MESSAGE_AUTHENTICATOR) && signatures == 1 && holds;
+        if is_signed == is_record {
             return Some((&RETURNED_SIGNED, format!("{token}: code {}", packet.code())));
         }
         if !packet.all(kind::PROXY_STATE).eq(proxy_states.iter().map(Vec::as_slice)) {
