@@ -9,7 +9,7 @@ use crate::phases::{Node, Snapshot};
 use crate::plan::{FailureFile, Plan};
 use crate::trace::{Entry, first_difference};
 use crate::world::World;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use ulna_core::seeded::{self, Bug};
 
@@ -58,9 +58,13 @@ pub fn check_bug(plan: &Plan) -> Result<(), String> {
     }
 }
 
-/// From now on a panic prints nothing: where it was is kept for the breach that it becomes.
+/// From now on a panic in a run prints nothing: where it was is kept for the breach that it becomes.
 pub fn keep_panics_quiet() {
-    panic::set_hook(Box::new(|information| {
+    let loud = panic::take_hook();
+    panic::set_hook(Box::new(move |information| {
+        if !RUNS.get() {
+            return loud(information);
+        }
         let place = information.location().map(|place| format!(", {}:{}", place.file(), place.line()));
         PANICKED_AT.set(place.unwrap_or_default());
     }));
@@ -68,6 +72,7 @@ pub fn keep_panics_quiet() {
 
 thread_local! {
     static PANICKED_AT: RefCell<String> = const { RefCell::new(String::new()) };
+    static RUNS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs a plan, with faults drawn or, if a log is given, repeated from it. Its seeded bug is switched on for the
@@ -133,7 +138,10 @@ fn switch_bug(_plan: &Plan) {}
 
 /// Runs a world; a panic of the server is a breach as well.
 fn finish(world: &mut World<'_>) -> Option<Violation> {
-    match catch_unwind(AssertUnwindSafe(|| world.run())) {
+    RUNS.set(true);
+    let result = catch_unwind(AssertUnwindSafe(|| world.run()));
+    RUNS.set(false);
+    match result {
         Ok(result) => result.err(),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
