@@ -188,6 +188,22 @@ bugs! {
     ReplyMatchedByIdentifierOnly = "reply-matched-by-identifier-only",
     /// The State of a remote server's challenge does not go back to the NAS.
     StateNotReturned = "state-not-returned",
+    /// A record that is to be stored and to go on is acknowledged when it is stored, and goes nowhere.
+    RecordAnsweredBeforeItsHome = "record-answered-before-its-home",
+    /// A record that is to be stored first goes on at once.
+    RecordGoesOnUnstored = "record-goes-on-unstored",
+    /// A record that no remote server takes is acknowledged.
+    RecordWithoutAWayAcknowledged = "record-without-a-way-acknowledged",
+    /// Conversations are told apart by what users are called, whichever client they come by.
+    ConversationOfAnotherClient = "conversation-of-another-client",
+    /// States of all realms are in one tree, and users are known by what stands before their realm.
+    StateTreeWithoutRealm = "state-tree-without-realm",
+    /// A conversation stays when its State has lost its worth.
+    ConversationNeverEnds = "conversation-never-ends",
+    /// A request that was answered by one connection of its client's, and comes by another, is decided again.
+    AnsweredElsewhereDecidedAgain = "answered-elsewhere-decided-again",
+    /// A request that waits, and comes again by another connection of its client's, is decided again.
+    WaitingElsewhereDecidedAgain = "waiting-elsewhere-decided-again",
 }
 
 impl Bug {

@@ -550,6 +550,8 @@ impl Worker {
                 self.hold(ticket, Held { network, request, waiting, taken_up });
             }
             Ok(Step::Stores(rule, then)) => {
+                let mut then = then.filter(|_| !seeded::is(Bug::RecordAnsweredBeforeItsHome));
+                let at_once = if seeded::is(Bug::RecordGoesOnUnstored) { then.take() } else { None };
                 let then = then.map(|goes_on| self.decisions.keep(goes_on));
                 let waiting = Waiting::Record { rule, then };
                 let Worker { memory, held, counters, .. } = self;
@@ -557,7 +559,10 @@ impl Worker {
                     counters.effects.up();
                     memory.records.begin(held.begin_effect())
                 });
-                self.hold(ticket, Held { network, request, waiting, taken_up });
+                match at_once {
+                    Some(goes_on) => self.go_on(network, request, goes_on, taken_up, now),
+                    None => self.hold(ticket, Held { network, request, waiting, taken_up }),
+                }
                 if self.memory.records.is_full() {
                     self.effects.extend(self.memory.records.take());
                 }

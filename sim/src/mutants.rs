@@ -41,7 +41,7 @@ const OF_CLIENTS: [Bug; 15] = [
 ];
 
 /// Bugs of forwarding, which only plans with remote servers have.
-const OF_FORWARDING: [Bug; 19] = [
+const OF_FORWARDING: [Bug; 27] = [
     Bug::HiddenPassedOnAsItIs,
     Bug::ProxyStatesNotPassedOn,
     Bug::OwnProxyStateFirst,
@@ -61,6 +61,14 @@ const OF_FORWARDING: [Bug; 19] = [
     Bug::DuplicateForwardedTwice,
     Bug::ReplyMatchedByIdentifierOnly,
     Bug::StateNotReturned,
+    Bug::RecordAnsweredBeforeItsHome,
+    Bug::RecordGoesOnUnstored,
+    Bug::RecordWithoutAWayAcknowledged,
+    Bug::ConversationOfAnotherClient,
+    Bug::StateTreeWithoutRealm,
+    Bug::ConversationNeverEnds,
+    Bug::AnsweredElsewhereDecidedAgain,
+    Bug::WaitingElsewhereDecidedAgain,
 ];
 
 /// Bugs that few seeds notice, and one that does: it is tried first, and all others if it no longer does.

@@ -286,7 +286,11 @@ impl Node for Server {
             buffers.in_rings += inside.buffers_in_rings as u64;
             buffers.owned += inside.buffers_owned as u64;
             settled += inside.buffers_settled;
-            snapshot.held += cores.worker().map_or(0, |worker| worker.counters().requests_held.value());
+            if let Some(counters) = cores.worker().map(|worker| worker.counters()) {
+                snapshot.held += counters.requests_held.value();
+                snapshot.conversations += counters.conversations.value();
+                snapshot.outstanding += counters.outstanding.value();
+            }
             let Some(network) = cores.network() else { continue };
             let counters = network.counters();
             // A stray is received twice, by its reader and by its owner; one that is between them is in progress.

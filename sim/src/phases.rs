@@ -328,8 +328,12 @@ pub struct Snapshot {
     pub remembered: u64,
     /// Answers that were discarded because too many waited to be sent.
     pub unsent: u64,
-    /// Requests that wait for an effect.
+    /// Requests that wait for an effect, or for a remote server.
     pub held: u64,
+    /// Conversations with remote servers that may go on.
+    pub conversations: u64,
+    /// Requests that wait for remote servers' answers.
+    pub outstanding: u64,
     /// Look-ups under way, told of or not.
     pub look_ups: u64,
     /// Packets of strangers that were discarded as too many were.

@@ -87,8 +87,12 @@ impl Digests {
     /// Who asks.
     pub fn who(&self, identity: &Identity<'_>) -> Who {
         let mut user = self.of(Kind::User);
-        user.write(identity.client_mark);
-        user.write(identity.user_name);
+        if !seeded::is(Bug::ConversationOfAnotherClient) {
+            user.write(identity.client_mark);
+        }
+        let name = identity.user_name;
+        let is_whole = !seeded::is(Bug::StateTreeWithoutRealm);
+        user.write(name.split(|octet| *octet == b'@' && !is_whole).next().unwrap_or(name));
         let device = identity.calling_station_id.map(|calling_station_id| {
             let mut device = self.of(Kind::Device);
             device.write(calling_station_id);
@@ -114,6 +118,7 @@ impl Digests {
             hasher.write(&user.0);
         }
         match tree {
+            Tree::Realm(_) if seeded::is(Bug::StateTreeWithoutRealm) => hasher.write(&[2]),
             Tree::Own => hasher.write(&[0]),
             Tree::NoRealm => hasher.write(&[1]),
             Tree::Realm(RealmTag(tag)) => {

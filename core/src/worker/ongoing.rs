@@ -17,6 +17,7 @@ use crate::path::NetworkId;
 use crate::queue::message::Message;
 use crate::request::{Request, RequestHandle};
 use crate::seed::Seed;
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -178,6 +179,7 @@ impl Worker {
         let kept = self.conversations.kept_mut(conversation).expect("it was found");
         let handle = request.stamp().handle;
         let before = kept.taken_up.replace((network, handle));
+        let before = before.filter(|_| !seeded::is(Bug::WaitingElsewhereDecidedAgain));
         let request = match before {
             Some((of, named)) => match self.held.replace(of, named, network, request) {
                 Ok((of, before)) => {
@@ -209,7 +211,8 @@ impl Worker {
         asks: &Asks,
         now: Instant,
     ) {
-        let Some(reply) = self.conversations.last_reply(conversation) else {
+        let reply = self.conversations.last_reply(conversation);
+        let Some(reply) = reply.filter(|_| !seeded::is(Bug::AnsweredElsewhereDecidedAgain)) else {
             return self.go_on_with(
                 network,
                 request,

@@ -14,6 +14,8 @@ pub struct RemoteServer {
     received: u64,
     /// It is gone until then.
     gone_until: u64,
+    /// It comes and goes: since when, in turns of which length, until when.
+    flaps: Option<(u64, u64, u64)>,
     /// It does not answer for a realm until then.
     silent_until: BTreeMap<Vec<u8>, u64>,
     /// Conversations that it has, by NAS and visit.
@@ -64,6 +66,7 @@ impl RemoteServer {
             place,
             received: 0,
             gone_until: 0,
+            flaps: None,
             silent_until: BTreeMap::new(),
             conversations: BTreeSet::new(),
             last_state: None,
@@ -108,7 +111,14 @@ impl RemoteServer {
                 self.conversations.clear();
             }
         }
-        if now < self.gone_until {
+        let turns = |draw: Draw| {
+            [draw.magnitude(200 * MILLISECOND..=5 * SECOND), draw.fork(1).range(1..=40) * SECOND]
+        };
+        if let Some([turn, span]) = faults.strike(FaultClass::RemoteFlapping, entity, ordinal, now, turns) {
+            self.flaps = Some((now, turn, now + span));
+        }
+        let is_away = |(since, turn, until): (u64, u64, u64)| now < until && (now - since) / turn % 2 == 0;
+        if now < self.gone_until || self.flaps.is_some_and(is_away) {
             return Fate::Gone;
         }
         let realm = realm_of(packet);
@@ -215,9 +225,17 @@ impl RemoteServer {
             // As the policy of the server under test names a worker.
             let ours = ours.map(|[worker, _]| worker.to_string().into_bytes());
             let is_missing = strikes(FaultClass::StateMissing, |_| [0, 0]).is_some();
-            let state = ours.or(another).unwrap_or(state);
+            let wrong = strikes(FaultClass::StateWrong, |draw| [draw.below(3), 0]);
+            let state = match wrong {
+                Some([0, _]) => Vec::new(),
+                Some([1, _]) => draw.fork(3).octets::<253>().to_vec(),
+                _ => ours.or(another).unwrap_or(state),
+            };
             if !is_missing {
                 writer = writer.attribute(kind::STATE, &state);
+            }
+            if wrong.is_some_and(|[which, _]| which == 2) {
+                writer = writer.attribute(kind::STATE, b"one too many");
             }
             self.last_state = Some(state);
         }

@@ -40,7 +40,7 @@ pub struct Sent {
 pub struct Asks {
     /// Which it is.
     pub token: Token,
-    /// Whether it ought to have a State, and has lost it.
+    /// Whether it ought to have a State, and has lost it, or has another.
     pub state_is_lost: bool,
     /// The octets of the challenge that it goes on with.
     pub challenge: Option<Vec<u8>>,
@@ -290,11 +290,16 @@ impl RoamingNas {
         let class = FaultClass::StateLost;
         let is_lost =
             state.is_some() && around.faults.strike(class, self.entity(), request, now, |_| [0, 0]).is_some();
-        let state_is_lost = is_lost || challenge.is_some() && state.is_none();
+        let class = FaultClass::StateRewritten;
+        let other = |draw: Draw| [draw.bits(), draw.fork(1).bits()];
+        let rewritten = state.and_then(|_| around.faults.strike(class, self.entity(), request, now, other));
+        let rewritten = rewritten.map(|words| words.map(u64::to_be_bytes).concat());
+        let state = rewritten.as_deref().or(state);
+        let state_is_lost = is_lost || rewritten.is_some() || challenge.is_some() && state.is_none();
         let octets = visit.visitor.request(
             visit.errand,
             token,
-            state.filter(|_| !state_is_lost),
+            state.filter(|_| !is_lost),
             &proxy_states,
             identifier,
             draw.fork(3).octets(),
@@ -319,12 +324,12 @@ impl RoamingNas {
         };
         match waiting.retransmission.handle_timeout(around.now, draw) {
             Next::SendAgain(at) => {
-                visit.sendings += 1;
-                waiting.sending = visit.sendings;
-                around.out.timers.push((at, Timer::Again(number, visit.sendings)));
                 let octets = waiting.octets.clone();
                 self.change_port(number, around);
-                let visit = &self.visits[number];
+                let visit = &mut self.visits[number];
+                visit.sendings += 1;
+                visit.waiting.as_mut().expect("it was just seen").sending = visit.sendings;
+                around.out.timers.push((at, Timer::Again(number, visit.sendings)));
                 around.out.sent.push(Sent { port: visit.port, to: visit.listener(), octets, asked: None });
             }
             Next::GiveUp => {
@@ -336,7 +341,7 @@ impl RoamingNas {
         }
     }
 
-    /// The next packet of a visit may come from another port.
+    /// The next packet of a visit may come from another port: it is known by how many were sent before.
     fn change_port(&mut self, number: usize, around: &mut Around<'_>) {
         let ports = self.plan(around).ports.len() as u64;
         let visit = &mut self.visits[number];

@@ -115,6 +115,11 @@ pub fn idle(snapshot: &Snapshot, is_over: bool, now: u64) -> Result<(), Violatio
         let details = format!("{} look-ups are still under way: {snapshot:?}", snapshot.look_ups);
         return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
     }
+    if snapshot.conversations + snapshot.outstanding != 0 {
+        let Snapshot { conversations, outstanding, .. } = snapshot;
+        let details = format!("{conversations} conversations are still kept, {outstanding} requests sent on");
+        return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });
+    }
     if snapshot.held != 0 {
         let details = format!("{} still wait for an effect: {snapshot:?}", snapshot.held);
         return Err(Violation { invariant: &NOTHING_LEFT, at: now, details });

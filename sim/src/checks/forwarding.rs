@@ -2,6 +2,7 @@
 //! §5.33, RFC 5080 §2.2.1, RFC 3579 §3.2.
 
 mod again;
+mod home;
 mod returned;
 mod standing;
 
@@ -13,7 +14,7 @@ use crate::goals::{Goal, Goals};
 use crate::oracle::codec::{Packet, code, kind};
 use crate::oracle::digest::{chap_password, reveal_password};
 use crate::plan::Plan;
-use crate::plan::proxy::{ProxyPlan, States};
+use crate::plan::proxy::ProxyPlan;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
@@ -32,7 +33,8 @@ invariants! {
     VISITS_END_WELL = "visits-end-well", "After the faults, each visit of a user who is at home elsewhere ends by Access-Accept.";
     LOOPS_END = "loops-end", "A request that comes back to a server that has forwarded it goes no further, and is answered Access-Reject.";
     NO_MORE_THAN_ASKED = "no-more-than-asked", "A request goes on at most once for each datagram of it that was read.";
-    FORWARDED_ONCE = "forwarded-once", "A request that waits for a remote server which lives is not sent on as a new one.";
+    FORWARDED_ONCE = "forwarded-once", "A request that waits for a remote server which lives, or whose answer is remembered, is not sent on as a new one.";
+    RECORD_ANSWERED_AT_HOME = "record-answered-at-home", "An Accounting-Request that goes on is answered only when its remote server has answered it.";
     AGAIN_GOES_ON = "again-goes-on", "What a NAS sends again while its request waits for a remote server is sent there again.";
     ANSWER_GOES_BACK = "answer-goes-back", "What a remote server answers to a request that waits for it goes back.";
     REPLY_AS_ANSWERED = "reply-as-answered", "A reply goes back with the attributes that its remote server has given it, State among them, unchanged and in order.";
@@ -109,6 +111,12 @@ struct Asked {
     has_answer_since: Option<u64>,
     /// When its first answer left for the NAS.
     answered_at: Option<u64>,
+    /// Whether that was a remote server's.
+    is_answered_at_home: bool,
+    /// A copy was read after that.
+    came_after_answer: bool,
+    /// Another request was read under its Identifier, by one of the connections by which it came.
+    is_displaced: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -244,6 +252,9 @@ impl Forwarding {
             waits: None,
             has_answer_since: None,
             answered_at: None,
+            is_answered_at_home: false,
+            came_after_answer: false,
+            is_displaced: false,
         };
         self.asked.insert(token, asked);
         let tokens = self.by_identifier.entry((token.nas, octets[1])).or_default();
@@ -285,11 +296,13 @@ impl Forwarding {
             asked.first_read_at = now;
         }
         asked.copies += 1;
+        asked.came_after_answer |= asked.answered_at.is_some();
         asked.came_as.insert(came_as);
         self.note_again(token, now);
     }
 
-    /// A packet leaves for a remote server, from this port.
+    /// A packet leaves for a remote server, from this port. `forgotten` tells how many decided requests the server says that it had
+    /// to forget before their time.
     ///
     /// # Errors
     /// The law that it breaks.
@@ -299,6 +312,7 @@ impl Forwarding {
         port: u64,
         server: usize,
         octets: &[u8],
+        forgotten: &dyn Fn() -> u64,
     ) -> Result<(), Violation> {
         let violation = |law, details: String| {
             let name = &passing.proxy().remote_servers[server].name;
@@ -354,6 +368,10 @@ impl Forwarding {
         if let Some((law, details)) = differs.filter(|(law, _)| !is_excused(*law)) {
             return violation(law, format!("{token}: {details}"));
         }
+        let is_again = is_new && self.is_remembered(passing, token);
+        if is_again && forgotten() == 0 {
+            return violation(&FORWARDED_ONCE, format!("{token}: it was answered"));
+        }
         if let Some(details) = self.note_sent(passing, token, (server, (port, packet.identifier())), is_new) {
             return violation(&FORWARDED_ONCE, format!("{token}: {details}"));
         }
@@ -395,80 +413,6 @@ impl Forwarding {
         self.outstanding.insert(key, sent);
         Ok(true)
     }
-
-    /// The server that a request should have gone to, if it goes to another without excuse.
-    fn strayed_from(&self, passing: Passing<'_>, token: Token, server: usize) -> Option<usize> {
-        let asked = &self.asked[&token];
-        let challenge = asked.challenge?;
-        let homes = &self.answers.get(&challenge)?.servers;
-        let home = homes.first().copied().filter(|_| !homes.contains(&server))?;
-        let before = &self.asked[&Token { round: token.round - 1, ..token }];
-        let proxy = passing.proxy();
-        let dedup_lifetime = passing.plan.limits.dedup_lifetime_ms * 1_000_000;
-        // Who died, or came, since the request before was asked, cannot know.
-        let is_forgotten = self.memory_lost_at.is_some_and(|at| at >= before.at);
-        let may_be_repicked =
-            proxy.pools.iter().any(|pool| pool.repick && pool.remote_servers.contains(&home));
-        let excused = is_forgotten
-            || may_be_repicked
-            // RFC 5080 §2.2.2: its answer is forgotten by now, and its State was used.
-            || asked.answered_at.is_some_and(|at| passing.now + TURN_MAX >= at + dedup_lifetime)
-            || self.ended.contains(&(token.nas, token.visit))
-            // An earlier copy was rejected, as the server had died, and nobody has that answer: it is decided anew.
-            || asked.copies > 1 && self.may_have_died(proxy, home, asked.at, passing.now)
-            || asked.state_is_lost && !is_known_without_state(proxy, token.nas)
-            || self.is_ambiguous(proxy, token, challenge.server);
-        (!excused).then_some(home)
-    }
-
-    /// Whether a remote server may have counted as dead since then.
-    fn may_have_died(&self, proxy: &ProxyPlan, server: usize, since: u64, now: u64) -> bool {
-        let Heard { last_at, silence_ended_at } = self.heard.get(&server).copied().unwrap_or_default();
-        let zombie_period = proxy.remote_servers[server].zombie_period_ms * 1_000_000;
-        now >= last_at + zombie_period || silence_ended_at.is_some_and(|at| at >= since)
-    }
-
-    /// Whether two conversations that nothing tells apart may have this request's State.
-    fn is_ambiguous(&self, proxy: &ProxyPlan, token: Token, home: usize) -> bool {
-        let request = Packet::read(&self.asked[&token].octets).expect("a NAS writes packets");
-        let state = request.all(kind::STATE).next();
-        let visits = state.and_then(|state| self.visits_of_state.get(state)).map_or(0, BTreeSet::len);
-        // A round that had lost it may have begun a second conversation, which then was given the State of the first.
-        let began_again = (0..token.round).any(|round| self.asked[&Token { round, ..token }].state_is_lost);
-        if proxy.remote_servers[home].states == States::Random && visits < 2 && !began_again {
-            return false;
-        }
-        // One whose answer was forgotten before it was asked for again has begun twice.
-        self.asked[&Token { round: 0, ..token }].decided > 1 || !is_known_without_state(proxy, token.nas)
-    }
-
-    /// A visit that had to end well, begun then, has not: whether that breaks a law.
-    ///
-    /// # Errors
-    /// [`VISITS_END_WELL`].
-    pub fn ended_badly(
-        &self,
-        passing: Passing<'_>,
-        (nas, visit): (usize, usize),
-        begun: u64,
-        details: String,
-    ) -> Result<(), Violation> {
-        let proxy = passing.proxy();
-        let is_forgotten = self.memory_lost_at.is_some_and(|at| at >= begun);
-        let all_random = proxy.remote_servers.iter().all(|server| server.states == States::Random);
-        if is_forgotten || !all_random && !is_known_without_state(proxy, nas) {
-            return Ok(());
-        }
-        Err(passing.violation(&VISITS_END_WELL, format!("roaming NAS {nas}, visit {visit}: {details}")))
-    }
-}
-
-/// A turn that was stopped may have answered by a time that lies so far behind.
-const TURN_MAX: u64 = 4_000_000_000;
-
-/// Whether the requests of a NAS say whose they are: many may have one User-Name.
-fn is_known_without_state(proxy: &ProxyPlan, nas: usize) -> bool {
-    proxy.nases[nas].calling_station_id
 }
 
 fn told(octets: &[u8]) -> Option<Told> {

@@ -148,6 +148,12 @@ fault_classes! {
     OtherSource = 49, "other-source", "a remote server answers from another address than it was asked at", 200;
     /// The first is on its way already.
     SecondChallenge = 50, "second-challenge", "a remote server follows a challenge by a second one to the same request, with another State", 400;
+    /// As a link does that has a loose contact.
+    RemoteFlapping = 51, "remote-flapping", "a remote server is gone and back again, by turns of 200 ms to 5 s, for up to 40 s", 40;
+    /// RFC 2865 §5.24 wants one, of an octet at least.
+    StateWrong = 52, "state-wrong", "a remote server's challenge has an empty State, two, or one as long as any attribute may be", 200;
+    /// A hop in between puts another in its place.
+    StateRewritten = 53, "state-rewritten", "a request goes on with a conversation but has a State that nobody has given away", 150;
 }
 
 impl FaultClass {

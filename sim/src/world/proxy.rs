@@ -261,7 +261,12 @@ impl<'p> World<'p> {
             let Some((port, server)) = self.proxy.sockets.port(place, transmit.via) else { continue };
             self.trace.add(self.now, place as u32, Kind::Forwards, [port, server as u64], &octets);
             let (node, passing) = (self.node_of(place), self.passing(place));
-            self.proxy.laws[node].forwards(passing, port, server, &octets)?;
+            let server_under_test = match node.checked_sub(1) {
+                None => &*self.node,
+                Some(relay) => self.relays[relay].node(),
+            };
+            let forgotten = || server_under_test.snapshot().forgotten;
+            self.proxy.laws[node].forwards(passing, port, server, &octets, &forgotten)?;
             if octets[0] == code::ACCOUNTING_REQUEST && self.plan.topology.answers_accounting {
                 self.goes_on(&octets)?;
             }

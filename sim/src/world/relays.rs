@@ -60,6 +60,11 @@ impl Relay {
         self.first..self.first + self.threads()
     }
 
+    /// Its process.
+    pub fn node(&self) -> &dyn Node {
+        &*self.node
+    }
+
     fn sum_up(&self, now: u64) -> Result<Snapshot, Violation> {
         let snapshot = self.node.snapshot();
         execution::sums(&snapshot, self.handed, now)?;

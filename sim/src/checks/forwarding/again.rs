@@ -1,5 +1,6 @@
 //! What is sent again: by the NAS while its request waits for a remote server, and then to that. RFC 2865 §2.3, RFC 5080 §2.2.1.
 
+use super::home::may_be_repicked;
 use super::{AGAIN_GOES_ON, ANSWER_GOES_BACK, Asked, Forwarding, Passing, Waits};
 use crate::actor::visit::Token;
 use crate::checks::Violation;
@@ -29,6 +30,11 @@ impl Forwarding {
         let is_alive_since = before.and_then(|waits| self.is_surely_alive(waits.server));
         let is_one = self.is_one_request(passing, token);
         let asked = self.asked.get_mut(&token).expect("who calls has seen it");
+        if asked.is_displaced {
+            // It may go on all the same, where there was no room to tell of that; and is new when it comes again.
+            asked.waits = None;
+            return None;
+        }
         if let (Some(waits), false) = (&mut asked.waits, is_new) {
             waits.again_at = None;
             return None;
@@ -45,6 +51,7 @@ impl Forwarding {
         let before = self.newest.insert((connection, identifier), token).filter(|before| *before != token);
         if let Some(displaced) = before.and_then(|before| self.asked.get_mut(&before)) {
             displaced.end();
+            displaced.is_displaced = true;
         }
     }
 
@@ -52,7 +59,47 @@ impl Forwarding {
     fn is_one_request(&self, passing: Passing<'_>, token: Token) -> bool {
         let asked = &self.asked[&token];
         let until = asked.first_read_at + passing.request_timeout();
-        asked.came_as.len() == 1 && passing.now + SECOND < until
+        (asked.came_as.len() == 1 || self.is_known_everywhere(passing, token)) && passing.now + SECOND < until
+    }
+
+    /// Whether a round of a conversation is the same by whichever connection of its client it comes.
+    fn is_known_everywhere(&self, passing: Passing<'_>, token: Token) -> bool {
+        let asked = &self.asked[&token];
+        let first = asked.came_as.first().map(|(_, authenticator)| authenticator);
+        let is_as_it_should_be = |round: u64| {
+            let Asked { state_is_lost, came_after_answer, is_answered_at_home, .. } =
+                self.asked[&Token { round, ..token }];
+            // What comes again behind its answer may take the place of the round that is under way.
+            !state_is_lost && !came_after_answer && is_answered_at_home
+        };
+        let (Some(challenge), Some(before)) = (asked.challenge, token.round.checked_sub(1)) else {
+            return false;
+        };
+        let before = &self.asked[&Token { round: before, ..token }];
+        // Whoever began it knows of it still.
+        self.memory_lost_at.is_none_or(|at| at < before.at)
+            && !asked.state_is_lost
+            && !asked.servers.iter().any(|server| may_be_repicked(passing.proxy(), *server))
+            && asked.came_as.iter().all(|(_, authenticator)| Some(authenticator) == first)
+            && (0..token.round).all(is_as_it_should_be)
+            && !self.ended_before(token)
+            && !self.is_ambiguous(passing.proxy(), token, challenge.server)
+    }
+
+    /// Whether a remote server has ended its visit before it was read.
+    fn ended_before(&self, token: Token) -> bool {
+        self.ended.contains(&(token.nas, token.visit)) && !self.asked[&token].is_answered_at_home
+    }
+
+    /// Whether a request that was answered is surely remembered, with its answer.
+    pub(super) fn is_remembered(&self, passing: Passing<'_>, token: Token) -> bool {
+        let asked = &self.asked[&token];
+        let lifetime = passing.plan.limits.dedup_lifetime_ms * 1_000_000;
+        let is_recent = asked.answered_at.is_some_and(|at| passing.now + passing.turn_max < at + lifetime);
+        let has_gone_on = self.asked.contains_key(&Token { round: token.round + 1, ..token });
+        let is_one = asked.came_as.len() == 1
+            || asked.is_answered_at_home && !has_gone_on && self.is_known_everywhere(passing, token);
+        is_recent && is_one && !asked.is_displaced && !self.is_forgotten(token)
     }
 
     fn is_forgotten(&self, token: Token) -> bool {

@@ -2,7 +2,7 @@
 
 use super::{
     Attributes, BELIEVED_ONLY_VERIFIED, FOR_THE_NAS, Forwarding, Heard, PROXY_STATES_RETURNED, Passing,
-    REPLY_AS_ANSWERED, RETURNED_SIGNED, told,
+    RECORD_ANSWERED_AT_HOME, REPLY_AS_ANSWERED, RETURNED_SIGNED, told,
 };
 use crate::actor::visit::{FORGED, REPLY_MESSAGE, Token, Told};
 use crate::checks::Violation;
@@ -14,6 +14,10 @@ impl Forwarding {
     /// The server under test reads a datagram of a remote server.
     pub fn read(&mut self, passing: Passing<'_>, port: u64, server: usize, octets: &[u8]) {
         let Ok(packet) = Packet::read(octets) else { return };
+        // RFC 2865 §5.44: none or one, or it is no reply.
+        if packet.all(kind::STATE).count() > 1 {
+            return;
+        }
         let Some(sent) = self.outstanding.get_mut(&(port, packet.identifier())) else { return };
         let plan = &passing.proxy().remote_servers[server];
         let secret = plan.secret.as_bytes();
@@ -37,8 +41,12 @@ impl Forwarding {
         }
         sent.is_answered = true;
         let token = sent.token;
-        if let Some(asked) = token.and_then(|token| self.asked.get_mut(&token))
-            && asked.waits.take_if(|waits| waits.key == (port, packet.identifier())).is_some()
+        let alive_since = self.is_surely_alive(server);
+        let asked = token.and_then(|token| self.asked.get_mut(&token));
+        if let Some(asked) = asked
+            && let Some(waits) = asked.waits.take_if(|waits| waits.key == (port, packet.identifier()))
+            // Had the server died by then, what came again was to go elsewhere, and perhaps had no room there.
+            && (waits.again_at.is_none() || alive_since.is_some_and(|since| since < waits.since))
             && is_sure
         {
             asked.has_answer_since = Some(passing.now);
@@ -146,6 +154,7 @@ impl Forwarding {
         proxy_states: &[Vec<u8>],
     ) -> Option<(&'static crate::checks::Invariant, String)> {
         let asked = self.asked.get_mut(&token).expect("who calls has seen it");
+        let is_first = asked.answered_at.is_none();
         asked.answered_at.get_or_insert(passing.now);
         asked.end();
         let first = packet.attributes().next().map(|(_, kind, _)| kind);
@@ -160,23 +169,25 @@ impl Forwarding {
             let count = packet.all(kind::PROXY_STATE).count();
             return Some((&PROXY_STATES_RETURNED, format!("{token}: {count} of {}", proxy_states.len())));
         }
-        match packet.all(REPLY_MESSAGE).next() {
+        let text = packet.all(REPLY_MESSAGE).next();
+        let told = text.and_then(Told::read).filter(|told| told.token == token && told.code == packet.code());
+        let answers = told.and_then(|told| self.answers.get(&told));
+        if is_first {
+            asked.is_answered_at_home = answers.is_some();
+        }
+        match (text, answers) {
+            (Some(FORGED), _) => Some((&BELIEVED_ONLY_VERIFIED, format!("{token}: code {}", packet.code()))),
+            (_, Some(answers)) => {
+                let is_one = answers.attributes.contains(&attributes(packet));
+                (!is_one).then(|| (&REPLY_AS_ANSWERED, format!("{token}: {:?}", attributes(packet))))
+            }
+            (_, None) if is_record => Some((&RECORD_ANSWERED_AT_HOME, format!("{token}: {told:?}"))),
             // What is decided here says nothing, and is never yes.
-            None if packet.code() == code::ACCESS_REJECT => {
+            (None, None) if packet.code() == code::ACCESS_REJECT => {
                 self.goals.reach(Goal::RejectedHere);
                 None
             }
-            Some(FORGED) => Some((&BELIEVED_ONLY_VERIFIED, format!("{token}: code {}", packet.code()))),
-            text => match text.and_then(Told::read) {
-                Some(told) if told.token == token && told.code == packet.code() => {
-                    let is_one = self
-                        .answers
-                        .get(&told)
-                        .is_some_and(|answers| answers.attributes.contains(&attributes(packet)));
-                    (!is_one).then(|| (&REPLY_AS_ANSWERED, format!("{token}: {:?}", attributes(packet))))
-                }
-                told => Some((&FOR_THE_NAS, format!("{token}: code {}, {told:?}", packet.code()))),
-            },
+            (_, None) => Some((&FOR_THE_NAS, format!("{token}: code {}, {told:?}", packet.code()))),
         }
     }
 }
