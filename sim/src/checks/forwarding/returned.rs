@@ -47,6 +47,8 @@ impl Forwarding {
             && let Some(waits) = asked.waits.take_if(|waits| waits.key == (port, packet.identifier()))
             // Had the server died by then, what came again was to go elsewhere, and perhaps had no room there.
             && (waits.again_at.is_none() || alive_since.is_some_and(|since| since < waits.since))
+            // It waits from when it was received, not from when it was sent on.
+            && passing.now + passing.turn_max < asked.first_read_at + passing.request_timeout()
             && is_sure
         {
             asked.has_answer_since = Some(passing.now);
