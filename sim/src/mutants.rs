@@ -72,7 +72,13 @@ const OF_FORWARDING: [Bug; 27] = [
 ];
 
 /// Bugs that few seeds notice, and one that does: it is tried first, and all others if it no longer does.
-const FOUND_LATE: [(Bug, u64); 2] = [(Bug::ShedRequestRemembered, 893), (Bug::WorkerChangeWithoutEpoch, 142)];
+const FOUND_LATE: [(Bug, u64); 5] = [
+    (Bug::ShedRequestRemembered, 893),
+    (Bug::WorkerChangeWithoutEpoch, 142),
+    (Bug::RecordWithoutAWayAcknowledged, 14),
+    (Bug::ConversationOfAnotherClient, 21),
+    (Bug::AnsweredElsewhereDecidedAgain, 73),
+];
 
 /// Runs plans with this bug until a law is broken, at most for `limit`. `None` where bugs are not compiled in.
 pub fn hunt(bug: Bug, build: Builder, limit: Duration) -> Option<Fate> {
@@ -95,12 +101,15 @@ pub fn hunt(bug: Bug, build: Builder, limit: Duration) -> Option<Fate> {
     }
     let known = FOUND_LATE.iter().filter(|(late, _)| *late == bug).map(|(_, seed)| *seed);
     for seed in known.chain(0..) {
-        let profile = match bug {
-            bug if OF_CLIENTS.contains(&bug) => Profile::Nat,
-            bug if OF_FORWARDING.contains(&bug) => Profile::Proxy,
+        let profile = if OF_CLIENTS.contains(&bug) {
+            Profile::Nat
+        } else if OF_FORWARDING.contains(&bug) {
+            Profile::Proxy
+        } else if bug == Bug::LoopNotSeen {
             // Only there anything comes back.
-            Bug::LoopNotSeen => Profile::Chain,
-            _ => PROFILES[(seed % 2) as usize],
+            Profile::Chain
+        } else {
+            PROFILES[(seed % 2) as usize]
         };
         let mut plan = Plan::drawn(seed, profile);
         plan.bug = Some(bug.name().into());

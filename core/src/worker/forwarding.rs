@@ -169,7 +169,7 @@ impl Remote {
         }
         match self.server.health.standing(&self.server.judgement(), now) {
             Standing::Dead if seeded::is(Bug::DeadServerGetsNewRequests) => Standing::Zombie,
-            standing => standing,
+            standing @ (Standing::Alive | Standing::HalfOpen | Standing::Zombie | Standing::Dead) => standing,
         }
     }
 

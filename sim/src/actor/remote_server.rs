@@ -117,7 +117,8 @@ impl RemoteServer {
         if let Some([turn, span]) = faults.strike(FaultClass::RemoteFlapping, entity, ordinal, now, turns) {
             self.flaps = Some((now, turn, now + span));
         }
-        let is_away = |(since, turn, until): (u64, u64, u64)| now < until && (now - since) / turn % 2 == 0;
+        let is_away =
+            |(since, turn, until): (u64, u64, u64)| now < until && ((now - since) / turn).is_multiple_of(2);
         if now < self.gone_until || self.flaps.is_some_and(is_away) {
             return Fate::Gone;
         }
