@@ -124,9 +124,11 @@ impl Driven {
                     let table = tables.iter().find(|table| table.source == source);
                     EffectDone::LookedUp(table.map_or(LookedUp::Failed, |table| table.look_up(&key)))
                 }
-                effect @ (Effect::CheckPassword { .. } | Effect::Store(_) | Effect::Resolve(_)) => {
-                    EffectDone::Shed(effect)
-                }
+                effect @ (Effect::CheckPassword { .. }
+                | Effect::Store(_)
+                | Effect::Spool(_)
+                | Effect::Relay(_)
+                | Effect::Resolve(_)) => EffectDone::Shed(effect),
             };
             cores.handle_effect_done(ticket, done, now);
         }

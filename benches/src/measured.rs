@@ -232,7 +232,7 @@ fn act_as_server(configuration: Configuration, each: Duration, store: Option<Rec
     };
     // A log that is written, but to nowhere: what a disk costs it is not the question.
     let (seed, log) = (Seed::new([7; 32]), Box::new(io::sink()));
-    let server = Server::start_storing(&configuration, &seed, &policy, store, log);
+    let server = Server::start_storing(&configuration, &seed, &policy, store.into(), log);
     let server = server.map_err(io::Error::other)?;
     let address = server.addresses().next().ok_or(io::ErrorKind::AddrNotAvailable)?;
     answer_questions(address, || server.report().to_string())

@@ -12,10 +12,12 @@ use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use ulna_config::{Configuration, Warnings};
 use ulna_core::Seed;
+use ulna_core::accounting::Loaded;
 use ulna_core::configuration::{AccountingFile, Listener};
 use ulna_core::policy::configured_rules;
-use ulna_runtime_mio::{RecordStore, Server, StoreNews, is_on_this_host};
+use ulna_runtime_mio::{RecordStore, Server, SpoolNews, SpoolStore, StoreNews, Stores, is_on_this_host};
 use ulna_stores::file::FileDisk;
+use ulna_stores::spool::SpoolDisk;
 
 use crate::reload::Reload;
 use crate::standard_error::{Speaker, say};
@@ -70,12 +72,15 @@ fn until_signalled(
         leave_out_what_this_host_lacks(&mut configuration);
     }
     let configuration = Arc::new(configuration);
-    let store = configuration.accounting.file.as_ref().map(record_store).transpose()?;
+    let stores = Stores {
+        records: configuration.accounting.file.as_ref().map(record_store).transpose()?,
+        spool: spool_store(&configuration)?,
+    };
     let server = Server::start_storing(
         &configuration,
         &Seed::new(octets),
         &configured_rules(),
-        store,
+        stores,
         Box::new(io::stderr()),
     )
     .map_err(|error| error.to_string())?;
@@ -189,6 +194,59 @@ fn record_store(file: &AccountingFile) -> Result<RecordStore, String> {
         perform: Box::new(move |operation| disk.perform(operation).map_err(|error| error.to_string())),
         tell: Box::new(tell),
     })
+}
+
+/// The spool, claimed for this process, if there is one.
+fn spool_store(configuration: &Configuration) -> Result<Option<SpoolStore>, String> {
+    let Some(directory) = configuration.runtime.state_directory.as_deref().map(Path::new) else {
+        return Ok(None);
+    };
+    if configuration.accounting.spool.is_none() {
+        let octets = SpoolDisk::octets(directory);
+        if octets > 0 {
+            tracing::warn!(
+                octets,
+                "{} has records of accounting that are not sent on, as no rule has a spool: add [accounting.spool]",
+                SpoolDisk::folder(directory).display()
+            );
+        }
+        return Ok(None);
+    }
+    let wrong = |error: io::Error| format!("cannot have the spool: {error}");
+    let mut disk = SpoolDisk::claim(directory).map_err(wrong)?;
+    let key = disk.key(|octets| getrandom::fill(octets).map_err(io::Error::other)).map_err(wrong)?;
+    let folder = SpoolDisk::folder(directory);
+    let tell = move |news| {
+        let folder = folder.display();
+        match news {
+            SpoolNews::Store(StoreNews::Failing(error)) => tracing::error!(
+                "accounting is not spooled, and its requests are not answered, until this is over: {error}"
+            ),
+            SpoolNews::Store(StoreNews::Recovered) => {
+                tracing::info!("accounting is spooled again in {folder}");
+            }
+            SpoolNews::Store(StoreNews::Damaged(octets)) => tracing::warn!(
+                octets,
+                "{folder} ended in a record that was not whole; what was cut off is kept in records.damaged"
+            ),
+            SpoolNews::Store(StoreNews::NotSetAside(error)) => {
+                tracing::warn!("the spool goes on in the files that it has: {error}");
+            }
+            SpoolNews::Loaded(Loaded { records, damaged }) => {
+                if damaged > 0 {
+                    tracing::warn!(damaged, "{folder} has lines that are no records, and are left out");
+                }
+                if records > 0 {
+                    tracing::info!(records, "of before are sent on from {folder}");
+                }
+            }
+        }
+    };
+    Ok(Some(SpoolStore {
+        perform: Box::new(move |operation| disk.perform(operation).map_err(|error| error.to_string())),
+        key: Arc::new(key),
+        tell: Box::new(tell),
+    }))
 }
 
 /// Exactly one line on standard output, once every socket is bound.

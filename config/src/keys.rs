@@ -270,8 +270,17 @@ pub const REPLY_RULE: Keys = Keys {
 
 pub const ACCOUNTING_RULE: Keys = Keys {
     label: "[[server.accounting]]",
-    built: &["when", "store", "proxy", "set_request", "remove_request", "allow_request", "set_session"],
-    later: &["spool", "remove_session"],
+    built: &[
+        "when",
+        "store",
+        "proxy",
+        "spool",
+        "set_request",
+        "remove_request",
+        "allow_request",
+        "set_session",
+    ],
+    later: &["remove_session"],
 };
 
 pub const COA_RULE: Keys = Keys {
@@ -283,11 +292,17 @@ pub const COA_RULE: Keys = Keys {
 /// The forms of a condition's value, `{ regex = "…" }`.
 pub const FORMS: &[&str] = &["regex", "glob", "present", "one_of", "not"];
 
-pub const ACCOUNTING: Keys = Keys { label: "[accounting]", built: &["file"], later: &[] };
+pub const ACCOUNTING: Keys = Keys { label: "[accounting]", built: &["file", "spool"], later: &[] };
 
 pub const ACCOUNTING_FILE: Keys = Keys {
     label: "[accounting.file]",
     built: &["path", "rotate_octets", "rotate_every", "line_octets_max"],
+    later: &[],
+};
+
+pub const ACCOUNTING_SPOOL: Keys = Keys {
+    label: "[accounting.spool]",
+    built: &["octets_max", "outstanding_max", "line_octets_max"],
     later: &[],
 };
 
@@ -320,6 +335,7 @@ const ALL: &[&Keys] = &[
     &COA_RULE,
     &ACCOUNTING,
     &ACCOUNTING_FILE,
+    &ACCOUNTING_SPOOL,
     &LOG,
 ];
 

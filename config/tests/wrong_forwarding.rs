@@ -345,10 +345,6 @@ fn rules_forward_to_a_pool_or_by_realm() {
             "10:1: the rule needs an action: `store`, `proxy` or both",
         ]
     );
-    assert_eq!(
-        rules("[[server.accounting]]\nproxy = \"pool\"\nspool = true\n"),
-        ["8:1: `spool` is not built yet"]
-    );
 }
 
 #[test]

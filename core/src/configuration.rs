@@ -352,6 +352,26 @@ impl Packets {
 pub struct AccountingSettings {
     /// In a file of JSON lines.
     pub file: Option<AccountingFile>,
+    /// From which it is sent on later, in the state directory.
+    pub spool: Option<SpoolSettings>,
+}
+
+/// Bounds of the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpoolSettings {
+    /// Octets of records that are to be sent, on disk and in memory; 65 536 to 16 GiB. The files may have five times as many.
+    pub octets_max: usize,
+    /// Records of one pool that are under way at once; 1 to 4 096.
+    pub outstanding_max: u32,
+    /// Octets of records that may wait to be written; 65 536 to 1 GiB.
+    pub line_octets_max: usize,
+}
+
+impl Default for SpoolSettings {
+    fn default() -> Self {
+        const MEBIBYTE: usize = 1024 * 1024;
+        SpoolSettings { octets_max: 64 * MEBIBYTE, outstanding_max: 64, line_octets_max: 16 * MEBIBYTE }
+    }
 }
 
 /// A file of records.

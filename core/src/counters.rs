@@ -185,6 +185,18 @@ counters! {
         challenges,
         /// Accounting-Requests acknowledged: their records are safe.
         records,
+        /// Of these, those that were safe in the spool.
+        spooled,
+        /// Gauge: records of the spool that are under way to their remote servers.
+        spool_under_way,
+        /// Times that a record of the spool was sent.
+        spool_sent,
+        /// Records of the spool that a remote server has answered.
+        spool_answered,
+        /// Times that one was sent often, was not answered, and others of its pool got their turn.
+        spool_put_back,
+        /// Times that a record of the spool had to wait: its pool is unknown, or none of its remote servers lives or has room.
+        spool_waits,
         /// CoA-ACKs and Disconnect-ACKs passed on.
         acks,
         /// CoA-NAKs and Disconnect-NAKs made.

@@ -155,6 +155,12 @@ discards! {
     NotStored = "not-stored",
     /// Its record would pass 131 072 octets.
     RecordTooLong = "record-too-long",
+    /// The line of records to be written into the spool is full.
+    SpoolLineFull = "spool-line-full",
+    /// The spool holds as much as it may.
+    SpoolFull = "spool-full",
+    /// Its record could not be written into the spool: the disk is full, or failed, or there is no spool.
+    NotSpooled = "not-spooled",
     /// Its stream was closed before it was answered (RFC 6613 §2.6.1).
     ConnectionClosed = "connection-closed",
     /// Its stream was closed before it was known whose it is.
@@ -246,6 +252,9 @@ impl Discard {
             | Discard::StoreLineFull
             | Discard::NotStored
             | Discard::RecordTooLong
+            | Discard::SpoolLineFull
+            | Discard::SpoolFull
+            | Discard::NotSpooled
             | Discard::ConnectionClosed
             | Discard::StrangerGone => false,
         }

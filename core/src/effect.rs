@@ -7,9 +7,10 @@
 //! What an effect carries comes home in its answer, so that nothing is allocated for the next one. A driver whose line is
 //! full gives the effect back at once, as [`EffectDone::Shed`]: core discards by name, it never queues.
 
+use crate::accounting::{SpoolName, Spooled};
 use crate::authenticate::{Argon2, Password};
 use crate::life::Life;
-use crate::packet::Secrets;
+use crate::packet::{Secret, Secrets};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -39,10 +40,32 @@ pub enum Effect {
     },
     /// Write records to where they are kept, and answer when they are safe there.
     Store(RecordBatch),
+    /// Write records into the spool, from which they are sent on later, and answer when they are safe there.
+    Spool(RecordBatch),
+    /// What a worker tells the spool.
+    Relay(Relay),
     /// Find out whose this key is.
     LookUp(LookUp),
     /// Find out which addresses a host has.
     Resolve(Resolve),
+}
+
+/// What a worker tells the spool.
+#[derive(Debug)]
+pub enum Relay {
+    /// It is there, and may write records. To the [sender](crate::accounting::SPOOL_SENDER) records are handed from then on, each as
+    /// an answer to this, and those again that its predecessor had.
+    Begin,
+    /// These records have been answered by remote servers. Has no answer.
+    Answered(Vec<SpoolName>),
+    /// This one has not, however often it was sent, and is sent no more until it is handed out again: others get their turn. Has no
+    /// answer.
+    Unanswered {
+        /// Which.
+        name: SpoolName,
+        /// Whether it is the record that is not answered, not the server that answers nothing: then those of its session overtake it.
+        may_be_overtaken: bool,
+    },
 }
 
 /// A host whose addresses are asked for.
@@ -123,6 +146,17 @@ pub enum EffectDone {
         /// Whether the records are safe.
         result: Result<(), NotStored>,
     },
+    /// Of [`Effect::Spool`].
+    Spooled {
+        /// The batch's memory, to be filled again.
+        buffer: Vec<u8>,
+        /// Whether the records are safe.
+        result: Result<(), NotSpooled>,
+    },
+    /// Of [`Relay::Begin`]: what values are hidden under that are hidden on the disk.
+    SpoolKey(Arc<Secret>),
+    /// Of [`Relay::Begin`], as often as there is one: a record to be sent on until it is answered.
+    ToBeSent(Box<Spooled>),
     /// Of [`Effect::LookUp`].
     LookedUp(LookedUp),
     /// Of [`Effect::Resolve`].
@@ -134,3 +168,12 @@ pub enum EffectDone {
 /// Records are not safe: the disk is full, or failed. Why is the driver's to tell its operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotStored;
+
+/// Why records are not in the spool. More is the driver's to tell its operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSpooled {
+    /// It holds as much as it may.
+    Full,
+    /// The disk is full, or failed.
+    Failed,
+}

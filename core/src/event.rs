@@ -197,6 +197,13 @@ pub enum Event {
         /// Which.
         remote_server: RemoteServerId,
     },
+    /// Records of the spool wait for a pool that the newest configuration does not have.
+    SpoolPoolUnknown {
+        /// When.
+        at: Instant,
+        /// Its name.
+        pool: ShortName,
+    },
     /// A stream was not accepted, or was ended for a reason that an operator may want to know.
     StreamEnded {
         /// When.

@@ -105,7 +105,8 @@ impl Configuration {
         // It may not be longer than what is in force.
         let is_too_long = new.event_timestamp_window > Some(old.dedup_lifetime);
         keep("event_timestamp_window", is_too_long);
-        keep("accounting.file", self.accounting != running.accounting);
+        keep("accounting.file", self.accounting.file != running.accounting.file);
+        keep("accounting.spool", self.accounting.spool != running.accounting.spool);
         keep("format", self.log.format != running.log.format);
         // By name, as numbers are of one configuration alone.
         let mut known: Vec<_> = running.remote_servers.iter().collect();

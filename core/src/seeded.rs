@@ -98,6 +98,14 @@ bugs! {
     TornLineNotRepaired = "torn-line-not-repaired",
     /// Records are acknowledged though their sync failed.
     StoredThoughSyncFailed = "stored-though-sync-failed",
+    /// The old file of a spool is removed before all that is to be sent from it has been copied.
+    SpoolFileRemovedEarly = "spool-file-removed-early",
+    /// A record of the spool counts as answered as soon as it is sent.
+    SpooledForgottenWhenSent = "spooled-forgotten-when-sent",
+    /// A record of the spool is sent once, and waits for its answer without an end.
+    SpooledNeverSentAgain = "spooled-never-sent-again",
+    /// A record of the spool is sent with the Acct-Delay-Time that it came with.
+    DelayNotRaised = "delay-not-raised",
     /// A request that is shed for want of room is remembered, and its retransmission taken for a duplicate.
     ShedRequestRemembered = "shed-request-remembered",
     /// A Status-Server is shed with the requests when a worker has no room.

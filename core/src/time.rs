@@ -90,6 +90,8 @@ pub enum Cause {
     RemoteServer,
     /// An answer to a look-up is void, or has not come.
     LookUp,
+    /// A record of the spool is to be sent, again or for the first time.
+    Spool,
     /// Lazy completions have lain in their rings long enough.
     LazySweep,
     /// A policy is to be asked whether it still keeps conversations from before a change of workers.

@@ -17,6 +17,7 @@ mod records;
 mod remote_reply;
 mod reply;
 mod request;
+mod spooling;
 mod succession;
 
 use crate::authenticate::Passwords;
@@ -26,7 +27,7 @@ use crate::configuration::{Configuration, Protocol};
 use crate::conversation::{Conversations, Counts};
 use crate::counters::WorkerCounters;
 use crate::discard::Discard;
-use crate::effect::{Effect, EffectDone, LookedUp, NotStored, Resolved, Ticket};
+use crate::effect::{Effect, EffectDone, LookedUp, NotSpooled, NotStored, Resolved, Ticket};
 use crate::event::{Event, Outcome, ShortName};
 use crate::generation::{Generation, Generations};
 use crate::life::Life;
@@ -48,12 +49,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use self::code_challenge::Challenger;
-use self::forwarding::Forwarding;
+use self::forwarding::{Forwarding, Whose};
 use self::handover::Handover;
 use self::in_progress::{Held, InProgress};
 use self::onward::{Decisions, Kept};
 use self::records::Records;
 use self::request::{Answered, Desk, Known, Memory, Step, Waiting};
+use self::spooling::Spooling;
 
 pub use self::handover::CONVERSATIONS_WAIT_MAX;
 
@@ -85,6 +87,8 @@ pub struct Worker {
     held: InProgress<Waiting>,
     /// Servers that others' requests are forwarded to.
     forwarding: Forwarding,
+    /// What it writes into the spool, and sends from there.
+    spooling: Spooling,
     /// What has been decided about requests that go there.
     decisions: Decisions,
     /// Who is no client, or not yet.
@@ -167,8 +171,15 @@ impl Worker {
             reply_buffers,
             held: InProgress::new(life, bound, seed),
             decisions: Decisions::default(),
-            forwarding: Forwarding::new(life, (generation, configuration), bound, &node_key, &own_seed),
+            forwarding: Forwarding::new(
+                life,
+                (generation, configuration),
+                bound + spooling::transmissions_max(configuration, id),
+                &node_key,
+                &own_seed,
+            ),
             strangers,
+            spooling: Spooling::new(life, configuration.accounting.spool, &own_seed),
             effects: VecDeque::with_capacity(LINE_NOW),
             memory: Memory {
                 failures: Failures::new(failures_max, failure_window, seed),
@@ -203,6 +214,7 @@ impl Worker {
         self.generations.learn(generation, Arc::clone(&configuration));
         self.strangers.handle_configuration(generation, &configuration);
         self.forwarding.learn(generation, &configuration);
+        self.spooling.handle_configuration();
         self.learn_trees(&configuration);
         self.complete_strangers();
         self.policy.handle_configuration(generation, &configuration);
@@ -220,7 +232,8 @@ impl Worker {
         }
         // Before the policy is told: if that panics, the successor's never hears of the older.
         self.generations.forget_older();
-        self.forwarding.forget_older();
+        // Records of the spool that go with it are sent again in their time.
+        self.forwarding.forget_older(|_| {});
         self.policy.forget_older();
     }
 
@@ -307,6 +320,7 @@ impl Worker {
         }
         self.counters.requests_held.set(self.held.len() as u64);
         self.handle_forwarding_timeout(now);
+        self.handle_spool_timeout(now);
         self.strangers.handle_timeout(now);
         self.complete_strangers();
         if self.lazy_sweep.is_some_and(|due| due <= now) {
@@ -326,10 +340,18 @@ impl Worker {
         let look_up = self.strangers.next_deadline().map(|due| (due, Cause::LookUp));
         let lazy_sweep = self.lazy_sweep.map(|due| (due, Cause::LazySweep));
         let forwarding = self.forwarding.next_deadline().map(|due| (due, Cause::RemoteServer));
+        let spool = self.spooling.next_deadline().map(|due| (due, Cause::Spool));
         let conversations =
             self.conversations.next_deadline().into_iter().chain(self.handover.next_deadline());
         let conversations = conversations.min().map(|due| (due, Cause::Conversations));
-        overdue.into_iter().chain(look_up).chain(lazy_sweep).chain(forwarding).chain(conversations).min()
+        overdue
+            .into_iter()
+            .chain(look_up)
+            .chain(lazy_sweep)
+            .chain(forwarding)
+            .chain(spool)
+            .chain(conversations)
+            .min()
     }
 
     /// The answer to an effect: to all requests that wait for it, or where these are gone to nobody.
@@ -339,12 +361,17 @@ impl Worker {
             EffectDone::Shed(Effect::Resolve(_)) => {
                 return self.handle_resolved(ticket, &Resolved::Failed, now);
             }
+            EffectDone::SpoolKey(key) => return self.handle_spool_key(ticket, key),
+            EffectDone::ToBeSent(spooled) => return self.handle_spooled(ticket, *spooled, now),
+            // There is no spool.
+            EffectDone::Shed(Effect::Relay(_)) => return,
             EffectDone::LookedUp(answer) => return self.handle_looked_up(ticket, Ok(answer), now),
             EffectDone::Shed(Effect::LookUp(_)) => {
                 return self.handle_looked_up(ticket, Err(Discard::LookUpLineFull), now);
             }
             answer @ (EffectDone::PasswordChecked { .. }
             | EffectDone::Stored { .. }
+            | EffectDone::Spooled { .. }
             | EffectDone::Shed(_)) => answer,
         };
         if !self.held.is_current(ticket) {
@@ -360,6 +387,17 @@ impl Worker {
                 // Nothing is asked of the answer: a record is safe, or its request is not answered.
                 result.map(|()| true).map_err(|NotStored| Discard::NotStored)
             }
+            EffectDone::Spooled { buffer, result } => {
+                self.spooling.records.give_back(buffer);
+                result.map(|()| true).map_err(|why| match why {
+                    NotSpooled::Full => Discard::SpoolFull,
+                    NotSpooled::Failed => Discard::NotSpooled,
+                })
+            }
+            EffectDone::Shed(Effect::Spool(batch)) => {
+                self.spooling.records.give_back(batch.octets);
+                Err(Discard::SpoolLineFull)
+            }
             EffectDone::Shed(Effect::CheckPassword { password, .. }) => {
                 self.memory.passwords.give_back(password);
                 Err(Discard::HashLineFull)
@@ -370,7 +408,9 @@ impl Worker {
             }
             EffectDone::LookedUp(_)
             | EffectDone::Resolved(_)
-            | EffectDone::Shed(Effect::LookUp(_) | Effect::Resolve(_)) => {
+            | EffectDone::SpoolKey(_)
+            | EffectDone::ToBeSent(_)
+            | EffectDone::Shed(Effect::LookUp(_) | Effect::Resolve(_) | Effect::Relay(_)) => {
                 unreachable!("no request waits for it")
             }
         };
@@ -398,7 +438,12 @@ impl Worker {
     pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
         let look_up =
             || self.strangers.poll_look_up().map(|(ticket, look_up)| (ticket, Effect::LookUp(look_up)));
-        self.effects.pop_front().or_else(look_up).or_else(|| self.memory.records.take())
+        let Worker { memory, spooling, .. } = self;
+        self.effects
+            .pop_front()
+            .or_else(look_up)
+            .or_else(|| memory.records.take().map(|(ticket, batch)| (ticket, Effect::Store(batch))))
+            .or_else(|| spooling.poll_effect())
     }
 
     /// One reply, into the caller's empty buffer. Only then is its network core told.
@@ -435,6 +480,7 @@ impl Worker {
             || self.forwarding.has_output()
             || self.strangers.has_look_up()
             || self.memory.records.has_any()
+            || self.spooling.has_effect()
             || self.outboxes.iter().any(|outbox| outbox.room > 0 && !outbox.waiting.is_empty())
     }
 
@@ -553,7 +599,7 @@ impl Worker {
                 let mut then = then.filter(|_| !seeded::is(Bug::RecordAnsweredBeforeItsHome));
                 let at_once = if seeded::is(Bug::RecordGoesOnUnstored) { then.take() } else { None };
                 let then = then.map(|goes_on| self.decisions.keep(goes_on));
-                let waiting = Waiting::Record { rule, then };
+                let waiting = Waiting::Record { rule, then, is_spooled: false };
                 let Worker { memory, held, counters, .. } = self;
                 let ticket = memory.records.ticket(|ticket| held.is_current(ticket)).unwrap_or_else(|| {
                     counters.effects.up();
@@ -564,7 +610,8 @@ impl Worker {
                     None => self.hold(ticket, Held { network, request, waiting, taken_up }),
                 }
                 if self.memory.records.is_full() {
-                    self.effects.extend(self.memory.records.take());
+                    let batch = self.memory.records.take();
+                    self.effects.extend(batch.map(|(ticket, batch)| (ticket, Effect::Store(batch))));
                 }
             }
             Ok(Step::GoesOn(goes_on)) => self.go_on(network, request, goes_on, taken_up, now),
@@ -591,6 +638,9 @@ impl Worker {
         }
         self.counters.decisions.up();
         self.counters.records.up();
+        if let Waiting::Record { is_spooled: true, .. } = waiting {
+            self.counters.spooled.up();
+        }
         self.note(&request, Outcome::Recorded, now);
         self.send(network, request, now);
     }
@@ -657,7 +707,8 @@ impl Worker {
         self.desk.remote_server = None;
         if let Waiting::Reply(awaited) = waiting {
             self.desk.remote_server = self.forwarding.number(awaited.server, generation);
-            self.forwarding.give_up(awaited.server, awaited.slot, awaited.ticket, now);
+            let whose = Whose::Request(awaited.ticket);
+            self.forwarding.give_up(awaited.server, awaited.slot, whose, now);
             let goes_on = self.decisions.take(awaited.decision);
             self.give_round_up(&goes_on);
             self.note_forwarding(now);

@@ -251,6 +251,7 @@ fn every_reason_has_its_test() {
             Discard::ReplyNotKept => include_str!("duplicate_after_reply.rs"),
             Discard::EffectTimedOut | Discard::HashLineFull => include_str!("held_requests.rs"),
             Discard::StoreLineFull | Discard::NotStored => include_str!("accounting.rs"),
+            Discard::SpoolLineFull | Discard::SpoolFull | Discard::NotSpooled => include_str!("spool.rs"),
             Discard::NoClientRule
             | Discard::NoLookUpKey
             | Discard::ClientDenied

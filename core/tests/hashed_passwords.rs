@@ -198,6 +198,7 @@ fn policy_is_asked_once_and_its_verdict_is_kept() {
         | Event::Loop { .. }
         | Event::RemoteAddress { .. }
         | Event::RemoteUnresolved { .. }
+        | Event::SpoolPoolUnknown { .. }
         | Event::StreamEnded { .. } => None,
     };
     let rules: Vec<_> = server.events.iter().map(decided).collect();

@@ -104,6 +104,7 @@ fn told(server: &Server) -> Vec<String> {
         | Event::UnsignedBehindNat { .. }
         | Event::Unreachable { .. }
         | Event::Loop { .. }
+        | Event::SpoolPoolUnknown { .. }
         | Event::StreamEnded { .. } => None,
     };
     server.events.iter().filter_map(told).collect()

@@ -1,5 +1,5 @@
 //! The threads that do what takes time, so that no turn waits for it: passwords against Argon2 digests, one that
-//! stores records, and those of [`ResolveLine`] for names.
+//! stores records, one that has the spool, and those of [`ResolveLine`] for names.
 //!
 //! Bounded in number (`hash_threads`), line (`hash_line_max`) and memory (of each, what the largest digest needs). They
 //! run at nice 19: on a machine that is busy hashing waits, and requests do not. Answers go into the inbox of the thread
@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 
 use ulna_core::authenticate::{Argon2, Password};
 use ulna_core::configuration::{Configuration, WORKERS_MAX};
-use ulna_core::effect::{Effect, EffectDone, Ticket};
+use ulna_core::effect::{Effect, EffectDone, Relay, Ticket};
 use ulna_core::path::WorkerId;
 use ulna_core::queue::BellId;
 
@@ -24,8 +24,9 @@ use crate::clock::Clock;
 use crate::hashing::Hasher;
 use crate::resolving::ResolveLine;
 use crate::seats::Bells;
-use crate::server::{EndsProcessOnPanic, StartError, locked};
-use crate::storing::{RecordStore, StoreCounters, StoreJob, StoreLine, StoreThread};
+use crate::server::{EndsProcessOnPanic, StartError, Stores, locked};
+use crate::spooling::{SpoolCounters, SpoolLine, SpoolThread};
+use crate::storing::{StoreCounters, StoreJob, StoreLine, StoreThread};
 use crate::system_calls::SystemCalls;
 use crate::tables::Tables;
 
@@ -35,8 +36,9 @@ pub(crate) struct EffectThreads {
     tables: Arc<Tables>,
     resolving: Arc<ResolveLine>,
     store: Option<Arc<StoreCounters>>,
-    /// The store's.
-    storing: Option<JoinHandle<()>>,
+    spool: Option<Arc<SpoolCounters>>,
+    /// The store's and the spool's.
+    storing: Vec<JoinHandle<()>>,
     /// Those that hash.
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// How many there are to be once a user has a digest.
@@ -61,6 +63,8 @@ struct Line {
     jobs_max: usize,
     /// Records that wait, where they can be stored.
     records: Option<Arc<StoreLine>>,
+    /// The same of the spool.
+    spool: Option<Arc<SpoolLine>>,
     /// By worker.
     inboxes: Vec<Inbox>,
     bells: Arc<Bells>,
@@ -90,16 +94,27 @@ struct Inbox {
 
 impl EffectThreads {
     /// Starts those that this configuration needs, for workers whose threads have these bells: for digests of users, and for
-    /// records, if there is a file for them and it can be opened.
+    /// records and the spool, if there is a place for them and it can be opened.
     ///
     /// # Errors
-    /// When a thread cannot be had, or the file of records cannot be opened.
+    /// When a thread cannot be had, or the file of records or the spool cannot be opened.
     pub fn start(
         configuration: &Configuration,
         bells: &Arc<Bells>,
-        store: Option<RecordStore>,
+        stores: Stores,
         clock: Clock,
     ) -> Result<EffectThreads, StartError> {
+        let Stores { records: store, spool } = stores;
+        let spool_counters = Arc::<SpoolCounters>::default();
+        let spool = match configuration.accounting.spool.zip(spool) {
+            Some((settings, store)) => {
+                let line = Arc::new(SpoolLine::new(settings.line_octets_max, Arc::clone(&store.key)));
+                let counters = Arc::clone(&spool_counters);
+                let thread = SpoolThread::open(settings, store, Arc::clone(&line), counters, clock);
+                Some((line, thread.map_err(StartError::Spool)?))
+            }
+            None => None,
+        };
         let counters = Arc::<StoreCounters>::default();
         let store = match configuration.accounting.file.as_ref().zip(store) {
             Some((settings, store)) => {
@@ -119,6 +134,7 @@ impl EffectThreads {
             came: Condvar::new(),
             jobs_max: runtime.hash_line_max,
             records: store.as_ref().map(|(line, _)| Arc::clone(line)),
+            spool: spool.as_ref().map(|(line, _)| Arc::clone(line)),
             inboxes: (0..WORKERS_MAX).map(|_| Inbox::new()).collect(),
             bells: Arc::clone(bells),
         });
@@ -130,7 +146,8 @@ impl EffectThreads {
             tables,
             resolving: Arc::default(),
             store: counters,
-            storing: None,
+            spool: spool.is_some().then_some(spool_counters),
+            storing: Vec::new(),
             threads: Mutex::default(),
             threads_max,
         };
@@ -141,7 +158,16 @@ impl EffectThreads {
                 let mut calls = SystemCalls::default();
                 thread.run(|worker, ticket, done| line.answer(worker, ticket, done, &mut calls));
             })?;
-            started.storing = Some(handle);
+            started.storing.push(handle);
+        }
+        if let Some((_, thread)) = spool {
+            let line = Arc::clone(&started.line);
+            let handle = thread::Builder::new().name("spool".into()).spawn(move || {
+                let _end_with_the_process = EndsProcessOnPanic;
+                let mut calls = SystemCalls::default();
+                thread.run(|worker, ticket, done| line.answer(worker, ticket, done, &mut calls));
+            })?;
+            started.storing.push(handle);
         }
         started.start_for(configuration)?;
         Ok(started)
@@ -174,6 +200,11 @@ impl EffectThreads {
     /// What the thread that stores counts, if there is one.
     pub fn store_counters(&self) -> Option<&Arc<StoreCounters>> {
         self.store.as_ref()
+    }
+
+    /// What the thread that has the spool counts, if there is one.
+    pub fn spool_counters(&self) -> Option<&Arc<SpoolCounters>> {
+        self.spool.as_ref()
     }
 
     /// The tables that look-ups are answered from.
@@ -218,8 +249,10 @@ impl Drop for EffectThreads {
         if let Some(records) = &self.line.records {
             records.end();
         }
-        let storing = self.storing.take();
-        for handle in locked(&self.threads).drain(..).chain(storing) {
+        if let Some(spool) = &self.line.spool {
+            spool.end();
+        }
+        for handle in locked(&self.threads).drain(..).chain(self.storing.drain(..)) {
             handle.join().expect("a thread that panics ends the process");
         }
     }
@@ -246,6 +279,21 @@ impl Desk {
                 };
                 let job = StoreJob { worker: self.worker, ticket, batch };
                 records.ask(job).map_err(|job| EffectDone::Shed(Effect::Store(job.batch)))
+            }
+            Effect::Spool(batch) => {
+                let Some(spool) = &self.line.spool else {
+                    return Err(EffectDone::Shed(Effect::Spool(batch)));
+                };
+                let job = StoreJob { worker: self.worker, ticket, batch };
+                spool.ask(job).map_err(|job| EffectDone::Shed(Effect::Spool(job.batch)))
+            }
+            Effect::Relay(relay) => {
+                let Some(spool) = &self.line.spool else {
+                    return Err(EffectDone::Shed(Effect::Relay(relay)));
+                };
+                let key = matches!(relay, Relay::Begin).then(|| Arc::clone(&spool.key));
+                spool.tell(self.worker, ticket, relay);
+                key.map_or(Ok(()), |key| Err(EffectDone::SpoolKey(key)))
             }
             Effect::Resolve(resolve) => self.resolving.ask(self.worker, ticket, resolve),
             Effect::LookUp(look_up) => Err(EffectDone::LookedUp(self.tables.look_up(&look_up))),
@@ -396,7 +444,8 @@ mod tests {
         let parsed =
             |lines: &str| parse(&format!("{}{lines}", default_text()), "x", Cores(2)).expect("right").0;
         let resolve = |name: &str| Effect::Resolve(Resolve { name: name.into(), family: None });
-        let without = EffectThreads::start(&parsed(USER), &bells, None, Clock::start()).expect("threads");
+        let without =
+            EffectThreads::start(&parsed(USER), &bells, Stores::default(), Clock::start()).expect("threads");
         let shed = without.desk(WorkerId(0), BellId(0)).ask(ticket(0), resolve("localhost"));
         assert!(
             matches!(shed, Err(EffectDone::Shed(Effect::Resolve(_)))),
@@ -425,7 +474,8 @@ mod tests {
     fn each_password_is_answered_once_and_the_bell_rings_for_it() {
         for threads in [1, 3] {
             let Fixture { configuration, mut poll, bells } = fixture(&format!("hash_threads = {threads}\n"));
-            let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("threads");
+            let pool = EffectThreads::start(&configuration, &bells, Stores::default(), Clock::start())
+                .expect("threads");
             assert_eq!(locked(&pool.threads).len(), threads);
             let mut desk = pool.desk(WorkerId(0), BellId(0));
             for round in 0..20 {
@@ -443,7 +493,8 @@ mod tests {
     #[test]
     fn a_full_line_gives_the_effect_back() {
         let Fixture { configuration, mut poll, bells } = fixture("hash_threads = 1\nhash_line_max = 2\n");
-        let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("threads");
+        let pool =
+            EffectThreads::start(&configuration, &bells, Stores::default(), Clock::start()).expect("threads");
         let mut desk = pool.desk(WorkerId(0), BellId(0));
         let mut asked = 0;
         // One is with the thread, or not yet; two are in line.
@@ -463,7 +514,8 @@ mod tests {
     #[test]
     fn they_end_with_passwords_in_line() {
         let Fixture { configuration, bells, .. } = fixture("hash_threads = 2\n");
-        let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("threads");
+        let pool =
+            EffectThreads::start(&configuration, &bells, Stores::default(), Clock::start()).expect("threads");
         for place in 0..100 {
             pool.desk(WorkerId(0), BellId(0))
                 .ask(ticket(place), check(&configuration, b"password"))
@@ -476,7 +528,8 @@ mod tests {
     fn without_digests_there_are_none() {
         let (configuration, _) = parse(default_text(), "x", Cores(2)).expect("right");
         let Fixture { bells, mut poll, configuration: with_digests } = fixture("");
-        let pool = EffectThreads::start(&configuration, &bells, None, Clock::start()).expect("no threads");
+        let pool = EffectThreads::start(&configuration, &bells, Stores::default(), Clock::start())
+            .expect("no threads");
         assert!(locked(&pool.threads).is_empty());
         // Until a new configuration brings the first; a second time nothing is missing.
         for _ in 0..2 {

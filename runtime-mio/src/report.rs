@@ -13,6 +13,7 @@ use ulna_core::worker::Worker;
 use crate::counters::ThreadCounters;
 use crate::kernel_drops::drops;
 use crate::listening::Listening;
+use crate::spooling::SpoolCounters;
 use crate::storing::StoreCounters;
 
 /// The counters of one thread.
@@ -78,6 +79,7 @@ pub struct Report<'a> {
     pub(crate) failed_hires: u64,
     pub(crate) listening: &'a Listening,
     pub(crate) store: Option<&'a Arc<StoreCounters>>,
+    pub(crate) spool: Option<&'a Arc<SpoolCounters>>,
 }
 
 impl Report<'_> {
@@ -121,6 +123,7 @@ impl Report<'_> {
         }
         sums.push(("failed_hires", self.failed_hires));
         sums.extend(self.store.iter().flat_map(|store| store.named()));
+        sums.extend(self.spool.iter().flat_map(|spool| spool.named()));
         sums
     }
 }

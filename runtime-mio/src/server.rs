@@ -27,6 +27,7 @@ use crate::patience::tripwire::Rounds;
 use crate::reload::{Reloader, Steps};
 use crate::report::{Report, name_of};
 use crate::seats::{Bells, THREADS_MAX};
+use crate::spooling::SpoolStore;
 use crate::storing::RecordStore;
 use crate::supervisor::{Berth, Shared, Supervisor, Threads};
 use crate::turn::Stage;
@@ -49,6 +50,23 @@ pub enum StartError {
     Thread(io::Error),
     /// The file of accounting records cannot be opened, or repaired.
     Store(String),
+    /// The files of the spool cannot be opened, read or repaired.
+    Spool(String),
+}
+
+/// Places for accounting records.
+#[derive(Default)]
+pub struct Stores {
+    /// The accounting file.
+    pub records: Option<RecordStore>,
+    /// The spool.
+    pub spool: Option<SpoolStore>,
+}
+
+impl From<Option<RecordStore>> for Stores {
+    fn from(records: Option<RecordStore>) -> Self {
+        Stores { records, spool: None }
+    }
 }
 
 impl fmt::Display for StartError {
@@ -56,6 +74,7 @@ impl fmt::Display for StartError {
         match self {
             StartError::Listen(error) => error.fmt(f),
             StartError::Store(error) => write!(f, "cannot store accounting: {error}"),
+            StartError::Spool(error) => write!(f, "cannot have the spool: {error}"),
             StartError::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }
@@ -99,19 +118,19 @@ impl Server {
         policies: &Arc<PolicyFactory>,
         log_out: Box<dyn Write + Send>,
     ) -> Result<Server, StartError> {
-        Server::start_storing(configuration, seed, policies, None, log_out)
+        Server::start_storing(configuration, seed, policies, Stores::default(), log_out)
     }
 
-    /// The same with a place for accounting records. Without one, or without `[accounting.file]`, no record is stored and
-    /// so no accounting answered.
+    /// The same with places for accounting records. Without them, or without `[accounting.file]` and a spool, no record is stored
+    /// and so no accounting answered.
     ///
     /// # Errors
-    /// As [`Server::start`], and when the file of records cannot be opened.
+    /// As [`Server::start`], and when the file of records or the spool cannot be opened.
     pub fn start_storing(
         configuration: &Arc<Configuration>,
         seed: &Seed,
         policies: &Arc<PolicyFactory>,
-        store: Option<RecordStore>,
+        stores: Stores,
         log_out: Box<dyn Write + Send>,
     ) -> Result<Server, StartError> {
         // Before the first table.
@@ -134,7 +153,7 @@ impl Server {
             listening,
             orders: Arc::default(),
             steps: Arc::new(Steps::new()),
-            effects: Arc::new(EffectThreads::start(configuration, &bells, store, clock)?),
+            effects: Arc::new(EffectThreads::start(configuration, &bells, stores, clock)?),
             bells,
             log: Mutex::new(log),
             clock,
@@ -192,6 +211,7 @@ impl Server {
             failed_hires: threads.failed_hires(),
             listening: &self.shared.listening,
             store: self.shared.effects.store_counters(),
+            spool: self.shared.effects.spool_counters(),
         }
     }
 

@@ -148,7 +148,7 @@ impl SharedPort {
         let lost = Box::new(move || lost.events_lost());
         let mut log = Log::start(names, configuration.log.format, clock, lost, log_out)?;
         let writer = log.writer();
-        let effect_threads = EffectThreads::start(configuration, &bells, store, clock)?;
+        let effect_threads = EffectThreads::start(configuration, &bells, store.into(), clock)?;
         Ok(SharedPort {
             poll,
             events: Events::with_capacity(EVENTS),

@@ -420,8 +420,13 @@ fn measure(threads: &str, format: &str, extent: &Extent) {
         tell: Box::new(|news| panic!("{news:?}")),
     };
     let seed = Seed::new([3; 32]);
-    let server =
-        Server::start_storing(&configuration, &seed, &configured_rules(), Some(store), Box::new(io::sink()));
+    let server = Server::start_storing(
+        &configuration,
+        &seed,
+        &configured_rules(),
+        Some(store).into(),
+        Box::new(io::sink()),
+    );
     let server = server.expect("ports are free");
     let addresses: Vec<_> = server.addresses().collect();
     let mut nases: Vec<_> =

@@ -269,7 +269,9 @@ impl<'c> Site<'c> {
                 Effect::Store(batch) => self.store.take(ticket, batch),
                 Effect::CheckPassword { .. } => unreachable!("nobody has a password here"),
                 Effect::LookUp(_) => unreachable!("no rule admits anybody here"),
-                Effect::Resolve(_) => unreachable!("nothing is forwarded here"),
+                Effect::Resolve(_) | Effect::Spool(_) | Effect::Relay(_) => {
+                    unreachable!("nothing is forwarded here")
+                }
             }
         }
         let mut octets = Vec::new();

@@ -7,3 +7,5 @@
 pub mod client_keys;
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(feature = "file")]
+pub mod spool;

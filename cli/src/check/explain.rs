@@ -176,6 +176,10 @@ impl<'a> Explained<'a> {
                     Accounting::Store => "store".into(),
                     Accounting::Proxy(onward) => self.forward(*onward),
                     Accounting::StoreAndProxy(onward) => format!("store, then {}", self.forward(*onward)),
+                    Accounting::Spool(onward) => format!("spool, then {}", self.forward(*onward)),
+                    Accounting::StoreAndSpool(onward) => {
+                        format!("store, spool, then {}", self.forward(*onward))
+                    }
                 };
                 writeln!(f, "{matches}: {accounting}")?;
                 self.write_edits(edits, f)
@@ -248,9 +252,13 @@ impl<'a> Explained<'a> {
             Some(Says::Access(Decision::Proxy(onward), _)) => {
                 Some(Route::of_access(configuration, onward, framed, self.server()))
             }
-            Some(Says::Accounting(Accounting::Proxy(onward) | Accounting::StoreAndProxy(onward), _)) => {
-                Some(Route::of_accounting(configuration, onward, framed))
-            }
+            Some(Says::Accounting(
+                Accounting::Proxy(onward)
+                | Accounting::StoreAndProxy(onward)
+                | Accounting::Spool(onward)
+                | Accounting::StoreAndSpool(onward),
+                _,
+            )) => Some(Route::of_accounting(configuration, onward, framed)),
             Some(
                 Says::Access(
                     Decision::Accept
@@ -408,6 +416,9 @@ impl<'a> Explained<'a> {
         {
             write!(f, "would be stored in {path}, one record:\n    {}", self.rehearsed.records)?;
         }
+        if self.rehearsed.is_spooled {
+            writeln!(f, "would be written into the spool, and sent on from there until it is answered")?;
+        }
         if let Some(pool) = self.forwarded_to() {
             let name = pool.name.escape_debug();
             return writeln!(f, "result: forwarded to a server of pool \"{name}\", whose reply is awaited");
@@ -529,6 +540,9 @@ fn why(reason: Discard) -> &'static str {
         | Discard::HashLineFull
         | Discard::StoreLineFull
         | Discard::NotStored
+        | Discard::SpoolLineFull
+        | Discard::SpoolFull
+        | Discard::NotSpooled
         | Discard::NoAnswer
         | Discard::NoServerAlive
         | Discard::OutstandingFull

@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ulna_core::configuration::{Configuration, RuntimeSettings};
 use ulna_core::cores::{Cores, assemble_with};
 use ulna_core::discard::Discard;
-use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Resolved, Ticket};
+use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Relay, Resolved, Ticket};
 use ulna_core::event::{Event, Outcome};
 use ulna_core::forward::{RemoteAddress, RemoteOrder};
+use ulna_core::packet::Secret;
 use ulna_core::policy::PolicyFactory;
 use ulna_core::time::UnixTime;
 use ulna_core::{Instant, ListenerId, Path, Seed, SocketId, Via};
@@ -34,6 +35,8 @@ pub struct Rehearsed {
     pub discard: Option<Discard>,
     /// What would have been stored.
     pub records: String,
+    /// Whether something would have been written into the spool.
+    pub is_spooled: bool,
 }
 
 /// As little as a server needs that gets one packet: what is larger in production decides about nothing but shedding.
@@ -72,12 +75,14 @@ pub fn rehearse(
     let mut answers: Vec<(Ticket, EffectDone)> = Vec::new();
     let local = configuration.listeners[usize::from(arrival.listener.0)].address;
     // A reply comes in the turn of its packet, in the next, or at a deadline; and few are before that.
-    for _ in 0..TURNS_MAX {
+    for turn in 0..TURNS_MAX {
         cores.begin();
         cores.handle_wall_time(wall_time());
         cores.sweep(now);
         answers.drain(..).for_each(|(ticket, done)| cores.handle_effect_done(ticket, done, now));
-        if let Some(Arrival { octets, .. }) = packet.take() {
+        // A spool is there before any packet.
+        let is_ready = turn > 0 || configuration.accounting.spool.is_none();
+        if let Some(Arrival { octets, .. }) = packet.take_if(|_| is_ready) {
             cores.handle_datagram(arrival.path(local), octets, now);
         }
         cores.handle_timeout(now);
@@ -133,6 +138,16 @@ impl Rehearsed {
                 self.records += &String::from_utf8_lossy(&batch.octets);
                 EffectDone::Stored { buffer: batch.octets, result: Ok(()) }
             }
+            // It is a packet, not for people to read.
+            Effect::Spool(batch) => {
+                self.is_spooled = true;
+                EffectDone::Spooled { buffer: batch.octets, result: Ok(()) }
+            }
+            Effect::Relay(Relay::Begin) => {
+                let key = Secret::new(b"nothing is kept here").expect("it has octets");
+                EffectDone::SpoolKey(Arc::new(key))
+            }
+            effect @ Effect::Relay(Relay::Answered(_) | Relay::Unanswered { .. }) => EffectDone::Shed(effect),
             Effect::LookUp(LookUp { source, key }) => {
                 let table = configuration.secret_tables.iter().find(|table| table.source == source);
                 EffectDone::LookedUp(table.map_or(LookedUp::Failed, |table| table.look_up(&key)))
@@ -156,6 +171,7 @@ fn discarded(cores: &mut Cores) -> Option<Discard> {
         | Event::Loop { .. }
         | Event::RemoteAddress { .. }
         | Event::RemoteUnresolved { .. }
+        | Event::SpoolPoolUnknown { .. }
         | Event::StreamEnded { .. } => None,
     })
 }

@@ -68,6 +68,10 @@ when = { User-Name = "bob" }
 store = "file"
 proxy = "records"
 [[server.accounting]]
+when = { User-Name = "carol" }
+proxy = "records"
+spool = true
+[[server.accounting]]
 proxy = { by = "realm" }
 [[server]]
 name = "later"
@@ -78,6 +82,8 @@ reject = true
 continue = true
 [accounting.file]
 path = "records.json"
+[runtime]
+state_directory = "state"
 "#;
 
 fn says(kind: &'static str, listener: &'static str, attributes: &str) -> String {
@@ -163,9 +169,18 @@ fn accounting_may_be_stored_and_go_on() {
         ],
     );
     assert_says(
+        &accounting("carol"),
+        &[
+            "accounting rule 2 (ulna.toml:65): matches: spool, then forward to pool \"records\"",
+            "pool: \"records\", to the first of these that lives",
+            "would be written into the spool, and sent on from there until it is answered",
+            "result: Accounting-Response",
+        ],
+    );
+    assert_says(
         &accounting("alice"),
         &[
-            "accounting rule 2 (ulna.toml:65): matches, as it has no condition: forward by realm",
+            "accounting rule 3 (ulna.toml:69): matches, as it has no condition: forward by realm",
             "realm: the User-Name has none, by [[realm]] \"\"",
             "pool: \"records\", to the first of these that lives",
             "result: forwarded to a server of pool \"records\", whose reply is awaited",

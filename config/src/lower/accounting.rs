@@ -1,11 +1,13 @@
-//! `[accounting]`: where records are stored.
+//! `[accounting]`: where records are stored, and from where they are sent on.
 
 use crate::document::Report;
 use crate::keys;
+use crate::lower::server::has;
 use crate::section::Section;
 use std::time::Duration;
 use ulna_core::accounting::Rotation;
-use ulna_core::configuration::{AccountingFile, AccountingSettings};
+use ulna_core::configuration::{AccountingFile, AccountingSettings, SpoolSettings};
+use ulna_core::policy::{Accounting, VirtualServer};
 
 /// Octets of records that may wait, if nothing is said: some twenty thousand records.
 const LINE_OCTETS_MAX: usize = 16 * 1024 * 1024;
@@ -14,9 +16,46 @@ const MEBIBYTE: usize = 1 << 20;
 
 /// The path of the records is relative to the file that names it.
 pub fn accounting(file: &Section<'_>, report: &mut Report) -> AccountingSettings {
-    let section = file.table("accounting", &keys::ACCOUNTING, report);
-    let section = section.and_then(|section| section.table("file", &keys::ACCOUNTING_FILE, report));
-    AccountingSettings { file: section.and_then(|section| accounting_file(&section, report)) }
+    let Some(section) = file.table("accounting", &keys::ACCOUNTING, report) else {
+        return AccountingSettings::default();
+    };
+    let spool = section.table("spool", &keys::ACCOUNTING_SPOOL, report);
+    if let Some(spool) = &spool
+        && !has(file, "runtime", "state_directory")
+    {
+        let message = "[accounting.spool] needs a `state_directory` in [runtime]: the spool is there";
+        report.error(spool.span(), message.into());
+    }
+    let section = section.table("file", &keys::ACCOUNTING_FILE, report);
+    AccountingSettings {
+        file: section.and_then(|section| accounting_file(&section, report)),
+        spool: spool.map(|spool| accounting_spool(&spool, report)),
+    }
+}
+
+/// Whether some rule spools. Then there is a spool, also where nothing more is said of it.
+pub fn is_spooled(servers: &[VirtualServer]) -> bool {
+    let mut rules = servers.iter().flat_map(|server| server.accounting.iter());
+    rules.any(|rule| match rule.accounting {
+        Accounting::Spool(_) | Accounting::StoreAndSpool(_) => true,
+        Accounting::Store | Accounting::Proxy(_) | Accounting::StoreAndProxy(_) => false,
+    })
+}
+
+fn accounting_spool(section: &Section<'_>, report: &mut Report) -> SpoolSettings {
+    let mut spool = SpoolSettings::default();
+    for (key, bound, octets) in [
+        ("octets_max", GIBIBYTE.saturating_mul(16), &mut spool.octets_max),
+        ("line_octets_max", GIBIBYTE, &mut spool.line_octets_max),
+    ] {
+        if let Some(said) = section.integer(key, 65_536..=bound, report) {
+            *octets = said;
+        }
+    }
+    if let Some(records) = section.integer("outstanding_max", 1..=4_096, report) {
+        spool.outstanding_max = records as u32;
+    }
+    spool
 }
 
 fn accounting_file(section: &Section<'_>, report: &mut Report) -> Option<AccountingFile> {

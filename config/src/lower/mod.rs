@@ -52,11 +52,14 @@ pub fn lower<'t>(
     let mut runtime = runtime::runtime(&file, cores, &mut dictionary, report);
     let protocol = runtime::protocol(&file, report);
     let client_rules = client_rule::client_rules(&file, &dictionary, report);
-    let accounting = accounting::accounting(&file, report);
+    let mut accounting = accounting::accounting(&file, report);
     let (remote_servers, remote_server_names) = remote_server::remote_servers(&file, &protocol, report);
     let (pools, pool_names) = pool::pools(&file, &remote_server_names, &dictionary, report);
     let (realms, routes) = realm::realms(&file, &pool_names, &protocol, report);
     let (servers, server_names) = server::servers(&file, &dictionary, &pool_names, &routes, report);
+    if accounting::is_spooled(&servers) {
+        accounting.spool.get_or_insert_default();
+    }
     remote_server_names.warn_of_unused("[[pool]]", report);
     pool_names.warn_of_unused("[[realm]] and no rule", report);
     let listeners = listen::listeners(&file, &server_names, report);

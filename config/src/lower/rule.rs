@@ -142,13 +142,15 @@ pub fn accounting_rule<'d>(
         ..Edits::default()
     };
     let onward = ways.onward(section, |routes| &mut routes.accounting, report);
+    let spools = spools(section, asking, report);
     let Some(store) = section.value("store") else {
         if section.value("proxy").is_none() {
             // RFC 2866 §4.1: what is not recorded is not acknowledged, so there is no rule that only accepts.
             report.error(section.span(), "the rule needs an action: `store`, `proxy` or both".into());
         }
         let edits = Arc::new(edits);
-        return onward.map(|onward| AccountingRule { accounting: Accounting::Proxy(onward), edits });
+        let accounting = if spools? { Accounting::Spool } else { Accounting::Proxy };
+        return onward.map(|onward| AccountingRule { accounting: accounting(onward), edits });
     };
     section.word("store", &["file"], &[], report)?;
     if !asking.has_accounting_file {
@@ -158,6 +160,7 @@ pub fn accounting_rule<'d>(
     }
     let accounting = match (section.value("proxy"), onward) {
         (None, _) => Accounting::Store,
+        (Some(_), onward) if spools? => Accounting::StoreAndSpool(onward?),
         (Some(_), onward) => Accounting::StoreAndProxy(onward?),
     };
     Some(AccountingRule { accounting, edits: Arc::new(edits) })
@@ -188,6 +191,20 @@ pub fn coa_rule<'d>(
     }
     let request = edits::request(section, asking, report);
     decision.map(|decision| CoaRule { decision, edits: Arc::new(Edits { request, ..Edits::default() }) })
+}
+
+/// `spool`; `None` if it is wrong.
+fn spools(section: &Section<'_>, asking: &Asking<'_, '_>, report: &mut Report) -> Option<bool> {
+    let Some(value) = section.value("spool") else { return Some(false) };
+    let spools = section.boolean("spool", report)?;
+    let needs = match (section.value("proxy"), asking.has_state_directory) {
+        _ if !spools => return Some(false),
+        (None, _) => "`spool = true` needs a `proxy`: where its records are sent on to",
+        (Some(_), false) => "`spool = true` needs a `state_directory` in [runtime]: the spool is there",
+        (Some(_), true) => return Some(true),
+    };
+    report.error(value.span(), needs.into());
+    None
 }
 
 fn all_edits<'d>(section: &Section<'d>, asking: &mut Asking<'d, '_>, report: &mut Report) -> Arc<Edits> {

@@ -22,6 +22,8 @@ pub struct Asking<'d, 'c> {
     pub dictionary: &'c Dictionary,
     /// Whether there is a file that rules may store in.
     pub has_accounting_file: bool,
+    /// Whether there is a directory for what survives a restart.
+    pub has_state_directory: bool,
     /// What all patterns so far take.
     pub patterns_octets: usize,
     /// Names of sessions that some rule sets.
@@ -48,7 +50,11 @@ pub fn servers<'d>(
     // Servers that name another for ongoing conversations.
     let mut others = Vec::new();
     let mut ways = Ways::new(pools, of_realms);
-    let mut asking = Asking { has_accounting_file: has_accounting_file(file), ..Asking::new(dictionary) };
+    let mut asking = Asking {
+        has_accounting_file: has(file, "accounting", "file"),
+        has_state_directory: has(file, "runtime", "state_directory"),
+        ..Asking::new(dictionary)
+    };
     for section in &file.tables("server", &keys::SERVER, report) {
         let name = section.name("name", report);
         report.source.begin_server();
@@ -115,9 +121,10 @@ fn ongoing_servers(
     }
 }
 
-fn has_accounting_file(file: &Section<'_>) -> bool {
-    let accounting = file.value("accounting").and_then(|value| value.get_ref().as_table());
-    accounting.is_some_and(|accounting| accounting.contains_key("file"))
+/// Whether this table has that key.
+pub fn has(file: &Section<'_>, table: &str, key: &str) -> bool {
+    let table = file.value(table).and_then(|value| value.get_ref().as_table());
+    table.is_some_and(|table| table.contains_key(key))
 }
 
 impl<'c> Asking<'_, 'c> {
@@ -125,6 +132,7 @@ impl<'c> Asking<'_, 'c> {
         Asking {
             dictionary,
             has_accounting_file: false,
+            has_state_directory: false,
             patterns_octets: 0,
             sessions_set: BTreeSet::new(),
             sessions_asked: Vec::new(),

@@ -18,11 +18,20 @@ pub(super) fn close(line: &mut alloc::vec::Vec<u8>, start: usize) {
 
 /// Whether this is a whole line with its end, undamaged.
 fn holds(line: &[u8]) -> bool {
-    let Some(line) = line.strip_suffix(ENDS) else { return false };
-    let Some((line, digits)) = line.split_last_chunk::<DIGITS>() else { return false };
-    let Some(checked) = line.strip_suffix(BEGINS) else { return false };
+    let Some((checked, digits)) = parts(line) else { return false };
     let check = crc32(checked);
     (0..DIGITS).all(|place| digits[DIGITS - 1 - place] == HEXADECIMAL[(check >> (4 * place)) as usize & 15])
+}
+
+/// What a line says, of which its check was made, and that check.
+fn parts(line: &[u8]) -> Option<(&[u8], &[u8; DIGITS])> {
+    let (line, digits) = line.strip_suffix(ENDS)?.split_last_chunk::<DIGITS>()?;
+    Some((line.strip_suffix(BEGINS)?, digits))
+}
+
+/// What a whole line says, without its check.
+pub(super) fn checked(line: &[u8]) -> Option<&[u8]> {
+    parts(line).map(|(checked, _)| checked)
 }
 
 /// One line of a file.

@@ -109,7 +109,7 @@ impl Recorder {
         out.write_str(",\"listener\":")?;
         text(&mut out, recorded.listener)?;
         write!(out, ",\"remote\":\"{}\",\"digest\":\"", recorded.remote)?;
-        digits(&mut out, &digest(recorded));
+        digits(&mut out, &event_digest(recorded.client, &recorded.received));
         out.write_char('"')?;
         let OctetCounts { input, output } = OctetCounts::of(recorded.attributes);
         for (key, octets) in [("input_octets", input), ("output_octets", output)] {
@@ -177,15 +177,15 @@ const LEFT_OUT: &[u8] = &[
 ];
 const MICROSOFT: u32 = 311;
 
-/// What stays the same when a NAS sends a record again, after a crash of ours too: MD5 over the client's name and the
+/// Names an event: what stays the same when a NAS sends a record again, after a crash of ours too: MD5 over the client's name and the
 /// attributes as received. Without those that a retransmission changes: Acct-Delay-Time (RFC 2866 §5.2), with it Identifier
 /// and authenticator; Proxy-State and Message-Authenticator, which are of a hop. Event-Timestamp says when it happened
 /// (RFC 2869 §5.3), stays, and tells two events apart. Not a proof against forgers: whoever has the secret writes records.
-fn digest(recorded: &Recorded<'_>) -> [u8; 16] {
+pub fn event_digest(client: &str, received: &Framed<'_>) -> [u8; 16] {
     let mut digest = Md5::new();
-    digest.update((recorded.client.len() as u64).to_be_bytes());
-    digest.update(recorded.client);
-    for attribute in recorded.received.attributes() {
+    digest.update((client.len() as u64).to_be_bytes());
+    digest.update(client);
+    for attribute in received.attributes() {
         if !matches!(
             attribute.number,
             number::ACCT_DELAY_TIME | number::PROXY_STATE | number::MESSAGE_AUTHENTICATOR
@@ -248,19 +248,19 @@ fn hexadecimal(out: &mut Octets<'_>, octets: &[u8]) -> fmt::Result {
     out.write_char('"')
 }
 
-fn digits(out: &mut Octets<'_>, octets: &[u8]) {
+pub(super) fn digits(out: &mut Octets<'_>, octets: &[u8]) {
     let digits = octets.iter().flat_map(|octet| [octet >> 4, octet & 0xf]);
     out.0.extend(digits.map(|digit| HEXADECIMAL[usize::from(digit)]));
 }
 
-fn text(out: &mut Octets<'_>, text: &str) -> fmt::Result {
+pub(super) fn text(out: &mut Octets<'_>, text: &str) -> fmt::Result {
     out.write_char('"')?;
     escape(out, text)?;
     out.write_char('"')
 }
 
 /// Where text is written.
-struct Octets<'a>(&'a mut Vec<u8>);
+pub(super) struct Octets<'a>(pub(super) &'a mut Vec<u8>);
 
 impl Write for Octets<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {

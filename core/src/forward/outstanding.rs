@@ -56,6 +56,8 @@ pub struct Slot {
 pub enum Purpose {
     /// To forward a request.
     Request,
+    /// To send a record of the spool, which can wait: half of what there may be is left to requests.
+    Spooled,
     /// To ask whether the server lives: some Identifiers are kept for that, as it is asked just when all others may wait.
     Probe,
 }
@@ -224,6 +226,9 @@ impl<T> Outstanding<T> {
         self.end_quarantines(now, QUARANTINES_ENDED_MAX);
         let has_room = match purpose {
             Purpose::Request => self.waiting.len < self.bound && self.spare() > 0,
+            Purpose::Spooled => {
+                self.waiting.len < self.bound.div_ceil(2) && self.is_half_unused() && self.spare() > 0
+            }
             Purpose::Probe => self.free.len > 0,
         };
         if !has_room {
@@ -419,6 +424,12 @@ impl<T> Outstanding<T> {
     /// How many free ones there are for requests.
     fn spare(&self) -> u32 {
         self.free.len.saturating_sub(PROBES_KEPT)
+    }
+
+    /// Whether fewer than half of the Identifiers that there may be wait or are late.
+    fn is_half_unused(&self) -> bool {
+        let used = self.open() * IDENTIFIERS - self.free.len as usize;
+        used < self.ports_max() * IDENTIFIERS / 2
     }
 
     fn open(&self) -> usize {

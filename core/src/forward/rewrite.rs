@@ -38,8 +38,8 @@ pub struct Outbound<'a> {
     pub authenticator: [u8; AUTHENTICATOR_OCTETS],
     /// Where its salts begin, random as well.
     pub salt: u16,
-    /// Ours.
-    pub proxy_state: OwnProxyState,
+    /// Ours; `None`: it is kept for later, and gets one whenever it is sent.
+    pub proxy_state: Option<OwnProxyState>,
 }
 
 impl Outbound<'_> {
@@ -69,8 +69,9 @@ impl Outbound<'_> {
         let sign = sign(code == Code::AccessRequest, &self.received);
         let mut encoder = Encoder::request(out, code, self.identifier, &self.authenticator, sign);
         let too_long = |_| Discard::ForwardTooLong;
-        if seeded::is(Bug::OwnProxyStateFirst) {
-            encoder.raw(&self.proxy_state.attribute()).map_err(too_long)?;
+        let own = self.proxy_state.map(|own| own.attribute());
+        if let Some(own) = own.filter(|_| seeded::is(Bug::OwnProxyStateFirst)) {
+            encoder.raw(&own).map_err(too_long)?;
         }
         let keeps = |number| {
             number != number::MESSAGE_AUTHENTICATOR
@@ -101,8 +102,8 @@ impl Outbound<'_> {
             encoder.attribute(number::CHAP_CHALLENGE, challenge).map_err(too_long)?;
         }
         // RFC 2865 §5.33: behind all that are there.
-        if !seeded::is(Bug::OwnProxyStateFirst) {
-            encoder.raw(&self.proxy_state.attribute()).map_err(too_long)?;
+        if let Some(own) = own.filter(|_| !seeded::is(Bug::OwnProxyStateFirst)) {
+            encoder.raw(&own).map_err(too_long)?;
         }
         Ok(encoder.finish_request(self.secret))
     }

@@ -79,6 +79,10 @@ pub enum Accounting {
     Proxy(Onward),
     /// Store it, and forward it when it is safe there; the answer is the remote server's.
     StoreAndProxy(Onward),
+    /// Write it into the spool, and answer when it is safe there; from then on it is sent there until it is answered.
+    Spool(Onward),
+    /// The same after it is stored.
+    StoreAndSpool(Onward),
 }
 
 /// The same for accounting.

@@ -53,7 +53,7 @@ pub fn decide(
     Ok(match nases.route(clients, client_rules, attributes) {
         Ok(nas) => {
             let edits = [verdict.edits.cloned(), None];
-            Step::GoesOn(GoesOn { to: To::Nas(nas), rule, edits, round: None, time })
+            Step::GoesOn(GoesOn { to: To::Nas(nas), rule, edits, round: None, time, is_spooled: false })
         }
         Err(cause) => Step::Refused(cause),
     })

@@ -55,6 +55,9 @@ impl Worker {
         let timeout = configuration.protocol.request_timeout;
         self.desk.decided = Some(decided_by(goes_on.rule, configuration, &request));
         self.desk.remote_server = None;
+        if goes_on.is_spooled {
+            return self.spool(network, request, &goes_on, taken_up, now);
+        }
         match self.forward(&request, &goes_on, now) {
             Ok((server, slot, ticket)) => {
                 if let Some(round) = goes_on.round {
@@ -75,7 +78,7 @@ impl Worker {
                 if request.framed().code() == Some(Code::AccountingRequest)
                     && seeded::is(Bug::RecordWithoutAWayAcknowledged)
                 {
-                    let waiting = Waiting::Record { rule: goes_on.rule, then: None };
+                    let waiting = Waiting::Record { rule: goes_on.rule, then: None, is_spooled: false };
                     return self.acknowledge(network, request, &waiting, now);
                 }
                 let configuration = self.generations.of(request.stamp().generation);
@@ -158,7 +161,7 @@ impl Worker {
             identifier: slot.identifier,
             authenticator,
             salt: (random.next_u32() >> 16) as u16,
-            proxy_state: forwarding.next_proxy_state(),
+            proxy_state: Some(forwarding.next_proxy_state()),
             secret: &forwarding.remote(server.place).server.secret,
         };
         let written = outbound.write(scratch, packet);
@@ -190,13 +193,18 @@ impl Worker {
         let mut orphans = Vec::new();
         self.forwarding.refuse(socket, |whose| orphans.push(whose));
         for whose in orphans {
-            let Whose::Request(ticket) = whose else { continue };
-            while let Some(Held { network, request, waiting, .. }) = self.held.take_answered(ticket) {
-                self.stop_waiting(&request, &waiting, now);
-                match coa::cause_of(&request, Discard::NoSocket) {
-                    Some(cause) => self.refuse(network, request, cause, now),
-                    None => self.discard(network, request, Discard::NoSocket, now),
+            match whose {
+                Whose::Request(ticket) => {
+                    while let Some(Held { network, request, waiting, .. }) = self.held.take_answered(ticket) {
+                        self.stop_waiting(&request, &waiting, now);
+                        match coa::cause_of(&request, Discard::NoSocket) {
+                            Some(cause) => self.refuse(network, request, cause, now),
+                            None => self.discard(network, request, Discard::NoSocket, now),
+                        }
+                    }
                 }
+                // It is sent again in its time.
+                Whose::Spooled(_) | Whose::Probe => {}
             }
         }
         self.note_forwarding(now);
@@ -231,6 +239,10 @@ impl Worker {
                 while let Some(held) = self.held.take_answered(ticket) {
                     self.pass_on(held, reply, &authenticator, now);
                 }
+            }
+            Some(Whose::Spooled(ticket)) => {
+                counters.remote_replies.up();
+                self.handle_spooled_answered(ticket, now);
             }
             Some(Whose::Probe) => counters.probes_answered.up(),
             None => counters.remote_replies_late.up(),
@@ -321,7 +333,7 @@ impl Worker {
             unreachable!("it waits for a reply")
         };
         // A late reply finds nobody.
-        self.forwarding.give_up(awaited.server, awaited.slot, awaited.ticket, now);
+        self.forwarding.give_up(awaited.server, awaited.slot, Whose::Request(awaited.ticket), now);
         let goes_on = self.decisions.take(awaited.decision);
         self.go_on(network, request, goes_on, taken_up, now);
         self.note_forwarding(now);

@@ -8,6 +8,7 @@ mod idle;
 pub use self::addresses::Said;
 
 use super::onward::KeptServer;
+use super::spooling::SpoolTicket;
 use crate::attributes::Scratch;
 use crate::configuration::Configuration;
 use crate::deadlines::Deadlines;
@@ -95,7 +96,7 @@ impl Sent {
     fn requests(&self) -> usize {
         match self.whose {
             Whose::Request(_) => 1,
-            Whose::Probe => 0,
+            Whose::Probe | Whose::Spooled(_) => 0,
         }
     }
 
@@ -110,6 +111,8 @@ impl Sent {
 pub enum Whose {
     /// The request that waits under this ticket.
     Request(Ticket),
+    /// This record of the spool.
+    Spooled(SpoolTicket),
     /// Nobody: whether there is one is all that is asked.
     Probe,
 }
@@ -316,8 +319,9 @@ impl Forwarding {
         free.unwrap_or(self.remotes.len() - 1)
     }
 
-    /// Forgets the older of two configurations, and servers that only it had. No request that came under it is under way.
-    pub fn forget_older(&mut self) {
+    /// Forgets the older of two configurations, and servers that only it had. No request that came under it is under way; records
+    /// of the spool may be, and are handed out.
+    pub fn forget_older(&mut self, mut orphan: impl FnMut(Whose)) {
         let older = self.routes.remove(0);
         for place in 0..self.remotes.len() {
             let remote = &mut self.remotes[place];
@@ -328,7 +332,7 @@ impl Forwarding {
             (remote.retired, remote.retired_due, remote.idle_due) = (Vec::new(), None, None);
             for socket in core::mem::take(&mut remote.sockets).into_iter().flatten() {
                 let (_, port) = self.port_of(socket).expect("it is open");
-                self.remove_port(place as u16, port, |_| {});
+                self.remove_port(place as u16, port, &mut orphan);
                 self.orders.push_back(RemoteOrder::Close { socket });
                 self.free(socket);
             }
@@ -387,6 +391,11 @@ impl Forwarding {
         remote.turn == server.turn
             && remote.number(generation).is_some()
             && remote.standing(now) != Standing::Dead
+    }
+
+    /// Whether there is nothing to be said against a server that has had something: it is in this configuration, and alive.
+    pub fn is_well(&self, server: KeptServer, generation: Generation, now: Instant) -> bool {
+        self.is_alive(server, generation, now) && self.remote(server.place).standing(now) == Standing::Alive
     }
 
     /// An Identifier for one more packet to this server; `None` if as many as may wait, or no socket can be had.
@@ -525,12 +534,12 @@ impl Forwarding {
         }
     }
 
-    /// A request waits no longer. Its Identifier is not used again as long as its reply may come.
-    pub fn give_up(&mut self, server: KeptServer, slot: Slot, ticket: Ticket, now: Instant) {
+    /// Nobody waits any longer. The Identifier is not used again as long as its reply may come.
+    pub fn give_up(&mut self, server: KeptServer, slot: Slot, whose: Whose, now: Instant) {
         self.now = now;
         let remote = &mut self.remotes[usize::from(server.place)];
         let waits = remote.outstanding.waiting(slot);
-        if remote.turn == server.turn && waits.is_some_and(|sent| sent.whose == Whose::Request(ticket)) {
+        if remote.turn == server.turn && waits.is_some_and(|sent| sent.whose == whose) {
             let sent = remote.outstanding.give_up(slot, now);
             self.outstanding -= sent.requests();
             self.buffers.give_back(sent.packet);

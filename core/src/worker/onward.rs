@@ -24,6 +24,8 @@ pub struct GoesOn {
     pub round: Option<Round>,
     /// For which time it was decided.
     pub time: UnixTime,
+    /// It is answered when it is in the spool, and sent on from there.
+    pub is_spooled: bool,
 }
 
 impl GoesOn {

@@ -1,9 +1,9 @@
 //! The records of one turn, in one buffer under one ticket: what is stored together, and answered together.
 
-use crate::accounting::{RecordTooLong, Recorded, Recorder};
+use crate::accounting::{RecordTooLong, Recorded, Recorder, SpoolRecord};
 use crate::attributes::Scratch;
 use crate::discard::Discard;
-use crate::effect::{Effect, RecordBatch, Ticket};
+use crate::effect::{RecordBatch, Ticket};
 use alloc::vec::Vec;
 
 /// A batch that holds as much is handed out before the turn is over.
@@ -35,14 +35,25 @@ impl Records {
 
     /// Adds one record to the batch.
     pub fn add(&mut self, recorded: &Recorded<'_>, scratch: &mut Scratch) -> Result<(), Discard> {
-        if self.batch.octets.capacity() == 0 {
-            self.batch.octets = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_OCTETS));
-        }
+        self.begin_batch();
         self.recorder
             .write(recorded, scratch, &mut self.batch.octets)
             .map_err(|RecordTooLong| Discard::RecordTooLong)?;
         self.batch.records += 1;
         Ok(())
+    }
+
+    /// The same for one of the spool.
+    pub fn add_spooled(&mut self, record: &SpoolRecord<'_>) {
+        self.begin_batch();
+        record.write(&mut self.batch.octets);
+        self.batch.records += 1;
+    }
+
+    fn begin_batch(&mut self) {
+        if self.batch.octets.capacity() == 0 {
+            self.batch.octets = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_OCTETS));
+        }
     }
 
     /// The ticket under which the batch goes, unless it is void: all that waited for it are gone.
@@ -66,12 +77,12 @@ impl Records {
     }
 
     /// The batch, if there is one; the next record begins another.
-    pub fn take(&mut self) -> Option<(Ticket, Effect)> {
+    pub fn take(&mut self) -> Option<(Ticket, RecordBatch)> {
         if !self.has_any() {
             return None;
         }
         let ticket = self.ticket.take().expect("who adds a record waits for its ticket");
-        Some((ticket, Effect::Store(core::mem::take(&mut self.batch))))
+        Some((ticket, core::mem::take(&mut self.batch)))
     }
 
     /// A batch's memory is home.

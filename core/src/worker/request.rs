@@ -76,6 +76,8 @@ pub enum Waiting {
         rule: Option<u16>,
         /// Where it goes then, if it is not answered here.
         then: Option<DecisionId>,
+        /// It is in the spool that it is to be safe.
+        is_spooled: bool,
     },
     /// For a remote server's reply.
     Reply(Awaited),
@@ -269,6 +271,7 @@ pub fn answer(
             edits: [again, shared_edits.cloned()],
             round: Some(round),
             time,
+            is_spooled: false,
         }));
     }
 
@@ -284,6 +287,7 @@ pub fn answer(
                     edits: [shared_edits.cloned(), None],
                     round: None,
                     time,
+                    is_spooled: false,
                 }));
             }
             None => {
@@ -423,8 +427,12 @@ fn account(
     let attributes = edit_request(dictionary, edits, asked.attributes, scratch, &mut edited[0])?;
     let onward = match verdict.accounting {
         Accounting::Store => None,
-        Accounting::Proxy(onward) | Accounting::StoreAndProxy(onward) => Some(onward),
+        Accounting::Proxy(onward)
+        | Accounting::StoreAndProxy(onward)
+        | Accounting::Spool(onward)
+        | Accounting::StoreAndSpool(onward) => Some(onward),
     };
+    let is_spooled = matches!(verdict.accounting, Accounting::Spool(_) | Accounting::StoreAndSpool(_));
     let goes_on = match onward {
         Some(onward) => {
             let pool = pool_of(configuration, &asked.framed, onward);
@@ -432,14 +440,23 @@ fn account(
                 memory.counters.no_route.up();
             }
             let edits = [verdict.edits.cloned(), None];
-            pool.map(|pool| GoesOn { to: To::Pool(pool), rule: verdict.rule, edits, round: None, time })
+            pool.map(|pool| GoesOn {
+                to: To::Pool(pool),
+                rule: verdict.rule,
+                edits,
+                round: None,
+                time,
+                is_spooled,
+            })
         }
         None => None,
     };
     match (verdict.accounting, goes_on) {
-        (Accounting::Proxy(_), goes_on) => goes_on.map(Step::GoesOn).ok_or(Discard::NoRoute),
+        (Accounting::Proxy(_) | Accounting::Spool(_), goes_on) => {
+            goes_on.map(Step::GoesOn).ok_or(Discard::NoRoute)
+        }
         // What has nowhere to go is stored all the same, and that is what is acknowledged.
-        (Accounting::Store | Accounting::StoreAndProxy(_), then) => {
+        (Accounting::Store | Accounting::StoreAndProxy(_) | Accounting::StoreAndSpool(_), then) => {
             let recorded = Recorded {
                 dictionary,
                 received: asked.framed,

@@ -59,6 +59,7 @@ impl Worker {
             &counters.completions_waiting,
             &counters.outstanding,
             &counters.conversations,
+            &counters.spool_under_way,
         ];
         for gauge in gauges {
             gauge.set(0);

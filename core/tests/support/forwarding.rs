@@ -67,7 +67,7 @@ impl<'s> Node<'s> {
             identifier: 77,
             authenticator: self.authenticator,
             salt: self.salt,
-            proxy_state: self.own(),
+            proxy_state: Some(self.own()),
         }
     }
 

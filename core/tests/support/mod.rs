@@ -526,7 +526,8 @@ impl Server {
         (octets, self.done(thread, ticket, EffectDone::Stored { buffer, result }))
     }
 
-    fn done(&mut self, thread: usize, ticket: Ticket, done: EffectDone) -> Vec<Sent> {
+    /// Gives a thread an answer. Gives what left.
+    pub fn done(&mut self, thread: usize, ticket: Ticket, done: EffectDone) -> Vec<Sent> {
         let before = self.sent.len();
         self.threads[thread].handle_effect_done(ticket, done, self.now);
         self.settle();
@@ -780,6 +781,9 @@ pub fn is_of_request(reason: Discard) -> bool {
             | Discard::StoreLineFull
             | Discard::NotStored
             | Discard::RecordTooLong
+            | Discard::SpoolLineFull
+            | Discard::SpoolFull
+            | Discard::NotSpooled
             | Discard::ConnectionClosed
             | Discard::NoRoute
             | Discard::NoAnswer

@@ -109,6 +109,10 @@ impl Lines {
                 Line::begin(&mut self.out, self.format, wall(self.origin, at), "remote-server-unresolved")
                     .and_then(|line| line.with("name", Value::Word(name))?.end())
             }
+            Event::SpoolPoolUnknown { at, ref pool } => {
+                Line::begin(&mut self.out, self.format, wall(self.origin, at), "spool-pool-unknown")
+                    .and_then(|line| line.with("pool", Value::User(pool))?.end())
+            }
             Event::StreamEnded { at, remote, end } => {
                 self.begin_second(at);
                 let count = &mut self.stream_ends[end as usize];

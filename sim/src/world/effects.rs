@@ -99,7 +99,8 @@ impl World<'_> {
                 EffectDone::PasswordChecked { password, matches }
             }
             Effect::LookUp(look_up) => EffectDone::LookedUp(self.node.look_up(&look_up)),
-            Effect::Store(_) => EffectDone::Shed(effect),
+            // No plan has a spool.
+            Effect::Store(_) | Effect::Spool(_) | Effect::Relay(_) => EffectDone::Shed(effect),
             // No plan has a remote server that is known by name.
             Effect::Resolve(_) => EffectDone::Resolved(Resolved::Failed),
         }

@@ -103,7 +103,9 @@ pub fn is_same_new(new: Of<'_, NewRule>, old: Of<'_, NewRule>) -> bool {
 pub fn is_same_accounting(new: Of<'_, AccountingRule>, old: Of<'_, AccountingRule>) -> bool {
     let accounting = match (new.1.accounting, old.1.accounting) {
         (Accounting::Proxy(one), Accounting::Proxy(other))
-        | (Accounting::StoreAndProxy(one), Accounting::StoreAndProxy(other)) => {
+        | (Accounting::StoreAndProxy(one), Accounting::StoreAndProxy(other))
+        | (Accounting::Spool(one), Accounting::Spool(other))
+        | (Accounting::StoreAndSpool(one), Accounting::StoreAndSpool(other)) => {
             is_same_way((new.0, one), (old.0, other))
         }
         (one, other) => one == other,

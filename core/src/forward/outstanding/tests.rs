@@ -114,6 +114,25 @@ fn a_dead_server_can_be_asked_when_all_other_identifiers_wait_or_are_late() {
 }
 
 #[test]
+fn what_can_wait_leaves_half_to_requests_of_what_may_wait_and_of_identifiers() {
+    let mut outstanding = outstanding(256, 2);
+    let spool = |outstanding: &mut Outstanding<u32>, now| {
+        let slot = outstanding.take(Purpose::Spooled, now)?;
+        outstanding.put(slot, 1, [1; 16], now + Duration::from_secs(10), now);
+        Some(slot)
+    };
+    assert_eq!((0..300).map_while(|_| spool(&mut outstanding, at(0))).count(), 128);
+    assert_eq!((0..300).map_while(|_| send(&mut outstanding, 2, at(0))).count(), 128);
+    assert_eq!(spool(&mut outstanding, at(9)), None);
+    // All of these get no answer, and their Identifiers are late: half of 512.
+    while outstanding.take_overdue(at(10)).is_some() {}
+    assert_eq!((outstanding.len(), outstanding.late()), (0, 256));
+    assert_eq!(spool(&mut outstanding, at(11)), None);
+    assert!(send(&mut outstanding, 2, at(11)).is_some());
+    assert!(spool(&mut outstanding, at(40)).is_some(), "their quarantine is over");
+}
+
+#[test]
 fn each_request_is_told_once_when_its_response_window_is_over_and_waits_on() {
     let mut outstanding = outstanding(256, 1);
     let mut send = |waits, now| {
