@@ -4,6 +4,7 @@
 //! waits for it and the NASes, which send until they are answered, are models. One seed is one run: how many NASes, which
 //! operations fail, and at which operation, and how deep in it, process or machine die.
 
+use crate::actor::accounting_nas::{AccountingNas, Heard};
 use crate::checks::records::{
     ACKNOWLEDGED_IS_SAFE, ANSWERS_VERIFY, NO_TORN_LINE, ONE_DIGEST, STORED_IN_THE_END,
 };
@@ -11,7 +12,6 @@ use crate::checks::records::{Record, torn_line, twins};
 use crate::checks::{Invariant, Violation};
 use crate::draw::{Class, Draw, Draws};
 use crate::fault::disk::{Course, Crash};
-use crate::oracle::codec::{Packet, Writer};
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,15 +24,12 @@ use ulna_core::seeded::{self, Bug};
 use ulna_core::time::UnixTime;
 use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId, Via};
 
-const SECRET: &[u8] = b"a secret of the site";
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLISECOND;
 /// From here on nothing fails any more.
 const HEALED: u64 = 20 * SECOND;
 /// By then all must be answered.
 const END: u64 = 120 * SECOND;
-/// How long a NAS waits before it sends again (RFC 5080 §2.2.1).
-const RETRANSMISSION: u64 = 2 * SECOND;
 
 /// What one run came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -99,25 +96,11 @@ struct Site<'c> {
     crashes_at: Vec<(u64, Crash)>,
     faults_per_myriad: u32,
     inbox: Vec<(Ticket, EffectDone)>,
-    nases: Vec<Nas>,
+    nases: Vec<AccountingNas>,
     /// Sessions acknowledged.
     acknowledged: BTreeMap<String, u64>,
     has_started: bool,
     outcome: Outcome,
-}
-
-struct Nas {
-    remote: SocketAddr,
-    sessions: u64,
-    window: usize,
-    next: u64,
-    outstanding: Vec<Asked>,
-}
-
-struct Asked {
-    session: String,
-    octets: Vec<u8>,
-    due: u64,
 }
 
 impl<'c> Site<'c> {
@@ -125,12 +108,9 @@ impl<'c> Site<'c> {
         let draws = Draws::new(seed);
         let at = |ordinal| draws.at(Class::Disk, 0, ordinal);
         let nases = 0..at(1).range(1..=3);
-        let nases = nases.map(|number| Nas {
-            remote: SocketAddr::from(([198, 51, 100, number as u8], 1813)),
-            sessions: at(10 + number).range(2..=20),
-            window: at(20 + number).range(1..=8) as usize,
-            next: 0,
-            outstanding: Vec::new(),
+        let nases = nases.map(|number| {
+            let (sessions, window) = (at(10 + number).range(2..=20), at(20 + number).range(1..=8));
+            AccountingNas::new(number as u8, sessions, window as usize)
         });
         let kind = |ordinal| if at(ordinal).one_in(3) { Crash::Process } else { Crash::Machine };
         let crashes = (0..at(2).range(1..=3)).map(|place| (at(30 + place).range(1..=90), kind(40 + place)));
@@ -154,9 +134,9 @@ impl<'c> Site<'c> {
     }
 
     fn run(mut self) -> Result<Outcome, Violation> {
-        while self.nases.iter().any(|nas| nas.next < nas.sessions || !nas.outstanding.is_empty()) {
+        while self.nases.iter().any(|nas| !nas.is_done()) {
             if self.now > END {
-                let left = self.nases.iter().map(|nas| nas.outstanding.len()).sum::<usize>();
+                let left = self.nases.iter().map(AccountingNas::outstanding).sum::<usize>();
                 return Err(self.broken(&STORED_IN_THE_END, format!("{left} have no answer")));
             }
             self.end_operation()?;
@@ -175,7 +155,7 @@ impl<'c> Site<'c> {
 
     /// When something happens next: time goes on by a microsecond at least.
     fn next(&self) -> u64 {
-        let nases = self.nases.iter().flat_map(|nas| nas.outstanding.iter().map(|asked| asked.due));
+        let nases = self.nases.iter().filter_map(AccountingNas::next);
         let operation = self.store.next(self.now);
         let deadline = self.cores.poll_timeout().map(|(due, _)| due.as_nanoseconds());
         let next = nases.chain(operation).chain(deadline).min();
@@ -249,13 +229,7 @@ impl<'c> Site<'c> {
         self.cores.sweep(now);
         for nas in &mut self.nases {
             for octets in nas.sends(self.now) {
-                let local = "192.0.2.1:1813".parse().expect("an address");
-                let path = Path {
-                    via: Via::Socket(SocketId(0)),
-                    listener: ListenerId(0),
-                    local,
-                    remote: nas.remote,
-                };
+                let path = path_from(nas.remote());
                 self.cores.handle_datagram(path, &octets, now);
             }
         }
@@ -289,21 +263,12 @@ impl<'c> Site<'c> {
 
     /// A NAS hears an answer: from now on it has forgotten its record.
     fn hear(&mut self, to: SocketAddr, octets: &[u8]) -> Result<(), Violation> {
-        let nas =
-            self.nases.iter_mut().find(|nas| nas.remote == to).expect("replies go where requests came from");
-        let reply = Packet::read(octets).ok().filter(|reply| reply.code() == 5);
-        let place = reply.and_then(|reply| {
-            nas.outstanding.iter().position(|asked| {
-                let authenticator = asked.octets[4..20].try_into().expect("sixteen octets");
-                asked.octets[1] == reply.identifier() && reply.authenticator_holds(&authenticator, SECRET)
-            })
-        });
-        let Some(place) = place else {
-            // A retransmission may have crossed its answer.
-            let known = reply.is_some_and(|reply| u64::from(reply.identifier()) < nas.next);
-            return if known { Ok(()) } else { Err(self.broken(&ANSWERS_VERIFY, format!("{octets:?}"))) };
+        let nas = self.nases.iter_mut().find(|nas| nas.remote() == to);
+        let session = match nas.expect("replies go where requests came from").hear(octets) {
+            Heard::Answer(session) => session,
+            Heard::Again => return Ok(()),
+            Heard::Wrong => return Err(self.broken(&ANSWERS_VERIFY, format!("{octets:?}"))),
         };
-        let session = nas.outstanding.remove(place).session;
         self.outcome.acknowledged += 1;
         self.acknowledged.insert(session.clone(), self.now);
         if self.safe_records().any(|record| record.session == session) {
@@ -345,30 +310,14 @@ impl<'c> Site<'c> {
     }
 }
 
-impl Nas {
-    /// What it sends now: new sessions as far as its window goes, and again what has waited long enough.
-    fn sends(&mut self, now: u64) -> Vec<Vec<u8>> {
-        while self.next < self.sessions && self.outstanding.len() < self.window {
-            let session = format!("{}-{}", self.remote.ip(), self.next);
-            let octets = Writer::new(4, self.next as u8, [0; 16])
-                .attribute(1, b"bob")
-                .attribute(40, &[0, 0, 0, 2])
-                .attribute(44, session.as_bytes())
-                .accounting(SECRET);
-            self.outstanding.push(Asked { session, octets, due: now });
-            self.next += 1;
-        }
-        let mut sent = Vec::new();
-        for asked in self.outstanding.iter_mut().filter(|asked| asked.due <= now) {
-            asked.due = now + RETRANSMISSION;
-            sent.push(asked.octets.clone());
-        }
-        sent
-    }
+/// By which a NAS sends.
+pub(crate) fn path_from(remote: SocketAddr) -> Path {
+    let local = "192.0.2.1:1813".parse().expect("an address");
+    Path { via: Via::Socket(SocketId(0)), listener: ListenerId(0), local, remote }
 }
 
 /// The cores of a process that has just begun.
-fn start(configuration: &Arc<Configuration>, seed: u64) -> Cores {
+pub(crate) fn start(configuration: &Arc<Configuration>, seed: u64) -> Cores {
     let mut octets = [0; 32];
     octets[..8].copy_from_slice(&seed.to_le_bytes());
     let mut cores = assemble(configuration, &Seed::new(octets));

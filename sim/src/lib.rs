@@ -25,6 +25,8 @@ pub mod run;
 pub mod schedule;
 pub mod site;
 pub mod sockets;
+pub mod spool_crash;
+pub mod spool_store;
 #[cfg(test)]
 mod stand_in;
 pub mod store;

@@ -3,6 +3,7 @@
 use crate::crash;
 use crate::plan::Plan;
 use crate::run::{Builder, run};
+use crate::spool_crash;
 use crate::swarm::Profile;
 use std::time::Duration;
 use ulna_core::seeded::{self, Bug};
@@ -71,6 +72,14 @@ const OF_FORWARDING: [Bug; 27] = [
     Bug::WaitingElsewhereDecidedAgain,
 ];
 
+/// Bugs of the spool, which has a small world of its own.
+const OF_SPOOL: [Bug; 4] = [
+    Bug::SpoolFileRemovedEarly,
+    Bug::SpooledForgottenWhenSent,
+    Bug::SpooledNeverSentAgain,
+    Bug::DelayNotRaised,
+];
+
 /// Bugs that few seeds notice, and one that does: it is tried first, and all others if it no longer does.
 const FOUND_LATE: [(Bug, u64); 5] = [
     (Bug::ShedRequestRemembered, 893),
@@ -91,9 +100,13 @@ pub fn hunt(bug: Bug, build: Builder, limit: Duration) -> Option<Fate> {
     let mut killed = None;
     let of_records = [Bug::AnsweredBeforeSync, Bug::TornLineNotRepaired, Bug::StoredThoughSyncFailed];
     let records = of_records.contains(&bug).then(crash::configuration);
-    if let Some(configuration) = &records {
+    let of_spool = OF_SPOOL.contains(&bug).then(spool_crash::configuration);
+    if let Some(configuration) = records.as_ref().or(of_spool.as_ref()) {
         while killed.is_none() && began.elapsed() < limit {
-            let broken = crash::run(seed, configuration, Some(bug)).err();
+            let broken = match of_spool {
+                Some(_) => spool_crash::run(seed, configuration, Some(bug)).err(),
+                None => crash::run(seed, configuration, Some(bug)).err(),
+            };
             killed = broken.map(|violation| (violation.invariant.name, seed));
             seed += 1;
         }

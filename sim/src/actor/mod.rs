@@ -1,5 +1,6 @@
 //! The models around the server: whoever speaks to it, sans-IO like itself.
 
+pub mod accounting_nas;
 pub mod exchange;
 pub mod identifiers;
 pub mod nas;

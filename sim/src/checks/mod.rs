@@ -10,6 +10,7 @@ pub mod forwarding;
 pub mod ledger;
 pub mod look_ups;
 pub mod records;
+pub mod spool;
 pub mod wire;
 
 /// A law of the server.
@@ -43,6 +44,7 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         .chain(everywhere::ALL)
         .chain(channels::ALL)
         .chain(records::ALL)
+        .chain(spool::ALL)
         .chain(forwarding::ALL)
         .copied()
 }

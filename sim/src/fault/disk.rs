@@ -171,6 +171,18 @@ impl Disk {
         self.aside.len()
     }
 
+    /// What is seen of the file that was set aside first; nothing, if there is none.
+    pub fn oldest_aside(&self) -> &[u8] {
+        self.aside.first().map_or(&[], |contents| &contents.seen)
+    }
+
+    /// Removes that.
+    pub fn remove_oldest_aside(&mut self) {
+        if !self.aside.is_empty() {
+            self.aside.remove(0);
+        }
+    }
+
     fn open(&mut self) -> Performed {
         let made = &mut self.made;
         let current = self.current.get_or_insert_with(|| {
