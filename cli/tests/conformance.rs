@@ -11,7 +11,7 @@ const LAST: usize = 95;
 
 /// What has to have a test by now.
 const REQUIRED: &[std::ops::RangeInclusive<usize>] =
-    &[1..=23, 25..=25, 27..=39, 41..=70, 72..=74, 76..=76, 82..=84, 86..=87, 89..=95];
+    &[1..=23, 25..=25, 27..=70, 72..=74, 76..=76, 82..=84, 86..=87, 89..=95];
 
 /// A line of the page.
 struct Row<'p> {

@@ -1,8 +1,10 @@
 //! The binary as an operator runs it: a configuration in a file, a process, its output, its signals.
 #![allow(dead_code, reason = "each file uses its own part of this")]
 
+pub mod accounting;
 mod peer;
 pub mod radiusd;
+pub mod remote;
 pub mod site;
 
 pub use peer::without_peer;
