@@ -51,10 +51,7 @@ pub fn decide(
     };
     let Configuration { clients, client_rules, nases, .. } = configuration;
     Ok(match nases.route(clients, client_rules, attributes) {
-        Ok(nas) => {
-            let edits = [verdict.edits.cloned(), None];
-            Step::GoesOn(GoesOn { to: To::Nas(nas), rule, edits, round: None, time, is_spooled: false })
-        }
+        Ok(nas) => Step::GoesOn(GoesOn::new(To::Nas(nas), rule, verdict.edits.cloned(), time)),
         Err(cause) => Step::Refused(cause),
     })
 }

@@ -50,18 +50,16 @@ impl Worker {
             return self.complete(network, Message::Elsewhere(request));
         }
         let handle = stamp.handle;
-        let received = stamp.received;
         let configuration = self.generations.of(stamp.generation);
-        let timeout = configuration.protocol.request_timeout;
+        let until = stamp.received + configuration.protocol.request_timeout;
         self.desk.decided = Some(decided_by(goes_on.rule, configuration, &request));
         self.desk.remote_server = None;
         if goes_on.is_spooled {
             return self.spool(network, request, &goes_on, taken_up, now);
         }
-        match self.forward(&request, &goes_on, now) {
+        match self.forward(&request, &goes_on, (until, now)) {
             Ok((server, slot, ticket)) => {
                 if let Some(round) = goes_on.round {
-                    let until = received + timeout;
                     self.begin_round(round, (network, handle), until);
                 }
                 let rule = goes_on.rule;
@@ -100,12 +98,12 @@ impl Worker {
         }
     }
 
-    /// Sends a request to a server.
+    /// Sends a request to a server, whose reply it waits for until then.
     fn forward(
         &mut self,
         request: &Request,
         goes_on: &GoesOn,
-        now: Instant,
+        (until, now): (Instant, Instant),
     ) -> Result<(KeptServer, Slot, Ticket), NoWay> {
         self.load_session(goes_on.round);
         let Worker { generations, forwarding, decisions, desk, counters, held, .. } = self;
@@ -171,7 +169,6 @@ impl Worker {
             NoWay::Discard(reason)
         })?;
         let ticket = held.begin_effect();
-        let until = stamp.received + configuration.protocol.request_timeout;
         forwarding.send(server.place, slot, Whose::Request(ticket), copied, (until, now));
         counters.forwarded.up();
         counters.outstanding.set(forwarding.outstanding() as u64);

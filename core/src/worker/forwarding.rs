@@ -4,24 +4,27 @@
 
 mod addresses;
 mod idle;
+mod ports;
+mod remote;
+
+use self::ports::Socket;
 
 pub use self::addresses::Said;
+pub use self::remote::{Remote, Sent, Whose};
 
 use super::onward::KeptServer;
-use super::spooling::SpoolTicket;
 use crate::attributes::Scratch;
 use crate::configuration::Configuration;
 use crate::deadlines::Deadlines;
 use crate::dedup::Authenticator;
 use crate::dictionary::Dictionary;
-use crate::effect::Ticket;
 use crate::forward::{
-    Balancer, Entry, OnDead, Outstanding, OwnProxyState, Pool, PoolId, PortIndex, ProxyStateKey, Purpose,
-    RemoteAddress, RemoteOrder, RemoteServer, RemoteServerId, RemoteSocket, Servers, Slot, Standing,
+    Balancer, Entry, OnDead, Outstanding, OwnProxyState, Pool, PoolId, ProxyStateKey, Purpose, RemoteAddress,
+    RemoteOrder, RemoteServer, RemoteServerId, RemoteSocket, Servers, Slot, Standing,
 };
 use crate::generation::Generation;
 use crate::life::Life;
-use crate::packet::{Attributes, Code};
+use crate::packet::Attributes;
 use crate::path::Transmit;
 use crate::request::buffer::{BufferPool, Packet};
 use crate::seed::{KeyedHash, Seed};
@@ -62,61 +65,6 @@ pub struct Forwarding {
     outstanding: usize,
 }
 
-/// A remote server, and what this worker has with it.
-pub struct Remote {
-    /// As the newest configuration that has it says.
-    pub server: RemoteServer,
-    /// Tells it from those that had its place before.
-    turn: u32,
-    outstanding: Outstanding<Sent>,
-    /// By port.
-    sockets: Vec<Option<RemoteSocket>>,
-    /// Where it is, as far as this worker has heard; `None`: its name was never resolved.
-    address: Option<SocketAddr>,
-    /// Of its resolution, when that was heard.
-    version: u64,
-    /// Ports to where it was before, and when to see whether they are still in use.
-    retired: Vec<PortIndex>,
-    retired_due: Option<Instant>,
-    /// Of a NAS: when its ports are closed unless something goes there.
-    idle_due: Option<Instant>,
-    /// Its number in each configuration that is alive, by parity.
-    numbers: [Option<RemoteServerId>; 2],
-}
-
-/// A packet that waits for its reply.
-pub struct Sent {
-    /// Who waits.
-    pub whose: Whose,
-    packet: Box<Packet>,
-}
-
-impl Sent {
-    /// How many requests wait: one, or none.
-    fn requests(&self) -> usize {
-        match self.whose {
-            Whose::Request(_) => 1,
-            Whose::Probe | Whose::Spooled(_) => 0,
-        }
-    }
-
-    /// What it asks.
-    pub fn code(&self) -> Code {
-        Code::from_octet(self.packet.octets()[0]).expect("we wrote it")
-    }
-}
-
-/// Who waits for a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
-    /// The request that waits under this ticket.
-    Request(Ticket),
-    /// This record of the spool.
-    Spooled(SpoolTicket),
-    /// Nobody: whether there is one is all that is asked.
-    Probe,
-}
-
 /// What is new of a remote server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
@@ -126,6 +74,13 @@ pub enum News {
     Address(SocketAddr),
     /// Nobody can say where it is.
     Unresolved,
+}
+
+impl News {
+    /// What is new of the server at a place, if its standing has changed.
+    fn of(place: u16, changed: Option<Standing>) -> Option<(u16, News)> {
+        changed.map(|standing| (place, News::Standing(standing)))
+    }
 }
 
 /// What is to be done about a server, at its place.
@@ -146,56 +101,11 @@ struct Routes {
     balancers: Vec<Balancer>,
 }
 
-/// A place for a socket.
-struct Socket {
-    generation: u32,
-    /// Whose port it is, while it is open.
-    port: Option<(u16, PortIndex)>,
-    /// Whether somebody has been told to open it.
-    is_ordered: bool,
-    /// Whom it is connected to.
-    remote: SocketAddr,
-}
-
 /// A packet in line.
 struct Departure {
     place: u16,
     turn: u32,
     slot: Slot,
-}
-
-impl Remote {
-    /// Whether it lives, as far as any worker knows. One whose name was never resolved does not.
-    fn standing(&self, now: Instant) -> Standing {
-        if self.address.is_none() {
-            return Standing::Dead;
-        }
-        match self.server.health.standing(&self.server.judgement(), now) {
-            Standing::Dead if seeded::is(Bug::DeadServerGetsNewRequests) => Standing::Zombie,
-            standing @ (Standing::Alive | Standing::HalfOpen | Standing::Zombie | Standing::Dead) => standing,
-        }
-    }
-
-    /// When it has to be looked after.
-    fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        // What nobody asks for any more is looked after no longer.
-        if !self.is_in_any() {
-            return None;
-        }
-        let waits = self.outstanding.next_deadline(self.server.response_window);
-        let health = self.server.health.next_deadline(&self.server.judgement(), now);
-        let ports = self.retired_due.into_iter().chain(self.idle_due);
-        waits.into_iter().chain(health).chain(self.next_resolution()).chain(ports).min()
-    }
-
-    fn is_in_any(&self) -> bool {
-        self.numbers.iter().any(Option::is_some)
-    }
-
-    /// Its number in a configuration, if that has it.
-    pub fn number(&self, generation: Generation) -> Option<RemoteServerId> {
-        self.numbers[generation.parity()]
-    }
 }
 
 /// The remote servers of one configuration, as they are now.
@@ -413,61 +323,6 @@ impl Forwarding {
         self.remotes[usize::from(place)].outstanding.give_back(slot);
     }
 
-    fn open(&mut self, place: u16) {
-        let Some(address) = self.remote(place).address else { return };
-        let socket_place = match self.free_sockets.pop() {
-            Some(place) => place,
-            None => {
-                let Ok(place) = u16::try_from(self.sockets.len()) else { return };
-                self.sockets.push(Socket { generation: 0, port: None, is_ordered: false, remote: address });
-                place
-            }
-        };
-        let remote = &mut self.remotes[usize::from(place)];
-        let port = remote.outstanding.add_port();
-        let socket = &mut self.sockets[usize::from(socket_place)];
-        (socket.port, socket.is_ordered, socket.remote) = (Some((place, port)), false, address);
-        let name = RemoteSocket { place: socket_place, generation: socket.generation };
-        if remote.sockets.len() <= usize::from(port.0) {
-            remote.sockets.resize(usize::from(port.0) + 1, None);
-        }
-        remote.sockets[usize::from(port.0)] = Some(name);
-        let source = remote.server.source_address;
-        self.orders.push_back(RemoteOrder::Open { socket: name, remote: address, source });
-    }
-
-    fn free(&mut self, name: RemoteSocket) {
-        let socket = &mut self.sockets[usize::from(name.place)];
-        socket.port = None;
-        socket.generation = socket.generation.wrapping_add(1);
-        self.free_sockets.push(name.place);
-    }
-
-    /// A socket could not be had. Hands out who waits at it.
-    pub fn refuse(&mut self, name: RemoteSocket, orphan: impl FnMut(Whose)) {
-        let Some((place, port)) = self.port_of(name) else { return };
-        let remote = &mut self.remotes[usize::from(place)];
-        remote.sockets[usize::from(port.0)] = None;
-        remote.retired.retain(|retired| *retired != port);
-        self.free(name);
-        self.remove_port(place, port, orphan);
-        self.note_due(place);
-    }
-
-    fn remove_port(&mut self, place: u16, port: PortIndex, mut orphan: impl FnMut(Whose)) {
-        let Forwarding { remotes, buffers, outstanding, .. } = self;
-        remotes[usize::from(place)].outstanding.remove_port(port, |_, sent| {
-            *outstanding -= sent.requests();
-            buffers.give_back(sent.packet);
-            orphan(sent.whose);
-        });
-    }
-
-    fn port_of(&self, name: RemoteSocket) -> Option<(u16, PortIndex)> {
-        let socket = self.sockets.get(usize::from(name.place))?;
-        socket.port.filter(|_| socket.generation == name.generation)
-    }
-
     /// A copy of a packet, to be sent; `None` if as many wait as may.
     pub fn copied(&mut self, octets: &[u8]) -> Option<Box<Packet>> {
         let mut packet = self.buffers.take(octets.len())?;
@@ -530,7 +385,7 @@ impl Forwarding {
         if self.is_there(place, slot) {
             let server = &self.remote(place).server;
             let changed = server.health.note_reply(&server.judgement(), now);
-            self.changes.extend(changed.map(|standing| (place, News::Standing(standing))));
+            self.changes.extend(News::of(place, changed));
         }
     }
 
@@ -560,7 +415,7 @@ impl Forwarding {
             while let Some((slot, sent_at)) = sent.take_unanswered(server.response_window, now) {
                 if !retired.contains(&slot.port) {
                     let changed = server.health.note_no_answer(&judgement, sent_at, now);
-                    changes.extend(changed.map(|standing| (place as u16, News::Standing(standing))));
+                    changes.extend(News::of(place as u16, changed));
                 }
                 if sent.waiting(slot).is_some_and(|waits| waits.whose == Whose::Probe) {
                     buffers.give_back(sent.give_up(slot, now).packet);
@@ -571,7 +426,7 @@ impl Forwarding {
                 buffers.give_back(overdue.packet);
             }
             let changed = server.health.handle_timeout(&judgement, now);
-            changes.extend(changed.map(|standing| (place as u16, News::Standing(standing))));
+            changes.extend(News::of(place as u16, changed));
             let is_resolved = self.claim_resolution(place as u16);
             let Remote { server, .. } = &self.remotes[place as usize];
             let is_asked = !is_resolved && server.health.claim_probe(&judgement, now);
@@ -645,19 +500,6 @@ impl Forwarding {
             return Some(Transmit { via: socket.via(), source: None, destination });
         }
         None
-    }
-
-    /// The next order about a socket.
-    pub fn poll_order(&mut self) -> Option<RemoteOrder> {
-        let order = self.orders.pop_front()?;
-        if let RemoteOrder::Open { socket, .. } = order {
-            self.sockets[usize::from(socket.place)].is_ordered = true;
-        }
-        // What is polled next looks at it again, in its order.
-        while let Some(departure) = self.early.pop_back() {
-            self.line.push_front(departure);
-        }
-        Some(order)
     }
 
     /// Whether there is anything to be polled.

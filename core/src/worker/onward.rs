@@ -29,6 +29,11 @@ pub struct GoesOn {
 }
 
 impl GoesOn {
+    /// No round of a conversation, at least not yet, and answered by where it goes.
+    pub fn new(to: To, rule: Option<u16>, edits: Option<Arc<Edits>>, time: UnixTime) -> GoesOn {
+        GoesOn { to, rule, edits: [edits, None], round: None, time, is_spooled: false }
+    }
+
     fn goes_to_nas(&self) -> bool {
         matches!(self.to, To::Nas(_))
     }

@@ -281,14 +281,8 @@ pub fn answer(
         Decision::Reject => (ReplyKind::Reject, &NOTHING),
         Decision::Proxy(onward) => match pool_of(configuration, &framed, onward) {
             Some(pool) => {
-                return Ok(Step::GoesOn(GoesOn {
-                    to: To::Pool(pool),
-                    rule: verdict.rule,
-                    edits: [shared_edits.cloned(), None],
-                    round: None,
-                    time,
-                    is_spooled: false,
-                }));
+                let goes_on = GoesOn::new(To::Pool(pool), verdict.rule, shared_edits.cloned(), time);
+                return Ok(Step::GoesOn(goes_on));
             }
             None => {
                 memory.counters.no_route.up();
@@ -439,14 +433,9 @@ fn account(
             if pool.is_none() {
                 memory.counters.no_route.up();
             }
-            let edits = [verdict.edits.cloned(), None];
             pool.map(|pool| GoesOn {
-                to: To::Pool(pool),
-                rule: verdict.rule,
-                edits,
-                round: None,
-                time,
                 is_spooled,
+                ..GoesOn::new(To::Pool(pool), verdict.rule, verdict.edits.cloned(), time)
             })
         }
         None => None,

@@ -161,7 +161,7 @@ impl Forwarding {
         } else if let Some(address) = server.resolution.note_addresses(&usable, now) {
             let changed = server.health.note_move(&server.judgement(), now);
             self.changes.push_back((place, News::Address(SocketAddr::new(address, port))));
-            self.changes.extend(changed.map(|standing| (place, News::Standing(standing))));
+            self.changes.extend(News::of(place, changed));
         }
         self.hear(place);
         self.note_due(place);
