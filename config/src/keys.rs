@@ -312,7 +312,7 @@ pub const LOG: Keys = Keys { label: "[log]", built: &["format", "requests"], lat
 pub const SECRETS: &[&str] = &["secret", "password", "one_time_code"];
 
 /// `secret = { … }`, `password = { … }`: where they may come from other than the text itself. `table` and `key` are of
-/// client rules, and promised.
+/// client rules.
 pub const SECRET: &[&str] = &["file", "env", "table", "key"];
 
 const ALL: &[&Keys] = &[
