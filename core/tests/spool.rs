@@ -604,12 +604,19 @@ fn what_its_nas_sends_again_is_acknowledged_and_not_written_twice() {
     assert_eq!(spooled.ask(1000, &again).len(), 1);
     assert_eq!((spooled.spool.records(), spooled.disk.octets()), (1, octets));
     assert_eq!(spooled.spool.repeated(), 1);
+    // Another pool has not been told of it: a rule of a reload sends it there.
+    let elsewhere = farm(SEPARATE).replace("{ User-Name = \"carol\" }", "{ User-Name = \"bob\" }");
+    spooled.server.reload(&elsewhere);
+    assert_eq!(spooled.ask(1000, &record("1").identifier(9).octets()).len(), 1);
+    assert_eq!((spooled.spool.records(), spooled.spool.repeated()), (2, 1));
+    let forwarded = spooled.server.take_forwarded();
+    assert!(forwarded.iter().any(|each| each.remote.to_string() == "203.0.113.7:1813"));
     // What says neither to which session it belongs nor when it happened may be another event.
     for number in 3..5 {
         let on = Ask::accounting().identifier(number).octets();
         assert_eq!(spooled.ask(1000, &on).len(), 1);
     }
-    assert_eq!(spooled.spool.records(), 3);
+    assert_eq!(spooled.spool.records(), 4);
 }
 
 #[test]

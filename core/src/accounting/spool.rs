@@ -168,12 +168,9 @@ impl Spool {
         let mut found = Vec::new();
         for line in Lines::of(batch) {
             let Line::Whole(line) = line else { panic!("what a worker writes is whole") };
-            let Some(SpoolLine::Record { spooled, digest, session, is_identified, .. }) =
-                SpoolLine::parse(line)
-            else {
+            let Some(SpoolLine::Record { spooled, session, event, .. }) = SpoolLine::parse(line) else {
                 panic!("what a worker writes is a record")
             };
-            let event = is_identified.then_some(digest);
             let is_known = |event: [u8; 16]| {
                 self.backlog.has_event(&event)
                     || found.iter().any(|(_, recorded): &(_, Recorded)| recorded.event == Some(event))

@@ -83,12 +83,10 @@ pub enum SpoolLine {
     Record {
         /// It.
         spooled: Spooled,
-        /// Which event it is.
-        digest: [u8; 16],
         /// Which session it belongs to: of equal ones the order is kept.
         session: Option<u64>,
-        /// Whether an equal digest means the same event: it says to which session it belongs, or when it happened.
-        is_identified: bool,
+        /// Which event it tells its pool of, if it says to which session it belongs, or when it happened: an equal one says nothing new.
+        event: Option<[u8; 16]>,
         /// Whether it came before all of its file that are no copies.
         is_copy: bool,
     },
@@ -121,10 +119,11 @@ impl SpoolLine {
             .into_iter()
             .any(|attribute| matches!(attribute.number, number::ACCT_SESSION_ID | number::EVENT_TIMESTAMP));
         let session = session(&pool, &client, attributes);
+        let digest = octets(digest)?.try_into().ok()?;
+        let event = is_identified.then(|| event(&pool, digest));
         let received = UnixTime(received.parse().ok()?);
         let spooled = Spooled { name, received, pool: pool.into(), packet, is_again: false };
-        let digest = octets(digest)?.try_into().ok()?;
-        Some(SpoolLine::Record { spooled, digest, session, is_identified, is_copy })
+        Some(SpoolLine::Record { spooled, session, event, is_copy })
     }
 
     /// Writes a copy of a whole line of a record behind what `out` holds.
@@ -158,6 +157,14 @@ fn session(pool: &str, client: &str, mut attributes: Attributes<'_>) -> Option<u
     }
     digest.update(session.value);
     digest.finalize().first_chunk().map(|octets| u64::from_be_bytes(*octets))
+}
+
+/// An event on its way to a pool: what one pool has been told of is news to another.
+fn event(pool: &str, event: [u8; 16]) -> [u8; 16] {
+    let mut digest = Md5::new();
+    digest.update(event);
+    digest.update(pool);
+    digest.finalize().into()
 }
 
 /// A string in its quotes, and what follows.
@@ -211,14 +218,12 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let packet = packet([7; 16], &[&SESSION[..], &[1, 3, b'b']].concat());
-        let SpoolLine::Record { spooled, digest, session, is_identified, is_copy } =
-            parsed("uni", "branch", &packet)
-        else {
+        let SpoolLine::Record { spooled, session, event, is_copy } = parsed("uni", "branch", &packet) else {
             panic!("a record was written")
         };
         assert_eq!((spooled.name, spooled.received), (SpoolName([7; 16]), UnixTime(1_764_549_279)));
-        assert_eq!((&*spooled.pool, &*spooled.packet, digest), ("uni", &packet[..], [9; 16]));
-        assert!(session.is_some() && is_identified && !is_copy);
+        assert_eq!((&*spooled.pool, &*spooled.packet), ("uni", &packet[..]));
+        assert!(session.is_some() && event.is_some() && !is_copy);
         let mut line = Vec::new();
         SpoolLine::write_answered(SpoolName([7; 16]), &mut line);
         assert_eq!(SpoolLine::parse(&line), Some(SpoolLine::Answered(SpoolName([7; 16]))));
@@ -236,8 +241,8 @@ mod tests {
         SpoolLine::write_copy(&copy, &mut copies);
         assert_eq!(Lines::of(&copies).collect::<Vec<_>>(), [Line::Whole(&copy), Line::Whole(&copy)]);
         let of = |line: &[u8]| match SpoolLine::parse(line) {
-            Some(SpoolLine::Record { spooled, digest, session, is_identified, is_copy }) => {
-                ((spooled, digest, session, is_identified), is_copy)
+            Some(SpoolLine::Record { spooled, session, event, is_copy }) => {
+                ((spooled, session, event), is_copy)
             }
             other => panic!("{other:?}"),
         };
@@ -248,7 +253,7 @@ mod tests {
     fn a_session_is_its_clients() {
         let session =
             |client: &str, attributes: &[u8]| match parsed("p", client, &packet([1; 16], attributes)) {
-                SpoolLine::Record { session, is_identified, .. } => (session, is_identified),
+                SpoolLine::Record { session, event, .. } => (session, event.is_some()),
                 SpoolLine::Answered(_) => unreachable!("a record was written"),
             };
         assert_eq!(session("a", &SESSION), session("a", &SESSION));

@@ -75,15 +75,10 @@ impl Loading {
                 Line::Damaged(_) => None,
             };
             match parsed {
-                Some((line, SpoolLine::Record { spooled, digest, session, is_identified, is_copy })) => {
+                Some((line, SpoolLine::Record { spooled, session, event, is_copy })) => {
                     let kind = if is_copy { Kind::Copy } else { Kind::Original };
                     let found = self.found.entry(spooled.name).or_insert_with(|| Found {
-                        recorded: Recorded {
-                            line: line.into(),
-                            pool: spooled.pool,
-                            session,
-                            event: is_identified.then_some(digest),
-                        },
+                        recorded: Recorded { line: line.into(), pool: spooled.pool, session, event },
                         is_only_old: true,
                         place: (file, kind, self.lines),
                     });
