@@ -620,6 +620,42 @@ fn what_its_nas_sends_again_is_acknowledged_and_not_written_twice() {
 }
 
 #[test]
+fn equal_records_of_two_events_are_both_written() {
+    let mut spooled = Spooled::new(&farm(SEPARATE));
+    let ask = |spooled: &mut Spooled, number, ask: &Ask| {
+        assert_eq!(spooled.ask(1000, &ask.clone().identifier(number).octets()).len(), 1);
+        (spooled.spool.records(), spooled.spool.repeated())
+    };
+    // A NAS that is started again may count its sessions from one: what it sends again it sends soon.
+    assert_eq!(ask(&mut spooled, 1, &record("1")), (1, 0));
+    spooled.run(Duration::from_secs(100));
+    assert_eq!(ask(&mut spooled, 2, &record("1")), (1, 1));
+    spooled.run(Duration::from_secs(250));
+    assert_eq!(ask(&mut spooled, 3, &record("1")), (2, 1));
+    // The one that came last is the one that is sent again.
+    spooled.run(Duration::from_secs(100));
+    assert_eq!(ask(&mut spooled, 4, &record("1")), (2, 2));
+    // When it happened tells events apart, however long it takes.
+    let timed = record("2").with(number::EVENT_TIMESTAMP, &[0x69, 0, 0, 1]);
+    assert_eq!(ask(&mut spooled, 5, &timed), (3, 2));
+    spooled.run(Duration::from_secs(600));
+    assert_eq!(ask(&mut spooled, 6, &timed), (3, 3));
+    // Accounting-On and -Off of any time have the same session, or one of another's.
+    for status in [7, 8] {
+        let on = Ask::of(Code::AccountingRequest)
+            .unsigned()
+            .with(number::ACCT_STATUS_TYPE, &[0, 0, 0, status])
+            .with(number::ACCT_SESSION_ID, b"0");
+        let (before, repeated) = ask(&mut spooled, 10 * status, &on);
+        assert_eq!(ask(&mut spooled, 10 * status + 1, &on), (before + 1, repeated));
+        let timed = on.with(number::EVENT_TIMESTAMP, &[0x69, 0, 0, 1]);
+        assert_eq!(ask(&mut spooled, 10 * status + 2, &timed), (before + 2, repeated));
+        assert_eq!(ask(&mut spooled, 10 * status + 3, &timed), (before + 2, repeated + 1));
+    }
+    assert_eq!(spooled.restart(&farm(SEPARATE)).spool.records(), 9);
+}
+
+#[test]
 fn what_would_not_fit_with_what_each_transmission_adds_is_not_taken() {
     let mut spooled = Spooled::new(&farm(SEPARATE));
     // 20 of the header, 12 of status and session, 15 of 255; the last of what is left.

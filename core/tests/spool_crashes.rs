@@ -346,7 +346,7 @@ fn a_second_record_of_an_event_is_not_written_while_the_first_is_there() {
     let (_, line) = record(0);
     // The same event under another name: its NAS has sent it again.
     let again = SpoolRecord {
-        received: UnixTime(1_001),
+        received: UnixTime(10_001),
         pool: "even",
         client: "branch",
         digest: [0; 16],

@@ -6,7 +6,8 @@
 //! A record that a living server does not answer would hold its place for ever, and enough of them all places of their pool. So one that was
 //! sent often enough goes to the end of its line, and comes again when all others had their turn.
 
-use super::spool_line::{SpoolLine, SpoolName, Spooled};
+use super::spool_line::{SpoolEvent, SpoolLine, SpoolName, Spooled};
+use crate::time::UnixTime;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -23,8 +24,8 @@ pub(super) struct Backlog {
     pools: BTreeMap<Arc<str>, Queue>,
     /// Of each session, those that are to be sent, in order: only the first is in its pool's queue, or under way.
     sessions: BTreeMap<u64, VecDeque<SpoolName>>,
-    /// Events of which a record is here, and a second one would say nothing new.
-    events: BTreeMap<[u8; 16], SpoolName>,
+    /// By its key, the newest event of which a record is here, and when that was received.
+    events: BTreeMap<[u8; 16], (SpoolName, Option<UnixTime>)>,
 }
 
 /// A record as a line has it.
@@ -35,7 +36,7 @@ pub(super) struct Recorded {
     /// Which session it belongs to.
     pub session: Option<u64>,
     /// Which event it tells of, if that can be told.
-    pub event: Option<[u8; 16]>,
+    pub event: Option<SpoolEvent>,
 }
 
 #[derive(Debug)]
@@ -79,8 +80,8 @@ impl Backlog {
     }
 
     /// Whether there is a record of this event.
-    pub fn has_event(&self, event: &[u8; 16]) -> bool {
-        self.events.contains_key(event)
+    pub fn has_event(&self, event: &SpoolEvent) -> bool {
+        self.events.get(&event.key).is_some_and(|(_, received)| event.repeats(*received))
     }
 
     /// The line of a record that is there.
@@ -103,7 +104,7 @@ impl Backlog {
     pub fn keep(&mut self, name: SpoolName, recorded: Recorded) -> u64 {
         self.octets += recorded.line.len();
         if let Some(event) = recorded.event {
-            self.events.entry(event).or_insert(name);
+            self.events.insert(event.key, (name, event.received));
         }
         let pool = match self.pools.get_key_value(&recorded.pool) {
             Some((pool, _)) => Arc::clone(pool),
@@ -151,9 +152,9 @@ impl Backlog {
         let Waiting { recorded, age, turn, stage, .. } = self.records.remove(&name)?;
         self.octets -= recorded.line.len();
         if let Some(event) = recorded.event
-            && self.events.get(&event) == Some(&name)
+            && self.events.get(&event.key).is_some_and(|(newest, _)| *newest == name)
         {
-            self.events.remove(&event);
+            self.events.remove(&event.key);
         }
         let queue = self.pools.get_mut(&recorded.pool).expect("a pool stays");
         match stage {

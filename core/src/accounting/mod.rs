@@ -25,5 +25,5 @@ pub use file::{
 pub use octet_counts::OctetCounts;
 pub use record::{RECORD_OCTETS_MAX, RecordTooLong, Recorded, Recorder, event_digest};
 pub use spool::{Loaded, NotAdded, SPOOL_PIECE_OCTETS, SPOOL_SENDER, Spool, SpoolOperation};
-pub use spool_line::{SpoolLine, SpoolName, SpoolRecord, Spooled};
+pub use spool_line::{SpoolEvent, SpoolLine, SpoolName, SpoolRecord, Spooled};
 pub use spool_loading::SpoolFile;

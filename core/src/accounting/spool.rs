@@ -21,7 +21,7 @@
 use super::backlog::{Backlog, Recorded};
 use super::check::{Line, Lines};
 use super::file::{Busy, GROUP_OCTETS_MAX, Operation, Performed, RecordFile, Rotation, Stored, Troubled};
-use super::spool_line::{SpoolLine, SpoolName, Spooled};
+use super::spool_line::{SpoolEvent, SpoolLine, SpoolName, Spooled};
 use super::spool_loading::{Loading, SpoolFile};
 use crate::configuration::SpoolSettings;
 use crate::path::WorkerId;
@@ -171,11 +171,15 @@ impl Spool {
             let Some(SpoolLine::Record { spooled, session, event, .. }) = SpoolLine::parse(line) else {
                 panic!("what a worker writes is a record")
             };
-            let is_known = |event: [u8; 16]| {
-                self.backlog.has_event(&event)
-                    || found.iter().any(|(_, recorded): &(_, Recorded)| recorded.event == Some(event))
+            let is_known = |event: &SpoolEvent| {
+                let in_batch = found.iter().rev().filter_map(|(_, recorded): &(_, Recorded)| recorded.event);
+                let mut in_batch = in_batch.filter(|other| other.key == event.key);
+                match in_batch.next() {
+                    Some(other) => event.repeats(other.received),
+                    None => self.backlog.has_event(event),
+                }
             };
-            if event.is_some_and(is_known) {
+            if event.as_ref().is_some_and(is_known) {
                 self.repeated += 1;
                 continue;
             }

@@ -76,6 +76,57 @@ pub struct Spooled {
     pub is_again: bool,
 }
 
+/// An event that a pool is told of.
+///
+/// A record says when it happened by Event-Timestamp. A session's number alone does not tell events apart: a NAS that was started again may
+/// count from where it began. But what it sends again it sends soon. RFC 2866 §5.5, RFC 2869 §5.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpoolEvent {
+    /// The same for all records of it to one pool.
+    pub key: [u8; 16],
+    /// When its request was taken up, where nothing else tells it from an earlier one with the same key.
+    pub received: Option<UnixTime>,
+}
+
+impl SpoolEvent {
+    /// Whether this one, of the same key as the other, says nothing new.
+    pub fn repeats(&self, other: Option<UnixTime>) -> bool {
+        match (self.received, other) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.0.abs_diff(other.0) <= REPEATED_WITHIN,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    fn of(
+        pool: &str,
+        digest: [u8; 16],
+        received: UnixTime,
+        attributes: Attributes<'_>,
+    ) -> Option<SpoolEvent> {
+        let mut has_session = false;
+        let mut is_timed = false;
+        let mut is_of_nas = false;
+        for attribute in attributes {
+            match (attribute.number, attribute.value) {
+                (number::ACCT_SESSION_ID, _) => has_session = true,
+                (number::EVENT_TIMESTAMP, [_, _, _, _]) => is_timed = true,
+                // Accounting-On and Accounting-Off: their Acct-Session-Id says nothing.
+                (number::ACCT_STATUS_TYPE, [0, 0, 0, 7 | 8]) => is_of_nas = true,
+                _ => {}
+            }
+        }
+        if !is_timed && (is_of_nas || !has_session) {
+            return None;
+        }
+        // What one pool has been told of is news to another.
+        let mut key = Md5::new();
+        key.update(digest);
+        key.update(pool);
+        Some(SpoolEvent { key: key.finalize().into(), received: (!is_timed).then_some(received) })
+    }
+}
+
 /// What a whole line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpoolLine {
@@ -85,8 +136,8 @@ pub enum SpoolLine {
         spooled: Spooled,
         /// Which session it belongs to: of equal ones the order is kept.
         session: Option<u64>,
-        /// Which event it tells its pool of, if it says to which session it belongs, or when it happened: an equal one says nothing new.
-        event: Option<[u8; 16]>,
+        /// Which event it tells its pool of, if that can be told.
+        event: Option<SpoolEvent>,
         /// Whether it came before all of its file that are no copies.
         is_copy: bool,
     },
@@ -115,13 +166,10 @@ impl SpoolLine {
             return None;
         }
         let (name, attributes) = (SpoolName(*framed.authenticator()), framed.attributes());
-        let is_identified = attributes
-            .into_iter()
-            .any(|attribute| matches!(attribute.number, number::ACCT_SESSION_ID | number::EVENT_TIMESTAMP));
         let session = session(&pool, &client, attributes);
         let digest = octets(digest)?.try_into().ok()?;
-        let event = is_identified.then(|| event(&pool, digest));
         let received = UnixTime(received.parse().ok()?);
+        let event = SpoolEvent::of(&pool, digest, received, attributes);
         let spooled = Spooled { name, received, pool: pool.into(), packet, is_again: false };
         Some(SpoolLine::Record { spooled, session, event, is_copy })
     }
@@ -159,14 +207,6 @@ fn session(pool: &str, client: &str, mut attributes: Attributes<'_>) -> Option<u
     digest.finalize().first_chunk().map(|octets| u64::from_be_bytes(*octets))
 }
 
-/// An event on its way to a pool: what one pool has been told of is news to another.
-fn event(pool: &str, event: [u8; 16]) -> [u8; 16] {
-    let mut digest = Md5::new();
-    digest.update(event);
-    digest.update(pool);
-    digest.finalize().into()
-}
-
 /// A string in its quotes, and what follows.
 fn string(line: &str) -> Option<(alloc::string::String, &str)> {
     let line = line.strip_prefix('"')?;
@@ -184,6 +224,9 @@ fn octets(digits: &str) -> Option<Vec<u8>> {
     let value = |digit: u8| HEXADECIMAL.iter().position(|each| *each == digit).map(|value| value as u8);
     pairs.iter().map(|[high, low]| Some(value(*high)? << 4 | value(*low)?)).collect()
 }
+
+/// Seconds in which a NAS sends a record again that nobody has answered.
+const REPEATED_WITHIN: u64 = 300;
 
 const COPIED: &str = "{\"copied\":true,";
 const RECEIVED: &str = "\"received\":";
