@@ -279,7 +279,7 @@ impl Spool {
                 }
                 self.answered.drain(..answered);
                 self.answered_since = (!self.answered.is_empty()).then_some(now);
-                self.collect();
+                self.collect(now);
             }
             Stored::Not => {
                 for name in records {
@@ -291,9 +291,9 @@ impl Spool {
     }
 
     /// Begins a new file, or is done with the old one, if it is time.
-    fn collect(&mut self) {
+    fn collect(&mut self, now: Instant) {
         match &self.old {
-            Some(old) => self.is_removing = old.is_empty(),
+            Some(old) => self.is_removing = old.is_empty() && self.remove_not_before <= now,
             None if self.file_octets >= self.collect_octets_min().max(2 * self.backlog.octets() as u64) => {
                 self.file.ask_for_new_file();
             }
