@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ulna_core::accounting::{
-    Loaded, NotAdded, Performed, SPOOL_SENDER, Spool, SpoolOperation, Stored, Troubled,
+    Loaded, NotAdded, Operation, Performed, SPOOL_SENDER, Spool, SpoolOperation, Stored, Troubled,
 };
 use ulna_core::configuration::SpoolSettings;
 use ulna_core::counters::Counter;
@@ -146,6 +146,8 @@ pub(crate) struct SpoolThread {
     taken: Vec<StoreJob>,
     /// Batches for which there is no room in the spool.
     refused: Vec<StoreJob>,
+    /// It has been told that no new file can be begun, or the old one not removed, and neither has gone well since.
+    is_kept_told: bool,
 }
 
 impl SpoolThread {
@@ -169,6 +171,7 @@ impl SpoolThread {
             sender: None,
             taken: Vec::with_capacity(JOBS_NOW),
             refused: Vec::new(),
+            is_kept_told: false,
         };
         while let Some(operation) = thread.spool.poll_operation(wall_time()) {
             let damaged = damaged(&operation);
@@ -279,6 +282,8 @@ impl SpoolThread {
         let mut failed = None;
         while let Some(operation) = self.spool.poll_operation(wall_time()) {
             let damaged = damaged(&operation);
+            let is_of_folder =
+                matches!(operation, SpoolOperation::File(Operation::SetAside(_)) | SpoolOperation::RemoveOld);
             let performed = (self.store.perform)(operation).map_err(|error| {
                 self.counters.failures.up();
                 failed = Some(error);
@@ -286,6 +291,7 @@ impl SpoolThread {
             });
             if performed.is_ok() {
                 self.tell_damaged(damaged);
+                self.is_kept_told &= !is_of_folder;
             }
             self.spool.handle_performed(performed, self.clock.now(), wall_time());
         }
@@ -294,11 +300,11 @@ impl SpoolThread {
         match (was_failing, is_failing, failed) {
             // Said once, not with every attempt.
             (false, true, Some(error)) => (self.store.tell)(SpoolNews::Store(StoreNews::Failing(error))),
-            (false, false, Some(error)) => {
+            (false, false, Some(error)) if !std::mem::replace(&mut self.is_kept_told, true) => {
                 (self.store.tell)(SpoolNews::Store(StoreNews::NotSetAside(error)));
             }
             (true, false, _) => (self.store.tell)(SpoolNews::Store(StoreNews::Recovered)),
-            (true, true, _) | (false, _, None) => {}
+            (true, true, _) | (false, _, None) | (false, false, Some(_)) => {}
         }
     }
 
@@ -318,7 +324,7 @@ impl SpoolThread {
 /// How many octets are kept beside, as they are damaged.
 fn damaged(operation: &SpoolOperation<'_>) -> usize {
     match operation {
-        SpoolOperation::File(ulna_core::accounting::Operation::Keep(octets)) => octets.len(),
+        SpoolOperation::File(Operation::Keep(octets)) => octets.len(),
         SpoolOperation::File(_) | SpoolOperation::Read { .. } | SpoolOperation::RemoveOld => 0,
     }
 }
