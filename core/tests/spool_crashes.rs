@@ -395,3 +395,39 @@ fn an_old_file_that_cannot_be_removed_is_no_reason_to_stop() {
     }
     assert_eq!(refused, 1, "not again before some time has passed");
 }
+
+/// Fills the disk with what the spool may hold, and has all of it answered.
+fn fill(machine: &mut Machine) {
+    let mut answered = 0;
+    while machine.add(3).is_ok() && !machine.spool.is_failing() {
+        machine.send(usize::MAX);
+        answered += 1;
+        assert!(answered < 10_000, "it is soon full");
+    }
+    while machine.spool.records() > 0 {
+        machine.send(usize::MAX);
+    }
+}
+
+#[test]
+fn a_disk_that_the_spool_has_filled_is_empty_when_all_has_been_answered() {
+    for restarts in [false, true] {
+        let mut machine = Machine::new();
+        // Less than what makes it begin a file anew.
+        machine.disk.room_octets = 12_000;
+        fill(&mut machine);
+        if restarts {
+            machine.die(0);
+        }
+        let mut taken = 0;
+        for _ in 0..20 {
+            machine.send(usize::MAX);
+            machine.now += std::time::Duration::from_secs(6);
+            assert!(machine.add(3).is_ok());
+            taken += usize::from(machine.spool.records() > 0);
+        }
+        assert!(taken >= 10, "it takes something {taken} times of 20");
+        machine.disk.room_octets = 0;
+        machine.finish();
+    }
+}

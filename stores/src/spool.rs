@@ -14,7 +14,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use ulna_core::accounting::{Operation, Performed, SPOOL_PIECE_OCTETS, SpoolFile, SpoolOperation};
+use ulna_core::accounting::{
+    Line, Lines, Operation, Performed, SPOOL_PIECE_OCTETS, SpoolFile, SpoolOperation,
+};
 use ulna_core::packet::Secret;
 
 use crate::file::{FileDisk, sync_folder, with_path};
@@ -103,6 +105,12 @@ impl SpoolDisk {
             SpoolOperation::File(Operation::SetAside(_)) => {
                 self.set_aside().map_err(|error| with_path(&self.path, &error))
             }
+            SpoolOperation::File(Operation::Keep(octets)) => {
+                let kept = self.records.perform(Operation::Keep(octets));
+                kept.or_else(
+                    |error| if is_worth_nothing(octets, &error) { Ok(Performed::Done) } else { Err(error) },
+                )
+            }
             SpoolOperation::File(operation) => self.records.perform(operation),
             SpoolOperation::Read { file, from } => {
                 let path = match file {
@@ -145,6 +153,16 @@ impl SpoolDisk {
     }
 }
 
+/// What a crash has torn was never acknowledged. Where the disk has no room to keep it, it is cut off all the same, or no server
+/// would start there and send what else there is.
+fn is_worth_nothing(torn: &[u8], error: &io::Error) -> bool {
+    let is_full = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    );
+    is_full && !Lines::of(torn).any(|line| matches!(line, Line::Whole(_)))
+}
+
 fn read_piece(path: &Path, from: u64) -> io::Result<Vec<u8>> {
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -155,4 +173,21 @@ fn read_piece(path: &Path, from: u64) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
     file.take(SPOOL_PIECE_OCTETS as u64).read_to_end(&mut octets)?;
     Ok(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ulna_core::accounting::{SpoolLine, SpoolName};
+
+    #[test]
+    fn on_a_full_disk_only_what_was_never_acknowledged_is_not_kept() {
+        let mut line = Vec::new();
+        SpoolLine::write_answered(SpoolName([7; 16]), &mut line);
+        let torn = &line[..line.len() - 1];
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert!(is_worth_nothing(torn, &full));
+        assert!(!is_worth_nothing(&[b"\0\0\n", &line[..]].concat(), &full));
+        assert!(!is_worth_nothing(torn, &io::Error::from(io::ErrorKind::PermissionDenied)));
+    }
 }

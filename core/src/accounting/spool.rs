@@ -246,11 +246,13 @@ impl Spool {
     }
 
     fn add_copies(&mut self) {
+        // On a disk that is full there may be room for a few, and then for more.
+        let most = if self.is_failing() { COPIES_OCTETS_FAILING } else { COPIES_OCTETS_EACH_GROUP };
         let Some(old) = &self.old else { return };
         self.scratch.clear();
         let mut ages = Vec::new();
         for (age, name) in old {
-            if self.scratch.len() >= COPIES_OCTETS_EACH_GROUP {
+            if self.scratch.len() >= most {
                 break;
             }
             SpoolLine::write_copy(self.backlog.line(name), &mut self.scratch);
@@ -279,26 +281,34 @@ impl Spool {
                 }
                 self.answered.drain(..answered);
                 self.answered_since = (!self.answered.is_empty()).then_some(now);
-                self.collect(now);
+                self.collect(self.collect_octets_min(), now);
             }
             Stored::Not => {
                 for name in records {
                     self.forget(name);
                 }
+                // It may be these files that the disk is full of.
+                self.collect_whatever_is_dead(now);
             }
         }
         Some(stored)
     }
 
     /// Begins a new file, or is done with the old one, if it is time.
-    fn collect(&mut self, now: Instant) {
+    fn collect(&mut self, octets_min: u64, now: Instant) {
         match &self.old {
             Some(old) => self.is_removing = old.is_empty() && self.remove_not_before <= now,
-            None if self.file_octets >= self.collect_octets_min().max(2 * self.backlog.octets() as u64) => {
+            None if self.file_octets >= octets_min.max(2 * self.backlog.octets() as u64) => {
                 self.file.ask_for_new_file();
             }
             None => {}
         }
+    }
+
+    /// The same, where a short file is worth it too if all of it has been answered.
+    fn collect_whatever_is_dead(&mut self, now: Instant) {
+        let octets_min = if self.backlog.records() == 0 { 1 } else { self.collect_octets_min() };
+        self.collect(octets_min, now);
     }
 
     /// A file that is shorter is not set aside.
@@ -365,7 +375,7 @@ impl Spool {
                         self.file_octets = *from;
                         let loading = core::mem::take(loading);
                         self.opening = Opening::Over;
-                        Some(self.load(loading))
+                        Some(self.load(loading, now))
                     }
                 }
             }
@@ -383,7 +393,7 @@ impl Spool {
     }
 
     /// Takes what the files hold.
-    fn load(&mut self, loading: Loading) -> Loaded {
+    fn load(&mut self, loading: Loading, now: Instant) -> Loaded {
         let (found, damaged) = loading.finish();
         let records = found.len();
         for (name, found) in found {
@@ -393,7 +403,7 @@ impl Spool {
                 old.insert(age, name);
             }
         }
-        self.is_removing = self.old.as_ref().is_some_and(BTreeMap::is_empty);
+        self.collect_whatever_is_dead(now);
         Loaded { records, damaged }
     }
 
@@ -436,6 +446,8 @@ const RECORDS_OCTETS_EACH_GROUP: usize = GROUP_OCTETS_MAX / 4;
 const ANSWERED_EACH_GROUP: usize = 4_096;
 /// What one group takes of copies.
 const COPIES_OCTETS_EACH_GROUP: usize = 512 * 1024;
+/// The same while the disk fails.
+const COPIES_OCTETS_FAILING: usize = 4 * 1024;
 /// A file that is shorter is not set aside, nor one that is shorter than a quarter of what there may be.
 const COLLECT_OCTETS_MIN: u64 = 4 * 1024 * 1024;
 /// The old file could not be removed: not again before.

@@ -23,6 +23,8 @@ pub struct SpoolDisk {
     pub fails: bool,
     /// So much is read at once; 0: as much as may be.
     pub piece_octets: usize,
+    /// Both files together have no more: what is beyond is not written; 0: there is room.
+    pub room_octets: usize,
     /// How often the file was set aside.
     pub set_aside: usize,
 }
@@ -69,12 +71,18 @@ impl SpoolDisk {
             }
             return Ok(Performed::Done);
         }
+        let left = self.room_octets.saturating_sub(self.octets());
+        let is_bounded = self.room_octets > 0;
         let file = self.records.as_mut().expect("it is open");
         match operation {
             Operation::Open | Operation::SetAside(_) => unreachable!("they are done"),
             Operation::Read { from } => return Ok(Performed::Read(file.written[*from as usize..].to_vec())),
             Operation::Keep(_) => {}
             Operation::Truncate(octets) => file.written.truncate(*octets as usize),
+            Operation::Append(octets) if is_bounded && octets.len() > left => {
+                file.written.extend_from_slice(&octets[..left]);
+                return Err(Troubled);
+            }
             Operation::Append(octets) => file.written.extend_from_slice(octets),
             Operation::Sync if self.fails => return Err(Troubled),
             Operation::Sync => file.safe.clone_from(&file.written),
