@@ -57,9 +57,8 @@ fn it_may_be_stored_as_well() {
 
 #[test]
 fn all_keys_are_read_and_there_may_be_a_spool_that_no_rule_fills() {
-    let keys =
-        "[accounting.spool]\noctets_max = 65_536\noutstanding_max = 4_096\nline_octets_max = 1_073_741_824\n";
-    let expected = SpoolSettings { octets_max: 65_536, outstanding_max: 4_096, line_octets_max: 1 << 30 };
+    let keys = "[accounting.spool]\noctets_max = 1_048_576\noutstanding_max = 4_096\nline_octets_max = 1_073_741_824\n";
+    let expected = SpoolSettings { octets_max: 1 << 20, outstanding_max: 4_096, line_octets_max: 1 << 30 };
     for rule in [RULE, ""] {
         assert_eq!(spool(&format!("{STATE}{keys}"), rule).expect("right").0, Some(expected));
     }
@@ -71,12 +70,12 @@ fn what_cannot_be_is_refused_with_its_place() {
     assert_eq!(
         errors(
             &format!(
-                "{STATE}[accounting.spool]\noctets_max = 1\noutstanding_max = 0\nline_octets_max = \"1 MiB\"\n"
+                "{STATE}[accounting.spool]\noctets_max = 1_048_575\noutstanding_max = 0\nline_octets_max = \"1 MiB\"\n"
             ),
             RULE
         ),
         [
-            "file 4:14: `octets_max` must be a whole number from 65536 to 17179869184, found 1",
+            "file 4:14: `octets_max` must be a whole number from 1048576 to 17179869184, found 1048575",
             "file 5:19: `outstanding_max` must be a whole number from 1 to 4096, found 0",
             "file 6:19: `line_octets_max` must be a whole number from 65536 to 1073741824, found \"1 MiB\"",
         ]

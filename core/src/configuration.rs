@@ -359,7 +359,7 @@ pub struct AccountingSettings {
 /// Bounds of the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpoolSettings {
-    /// Octets of records that are to be sent, on disk and in memory; 65 536 to 16 GiB. The files may have five times as many.
+    /// Octets of records that are to be sent, on disk and in memory; 1 MiB, which is several batches, to 16 GiB. The files may have five times as many.
     pub octets_max: usize,
     /// Records of one pool that are under way at once; 1 to 4 096.
     pub outstanding_max: u32,

@@ -208,7 +208,7 @@ fn a_server_that_says_nothing_is_suspected_and_another_of_the_pool_gets_the_reco
 // checklist 12
 #[test]
 fn what_is_not_safe_is_not_answered_and_taken_when_it_comes_again() {
-    let settings = format!("{SEPARATE}[accounting.spool]\noctets_max = 65_536\n");
+    let settings = format!("{SEPARATE}[accounting.spool]\noctets_max = 1_048_576\n");
     let mut spooled = Spooled::new(&farm(&settings));
     let request = record("1").octets();
     spooled.disk.fails = true;
@@ -229,7 +229,7 @@ fn what_is_not_safe_is_not_answered_and_taken_when_it_comes_again() {
         let ask = (0..10).fold(record(&format!("{number}")), |ask, _| ask.with(number::CLASS, &long));
         answered += spooled.ask(1000, &ask.identifier(number).octets()).len() as u64;
     }
-    assert!(spooled.spool.octets() <= 65_536);
+    assert!(spooled.spool.octets() <= 1_048_576);
     assert_eq!(spooled.server.discarded(Discard::SpoolFull), 255 - answered);
     assert!(answered > 8, "{answered}");
     spooled.server.assert_sums();

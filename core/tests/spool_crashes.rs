@@ -431,3 +431,15 @@ fn a_disk_that_the_spool_has_filled_is_empty_when_all_has_been_answered() {
         machine.finish();
     }
 }
+
+#[test]
+fn what_is_there_already_is_taken_however_full_it_is() {
+    let mut machine = Machine::new();
+    while machine.spool.octets() + record(machine.next).1.len() <= 65_536 {
+        assert!(machine.add(1).is_ok());
+    }
+    // One of the longest that there are.
+    let records = machine.spool.records();
+    assert_eq!(machine.spool.add(&record(2).1), Ok(()));
+    assert_eq!((machine.spool.records(), machine.spool.repeated()), (records, 1));
+}

@@ -44,11 +44,12 @@ pub fn is_spooled(servers: &[VirtualServer]) -> bool {
 
 fn accounting_spool(section: &Section<'_>, report: &mut Report) -> SpoolSettings {
     let mut spool = SpoolSettings::default();
-    for (key, bound, octets) in [
-        ("octets_max", GIBIBYTE.saturating_mul(16), &mut spool.octets_max),
-        ("line_octets_max", GIBIBYTE, &mut spool.line_octets_max),
+    for (key, bounds, octets) in [
+        // A batch is taken whole or not at all: the least is several of them.
+        ("octets_max", MEBIBYTE..=GIBIBYTE.saturating_mul(16), &mut spool.octets_max),
+        ("line_octets_max", 65_536..=GIBIBYTE, &mut spool.line_octets_max),
     ] {
-        if let Some(said) = section.integer(key, 65_536..=bound, report) {
+        if let Some(said) = section.integer(key, bounds, report) {
             *octets = said;
         }
     }

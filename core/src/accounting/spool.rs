@@ -158,14 +158,11 @@ impl Spool {
     /// # Errors
     /// [`NotAdded`].
     pub fn add(&mut self, batch: &[u8]) -> Result<(), NotAdded> {
-        if self.backlog.octets() + batch.len() > self.settings.octets_max {
-            return Err(NotAdded::Full);
-        }
         if self.group.octets >= RECORDS_OCTETS_EACH_GROUP {
             return Err(NotAdded::Busy);
         }
         self.scratch.clear();
-        let mut found = Vec::new();
+        let (mut found, mut repeated) = (Vec::new(), 0);
         for line in Lines::of(batch) {
             let Line::Whole(line) = line else { panic!("what a worker writes is whole") };
             let Some(SpoolLine::Record { spooled, session, event, .. }) = SpoolLine::parse(line) else {
@@ -180,13 +177,17 @@ impl Spool {
                 }
             };
             if event.as_ref().is_some_and(is_known) {
-                self.repeated += 1;
+                repeated += 1;
                 continue;
             }
             self.scratch.extend_from_slice(line);
             found.push((spooled.name, Recorded { line: line.into(), pool: spooled.pool, session, event }));
         }
+        if self.backlog.octets() + self.scratch.len() > self.settings.octets_max {
+            return Err(NotAdded::Full);
+        }
         self.file.add(&self.scratch).map_err(|Busy| NotAdded::Busy)?;
+        self.repeated += repeated;
         self.group.octets += self.scratch.len();
         for (name, recorded) in found {
             self.backlog.keep(name, recorded);
