@@ -3,6 +3,7 @@
 //! An event is of fixed size and owns no memory, so that noting one allocates nothing; the driver renders it to text
 //! elsewhere. It never holds a secret, a password, a key or a State.
 
+use crate::accounting::SpoolName;
 use crate::client::ClientId;
 use crate::discard::Discard;
 use crate::forward::{RemoteServerId, Standing};
@@ -202,6 +203,15 @@ pub enum Event {
         /// When.
         at: Instant,
         /// Its name.
+        pool: ShortName,
+    },
+    /// A record of the spool cannot be written as a packet for its remote server.
+    SpoolRecordUnwritable {
+        /// When.
+        at: Instant,
+        /// Its name.
+        record: SpoolName,
+        /// That of its pool.
         pool: ShortName,
     },
     /// A stream was not accepted, or was ended for a reason that an operator may want to know.

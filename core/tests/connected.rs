@@ -213,6 +213,7 @@ fn what_the_network_says_is_counted_for_its_client_and_changes_nothing() {
         | Event::RemoteAddress { .. }
         | Event::RemoteUnresolved { .. }
         | Event::SpoolPoolUnknown { .. }
+        | Event::SpoolRecordUnwritable { .. }
         | Event::StreamEnded { .. } => None,
     });
     let told: Vec<_> = told.collect();

@@ -199,6 +199,7 @@ fn policy_is_asked_once_and_its_verdict_is_kept() {
         | Event::RemoteAddress { .. }
         | Event::RemoteUnresolved { .. }
         | Event::SpoolPoolUnknown { .. }
+        | Event::SpoolRecordUnwritable { .. }
         | Event::StreamEnded { .. } => None,
     };
     let rules: Vec<_> = server.events.iter().map(decided).collect();

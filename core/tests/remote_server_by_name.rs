@@ -105,6 +105,7 @@ fn told(server: &Server) -> Vec<String> {
         | Event::Unreachable { .. }
         | Event::Loop { .. }
         | Event::SpoolPoolUnknown { .. }
+        | Event::SpoolRecordUnwritable { .. }
         | Event::StreamEnded { .. } => None,
     };
     server.events.iter().filter_map(told).collect()

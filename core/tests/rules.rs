@@ -85,6 +85,7 @@ fn the_first_rule_whose_conditions_all_hold_decides() {
         | Event::RemoteAddress { .. }
         | Event::RemoteUnresolved { .. }
         | Event::SpoolPoolUnknown { .. }
+        | Event::SpoolRecordUnwritable { .. }
         | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });
@@ -148,6 +149,7 @@ fn the_user_of_a_rewritten_name_is_asked_for_the_password_and_later_rules_see_it
         | Event::RemoteAddress { .. }
         | Event::RemoteUnresolved { .. }
         | Event::SpoolPoolUnknown { .. }
+        | Event::SpoolRecordUnwritable { .. }
         | Event::StreamEnded { .. } => None,
     });
     assert_eq!(names.collect::<Vec<_>>()[0], b"CORP\\robert");
@@ -346,6 +348,7 @@ fn code_decides_like_rules() {
         | Event::RemoteAddress { .. }
         | Event::RemoteUnresolved { .. }
         | Event::SpoolPoolUnknown { .. }
+        | Event::SpoolRecordUnwritable { .. }
         | Event::StreamEnded { .. } => None,
     });
     let by = |rule| Some(Decided { server: ServerId(0), rule });

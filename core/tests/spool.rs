@@ -656,6 +656,38 @@ fn equal_records_of_two_events_are_both_written() {
 }
 
 #[test]
+fn a_record_that_cannot_be_written_is_told_of_once_and_overtaken_by_its_session() {
+    let dictionary = |name: &str, encrypted: &str| {
+        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("spool-{name}-{}.dictionary", std::process::id()));
+        let text = format!(
+            "VENDOR Own 65432\nBEGIN-VENDOR Own\nATTRIBUTE Own-Key 1 octets {encrypted}\nEND-VENDOR Own\n"
+        );
+        std::fs::write(&path, text).expect("the target directory can be written");
+        farm(&format!("{SEPARATE}dictionaries = [\"{}\"]\n", path.display()))
+    };
+    let (plain, encrypted) = (dictionary("plain", ""), dictionary("encrypted", "encrypt=2"));
+    let own = [&[0, 0, 0xff, 0x98, 1, 6][..], b"open"].concat();
+    let mut spooled = Spooled::new(&plain);
+    spooled.ask(1000, &record("7").with(26, &own).octets());
+    spooled.ask(1000, &record("7").identifier(2).with(number::CLASS, b"stop").octets());
+    spooled.server.take_forwarded();
+    spooled.server.reload(&encrypted);
+    spooled.server.forget_older();
+    let sent = answer_all_but(&mut spooled, b"", 60);
+    assert_eq!((spooled.spool.records(), sent.len()), (1, 1), "the second is sent and answered");
+    let told = |spooled: &Spooled| {
+        let events = spooled.server.events.iter();
+        events.filter(|event| matches!(event, Event::SpoolRecordUnwritable { .. })).count()
+    };
+    assert_eq!(told(&spooled), 1);
+    // It waits for a dictionary that reads it.
+    spooled.server.reload(&plain);
+    answer_all_but(&mut spooled, b"", 30);
+    assert_eq!((spooled.spool.records(), told(&spooled)), (0, 1));
+}
+
+#[test]
 fn what_would_not_fit_with_what_each_transmission_adds_is_not_taken() {
     let mut spooled = Spooled::new(&farm(SEPARATE));
     // 20 of the header, 12 of status and session, 15 of 255; the last of what is left.

@@ -172,6 +172,7 @@ fn discarded(cores: &mut Cores) -> Option<Discard> {
         | Event::RemoteAddress { .. }
         | Event::RemoteUnresolved { .. }
         | Event::SpoolPoolUnknown { .. }
+        | Event::SpoolRecordUnwritable { .. }
         | Event::StreamEnded { .. } => None,
     })
 }

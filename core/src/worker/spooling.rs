@@ -66,6 +66,8 @@ pub struct Spooling {
     put_back: VecDeque<(SpoolName, bool)>,
     /// Pools that the newest configuration does not have, and whose absence has been told.
     unknown_pools: BTreeSet<Arc<str>>,
+    /// Records that cannot be written under the newest configuration, and have been told of: so many at most.
+    unwritable: BTreeSet<SpoolName>,
     random: ChaCha12Rng,
 }
 
@@ -94,6 +96,8 @@ struct UnderWay {
     due: Instant,
     /// How many transmissions are left till it is put back.
     left: u32,
+    /// It could not be written as a packet.
+    is_unwritable: bool,
     /// Where it has been sent, and may still be answered.
     transmissions: Vec<Transmission>,
 }
@@ -128,6 +132,7 @@ impl Spooling {
             answered: Vec::new(),
             put_back: VecDeque::new(),
             unknown_pools: BTreeSet::new(),
+            unwritable: BTreeSet::new(),
             random: seed.fork("names in the spool, and jitter").generator(),
         }
     }
@@ -162,6 +167,7 @@ impl Spooling {
     /// Another configuration: what it does not have is told anew.
     pub fn handle_configuration(&mut self) {
         self.unknown_pools.clear();
+        self.unwritable.clear();
     }
 
     fn set_due(&mut self, place: u32, due: Instant) {
@@ -273,7 +279,9 @@ impl Worker {
         let Spooled { name, received, pool, packet, is_again } = spooled;
         let transmissions = Vec::with_capacity(TRANSMISSIONS_MAX);
         let (wait, left) = if is_again { (Some(LONGEST), SENT_AGAIN) } else { (None, SENT_FIRST) };
-        let under_way = UnderWay { name, received, pool, packet, wait, due: now, left, transmissions };
+        let is_unwritable = false;
+        let under_way =
+            UnderWay { name, received, pool, packet, wait, due: now, left, is_unwritable, transmissions };
         let place = self.spooling.free.pop().unwrap_or(self.spooling.places.len() as u32);
         if place as usize == self.spooling.places.len() {
             self.spooling.places.push(Place::default());
@@ -305,7 +313,7 @@ impl Worker {
                     match why {
                         NotNow::PoolUnknown => self.tell_of_pool(place, now),
                         NotNow::NoServer => {}
-                        NotNow::Unwritable => self.spooling.note_tried(place),
+                        NotNow::Unwritable => self.tell_of_unwritable(place, now),
                     }
                     self.spooling.jittered(INITIAL)
                 }
@@ -418,7 +426,7 @@ impl Worker {
             forwarding.is_well(*server, generation, now)
                 && *sent + forwarding.remote(server.place).server.response_window <= now
         };
-        let may_be_overtaken = record.transmissions.iter().any(answers_others);
+        let may_be_overtaken = record.is_unwritable || record.transmissions.iter().any(answers_others);
         self.spooling.put_back.push_back((record.name, may_be_overtaken));
         self.counters.spool_put_back.up();
     }
@@ -441,6 +449,17 @@ impl Worker {
         Some(record)
     }
 
+    /// Others get their turn, those of its session as well: it waits for another configuration.
+    fn tell_of_unwritable(&mut self, place: u32, now: Instant) {
+        let Some(record) = &mut self.spooling.places[place as usize].under_way else { return };
+        (record.left, record.is_unwritable) = (0, true);
+        let (name, pool) = (record.name, ShortName::new(record.pool.as_bytes()));
+        let unwritable = &mut self.spooling.unwritable;
+        if unwritable.len() < UNWRITABLE_TOLD_MAX && unwritable.insert(name) {
+            self.tell(Event::SpoolRecordUnwritable { at: now, record: name, pool });
+        }
+    }
+
     fn tell_of_pool(&mut self, place: u32, now: Instant) {
         let Some(record) = self.spooling.under_way(place) else { return };
         let pool = Arc::clone(&record.pool);
@@ -459,13 +478,6 @@ impl Spooling {
     fn all_under_way(&self) -> usize {
         self.places.len() - self.free.len()
     }
-
-    /// It was tried to send it.
-    fn note_tried(&mut self, place: u32) {
-        if let Some(record) = &mut self.places[place as usize].under_way {
-            record.left -= 1;
-        }
-    }
 }
 
 /// What hides the values of one record: no two are hidden alike.
@@ -482,6 +494,8 @@ const SENT_FIRST: u32 = 5;
 const SENT_AGAIN: u32 = 2;
 /// Transmissions of a record that may be answered.
 const TRANSMISSIONS_MAX: usize = 4;
+/// So many records that cannot be written are told of: one change of a dictionary may leave thousands.
+const UNWRITABLE_TOLD_MAX: usize = 16;
 /// So that no turn is long.
 const SENT_EACH_TURN: usize = 64;
 /// What a transmission may have that the record has not: Acct-Delay-Time and our Proxy-State.

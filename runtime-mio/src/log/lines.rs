@@ -113,6 +113,13 @@ impl Lines {
                 Line::begin(&mut self.out, self.format, wall(self.origin, at), "spool-pool-unknown")
                     .and_then(|line| line.with("pool", Value::User(pool))?.end())
             }
+            Event::SpoolRecordUnwritable { at, record, ref pool } => {
+                Line::begin(&mut self.out, self.format, wall(self.origin, at), "spool-record-unwritable")
+                    .and_then(|line| {
+                        let name = format!("{record:?}");
+                        line.with("record", Value::Word(&name))?.with("pool", Value::User(pool))?.end()
+                    })
+            }
             Event::StreamEnded { at, remote, end } => {
                 self.begin_second(at);
                 let count = &mut self.stream_ends[end as usize];
