@@ -4,7 +4,7 @@
 //! key of this server's, no Proxy-State of ours. In the place of its authenticator stand 16 random octets, which are its name,
 //! and without which the key reveals nothing. A line may be copied into a later file, and says so there. RFC 8259.
 
-use super::check::{HEXADECIMAL, checked, close};
+use super::check::{checked, close};
 use super::record::{Octets, digits, text};
 use crate::json::unescape;
 use crate::packet::{AUTHENTICATOR_OCTETS, Attributes, Code, Framed, number};
@@ -221,7 +221,11 @@ fn string(line: &str) -> Option<(alloc::string::String, &str)> {
 
 fn octets(digits: &str) -> Option<Vec<u8>> {
     let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
-    let value = |digit: u8| HEXADECIMAL.iter().position(|each| *each == digit).map(|value| value as u8);
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
     pairs.iter().map(|[high, low]| Some(value(*high)? << 4 | value(*low)?)).collect()
 }
 
