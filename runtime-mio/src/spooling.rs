@@ -121,7 +121,22 @@ impl SpoolLine {
         self.came.notify_one();
     }
 
-    /// What waits is written.
+    /// The first batch in line, which is out of it.
+    fn next(&self) -> Option<StoreJob> {
+        let mut jobs = self.jobs();
+        let job = jobs.batches.pop_front()?;
+        jobs.octets -= job.batch.octets.len();
+        Some(job)
+    }
+
+    /// It has the first place again.
+    fn put_back(&self, job: StoreJob) {
+        let mut jobs = self.jobs();
+        jobs.octets += job.batch.octets.len();
+        jobs.batches.push_front(job);
+    }
+
+    /// The next group is the last one with records; whoever has more in line hears nothing. What has been answered is written.
     pub fn end(&self) {
         self.jobs().is_over = true;
         self.came.notify_one();
@@ -186,7 +201,7 @@ impl SpoolThread {
         Ok(thread)
     }
 
-    /// Serves until it is over, and all is written then that can be. `answer` hands an answer to a worker's thread.
+    /// Serves until it is over, and that records have been answered is written, if it can be. `answer` hands an answer to a worker's thread.
     pub fn run(mut self, mut answer: impl FnMut(usize, Ticket, EffectDone)) {
         loop {
             let is_over = self.take();
@@ -247,18 +262,20 @@ impl SpoolThread {
             };
         }
         let news = std::mem::take(&mut jobs.news);
-        while let Some(job) = jobs.batches.front() {
-            let added = self.spool.add(&job.batch.octets);
-            let line = match added {
-                Ok(()) => &mut self.taken,
-                Err(NotAdded::Full) => &mut self.refused,
-                Err(NotAdded::Busy) => break,
-            };
-            jobs.octets -= job.batch.octets.len();
-            line.extend(jobs.batches.pop_front());
-        }
-        let is_over = jobs.is_over;
+        let (waiting, is_over) = (jobs.batches.len(), jobs.is_over);
         drop(jobs);
+        // To read a batch takes longer than workers should wait for the line.
+        for _ in 0..waiting {
+            let Some(job) = line.next() else { break };
+            match self.spool.add(&job.batch.octets) {
+                Ok(()) => self.taken.push(job),
+                Err(NotAdded::Full) => self.refused.push(job),
+                Err(NotAdded::Busy) => {
+                    line.put_back(job);
+                    break;
+                }
+            }
+        }
         let now = self.clock.now();
         for (worker, ticket, relay) in news {
             match relay {
