@@ -206,7 +206,7 @@ fn spool_store(configuration: &Configuration) -> Result<Option<SpoolStore>, Stri
         if octets > 0 {
             tracing::warn!(
                 octets,
-                "{} has records of accounting that are not sent on, as no rule has a spool: add [accounting.spool]",
+                "{} may have records of accounting that are not sent on, as no rule has a spool: add [accounting.spool]",
                 SpoolDisk::folder(directory).display()
             );
         }
