@@ -404,7 +404,11 @@ impl Spool {
                 old.insert(age, name);
             }
         }
-        self.collect_whatever_is_dead(now);
+        match damaged {
+            0 => self.collect_whatever_is_dead(now),
+            // Somebody may want to look at them.
+            _ => self.collect(self.collect_octets_min(), now),
+        }
         Loaded { records, damaged }
     }
 

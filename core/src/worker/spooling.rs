@@ -279,9 +279,9 @@ impl Worker {
         let Spooled { name, received, pool, packet, is_again } = spooled;
         let transmissions = Vec::with_capacity(TRANSMISSIONS_MAX);
         let (wait, left) = if is_again { (Some(LONGEST), SENT_AGAIN) } else { (None, SENT_FIRST) };
-        let is_unwritable = false;
+        let (due, is_unwritable) = (now, false);
         let under_way =
-            UnderWay { name, received, pool, packet, wait, due: now, left, is_unwritable, transmissions };
+            UnderWay { name, received, pool, packet, wait, due, left, is_unwritable, transmissions };
         let place = self.spooling.free.pop().unwrap_or(self.spooling.places.len() as u32);
         if place as usize == self.spooling.places.len() {
             self.spooling.places.push(Place::default());
