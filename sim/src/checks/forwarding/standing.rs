@@ -78,6 +78,10 @@ impl Forwarding {
             |law, details: String| Err(passing.violation(law, format!("{}: {details}", plan.name)));
         let before = known.told;
         let is_just_heard = known.verified_at == Some(passing.now);
+        let is_alive = match before {
+            Some(told) => told.standing == Standing::Alive,
+            None => self.memory_lost_at.is_none(),
+        };
         note(&mut self.goals, before.map(|told| told.standing), standing);
         match standing {
             Standing::Zombie => {
@@ -90,6 +94,9 @@ impl Forwarding {
                 }
             }
             Standing::Dead => {
+                if is_alive {
+                    return violation(&SUSPECTED_FOR_SILENCE, format!("dead at {turn} ns, never suspected"));
+                }
                 let is_early = before.is_some_and(|told| {
                     told.standing == Standing::Zombie && turn + MICROSECOND < told.dead_since
                 });
@@ -98,14 +105,16 @@ impl Forwarding {
                 }
             }
             Standing::Alive | Standing::HalfOpen => {
+                // Who can be asked whether it lives is not tried.
+                let is_tried = standing == Standing::HalfOpen;
+                let is_wrong = is_tried && (plan.answers_status || is_alive);
                 let is_due = before.is_some_and(|told| {
-                    standing == Standing::HalfOpen
-                        && turn + MICROSECOND >= told.dead_since + revive_interval(plan)
+                    is_tried && turn + MICROSECOND >= told.dead_since + revive_interval(plan)
                 });
                 let was_dead = before.is_some_and(|told| turn >= told.dead_since + MICROSECOND);
                 let are_too_few =
                     was_dead && plan.answers_status && before.is_some_and(|told| told.replies < 3);
-                if before.is_some() && !is_due && (!is_just_heard || are_too_few) {
+                if is_wrong || before.is_some() && !is_due && (!is_just_heard || are_too_few) {
                     let replies = before.map_or(0, |told| told.replies);
                     return violation(
                         &ALIVE_BY_ANSWERS,
