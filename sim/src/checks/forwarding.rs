@@ -117,6 +117,8 @@ struct Asked {
     came_after_answer: bool,
     /// Another request was read under its Identifier, by one of the connections by which it came.
     is_displaced: bool,
+    /// Another server under test has sent it here.
+    is_from_node: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -255,6 +257,7 @@ impl Forwarding {
             is_answered_at_home: false,
             came_after_answer: false,
             is_displaced: false,
+            is_from_node: false,
         };
         self.asked.insert(token, asked);
         let tokens = self.by_identifier.entry((token.nas, octets[1])).or_default();
@@ -288,6 +291,12 @@ impl Forwarding {
         }
         self.displace(token, remote, packet.identifier());
         self.came(token, (remote, authenticator), now);
+        self.asked.get_mut(&token).expect("it was asked").is_from_node = true;
+    }
+
+    /// Whether another server under test has sent a request here.
+    pub fn is_from_node(&self, token: Token) -> bool {
+        self.asked.get(&token).is_some_and(|asked| asked.is_from_node)
     }
 
     fn came(&mut self, token: Token, came_as: (SocketAddr, [u8; 16]), now: u64) {

@@ -196,7 +196,8 @@ impl<'p> World<'p> {
         }
         let realm = &self.proxy_plan().realms[visit.realm];
         let wanted = if realm.loops { End::Rejected } else { End::Accepted };
-        if realm.loops && end == End::Rejected {
+        let token = Token { nas, visit: number, round: visit.round };
+        if realm.loops && end == End::Rejected && self.proxy.laws[0].is_from_node(token) {
             self.goals.reach(Goal::LoopRejected);
         }
         if !visit.must_end_well || end == wanted {
