@@ -217,8 +217,16 @@ impl Forwarding {
     /// A core that keeps conversations has died, or others keep them from now on.
     pub fn forget_conversations(&mut self, now: u64) {
         self.memory_lost_at = Some(now);
-        // With a core that has died goes what it had to say of servers.
-        self.standings.forget();
+    }
+
+    /// A worker of this server has died, and with it what it had to say of remote servers.
+    pub fn forget_standings(&mut self, now: u64) {
+        self.standings.note_death(now);
+    }
+
+    /// A worker of this server has left in order.
+    pub fn note_leave(&mut self, now: u64) {
+        self.standings.note_leave(now);
     }
 
     /// A core has died, and with it what it knew of requests.
@@ -230,6 +238,7 @@ impl Forwarding {
     pub fn forget_process(&mut self, is_this: bool, now: u64) {
         self.restarted_at = Some(now);
         if is_this {
+            self.standings.begin(now);
             self.due_again.clear();
             self.due_back.clear();
             self.asked.values_mut().for_each(Asked::end);

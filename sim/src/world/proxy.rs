@@ -78,6 +78,12 @@ impl Proxy {
         self.laws.iter_mut().for_each(|laws| laws.forget_conversations(now));
     }
 
+    /// A worker of a server under test has died.
+    pub fn forget_worker(&mut self, node: usize, now: u64) {
+        self.forget_conversations(now);
+        self.laws[node].forget_standings(now);
+    }
+
     /// The process of a server under test has ended.
     pub fn forget_process(&mut self, node: usize, now: u64) {
         self.forget_conversations(now);

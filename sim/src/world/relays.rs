@@ -267,7 +267,7 @@ impl World<'_> {
         self.proxy.laws[relay + 1].forget_requests(self.now);
         if self.relays[relay].node.core_died() == Died::Worker {
             self.proxy.sockets.lose(place);
-            self.proxy.forget_conversations(self.now);
+            self.proxy.forget_worker(relay + 1, self.now);
         }
     }
 

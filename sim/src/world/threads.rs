@@ -192,7 +192,7 @@ impl World<'_> {
             Died::Network => self.network_died_at = Some(self.now),
             Died::Worker => {
                 self.proxy.sockets.lose(place);
-                self.proxy.forget_conversations(self.now);
+                self.proxy.forget_worker(0, self.now);
             }
         }
         self.threads[place].has_lost_replies = true;

@@ -48,6 +48,7 @@ impl World<'_> {
         self.node.release(place);
         self.proxy.sockets.lose(place);
         self.proxy.forget_conversations(self.now);
+        self.proxy.laws[0].note_leave(self.now);
         self.threads[place].phase = Phase::Away;
         self.asked[place].forget_answers();
         self.look_ups.forget_thread(place);

@@ -8,9 +8,18 @@ use crate::plan::proxy::RemoteServerPlan;
 use std::collections::BTreeMap;
 use ulna_core::forward::Standing;
 
-/// By remote server: what was said of it, and what came from it.
+/// What one server under test has said of remote servers.
 #[derive(Default)]
-pub(super) struct Standings(BTreeMap<usize, Known>);
+pub(super) struct Standings {
+    /// By remote server: what was said of it, and what came from it.
+    known: BTreeMap<usize, Known>,
+    /// When its process began.
+    began: u64,
+    /// When a worker died last that may have had something to say.
+    died_at: Option<u64>,
+    /// When a worker left last that may have looked after some.
+    left_at: Option<u64>,
+}
 
 #[derive(Default)]
 struct Known {
@@ -34,14 +43,30 @@ struct Told {
 }
 
 impl Standings {
-    /// Nobody knows any more what was said.
-    pub fn forget(&mut self) {
-        self.0.values_mut().for_each(|known| known.told = None);
+    /// A worker has died: what was said last need not hold.
+    pub fn note_death(&mut self, now: u64) {
+        self.forget();
+        self.died_at = Some(now);
+    }
+
+    /// Another process begins, which knows nothing.
+    pub fn begin(&mut self, now: u64) {
+        self.forget();
+        (self.began, self.died_at, self.left_at) = (now, None, None);
+    }
+
+    /// A worker has left.
+    pub fn note_leave(&mut self, now: u64) {
+        self.left_at = Some(now);
+    }
+
+    fn forget(&mut self) {
+        self.known.values_mut().for_each(|known| known.told = None);
     }
 
     /// A reply was read that verifies. `is_sure`: its request waits, or is in quarantine.
     pub fn heard(&mut self, passing: Passing<'_>, server: usize, is_sure: bool) {
-        let known = self.0.entry(server).or_default();
+        let known = self.known.entry(server).or_default();
         known.verified_at = Some(passing.now);
         if is_sure {
             known.heard = known.heard.max(Some(passing.turn));
@@ -53,7 +78,7 @@ impl Standings {
 
     /// Whether a new request must not go there; why.
     pub fn is_dead(&self, passing: Passing<'_>, server: usize) -> Option<String> {
-        let told = self.0.get(&server)?.told?;
+        let told = self.known.get(&server)?.told?;
         let plan = &passing.proxy().remote_servers[server];
         let is_told_of = matches!(told.standing, Standing::Zombie | Standing::Dead);
         let is_dead = is_told_of
@@ -73,14 +98,14 @@ impl Forwarding {
     pub fn stands(&mut self, passing: Passing<'_>, stands: &Stands) -> Result<(), Violation> {
         let &Stands { server, standing, turn } = stands;
         let plan = &passing.proxy().remote_servers[server];
-        let known = self.standings.0.entry(server).or_default();
+        let known = self.standings.known.entry(server).or_default();
         let violation =
             |law, details: String| Err(passing.violation(law, format!("{}: {details}", plan.name)));
         let before = known.told;
         let is_just_heard = known.verified_at == Some(passing.now);
         let is_alive = match before {
             Some(told) => told.standing == Standing::Alive,
-            None => self.memory_lost_at.is_none(),
+            None => self.standings.died_at.is_none(),
         };
         note(&mut self.goals, before.map(|told| told.standing), standing);
         match standing {
@@ -142,8 +167,9 @@ impl Forwarding {
 
     /// Since when what is said of a remote server is what it is, and that it lives; `None`: it may be otherwise.
     pub(super) fn is_surely_alive(&self, server: usize) -> Option<u64> {
-        match self.standings.0.get(&server).and_then(|known| known.told) {
-            None => Some(self.memory_lost_at.unwrap_or(0)),
+        let Standings { known, began, died_at, .. } = &self.standings;
+        match known.get(&server).and_then(|known| known.told) {
+            None => Some(died_at.unwrap_or(*began)),
             Some(told) => (told.standing == Standing::Alive).then_some(told.at),
         }
     }
@@ -153,15 +179,14 @@ impl Forwarding {
     /// # Errors
     /// [`SERVERS_REJOIN`].
     pub fn close(&self, passing: Passing<'_>) -> Result<(), Violation> {
-        // Who looks after a server that is dead may have died himself, and nobody asks for it any more.
-        if self.memory_lost_at.is_some() {
-            return Ok(());
-        }
-        for (server, known) in &self.standings.0 {
+        let Standings { known, left_at, .. } = &self.standings;
+        for (server, known) in known {
             let plan = &passing.proxy().remote_servers[*server];
             if let Some(Told { standing: standing @ (Standing::Zombie | Standing::Dead), at, .. }) =
                 known.told
                 && plan.answers_status
+                // Whoever has said so looks after it until it lives, unless he has left since.
+                && left_at.is_none_or(|left_at| left_at < at)
             {
                 let details = format!("{} has been {} since {at} ns", plan.name, standing.name());
                 return Err(passing.violation(&SERVERS_REJOIN, details));
