@@ -266,26 +266,29 @@ fn with_other_state(answer: &[u8], to: Packet<'_>, state: &[u8], secret: &[u8]) 
 
 /// A reply to what must not be believed.
 fn forged(to: Packet<'_>, how: u64, wanted: u64, secret: &[u8]) -> Vec<u8> {
-    let code = [code::ACCESS_ACCEPT, code::ACCESS_REJECT, ACCESS_CHALLENGE][wanted as usize];
+    let is_record = to.code() == code::ACCOUNTING_REQUEST;
+    // RFC 2866 §3: an Accounting-Response whose authenticator holds is a right one.
+    let code = match is_record && how != COLLIDES {
+        true => code::ACCOUNTING_RESPONSE,
+        false => [code::ACCESS_ACCEPT, code::ACCESS_REJECT, ACCESS_CHALLENGE][wanted as usize],
+    };
     let asked = to.authenticator();
     let writer = |identifier: u8| Writer::new(code, identifier, [0; 16]);
+    let signed = |identifier: u8| if is_record { writer(identifier) } else { writer(identifier).signed() };
     let identifier = to.identifier();
     match how {
         // By somebody who does not know the secret.
-        0 => writer(identifier)
-            .signed()
-            .attribute(REPLY_MESSAGE, FORGED)
-            .reply(&asked, b"another secret altogether"),
+        0 => signed(identifier).attribute(REPLY_MESSAGE, FORGED).reply(&asked, b"another secret altogether"),
         // The Response Authenticator holds, as if MD5 collided (RFC 9765 calls for Message-Authenticator since), and nothing is
         // signed.
-        1 => writer(identifier).attribute(REPLY_MESSAGE, FORGED).reply(&asked, secret),
+        COLLIDES => writer(identifier).attribute(REPLY_MESSAGE, FORGED).reply(&asked, secret),
         // A reply to another request, as it was recorded.
-        2 => writer(identifier).signed().attribute(REPLY_MESSAGE, FORGED).reply(&[0; 16], secret),
+        2 => signed(identifier).attribute(REPLY_MESSAGE, FORGED).reply(&[0; 16], secret),
         // A right one under another Identifier.
-        _ => {
-            writer(identifier.wrapping_add(1)).signed().attribute(REPLY_MESSAGE, FORGED).reply(&asked, secret)
-        }
+        _ => signed(identifier.wrapping_add(1)).attribute(REPLY_MESSAGE, FORGED).reply(&asked, secret),
     }
 }
 
 const FORGERY_KINDS: u64 = 4;
+/// The kind whose Response Authenticator holds.
+const COLLIDES: u64 = 1;
