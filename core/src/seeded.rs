@@ -190,6 +190,8 @@ bugs! {
     DuplicateInProgressNotForwarded = "duplicate-in-progress-not-forwarded",
     /// What a NAS sends again while its request waits for a remote server is decided, and sent, as a new one.
     ForwardedAnewOnRetransmit = "forwarded-anew-on-retransmit",
+    /// What a NAS sends again while its request waits for a remote server that is suspected is decided, and sent, as a new one.
+    SuspectedServersRequestDecidedAnew = "suspected-servers-request-decided-anew",
     /// What a NAS sends again goes to its remote server twice.
     DuplicateForwardedTwice = "duplicate-forwarded-twice",
     /// A reply is looked for under its Identifier, by whichever port it comes.

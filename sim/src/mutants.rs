@@ -42,7 +42,7 @@ const OF_CLIENTS: [Bug; 15] = [
 ];
 
 /// Bugs of forwarding, which only plans with remote servers have.
-const OF_FORWARDING: [Bug; 27] = [
+const OF_FORWARDING: [Bug; 28] = [
     Bug::HiddenPassedOnAsItIs,
     Bug::ProxyStatesNotPassedOn,
     Bug::OwnProxyStateFirst,
@@ -59,6 +59,7 @@ const OF_FORWARDING: [Bug; 27] = [
     Bug::RealmSilenceKillsServer,
     Bug::DuplicateInProgressNotForwarded,
     Bug::ForwardedAnewOnRetransmit,
+    Bug::SuspectedServersRequestDecidedAnew,
     Bug::DuplicateForwardedTwice,
     Bug::ReplyMatchedByIdentifierOnly,
     Bug::StateNotReturned,

@@ -309,6 +309,7 @@ impl Worker {
             return;
         }
         let goes_on = self.decisions.at(*decision);
+        let generation = request.stamp().generation;
         let is_tied = match server.on_dead {
             OnDead::Fail => request.framed().value(Landmark::State).is_some(),
             OnDead::Repick => false,
@@ -316,7 +317,9 @@ impl Worker {
         let goes_again = is_tied
             || matches!(goes_on.to, To::Kept(_) | To::Nas(_)) && server.on_dead == OnDead::Fail
             || self.forwarding.is_there(server.place, *slot)
-                && self.forwarding.is_alive(*server, request.stamp().generation, now);
+                && self.forwarding.is_alive(*server, generation, now)
+                && (!seeded::is(Bug::SuspectedServersRequestDecidedAnew)
+                    || self.forwarding.is_well(*server, generation, now));
         if goes_again && !seeded::is(Bug::ForwardedAnewOnRetransmit) {
             if seeded::is(Bug::DuplicateForwardedTwice) {
                 self.forwarding.send_again(*server, *slot);

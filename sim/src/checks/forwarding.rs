@@ -33,7 +33,7 @@ invariants! {
     VISITS_END_WELL = "visits-end-well", "After the faults, each visit of a user who is at home elsewhere ends by Access-Accept.";
     LOOPS_END = "loops-end", "A request that comes back to a server that has forwarded it goes no further, and is answered Access-Reject.";
     NO_MORE_THAN_ASKED = "no-more-than-asked", "A request goes on at most once for each datagram of it that was read.";
-    FORWARDED_ONCE = "forwarded-once", "A request that waits for a remote server which lives, or whose answer is remembered, is not sent on as a new one.";
+    FORWARDED_ONCE = "forwarded-once", "A request that waits for a remote server which lives, be it suspected, or whose answer is remembered, is not sent on as a new one.";
     RECORD_ANSWERED_AT_HOME = "record-answered-at-home", "An Accounting-Request that goes on is answered only when its remote server has answered it.";
     AGAIN_GOES_ON = "again-goes-on", "What a NAS sends again while its request waits for a remote server is sent there again.";
     ANSWER_GOES_BACK = "answer-goes-back", "What a remote server answers to a request that waits for it goes back.";

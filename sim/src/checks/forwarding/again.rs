@@ -27,7 +27,7 @@ impl Forwarding {
         is_new: bool,
     ) -> Option<String> {
         let before = self.asked[&token].waits;
-        let is_alive_since = before.and_then(|waits| self.is_surely_alive(waits.server));
+        let is_alive_since = before.and_then(|waits| self.is_surely_alive(passing, waits.server));
         let is_one = self.is_one_request(passing, token);
         let asked = self.asked.get_mut(&token).expect("who calls has seen it");
         if asked.is_displaced {
@@ -132,7 +132,8 @@ impl Forwarding {
             let Some(waits) = self.asked[&token].waits.filter(|waits| waits.again_at == Some(at)) else {
                 continue;
             };
-            let is_alive = self.is_surely_alive(waits.server).is_some_and(|since| since < waits.since);
+            let is_alive =
+                self.is_surely_alive(passing, waits.server).is_some_and(|since| since < waits.since);
             if !is_busy && is_alive && self.is_one_request(passing, token) && !self.is_forgotten(token) {
                 let details = format!("{token}: it came again at {at} ns");
                 return Err(passing.violation(&AGAIN_GOES_ON, details));

@@ -41,7 +41,7 @@ impl Forwarding {
         }
         sent.is_answered = true;
         let token = sent.token;
-        let alive_since = self.is_surely_alive(server);
+        let alive_since = self.is_surely_alive(passing, server);
         let asked = token.and_then(|token| self.asked.get_mut(&token));
         if let Some(asked) = asked
             && let Some(waits) = asked.waits.take_if(|waits| waits.key == (port, packet.identifier()))

@@ -36,6 +36,8 @@ struct Told {
     standing: Standing,
     /// When that was said.
     at: u64,
+    /// Since when nothing was said but that it lives, if perhaps not well.
+    lives_since: u64,
     /// Since when it counts as dead, or will if nothing comes.
     dead_since: u64,
     /// Replies since it was suspected.
@@ -74,6 +76,12 @@ impl Standings {
         if let Some(told) = &mut known.told {
             told.replies += 1;
         }
+    }
+
+    /// Since when one lives of which nothing was said.
+    fn lives_since(&self, plan: &RemoteServerPlan) -> u64 {
+        // Who was suspected when a worker died is dead by then, and that is said.
+        self.died_at.map_or(self.began, |died_at| died_at + plan.zombie_period_ms * 1_000_000)
     }
 
     /// Whether a new request must not go there; why.
@@ -156,7 +164,14 @@ impl Forwarding {
             (Standing::Dead, None) => 0,
             (Standing::HalfOpen | Standing::Alive, _) => u64::MAX / 2,
         };
-        known.told = Some(Told { standing, at: passing.now, dead_since, replies: 0 });
+        let lives_since = match (standing, before) {
+            (Standing::Zombie, Some(told)) => told.lives_since,
+            (Standing::Zombie, None) => self.standings.lives_since(plan),
+            (Standing::Alive, _) => passing.now,
+            (Standing::HalfOpen | Standing::Dead, _) => u64::MAX,
+        };
+        let known = self.standings.known.entry(server).or_default();
+        known.told = Some(Told { standing, at: passing.now, lives_since, dead_since, replies: 0 });
         if let (Some(told), Some(before)) = (&mut known.told, before)
             && standing == Standing::Dead
         {
@@ -165,12 +180,16 @@ impl Forwarding {
         Ok(())
     }
 
-    /// Since when what is said of a remote server is what it is, and that it lives; `None`: it may be otherwise.
-    pub(super) fn is_surely_alive(&self, server: usize) -> Option<u64> {
-        let Standings { known, began, died_at, .. } = &self.standings;
-        match known.get(&server).and_then(|known| known.told) {
-            None => Some(died_at.unwrap_or(*began)),
-            Some(told) => (told.standing == Standing::Alive).then_some(told.at),
+    /// Since when a remote server surely counts as living, which it does while it is suspected; `None`: it need not.
+    pub(super) fn is_surely_alive(&self, passing: Passing<'_>, server: usize) -> Option<u64> {
+        let told = self.standings.known.get(&server).and_then(|known| known.told);
+        let Some(Told { standing, lives_since, dead_since, .. }) = told else {
+            return Some(self.standings.lives_since(&passing.proxy().remote_servers[server]));
+        };
+        match standing {
+            Standing::Alive => Some(lives_since),
+            Standing::Zombie => (passing.now + passing.turn_max < dead_since).then_some(lives_since),
+            Standing::HalfOpen | Standing::Dead => None,
         }
     }
 
