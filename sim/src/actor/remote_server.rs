@@ -20,8 +20,8 @@ pub struct RemoteServer {
     silent_until: BTreeMap<Vec<u8>, u64>,
     /// Conversations that it has, by NAS and visit.
     conversations: BTreeSet<(usize, usize)>,
-    /// The State that it gave away last.
-    last_state: Option<Vec<u8>>,
+    /// The State that it gave away last, and in which visit.
+    last_state: Option<((usize, usize), Vec<u8>)>,
     /// By port and Identifier: what it has answered, and how (RFC 5080 §2.2.2).
     answered: BTreeMap<(u64, u8), ([u8; 16], Vec<u8>)>,
 }
@@ -157,7 +157,7 @@ impl RemoteServer {
         if let Some([more, _]) = faults.strike(FaultClass::RemoteTwice, entity, ordinal, now, again) {
             out.push(Answer { after: after + more, octets: answer.clone(), from_elsewhere: false });
         }
-        if answer[0] == ACCESS_CHALLENGE
+        if has_state(&answer)
             && let Some([more, state]) =
                 faults.strike(FaultClass::SecondChallenge, entity, ordinal, now, |draw| {
                     [draw.magnitude(1_000..=5 * SECOND), draw.fork(1).bits()]
@@ -221,24 +221,31 @@ impl RemoteServer {
                 States::PerRound => format!("state of round {}", token.round).into_bytes(),
                 States::Constant => b"the state".to_vec(),
             };
-            let another = strikes(FaultClass::StateOfAnother, |_| [0, 0]).and(self.last_state.clone());
-            let ours = strikes(FaultClass::StateLikeOurs, |draw| [draw.below(3), 0]);
-            // As the policy of the server under test names a worker.
-            let ours = ours.map(|[worker, _]| worker.to_string().into_bytes());
-            let is_missing = strikes(FaultClass::StateMissing, |_| [0, 0]).is_some();
-            let wrong = strikes(FaultClass::StateWrong, |draw| [draw.below(3), 0]);
-            let state = match wrong {
-                Some([0, _]) => Vec::new(),
-                Some([1, _]) => draw.fork(3).octets::<253>().to_vec(),
-                _ => ours.or(another).unwrap_or(state),
+            // One challenge has one of these at most.
+            let states = if strikes(FaultClass::StateMissing, |_| [0, 0]).is_some() {
+                vec![]
+            } else if let Some([which, _]) = strikes(FaultClass::StateWrong, |draw| [draw.below(3), 0]) {
+                match which {
+                    0 => vec![Vec::new()],
+                    1 => vec![draw.fork(3).octets::<253>().to_vec()],
+                    _ => vec![state, b"one too many".to_vec()],
+                }
+            } else if let Some([worker, _]) = strikes(FaultClass::StateLikeOurs, |draw| [draw.below(3), 0]) {
+                // As the policy of the server under test names a worker.
+                vec![worker.to_string().into_bytes()]
+            } else if let Some((_, another)) = self.last_state.as_ref().filter(|(visit, _)| *visit != whose)
+                && strikes(FaultClass::StateOfAnother, |_| [0, 0]).is_some()
+            {
+                vec![another.clone()]
+            } else {
+                vec![state]
             };
-            if !is_missing {
-                writer = writer.attribute(kind::STATE, &state);
+            for state in &states {
+                writer = writer.attribute(kind::STATE, state);
             }
-            if wrong.is_some_and(|[which, _]| which == 2) {
-                writer = writer.attribute(kind::STATE, b"one too many");
+            if let Some(state) = states.into_iter().next() {
+                self.last_state = Some((whose, state));
             }
-            self.last_state = Some(state);
         }
         for state in packet.all(kind::PROXY_STATE) {
             writer = writer.attribute(kind::PROXY_STATE, state);
@@ -253,7 +260,13 @@ fn realm_of(packet: Packet<'_>) -> &[u8] {
     name.iter().rposition(|octet| *octet == b'@').map_or(&[], |at| &name[at + 1..])
 }
 
-/// The same challenge to the same request with another State, if it has one.
+/// Whether it is a challenge with a State.
+fn has_state(answer: &[u8]) -> bool {
+    let answer = Packet::read(answer).expect("it was written here");
+    answer.code() == ACCESS_CHALLENGE && answer.all(kind::STATE).next().is_some()
+}
+
+/// The same challenge to the same request with another State.
 fn with_other_state(answer: &[u8], to: Packet<'_>, state: &[u8], secret: &[u8]) -> Vec<u8> {
     let answer = Packet::read(answer).expect("it was written here");
     let writer = Writer::new(answer.code(), answer.identifier(), [0; 16]).signed();
