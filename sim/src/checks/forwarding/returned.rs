@@ -163,8 +163,12 @@ impl Forwarding {
         let signatures = packet.all(kind::MESSAGE_AUTHENTICATOR).count();
         let holds = packet.signature_holds(authenticator, secret) == Some(true);
         let is_record = packet.code() == code::ACCOUNTING_RESPONSE;
-        let is_signed = first == Some(kind::MESSAGE_AUTHENTICATOR) && signatures == 1 && holds;
-        if is_signed == is_record {
+        let is_signed = match is_record {
+            // RFC 2866 §3: its authenticator proves the secret.
+            true => signatures == 0,
+            false => first == Some(kind::MESSAGE_AUTHENTICATOR) && signatures == 1 && holds,
+        };
+        if !is_signed {
             return Some((&RETURNED_SIGNED, format!("{token}: code {}", packet.code())));
         }
         if !packet.all(kind::PROXY_STATE).eq(proxy_states.iter().map(Vec::as_slice)) {
