@@ -293,6 +293,10 @@ impl World<'_> {
             execution::idle(&snapshot, true, self.now)?;
             channels::idle(&snapshot, self.now)?;
         }
+        self.look_at_debts(0, &self.node.snapshot())?;
+        for relay in 0..self.relays.len() {
+            self.look_at_debts(relay + 1, &self.relays[relay].node.snapshot())?;
+        }
         let passing = self.passing(0);
         self.proxy.laws.iter().try_for_each(|laws| laws.close(passing))
     }

@@ -113,13 +113,15 @@ impl Forwarding {
     /// [`AGAIN_GOES_ON`], [`ANSWER_GOES_BACK`].
     pub fn look_at_debts(&mut self, passing: Passing<'_>) -> Result<(), Violation> {
         let slack = 6 * SECOND + 2 * passing.turn_max;
-        let is_busy = passing.plan.limits.request_us > 0;
+        let (plan, faulty_until) = (passing.plan, passing.plan.faulty_until());
+        // Workers take their time while there are faults.
+        let is_busy = |at: u64| plan.limits.request_us > 0 && at < faulty_until;
         while let Some((at, token)) =
             self.due_back.front().copied().filter(|(at, _)| at + slack <= passing.now)
         {
             self.due_back.pop_front();
             let is_owed = self.asked[&token].has_answer_since == Some(at);
-            if is_owed && !is_busy && self.asked[&token].came_as.len() == 1 && !self.is_forgotten(token) {
+            if is_owed && !is_busy(at) && self.asked[&token].came_as.len() == 1 && !self.is_forgotten(token) {
                 return Err(
                     passing.violation(&ANSWER_GOES_BACK, format!("{token}: it was answered at {at} ns"))
                 );
@@ -134,7 +136,7 @@ impl Forwarding {
             };
             let is_alive =
                 self.is_surely_alive(passing, waits.server).is_some_and(|since| since < waits.since);
-            if !is_busy && is_alive && self.is_one_request(passing, token) && !self.is_forgotten(token) {
+            if !is_busy(at) && is_alive && self.is_one_request(passing, token) && !self.is_forgotten(token) {
                 let details = format!("{token}: it came again at {at} ns");
                 return Err(passing.violation(&AGAIN_GOES_ON, details));
             }
