@@ -90,9 +90,11 @@ impl Digests {
         if !seeded::is(Bug::ConversationOfAnotherClient) {
             user.write(identity.client_mark);
         }
-        let name = identity.user_name;
-        let is_whole = !seeded::is(Bug::StateTreeWithoutRealm);
-        user.write(name.split(|octet| *octet == b'@' && !is_whole).next().unwrap_or(name));
+        let mut name = identity.user_name;
+        if seeded::is(Bug::StateTreeWithoutRealm) {
+            name = name.split(|octet| *octet == b'@').next().unwrap_or(name);
+        }
+        user.write(name);
         let device = identity.calling_station_id.map(|calling_station_id| {
             let mut device = self.of(Kind::Device);
             device.write(calling_station_id);
