@@ -230,3 +230,93 @@ fn revive_interval(plan: &RemoteServerPlan) -> u64 {
 
 /// Servers count in these.
 const MICROSECOND: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::swarm::Profile;
+    use Standing::{Dead, HalfOpen, Zombie};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// A plan whose first remote server is suspected for two seconds, and tried again after ten.
+    fn plan(answers_status: bool) -> Plan {
+        let mut plan = Plan::drawn(0, Profile::Proxy);
+        let proxy = plan.topology.proxy.as_mut().expect("the profile forwards");
+        let server = &mut proxy.remote_servers[0];
+        server.answers_status = answers_status;
+        (server.zombie_period_ms, server.revive_interval_ms) = (2_000, 10_000);
+        plan
+    }
+
+    fn at(plan: &Plan, now: u64) -> Passing<'_> {
+        Passing { plan, now, turn: now, turn_max: 0 }
+    }
+
+    /// The law that the last of these breaks, said at so many seconds.
+    fn broken(laws: &mut Forwarding, plan: &Plan, said: &[(u64, Standing)]) -> Option<&'static str> {
+        let mut last = None;
+        for (at_s, standing) in said {
+            assert_eq!(last, None, "before {standing:?}");
+            let turn = at_s * SECOND;
+            let told = laws.stands(at(plan, turn), &Stands { server: 0, standing: *standing, turn });
+            last = told.err().map(|violation| violation.invariant.name);
+        }
+        last
+    }
+
+    #[test]
+    fn one_that_was_not_suspected_does_not_die() {
+        let (plan, mut laws) = (plan(true), Forwarding::new(0));
+        assert_eq!(broken(&mut laws, &plan, &[(1, Dead)]), Some("suspected-for-silence"));
+        assert_eq!(broken(&mut Forwarding::new(0), &plan, &[(1, Zombie), (3, Dead)]), None);
+        let early = broken(&mut Forwarding::new(0), &plan, &[(1, Zombie), (2, Dead)]);
+        assert_eq!(early, Some("suspected-for-silence"));
+        // Unless whoever has said that it was suspected has died; the next process has nobody's word.
+        laws.forget_standings(2 * SECOND);
+        assert_eq!(broken(&mut laws, &plan, &[(3, Dead)]), None);
+        laws.forget_process(true, 4 * SECOND);
+        assert_eq!(broken(&mut laws, &plan, &[(5, Dead)]), Some("suspected-for-silence"));
+    }
+
+    #[test]
+    fn only_one_that_cannot_be_asked_is_tried_again_after_its_time() {
+        let said = [(1, Zombie), (3, Dead), (13, HalfOpen)];
+        assert_eq!(broken(&mut Forwarding::new(0), &plan(false), &said), None);
+        assert_eq!(broken(&mut Forwarding::new(0), &plan(true), &said), Some("alive-by-answers"));
+        let early = [(1, Zombie), (3, Dead), (12, HalfOpen)];
+        assert_eq!(broken(&mut Forwarding::new(0), &plan(false), &early), Some("alive-by-answers"));
+        assert_eq!(broken(&mut Forwarding::new(0), &plan(false), &[(1, HalfOpen)]), Some("alive-by-answers"));
+    }
+
+    #[test]
+    fn one_that_is_suspected_lives_until_its_time() {
+        let (plan, mut laws) = (plan(true), Forwarding::new(0));
+        assert_eq!(laws.is_surely_alive(at(&plan, SECOND), 0), Some(0));
+        assert_eq!(broken(&mut laws, &plan, &[(1, Zombie)]), None);
+        assert_eq!(laws.is_surely_alive(at(&plan, 3 * SECOND - 1), 0), Some(0));
+        assert_eq!(laws.is_surely_alive(at(&plan, 3 * SECOND), 0), None);
+        assert_eq!(broken(&mut laws, &plan, &[(3, Dead)]), None);
+        assert_eq!(laws.is_surely_alive(at(&plan, 3 * SECOND), 0), None);
+        // Nobody's word is known: who was suspected when the worker died, and is not said to be dead by then, lives.
+        laws.forget_standings(4 * SECOND);
+        assert_eq!(laws.is_surely_alive(at(&plan, 5 * SECOND), 0), Some(6 * SECOND));
+    }
+
+    #[test]
+    fn whoever_has_said_that_one_is_dead_looks_after_it_until_he_dies_or_leaves() {
+        let (plan, mut laws) = (plan(true), Forwarding::new(0));
+        let law =
+            |laws: &Forwarding| laws.close(at(&plan, 9 * SECOND)).err().map(|broken| broken.invariant.name);
+        laws.forget_standings(SECOND);
+        laws.note_leave(2 * SECOND);
+        assert_eq!(broken(&mut laws, &plan, &[(3, Zombie), (5, Dead)]), None);
+        assert_eq!(law(&laws), Some("servers-rejoin"));
+        // Conversations are others', too.
+        laws.forget_conversations(6 * SECOND);
+        assert_eq!(law(&laws), Some("servers-rejoin"));
+        laws.note_leave(6 * SECOND);
+        assert_eq!(law(&laws), None);
+    }
+}
