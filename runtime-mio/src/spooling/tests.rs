@@ -146,11 +146,15 @@ fn name(number: u8) -> SpoolName {
 }
 
 fn lines(numbers: std::ops::Range<u8>) -> Vec<u8> {
+    lines_for("far", numbers)
+}
+
+fn lines_for(pool: &str, numbers: std::ops::Range<u8>) -> Vec<u8> {
     let mut lines = Vec::new();
     for number in numbers {
         // Each of a session of its own.
         let packet = [&[4, 0, 0, 24][..], &[number; 16], &[44, 4, number, b'x']].concat();
-        let (pool, client, digest) = ("far", "branch", [number; 16]);
+        let (client, digest) = ("branch", [number; 16]);
         SpoolRecord { received: UnixTime(1), pool, client, digest, packet: &packet }.write(&mut lines);
     }
     lines
@@ -224,11 +228,16 @@ fn lines_and_the_spool_are_bounded() {
     };
     // 65 536 octets are more than 255 such records; so what is refused is refused for being too many at once.
     assert_eq!((refused, fixture.counters.records.value()), (NotSpooled::Failed, u64::from(from)));
-    let big: Vec<u8> = (0..8).flat_map(|_| lines(0..40)).collect();
+    let big: Vec<u8> = (0..8).flat_map(|pool| lines_for(&format!("pool {pool}"), 0..40)).collect();
     assert!(big.len() > SETTINGS.octets_max - fixture.counters.octets.value() as usize);
     let batch = RecordBatch { records: 320, octets: big };
     fixture.line.ask(StoreJob { worker: 3, ticket: ticket(1), batch }).ok().expect("the line is empty");
     assert_eq!(fixture.stored(), (1, Err(NotSpooled::Full)));
+    // What is there already needs no room.
+    let again = (0..8).flat_map(|_| lines(0..40)).collect();
+    let batch = RecordBatch { records: 320, octets: again };
+    fixture.line.ask(StoreJob { worker: 3, ticket: ticket(2), batch }).ok().expect("the line is empty");
+    assert_eq!(fixture.stored(), (2, Ok(())));
 }
 
 #[test]
