@@ -8,6 +8,8 @@ use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::accounting::{ACCOUNTING, Loader, acknowledges, request};
@@ -122,8 +124,12 @@ fn killed_under_load_with_a_remote_server_that_misses_some_it_loses_nothing_that
     const KILLS: u32 = 20;
     let address = nobody();
     let path = spooling(address, "[accounting.spool]\noutstanding_max = 100");
-    // Every seventh is not answered, and sent again.
-    let remote = Remote::at(address, |number| number % 7 != 3);
+    // Every seventh is not answered, and sent again; at last all are, or of thousands one would be missed for half a minute.
+    let is_over = Arc::new(AtomicBool::new(false));
+    let remote = Remote::at(address, {
+        let is_over = Arc::clone(&is_over);
+        move |number| number % 7 != 3 || is_over.load(Ordering::Relaxed)
+    });
     let mut acknowledged = BTreeSet::new();
     let mut ulna = start(&path);
     for kill in 0..KILLS {
@@ -138,6 +144,7 @@ fn killed_under_load_with_a_remote_server_that_misses_some_it_loses_nothing_that
         ulna = start(&path);
     }
     assert!(acknowledged.len() > KILLS as usize * 20, "{} is no load", acknowledged.len());
+    is_over.store(true, Ordering::Relaxed);
     let taken = remote.wait_for("all that was answered", |taken| sessions(taken).is_superset(&acknowledged));
     ulna.wait_for_counters("all are answered", |counters| counters["spool_records"] == 0);
     // No packet twice: each transmission has an authenticator of its own.
