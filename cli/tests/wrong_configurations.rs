@@ -65,7 +65,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "[[listen]]\nname = \"x\"\naddress = \"[::1]:1\"\npackets = [\"acces\"]\nserver = \"default\"\n",
         "4:12",
-        "`packets` must be one of \"access\", \"accounting\", \"status\", found \"acces\"",
+        "`packets` must be one of \"access\", \"accounting\", \"status\", \"coa\", found \"acces\"",
     ),
     (
         "[[listen]]\nname = \"x\"\naddress = \"[::1]:1\"\npackets = [\"access\"]\nserver = \"defalt\"\n",
