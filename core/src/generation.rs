@@ -81,8 +81,8 @@ impl Generations {
     }
 
     /// The newest that is known, in force or not.
-    pub(crate) fn newest(&self) -> &Arc<Configuration> {
-        &self.second.as_ref().unwrap_or(&self.first).1
+    pub(crate) fn newest(&self) -> (Generation, &Arc<Configuration>) {
+        self.second().unwrap_or(self.first())
     }
 
     /// Forgets the older of two. With one alone nothing happens.

@@ -577,7 +577,7 @@ impl Worker {
         let Worker { generations, policy, desk, memory, time, .. } = self;
         // Also what an effect has held up ends under the configuration that it came under.
         let configuration = if seeded::is(Bug::ReloadSwapsASecretInFlight) {
-            generations.newest()
+            generations.newest().1
         } else {
             generations.of(request.stamp().generation)
         };
@@ -601,18 +601,13 @@ impl Worker {
                 let then = then.map(|goes_on| self.decisions.keep(goes_on));
                 let waiting = Waiting::Record { rule, then, is_spooled: false };
                 let Worker { memory, held, counters, .. } = self;
-                let ticket = memory.records.ticket(|ticket| held.is_current(ticket)).unwrap_or_else(|| {
-                    counters.effects.up();
-                    memory.records.begin(held.begin_effect())
-                });
+                let ticket = memory.records.ticket(held, counters);
                 match at_once {
                     Some(goes_on) => self.go_on(network, request, goes_on, taken_up, now),
                     None => self.hold(ticket, Held { network, request, waiting, taken_up }),
                 }
-                if self.memory.records.is_full() {
-                    let batch = self.memory.records.take();
-                    self.effects.extend(batch.map(|(ticket, batch)| (ticket, Effect::Store(batch))));
-                }
+                let full = self.memory.records.take_full();
+                self.effects.extend(full.map(|(ticket, batch)| (ticket, Effect::Store(batch))));
             }
             Ok(Step::GoesOn(goes_on)) => self.go_on(network, request, goes_on, taken_up, now),
             Ok(Step::Refused(cause)) => self.refuse(network, request, cause, now),

@@ -222,6 +222,9 @@ impl<'a> Explained<'a> {
                     "nas: one that a [[client_rule]] admits, and those have no `coa_address`"
                 );
             }
+            Err(ErrorCause::OtherProxyProcessingError) => {
+                return writeln!(f, "nas: none, as no packet would hold what the edits leave");
+            }
             Err(_) => {
                 return writeln!(
                     f,

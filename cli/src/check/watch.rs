@@ -6,10 +6,10 @@ use ulna_config::RuleList;
 use ulna_core::ClientId;
 use ulna_core::attributes::Scratch;
 use ulna_core::configuration::Configuration;
-use ulna_core::packet::{Attributes, ErrorCause, number};
+use ulna_core::packet::{ErrorCause, number};
 use ulna_core::policy::{
-    Accounting, AccountingVerdict, Asked, CoaDecision, CoaVerdict, ConfiguredRules, Decision, Edit, Edits,
-    OngoingVerdict, Policy, ReplyKind, Rules, Sheet, Verdict,
+    Accounting, AccountingVerdict, Asked, CoaDecision, CoaVerdict, ConfiguredRules, Decision, Edit,
+    EditTooLong, Edits, OngoingVerdict, Policy, ReplyKind, Rules, Sheet, Verdict,
 };
 
 /// What one list of rules said.
@@ -105,17 +105,14 @@ impl Policy for Watched {
         let configuration = &self.configuration;
         let says = self.rules.coa(asked).and_then(|CoaVerdict { decision, edits, .. }| {
             let edits = Arc::clone(edits?);
-            let mut edited = Vec::new();
-            edits.request.retain(
-                &configuration.dictionary,
-                asked.attributes,
-                &mut Scratch::default(),
-                &mut edited,
-            );
-            edited.extend_from_slice(edits.request.set.plain());
-            let attributes = Attributes::parse(&edited).expect("edits leave whole attributes");
-            let Configuration { clients, client_rules, nases, .. } = &**configuration;
-            let named = nases.named(clients, client_rules, attributes);
+            let (mut scratch, mut edited) = (Scratch::default(), Vec::new());
+            let Configuration { dictionary, clients, client_rules, nases, .. } = &**configuration;
+            let attributes =
+                edits.request.of_request(dictionary, asked.attributes, &mut scratch, &mut edited);
+            let named = match attributes {
+                Ok(attributes) => nases.named(clients, client_rules, attributes),
+                Err(EditTooLong) => Err(ErrorCause::OtherProxyProcessingError),
+            };
             Some(Says::Coa(decision, edits, named))
         });
         self.note(RuleList::Coa, rules, says);

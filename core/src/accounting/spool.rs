@@ -298,7 +298,7 @@ impl Spool {
     /// Begins a new file, or is done with the old one, if it is time.
     fn collect(&mut self, octets_min: u64, now: Instant) {
         match &self.old {
-            Some(old) => self.is_removing = old.is_empty() && self.remove_not_before <= now,
+            Some(_) => self.remove_old_if_done(now),
             None if self.file_octets >= octets_min.max(2 * self.backlog.octets() as u64) => {
                 self.file.ask_for_new_file();
             }
@@ -320,6 +320,10 @@ impl Spool {
     /// Tries again what failed, if it is time.
     pub fn handle_timeout(&mut self, now: Instant, time: UnixTime) {
         self.file.handle_timeout(now, time);
+        self.remove_old_if_done(now);
+    }
+
+    fn remove_old_if_done(&mut self, now: Instant) {
         self.is_removing = self.old.as_ref().is_some_and(BTreeMap::is_empty) && self.remove_not_before <= now;
     }
 

@@ -6,7 +6,7 @@
 use super::Selector;
 use crate::attributes::{Item, Preset, Scratch, retain};
 use crate::dictionary::Dictionary;
-use crate::packet::{Attributes, number};
+use crate::packet::{Attributes, HEADER_OCTETS, PACKET_OCTETS_MAX, number};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -20,6 +20,10 @@ pub struct Edits {
     /// Of the session: names with their values.
     pub session: Vec<(Box<str>, Box<[u8]>)>,
 }
+
+/// Edited attributes would pass what a packet holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EditTooLong;
 
 /// What is changed in a list of attributes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,6 +71,29 @@ impl Edit {
         out: &mut Vec<u8>,
     ) {
         retain(dictionary, attributes, scratch, |item| self.keeps(item), out);
+    }
+
+    /// A request's attributes as this edit wants them, in `edited` if it changes any.
+    ///
+    /// # Errors
+    /// When no packet would hold them.
+    pub fn of_request<'e>(
+        &self,
+        dictionary: &Dictionary,
+        received: Attributes<'e>,
+        scratch: &mut Scratch,
+        edited: &'e mut Vec<u8>,
+    ) -> Result<Attributes<'e>, EditTooLong> {
+        if self.is_nothing() {
+            return Ok(received);
+        }
+        edited.clear();
+        self.retain(dictionary, received, scratch, edited);
+        edited.extend_from_slice(self.set.plain());
+        if edited.len() > PACKET_OCTETS_MAX - HEADER_OCTETS {
+            return Err(EditTooLong);
+        }
+        Ok(Attributes::framed(edited))
     }
 }
 

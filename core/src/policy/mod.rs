@@ -21,7 +21,7 @@ pub use decision::{
     Accounting, AccountingVerdict, CoaDecision, CoaVerdict, Decision, OngoingDecision, OngoingVerdict,
     Onward, Verdict,
 };
-pub use edit::{Edit, Edits, OURS, is_ours};
+pub use edit::{Edit, EditTooLong, Edits, OURS, is_ours};
 pub use hours::{BadHours, Hours};
 pub use pattern::{Case, EXPRESSION_OCTETS_MAX, PATTERN_OCTETS_MAX, Pattern, PatternError};
 pub use rules::{QUESTIONS_MAX, Rules, Sheet};

@@ -98,6 +98,16 @@ impl Worker {
         }
     }
 
+    /// Whether a request has been here before, which is counted and told.
+    pub(super) fn notes_loop(&mut self, request: &Request, now: Instant) -> bool {
+        let is_loop = self.forwarding.proxy_states().is_loop(&request.framed());
+        if is_loop {
+            self.counters.loops.up();
+            self.tell(Event::Loop { at: now, remote: request.stamp().path.remote });
+        }
+        is_loop
+    }
+
     /// Sends a request to a server, whose reply it waits for until then.
     fn forward(
         &mut self,
@@ -106,15 +116,13 @@ impl Worker {
         (until, now): (Instant, Instant),
     ) -> Result<(KeptServer, Slot, Ticket), NoWay> {
         self.load_session(goes_on.round);
+        if self.notes_loop(request, now) {
+            return Err(NoWay::Reject(Discard::ForwardLoop));
+        }
         let Worker { generations, forwarding, decisions, desk, counters, held, .. } = self;
         let stamp = request.stamp();
         let framed = request.framed();
         let configuration = generations.of(stamp.generation);
-        if forwarding.proxy_states().is_loop(&framed) {
-            counters.loops.up();
-            self.tell(Event::Loop { at: now, remote: stamp.path.remote });
-            return Err(NoWay::Reject(Discard::ForwardLoop));
-        }
         let Desk { edited, session, scratch, random, packet, .. } = desk;
         let attributes = edited_again(configuration, request, goes_on, edited, session, scratch)
             .map_err(NoWay::Discard)?;

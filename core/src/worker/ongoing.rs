@@ -80,7 +80,7 @@ impl Worker {
     pub(super) fn resize_conversations(&mut self) {
         let has_other_bound = self.conversations.bounds().conversations_max != self.conversations_wanted;
         if has_other_bound && self.conversations.is_empty() {
-            let configuration = Arc::clone(self.generations.newest());
+            let configuration = Arc::clone(self.generations.newest().1);
             let mut conversations = conversations(&configuration, &self.conversations_seed);
             // No two conversations have one name.
             conversations.count_on(*self.conversations.counts());

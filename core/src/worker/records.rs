@@ -1,7 +1,10 @@
 //! The records of one turn, in one buffer under one ticket: what is stored together, and answered together.
 
+use super::in_progress::InProgress;
+use super::request::Waiting;
 use crate::accounting::{RecordTooLong, Recorded, Recorder, SpoolRecord};
 use crate::attributes::Scratch;
+use crate::counters::WorkerCounters;
 use crate::discard::Discard;
 use crate::effect::{RecordBatch, Ticket};
 use alloc::vec::Vec;
@@ -56,14 +59,15 @@ impl Records {
         }
     }
 
-    /// The ticket under which the batch goes, unless it is void: all that waited for it are gone.
-    pub fn ticket(&self, is_current: impl Fn(Ticket) -> bool) -> Option<Ticket> {
-        self.ticket.filter(|ticket| is_current(*ticket))
-    }
-
-    /// Puts the batch under this ticket.
-    pub fn begin(&mut self, ticket: Ticket) -> Ticket {
-        *self.ticket.insert(ticket)
+    /// The ticket under which the batch goes: another, if there is none yet, or all that waited for it are gone.
+    pub fn ticket(&mut self, held: &mut InProgress<Waiting>, counters: &WorkerCounters) -> Ticket {
+        match self.ticket {
+            Some(ticket) if held.is_current(ticket) => ticket,
+            _ => {
+                counters.effects.up();
+                *self.ticket.insert(held.begin_effect())
+            }
+        }
     }
 
     /// Whether there is a batch to be handed out.
@@ -71,9 +75,9 @@ impl Records {
         self.batch.records > 0
     }
 
-    /// Whether it has to be handed out before more is added.
-    pub fn is_full(&self) -> bool {
-        self.batch.octets.len() >= BATCH_OCTETS_MAX
+    /// The batch, if it has to be handed out before more is added.
+    pub fn take_full(&mut self) -> Option<(Ticket, RecordBatch)> {
+        if self.batch.octets.len() >= BATCH_OCTETS_MAX { self.take() } else { None }
     }
 
     /// The batch, if there is one; the next record begins another.

@@ -22,12 +22,12 @@ use crate::event::Decided;
 use crate::forward::{PoolId, RemoteServerId};
 use crate::packet::hidden::Hop;
 use crate::packet::{
-    Attributes, Code, Encoder, ErrorCause, Framed, HEADER_OCTETS, Landmark, MessageAuthenticator, Oid,
-    PACKET_OCTETS_MAX, SecretIndex, number,
+    Attributes, Code, Encoder, ErrorCause, Framed, Landmark, MessageAuthenticator, Oid, PACKET_OCTETS_MAX,
+    SecretIndex, number,
 };
 use crate::policy::{
-    Accounting, Asked, Decision, EMPTY_SESSION, Edits, OngoingDecision, Onward, Policy, ReplyKind, Session,
-    SessionFull, Verdict,
+    Accounting, Asked, Decision, EMPTY_SESSION, EditTooLong, Edits, OngoingDecision, Onward, Policy,
+    ReplyKind, Session, SessionFull, Verdict,
 };
 use crate::request::Request;
 use crate::request::class::Class;
@@ -515,14 +515,8 @@ pub fn edit_request<'e>(
     edited: &'e mut Vec<u8>,
 ) -> Result<Attributes<'e>, Discard> {
     let Some(edits) = edits else { return Ok(received) };
-    if edits.request.is_nothing() {
-        return Ok(received);
-    }
-    edited.clear();
-    edits.request.retain(dictionary, received, scratch, edited);
-    edited.extend_from_slice(edits.request.set.plain());
-    if edited.len() > PACKET_OCTETS_MAX - HEADER_OCTETS {
-        return Err(Discard::EditTooLong);
-    }
-    Ok(Attributes::framed(edited))
+    edits
+        .request
+        .of_request(dictionary, received, scratch, edited)
+        .map_err(|EditTooLong| Discard::EditTooLong)
 }

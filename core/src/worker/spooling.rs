@@ -206,27 +206,20 @@ impl Worker {
             return self.discard(network, request, reason, now);
         }
         let Worker { spooling, held, counters, .. } = self;
-        let ticket = spooling.records.ticket(|ticket| held.is_current(ticket)).unwrap_or_else(|| {
-            counters.effects.up();
-            spooling.records.begin(held.begin_effect())
-        });
+        let ticket = spooling.records.ticket(held, counters);
         let waiting = Waiting::Record { rule: goes_on.rule, then: None, is_spooled: true };
         self.hold(ticket, Held { network, request, waiting, taken_up });
-        if self.spooling.records.is_full() {
-            let batch = self.spooling.records.take();
-            self.effects.extend(batch.map(|(ticket, batch)| (ticket, Effect::Spool(batch))));
-        }
+        let full = self.spooling.records.take_full();
+        self.effects.extend(full.map(|(ticket, batch)| (ticket, Effect::Spool(batch))));
     }
 
     fn write_spooled(&mut self, request: &Request, goes_on: &GoesOn, now: Instant) -> Result<(), Discard> {
-        let Worker { generations, forwarding, desk, counters, spooling, .. } = self;
-        let (stamp, framed) = (request.stamp(), request.framed());
-        let configuration = generations.of(stamp.generation);
-        if forwarding.proxy_states().is_loop(&framed) {
-            counters.loops.up();
-            self.tell(Event::Loop { at: now, remote: stamp.path.remote });
+        if self.notes_loop(request, now) {
             return Err(Discard::ForwardLoop);
         }
+        let Worker { generations, desk, spooling, .. } = self;
+        let (stamp, framed) = (request.stamp(), request.framed());
+        let configuration = generations.of(stamp.generation);
         let key = spooling.key.as_ref().ok_or(Discard::NotSpooled)?;
         let To::Pool(pool) = goes_on.to else { unreachable!("accounting has no conversations") };
         let Desk { edited, session, scratch, packet, .. } = desk;
@@ -347,7 +340,7 @@ impl Worker {
         };
         let ticket = SpoolTicket { place, generation: *turn };
         let key = spooling.key.as_ref().expect("the key comes before any record");
-        let (generation, configuration) = generations.second().unwrap_or(generations.first());
+        let (generation, configuration) = generations.newest();
         let pool = configuration.pools.iter().position(|pool| *pool.name == *record.pool);
         let id = PoolId(pool.ok_or(NotNow::PoolUnknown)? as u16);
         let pool = configuration.pool(id);
@@ -419,7 +412,7 @@ impl Worker {
     fn put_spooled_back(&mut self, place: u32, now: Instant) {
         let generation = self.spooling.places[place as usize].generation;
         let Some(record) = self.end_spooled(SpoolTicket { place, generation }, now) else { return };
-        let (generation, _) = self.generations.second().unwrap_or(self.generations.first());
+        let (generation, _) = self.generations.newest();
         // A server that had this one for longer than it may say nothing, and is alive, has answered others since.
         let Worker { forwarding, .. } = self;
         let answers_others = |Transmission { server, sent, .. }: &Transmission| {
