@@ -4,11 +4,12 @@
 //! No secret is in it, but who the clients are is: nobody but the owner reads it. Written anew beside itself, synced, and then
 //! given its name, so that a crash leaves the one or the other.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::file::replace;
 
 /// A rule's name and a key.
 pub type ClientKey = (Arc<str>, Box<[u8]>);
@@ -78,30 +79,8 @@ impl ClientKeys {
     /// # Errors
     /// When the disk is full, or fails; then those before stand there still.
     pub fn write(&self, keys: &[ClientKey]) -> io::Result<()> {
-        let beside = self.path.with_extension("new");
-        let written = write_new(&beside, keys).and_then(|()| fs::rename(&beside, &self.path));
-        if let Err(error) = written {
-            // A disk that is full shall not be the fuller for it.
-            let _ = fs::remove_file(&beside);
-            return Err(error);
-        }
-        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        replace(&self.path, |out| keys.iter().try_for_each(|key| writeln!(out, "{}", print(key))))
     }
-}
-
-/// What a crash, or somebody else, has left there goes first: it may be readable by others, or a link.
-fn write_new(path: &Path, keys: &[ClientKey]) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
-    let mut out = BufWriter::new(file);
-    for key in keys {
-        writeln!(out, "{}", print(key))?;
-    }
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 fn print((rule, key): &ClientKey) -> String {

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -159,6 +159,31 @@ fn beside(path: &Path, more: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(more);
     PathBuf::from(name)
+}
+
+/// Makes a file whose owner alone may read it, or puts another in its place: written beside it, synced, and then given its name, so that
+/// a crash leaves the one or the other. When it fails the one before stands there still.
+pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let written = write_new(&beside, write).and_then(|()| fs::rename(&beside, path));
+    if let Err(error) = written {
+        // A disk that is full shall not be the fuller for it.
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
+    sync_folder(path)
+}
+
+/// What a crash, or somebody else, has left there goes first: it may be readable by others, or a link.
+fn write_new(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+    let mut out = BufWriter::new(file);
+    write(&mut out)?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {

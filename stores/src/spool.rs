@@ -9,9 +9,9 @@
 //! | `records.damaged` | what was cut off, should a crash have torn a line |
 //! | `records.lock` | the claim of the server that has the spool |
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use ulna_core::accounting::{
@@ -19,7 +19,7 @@ use ulna_core::accounting::{
 };
 use ulna_core::packet::Secret;
 
-use crate::file::{FileDisk, sync_folder, with_path};
+use crate::file::{FileDisk, replace, sync_folder, with_path};
 
 const KEY_OCTETS: usize = 32;
 
@@ -75,7 +75,9 @@ impl SpoolDisk {
                 }
                 let mut octets = [0; KEY_OCTETS];
                 draw(&mut octets)?;
-                self.write_key(&octets).map_err(|error| with_path(&self.key, &error))?;
+                // A torn key would make records unreadable.
+                let written = replace(&self.key, |out| out.write_all(&octets));
+                written.map_err(|error| with_path(&self.key, &error))?;
                 octets.to_vec()
             }
             Err(error) => return Err(with_path(&self.key, &error)),
@@ -84,16 +86,6 @@ impl SpoolDisk {
             return Err(io::Error::other(format!("{} is no key of {KEY_OCTETS} octets", self.key.display())));
         }
         Secret::new(&octets).map_err(|_| io::Error::other("a key has octets"))
-    }
-
-    /// Under another name first: a torn key would make records unreadable.
-    fn write_key(&self, octets: &[u8]) -> io::Result<()> {
-        let new = self.key.with_extension("new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
-        file.write_all(octets)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.key)?;
-        sync_folder(&self.key)
     }
 
     /// Does what core asks for.
