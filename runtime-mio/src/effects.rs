@@ -152,25 +152,29 @@ impl EffectThreads {
             threads_max,
         };
         if let Some((_, thread)) = store {
-            let line = Arc::clone(&started.line);
-            let handle = thread::Builder::new().name("store".into()).spawn(move || {
-                let _end_with_the_process = EndsProcessOnPanic;
-                let mut calls = SystemCalls::default();
-                thread.run(|worker, ticket, done| line.answer(worker, ticket, done, &mut calls));
-            })?;
-            started.storing.push(handle);
+            started.keep_storing("store", |answer| thread.run(answer))?;
         }
         if let Some((_, thread)) = spool {
-            let line = Arc::clone(&started.line);
-            let handle = thread::Builder::new().name("spool".into()).spawn(move || {
-                let _end_with_the_process = EndsProcessOnPanic;
-                let mut calls = SystemCalls::default();
-                thread.run(|worker, ticket, done| line.answer(worker, ticket, done, &mut calls));
-            })?;
-            started.storing.push(handle);
+            started.keep_storing("spool", |answer| thread.run(answer))?;
         }
         started.start_for(configuration)?;
         Ok(started)
+    }
+
+    /// Starts a thread that stores until it is over, and hands its answers to workers' threads.
+    fn keep_storing(
+        &mut self,
+        name: &str,
+        run: impl FnOnce(&mut dyn FnMut(usize, Ticket, EffectDone)) + Send + 'static,
+    ) -> io::Result<()> {
+        let line = Arc::clone(&self.line);
+        let handle = thread::Builder::new().name(name.into()).spawn(move || {
+            let _end_with_the_process = EndsProcessOnPanic;
+            let mut calls = SystemCalls::default();
+            run(&mut |worker, ticket, done| line.answer(worker, ticket, done, &mut calls));
+        })?;
+        self.storing.push(handle);
+        Ok(())
     }
 
     /// Starts those that are missing, if users of this configuration have digests, or remote servers names: it may be the first

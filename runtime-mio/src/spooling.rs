@@ -4,7 +4,6 @@
 //! ([`SpoolStore`]). As the [store](crate::storing) it writes all batches that wait at once and syncs them together. The line of
 //! batches is bounded in octets; what workers say of answers is bounded by what they have been handed.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,12 +16,10 @@ use ulna_core::effect::{EffectDone, NotSpooled, Relay, Ticket};
 use ulna_core::packet::Secret;
 
 use crate::clock::{Clock, wall_time};
-use crate::storing::{StoreJob, StoreNews};
+use crate::storing::{Batches, JOBS_NOW, StoreJob, StoreNews, wait};
 
 /// How often it looks whether the disk is there again, while nothing comes.
 const LOOK: Duration = Duration::from_secs(1);
-/// So many batches have room in line at start.
-const JOBS_NOW: usize = 256;
 
 /// Does one operation on the disk, and waits for it. The error is for the operator.
 pub type PerformSpool = Box<dyn FnMut(SpoolOperation<'_>) -> Result<Performed, String> + Send>;
@@ -83,34 +80,24 @@ impl SpoolCounters {
 pub(crate) struct SpoolLine {
     jobs: Mutex<Jobs>,
     came: Condvar,
-    octets_max: usize,
     pub key: Arc<Secret>,
 }
 
 struct Jobs {
-    batches: VecDeque<StoreJob>,
-    octets: usize,
+    batches: Batches,
     news: Vec<(usize, Ticket, Relay)>,
     is_over: bool,
 }
 
 impl SpoolLine {
     pub fn new(octets_max: usize, key: Arc<Secret>) -> SpoolLine {
-        let batches = VecDeque::with_capacity(JOBS_NOW);
-        let jobs = Jobs { batches, octets: 0, news: Vec::new(), is_over: false };
-        SpoolLine { jobs: Mutex::new(jobs), came: Condvar::new(), octets_max, key }
+        let jobs = Jobs { batches: Batches::new(octets_max), news: Vec::new(), is_over: false };
+        SpoolLine { jobs: Mutex::new(jobs), came: Condvar::new(), key }
     }
 
-    /// Puts a batch in line; it comes back if that is full. An empty line takes any.
+    /// Puts a batch in line; it comes back if that is full.
     pub fn ask(&self, job: StoreJob) -> Result<(), StoreJob> {
-        let mut jobs = self.jobs();
-        let octets = jobs.octets + job.batch.octets.len();
-        if octets > self.octets_max && !jobs.batches.is_empty() {
-            return Err(job);
-        }
-        jobs.octets = octets;
-        jobs.batches.push_back(job);
-        drop(jobs);
+        self.jobs().batches.push(job)?;
         self.came.notify_one();
         Ok(())
     }
@@ -119,21 +106,6 @@ impl SpoolLine {
     pub fn tell(&self, worker: usize, ticket: Ticket, relay: Relay) {
         self.jobs().news.push((worker, ticket, relay));
         self.came.notify_one();
-    }
-
-    /// The first batch in line, which is out of it.
-    fn next(&self) -> Option<StoreJob> {
-        let mut jobs = self.jobs();
-        let job = jobs.batches.pop_front()?;
-        jobs.octets -= job.batch.octets.len();
-        Some(job)
-    }
-
-    /// It has the first place again.
-    fn put_back(&self, job: StoreJob) {
-        let mut jobs = self.jobs();
-        jobs.octets += job.batch.octets.len();
-        jobs.batches.push_front(job);
     }
 
     /// The next group is the last one with records; whoever has more in line hears nothing. What has been answered is written.
@@ -254,24 +226,19 @@ impl SpoolThread {
         let line = Arc::clone(&self.line);
         let mut jobs = line.jobs();
         if jobs.batches.is_empty() && jobs.news.is_empty() && !jobs.is_over {
-            jobs = match patience {
-                Some(patience) => {
-                    line.came.wait_timeout(jobs, patience).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => line.came.wait(jobs).unwrap_or_else(PoisonError::into_inner),
-            };
+            jobs = wait(&line.came, jobs, patience);
         }
         let news = std::mem::take(&mut jobs.news);
         let (waiting, is_over) = (jobs.batches.len(), jobs.is_over);
         drop(jobs);
         // To read a batch takes longer than workers should wait for the line.
         for _ in 0..waiting {
-            let Some(job) = line.next() else { break };
+            let Some(job) = line.jobs().batches.pop() else { break };
             match self.spool.add(&job.batch.octets) {
                 Ok(()) => self.taken.push(job),
                 Err(NotAdded::Full) => self.refused.push(job),
                 Err(NotAdded::Busy) => {
-                    line.put_back(job);
+                    line.jobs().batches.put_back(job);
                     break;
                 }
             }

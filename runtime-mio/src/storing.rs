@@ -18,7 +18,7 @@ use crate::clock::{Clock, wall_time};
 const LOOK: Duration = Duration::from_secs(1);
 
 /// So many batches have room in line at start: those of the turns that pass during one sync.
-const JOBS_NOW: usize = 256;
+pub(crate) const JOBS_NOW: usize = 256;
 
 /// Does one operation on the disk, and waits for it. The error is for the operator.
 pub type Perform = Box<dyn FnMut(Operation<'_>) -> Result<Performed, String> + Send>;
@@ -75,14 +75,19 @@ impl StoreCounters {
 pub(crate) struct StoreLine {
     jobs: Mutex<Jobs>,
     came: Condvar,
-    octets_max: usize,
 }
 
 struct Jobs {
-    waiting: VecDeque<StoreJob>,
-    octets: usize,
+    waiting: Batches,
     new_file_asked: bool,
     is_over: bool,
+}
+
+/// Batches in line for a disk, bounded in octets.
+pub(crate) struct Batches {
+    jobs: VecDeque<StoreJob>,
+    octets: usize,
+    octets_max: usize,
 }
 
 /// One batch, and who waits for it.
@@ -92,23 +97,66 @@ pub(crate) struct StoreJob {
     pub batch: RecordBatch,
 }
 
-impl StoreLine {
-    pub fn new(octets_max: usize) -> StoreLine {
-        let waiting = VecDeque::with_capacity(JOBS_NOW);
-        let jobs = Jobs { waiting, octets: 0, new_file_asked: false, is_over: false };
-        StoreLine { jobs: Mutex::new(jobs), came: Condvar::new(), octets_max }
+impl Batches {
+    pub fn new(octets_max: usize) -> Batches {
+        Batches { jobs: VecDeque::with_capacity(JOBS_NOW), octets: 0, octets_max }
     }
 
     /// Puts a batch in line; it comes back if that is full. An empty line takes any.
-    pub fn ask(&self, job: StoreJob) -> Result<(), StoreJob> {
-        let mut jobs = self.jobs();
-        let octets = jobs.octets + job.batch.octets.len();
-        if octets > self.octets_max && !jobs.waiting.is_empty() {
+    pub fn push(&mut self, job: StoreJob) -> Result<(), StoreJob> {
+        let octets = self.octets + job.batch.octets.len();
+        if octets > self.octets_max && !self.jobs.is_empty() {
             return Err(job);
         }
-        jobs.octets = octets;
-        jobs.waiting.push_back(job);
-        drop(jobs);
+        self.octets = octets;
+        self.jobs.push_back(job);
+        Ok(())
+    }
+
+    /// The first, which is out of it.
+    pub fn pop(&mut self) -> Option<StoreJob> {
+        let job = self.jobs.pop_front()?;
+        self.octets -= job.batch.octets.len();
+        Some(job)
+    }
+
+    /// It has the first place again.
+    pub fn put_back(&mut self, job: StoreJob) {
+        self.octets += job.batch.octets.len();
+        self.jobs.push_front(job);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+}
+
+/// Waits until something comes, or for so long at most.
+pub(crate) fn wait<'l, T>(
+    came: &Condvar,
+    jobs: MutexGuard<'l, T>,
+    patience: Option<Duration>,
+) -> MutexGuard<'l, T> {
+    match patience {
+        Some(patience) => came.wait_timeout(jobs, patience).unwrap_or_else(PoisonError::into_inner).0,
+        None => came.wait(jobs).unwrap_or_else(PoisonError::into_inner),
+    }
+}
+
+impl StoreLine {
+    pub fn new(octets_max: usize) -> StoreLine {
+        let jobs = Jobs { waiting: Batches::new(octets_max), new_file_asked: false, is_over: false };
+        StoreLine { jobs: Mutex::new(jobs), came: Condvar::new() }
+    }
+
+    /// Puts a batch in line; it comes back if that is full.
+    pub fn ask(&self, job: StoreJob) -> Result<(), StoreJob> {
+        self.jobs().waiting.push(job)?;
         self.came.notify_one();
         Ok(())
     }
@@ -133,22 +181,17 @@ impl StoreLine {
     fn take(&self, file: &mut RecordFile, taken: &mut Vec<StoreJob>, patience: Option<Duration>) -> bool {
         let mut jobs = self.jobs();
         if jobs.waiting.is_empty() && !jobs.new_file_asked && !jobs.is_over {
-            jobs = match patience {
-                Some(patience) => {
-                    self.came.wait_timeout(jobs, patience).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.came.wait(jobs).unwrap_or_else(PoisonError::into_inner),
-            };
+            jobs = wait(&self.came, jobs, patience);
         }
         if std::mem::take(&mut jobs.new_file_asked) {
             file.ask_for_new_file();
         }
-        while let Some(job) = jobs.waiting.front() {
+        while let Some(job) = jobs.waiting.pop() {
             if file.add(&job.batch.octets).is_err() {
+                jobs.waiting.put_back(job);
                 break;
             }
-            jobs.octets -= job.batch.octets.len();
-            taken.extend(jobs.waiting.pop_front());
+            taken.push(job);
         }
         !jobs.is_over
     }
