@@ -11,23 +11,20 @@ use crate::checks::records::{
 use crate::checks::records::{Record, torn_line, twins};
 use crate::checks::{Invariant, Violation};
 use crate::draw::{Class, Draw, Draws};
-use crate::fault::disk::{Course, Crash};
+use crate::fault::disk::Crash;
+use crate::small_world::{SECOND, choose, course, crashes, end_turn, hear, path_from, start, wall_time};
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use ulna_config::Cores as MachineCores;
 use ulna_core::accounting::Rotation;
-use ulna_core::cores::{Cores, assemble};
+use ulna_core::cores::Cores;
 use ulna_core::effect::{Effect, EffectDone, Ticket};
-use ulna_core::seeded::{self, Bug};
+use ulna_core::seeded::Bug;
 use ulna_core::time::UnixTime;
-use ulna_core::{Configuration, Instant, ListenerId, Path, Seed, SocketId, Via};
+use ulna_core::{Configuration, Instant};
 
-const MILLISECOND: u64 = 1_000_000;
-const SECOND: u64 = 1_000 * MILLISECOND;
-/// From here on nothing fails any more.
-const HEALED: u64 = 20 * SECOND;
 /// By then all must be answered.
 const END: u64 = 120 * SECOND;
 
@@ -79,10 +76,7 @@ pub fn configuration() -> Arc<Configuration> {
 /// # Errors
 /// The law that was broken.
 pub fn run(seed: u64, configuration: &Arc<Configuration>, bug: Option<Bug>) -> Result<Outcome, Violation> {
-    #[cfg(feature = "seeded-bugs")]
-    seeded::choose(bug);
-    #[cfg(not(feature = "seeded-bugs"))]
-    assert!(bug.is_none() || seeded::COMPILED_IN, "bugs are not compiled in");
+    choose(bug);
     Site::new(seed, configuration).run()
 }
 
@@ -112,10 +106,7 @@ impl<'c> Site<'c> {
             let (sessions, window) = (at(10 + number).range(2..=20), at(20 + number).range(1..=8));
             AccountingNas::new(number as u8, sessions, window as usize)
         });
-        let kind = |ordinal| if at(ordinal).one_in(3) { Crash::Process } else { Crash::Machine };
-        let crashes = (0..at(2).range(1..=3)).map(|place| (at(30 + place).range(1..=90), kind(40 + place)));
-        let mut crashes_at: Vec<_> = crashes.collect();
-        crashes_at.sort_unstable_by_key(|(operation, _)| std::cmp::Reverse(*operation));
+        let crashes_at = crashes(at, 3, 90);
         let rotation = Rotation { octets: at(3).one_in(2).then(|| at(4).range(500..=5_000)), every: None };
         Site {
             configuration,
@@ -167,7 +158,7 @@ impl<'c> Site<'c> {
     }
 
     fn time(&self) -> UnixTime {
-        UnixTime(1_767_225_600 + self.now / SECOND)
+        wall_time(self.now)
     }
 
     fn draw(&self) -> Draw {
@@ -208,14 +199,7 @@ impl<'c> Site<'c> {
         let (draws, now, per_myriad) = (self.draws, self.now, self.faults_per_myriad);
         let course = |operation: u64| {
             let draw = draws.at(Class::Disk, 1, operation);
-            let fails = now < HEALED && draw.fork(1).per_myriad(per_myriad);
-            let slow = now < HEALED && draw.fork(2).one_in(50);
-            let length = if slow {
-                draw.fork(3).range(SECOND..=8 * SECOND)
-            } else {
-                draw.fork(3).range(1..=20) * MILLISECOND
-            };
-            (now + length, if fails { Course::Fails } else { Course::Done })
+            course(draw, now, per_myriad, (50, |length| length.range(SECOND..=8 * SECOND)))
         };
         self.store.go_on(now, self.time(), course);
         self.inbox.extend(self.store.take_answers());
@@ -253,18 +237,13 @@ impl<'c> Site<'c> {
             self.hear(transmit.destination, &octets)?;
             octets.clear();
         }
-        assert_eq!(self.cores.poll_socket(), None, "no connection here has a socket of its own");
-        self.cores.finish(now);
-        self.cores.publish();
-        while self.cores.check_gate().is_some() {}
-        while self.cores.poll_event().is_some() {}
+        end_turn(&mut self.cores, now);
         Ok(())
     }
 
     /// A NAS hears an answer: from now on it has forgotten its record.
     fn hear(&mut self, to: SocketAddr, octets: &[u8]) -> Result<(), Violation> {
-        let nas = self.nases.iter_mut().find(|nas| nas.remote() == to);
-        let session = match nas.expect("replies go where requests came from").hear(octets) {
+        let session = match hear(&mut self.nases, to, octets) {
             Heard::Answer(session) => session,
             Heard::Again => return Ok(()),
             Heard::Wrong => return Err(self.broken(&ANSWERS_VERIFY, format!("{octets:?}"))),
@@ -308,19 +287,4 @@ impl<'c> Site<'c> {
     fn broken(&self, invariant: &'static Invariant, details: String) -> Violation {
         Violation { invariant, at: self.now, details }
     }
-}
-
-/// By which a NAS sends.
-pub(crate) fn path_from(remote: SocketAddr) -> Path {
-    let local = "192.0.2.1:1813".parse().expect("an address");
-    Path { via: Via::Socket(SocketId(0)), listener: ListenerId(0), local, remote }
-}
-
-/// The cores of a process that has just begun.
-pub(crate) fn start(configuration: &Arc<Configuration>, seed: u64) -> Cores {
-    let mut octets = [0; 32];
-    octets[..8].copy_from_slice(&seed.to_le_bytes());
-    let mut cores = assemble(configuration, &Seed::new(octets));
-    assert_eq!(cores.len(), 1, "joined, one worker");
-    cores.pop().expect("there is one")
 }

@@ -24,6 +24,7 @@ pub mod remote_sockets;
 pub mod run;
 pub mod schedule;
 pub mod site;
+mod small_world;
 pub mod sockets;
 pub mod spool_crash;
 pub mod spool_store;

@@ -9,10 +9,12 @@ use crate::actor::accounting_nas::{AccountingNas, Heard};
 use crate::checks::records::ANSWERS_VERIFY;
 use crate::checks::spool::{DELAY_IS_TOLD, SPOOLED_ARRIVES, SPOOLED_IS_KEPT, delay, kept, session};
 use crate::checks::{Invariant, Violation};
-use crate::crash::{path_from, start};
 use crate::draw::{Class, Draw, Draws};
-use crate::fault::disk::{Course, Crash};
+use crate::fault::disk::Crash;
 use crate::oracle::codec::{Packet, Writer, code, kind};
+use crate::small_world::{
+    HEALED, MILLISECOND, SECOND, choose, course, crashes, end_turn, hear, path_from, start, wall_time,
+};
 use crate::spool_store::SpoolStore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -22,15 +24,11 @@ use ulna_config::Cores as MachineCores;
 use ulna_core::cores::Cores;
 use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::forward::{RemoteOrder, RemoteSocket};
-use ulna_core::seeded::{self, Bug};
+use ulna_core::seeded::Bug;
 use ulna_core::time::UnixTime;
 use ulna_core::{Configuration, Instant};
 
 const REMOTE_SECRET: &[u8] = b"a secret of the remote server";
-const MILLISECOND: u64 = 1_000_000;
-const SECOND: u64 = 1_000 * MILLISECOND;
-/// From here on nothing fails any more.
-const HEALED: u64 = 20 * SECOND;
 /// By then all must have arrived.
 const END: u64 = 240 * SECOND;
 
@@ -91,10 +89,7 @@ pub fn configuration() -> Arc<Configuration> {
 /// # Errors
 /// The law that was broken.
 pub fn run(seed: u64, configuration: &Arc<Configuration>, bug: Option<Bug>) -> Result<Outcome, Violation> {
-    #[cfg(feature = "seeded-bugs")]
-    seeded::choose(bug);
-    #[cfg(not(feature = "seeded-bugs"))]
-    assert!(bug.is_none() || seeded::COMPILED_IN, "bugs are not compiled in");
+    choose(bug);
     Site::new(seed, configuration).run()
 }
 
@@ -136,10 +131,7 @@ impl<'c> Site<'c> {
             let (sessions, window) = (at(10 + number).range(2..=60), at(20 + number).range(1..=8));
             AccountingNas::new(number as u8, sessions, window as usize)
         });
-        let kind = |ordinal| if at(ordinal).one_in(3) { Crash::Process } else { Crash::Machine };
-        let crashes = (0..at(2).range(1..=4)).map(|place| (at(30 + place).range(1..=120), kind(40 + place)));
-        let mut crashes_at: Vec<_> = crashes.collect();
-        crashes_at.sort_unstable_by_key(|(operation, _)| std::cmp::Reverse(*operation));
+        let crashes_at = crashes(at, 4, 120);
         let away = (0..at(6).range(0..=3)).map(|place| {
             let begin = at(50 + place).below(HEALED);
             begin..(begin + at(60 + place).magnitude(SECOND..=HEALED)).min(HEALED)
@@ -216,7 +208,7 @@ impl<'c> Site<'c> {
     }
 
     fn time(&self) -> UnixTime {
-        UnixTime(1_767_225_600 + self.now / SECOND)
+        wall_time(self.now)
     }
 
     fn draw(&self) -> Draw {
@@ -258,14 +250,7 @@ impl<'c> Site<'c> {
         let (draws, now, per_myriad) = (self.draws, self.now, self.faults_per_myriad);
         let course = |operation: u64| {
             let draw = draws.at(Class::Disk, 3, operation);
-            let fails = now < HEALED && draw.fork(1).per_myriad(per_myriad);
-            let slow = now < HEALED && draw.fork(2).one_in(100);
-            let length = if slow {
-                draw.fork(3).range(1..=4) * SECOND
-            } else {
-                draw.fork(3).range(1..=20) * MILLISECOND
-            };
-            (now + length, if fails { Course::Fails } else { Course::Done })
+            course(draw, now, per_myriad, (100, |length| length.range(1..=4) * SECOND))
         };
         self.store.go_on(now, self.time(), course);
         self.inbox.extend(self.store.take_answers());
@@ -308,11 +293,7 @@ impl<'c> Site<'c> {
             octets.clear();
         }
         self.forward();
-        assert_eq!(self.cores.poll_socket(), None, "no connection here has a socket of its own");
-        self.cores.finish(now);
-        self.cores.publish();
-        while self.cores.check_gate().is_some() {}
-        while self.cores.poll_event().is_some() {}
+        end_turn(&mut self.cores, now);
         Ok(())
     }
 
@@ -384,8 +365,7 @@ impl<'c> Site<'c> {
 
     /// A NAS hears an answer.
     fn hear(&mut self, to: SocketAddr, octets: &[u8]) -> Result<(), Violation> {
-        let nas = self.nases.iter_mut().find(|nas| nas.remote() == to);
-        let session = match nas.expect("replies go where requests came from").hear(octets) {
+        let session = match hear(&mut self.nases, to, octets) {
             Heard::Answer(session) => session,
             Heard::Again => return Ok(()),
             Heard::Wrong => return Err(self.broken(&ANSWERS_VERIFY, format!("{octets:?}"))),

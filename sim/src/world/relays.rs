@@ -202,11 +202,7 @@ impl World<'_> {
     /// What a thread of a relay sends back.
     pub(super) fn transmit_from_relay(&mut self, relay: usize, place: usize) -> Result<(), Violation> {
         let mut octets = std::mem::take(&mut self.buffer);
-        loop {
-            octets.clear();
-            let Some(transmit) = self.thread(place).poll_transmit(&mut octets) else { break };
-            let words = [u64::from(transmit.via.0), u64::from(transmit.destination.port())];
-            self.trace.add(self.now, place as u32, Kind::Transmits, words, &octets);
+        while let Some(transmit) = self.poll_transmit(place, &mut octets) {
             self.return_to_node(relay + 1, transmit.destination, &octets)?;
         }
         self.buffer = octets;

@@ -12,6 +12,7 @@ use crate::phases::{Died, GateCheck, Node};
 use crate::sockets::Datagram;
 use crate::trace::Kind;
 use crate::turn::Phase;
+use ulna_core::path::Transmit;
 use ulna_core::seeded::{self, Bug};
 use ulna_core::{Instant, Path, SocketId, Via};
 
@@ -329,13 +330,18 @@ impl World<'_> {
         Ok(())
     }
 
+    /// What a thread sends back next, into a buffer of whatever octets.
+    pub(super) fn poll_transmit(&mut self, place: usize, octets: &mut Vec<u8>) -> Option<Transmit> {
+        octets.clear();
+        let transmit = self.thread(place).poll_transmit(octets)?;
+        let words = [u64::from(transmit.via.0), u64::from(transmit.destination.port())];
+        self.trace.add(self.now, place as u32, Kind::Transmits, words, octets);
+        Some(transmit)
+    }
+
     fn transmit(&mut self, place: usize) -> Result<(), Violation> {
         let mut octets = std::mem::take(&mut self.buffer);
-        loop {
-            octets.clear();
-            let Some(transmit) = self.thread(place).poll_transmit(&mut octets) else { break };
-            let words = [u64::from(transmit.via.0), u64::from(transmit.destination.port())];
-            self.trace.add(self.now, place as u32, Kind::Transmits, words, &octets);
+        while let Some(transmit) = self.poll_transmit(place, &mut octets) {
             if let Some(nas) = self.roaming_at(transmit.destination) {
                 let (listener, _) = self.plan.topology.listener_and_network(transmit.via);
                 self.return_to(nas, transmit.destination, listener, &octets)?;
