@@ -128,7 +128,8 @@ impl Driven {
                 | Effect::Store(_)
                 | Effect::Spool(_)
                 | Effect::Relay(_)
-                | Effect::Resolve(_)) => EffectDone::Shed(effect),
+                | Effect::Resolve(_)
+                | Effect::Errand(_)) => EffectDone::Shed(effect),
             };
             cores.handle_effect_done(ticket, done, now);
         }

@@ -32,8 +32,9 @@ pub const ROOT: Keys = Keys {
         "server",
         "accounting",
         "log",
+        "control",
     ],
-    later: &["control", "metrics"],
+    later: &["metrics"],
 };
 
 pub const RUNTIME: Keys = Keys {
@@ -55,6 +56,12 @@ pub const RUNTIME: Keys = Keys {
         "hash_line_max",
         "state_directory",
     ],
+    later: &[],
+};
+
+pub const CONTROL: Keys = Keys {
+    label: "[control]",
+    built: &["socket", "mode", "group", "connections_max", "buffer_octets", "mark", "patience"],
     later: &[],
 };
 

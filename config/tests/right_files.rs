@@ -453,7 +453,7 @@ fn no_name_of_the_contract_is_unknown() {
         .iter()
         .map(|finding| finding.message.strip_suffix(" is not built yet").unwrap_or(&finding.message))
         .collect();
-    assert_eq!(refused, ["`coa_address`", "`control`", "`metrics`"]);
+    assert_eq!(refused, ["`coa_address`", "`metrics`"]);
 }
 
 proptest! {

@@ -114,12 +114,41 @@ fn no_value_that_is_hidden_in_packets_is_ever_shown() {
 }
 
 #[test]
+fn what_is_no_control_socket() {
+    let long = "a".repeat(104);
+    let cases = [
+        ("[control]\n".to_string(), "missing key `socket` in [control]"),
+        (format!("[control]\nsocket = \"{long}\"\n"), "a path of 104 octets: a socket's has at most 103"),
+        (
+            "[control]\nsocket = \"s\"\nmode = \"0999\"\n".into(),
+            "`mode` must be permissions in octal digits such as \"0660\", found \"0999\"",
+        ),
+        (
+            "[control]\nsocket = \"s\"\nmode = 660\n".into(),
+            "`mode` must be permissions in octal digits such as \"0660\", found 660",
+        ),
+        (
+            "[control]\nsocket = \"s\"\nbuffer_octets = 1024\n".into(),
+            "`buffer_octets` must be a whole number from 10240 to 16777216, found 1024",
+        ),
+        (
+            "[control]\nsocket = \"s\"\nmark = 0\n".into(),
+            "`mark` must be a whole number from 1 to 100, found 0",
+        ),
+    ];
+    for (text, expected) in cases {
+        let errors = added(&text);
+        assert!(errors.len() == 1 && errors[0].ends_with(expected), "{text}: {errors:?}");
+    }
+}
+
+#[test]
 fn unknown_tables_and_wrong_brackets() {
     assert_eq!(
         added("[listens]\n"),
         [
             "1:2: unknown key `listens` in the file, expected one of `include`, `runtime`, `protocol`, `listen`, \
-          `client`, `client_rule`, `limits`, `user`, `remote_server`, `pool`, `realm`, `server`, `accounting`, `log`; \
+          `client`, `client_rule`, `limits`, `user`, `remote_server`, `pool`, `realm`, `server`, `accounting`, `log`, `control`; \
           did you mean `listen`?"
         ]
     );

@@ -6,6 +6,7 @@ use crate::accounting::Rotation;
 use crate::authenticate::mac::Devices;
 use crate::authenticate::users::Users;
 use crate::client::{ClientRules, Clients, SecretTable};
+use crate::control::Size;
 use crate::dictionary::Dictionary;
 use crate::forward::{Nases, Pool, PoolId, Realms, RemoteServer, RemoteServerId};
 use crate::policy::{ServerId, VirtualServer};
@@ -59,6 +60,8 @@ pub struct Configuration {
     pub accounting: AccountingSettings,
     /// What is logged.
     pub log: LogSettings,
+    /// How it is controlled.
+    pub control: ControlSettings,
 }
 
 impl Configuration {
@@ -392,6 +395,41 @@ pub struct LogSettings {
     pub requests: bool,
     /// How a line looks.
     pub format: LogFormat,
+}
+
+/// How a server that runs is asked, and told what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlSettings {
+    /// The socket that it listens on for that, if it does; as its driver binds it.
+    pub socket: Option<ControlSocket>,
+    /// Connections at once, 1 to 4 096.
+    pub connections_max: usize,
+    /// How much of a command's output may wait for its reader: 10 KiB to 16 MiB, and a mark of 1 to 100 in a hundred.
+    pub size: Size,
+    /// How long a reader may take nothing.
+    pub patience: Duration,
+}
+
+impl Default for ControlSettings {
+    fn default() -> Self {
+        ControlSettings {
+            socket: None,
+            connections_max: 128,
+            size: Size { octets_max: 128 * 1024, mark: 50 },
+            patience: Duration::from_secs(600),
+        }
+    }
+}
+
+/// A control socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlSocket {
+    /// Its path.
+    pub path: Box<str>,
+    /// Who may connect: permissions of user, group and others; at most 0o777.
+    pub mode: u32,
+    /// The group that it belongs to, whose members may change what can be changed.
+    pub group: Option<Box<str>>,
 }
 
 impl Default for LogSettings {

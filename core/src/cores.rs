@@ -48,6 +48,7 @@ use self::links::{Ends, Ways, ends};
 use self::staging::{polling, stage_from};
 use self::tie::Tie;
 
+use crate::control::{ControlId, ControlView, Peer as ControlPeer};
 use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::Event;
@@ -64,6 +65,7 @@ use crate::stream::{End, StreamView};
 use crate::time::{Cause, Instant, UnixTime};
 use crate::worker::Worker;
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -266,6 +268,57 @@ impl Cores {
         }
     }
 
+    /// Somebody has connected to the control socket. Only for the thread of the first network core.
+    ///
+    /// # Errors
+    /// What to write to it before it is closed: there are as many as may be.
+    pub fn handle_control_accepted(&mut self, peer: ControlPeer) -> Result<ControlId, String> {
+        self.on_network(|network| network.handle_control_accepted(peer))
+    }
+
+    /// Octets of a control connection.
+    pub fn handle_control_octets(&mut self, id: ControlId, octets: &[u8], now: Instant) {
+        self.on_network(|network| network.handle_control_octets(id, octets, now));
+    }
+
+    /// The peer of a control connection sends nothing more.
+    pub fn handle_control_ended(&mut self, id: ControlId, now: Instant) {
+        self.on_network(|network| network.handle_control_ended(id, now));
+    }
+
+    /// A control connection is broken.
+    pub fn handle_control_broken(&mut self, id: ControlId) {
+        self.on_network(|network| network.handle_control_broken(id));
+    }
+
+    /// So many octets of a control connection's output were written.
+    pub fn handle_control_written(&mut self, id: ControlId, octets: usize, now: Instant) {
+        self.on_network(|network| network.handle_control_written(id, octets, now));
+    }
+
+    /// The driver has closed a control connection that is over.
+    pub fn handle_control_closed(&mut self, id: ControlId) {
+        self.on_network(|network| network.handle_control_closed(id));
+    }
+
+    /// Whoever reads a control connection is cut off: the server ends.
+    pub fn drain_control(&mut self, now: Instant) {
+        if self.network.is_some() {
+            self.on_network(|network| network.drain_control(now));
+        }
+    }
+
+    /// A control connection that has something for its driver. Until `None`, in the phase of
+    /// [`poll_transmit`](Cores::poll_transmit).
+    pub fn poll_control(&mut self) -> Option<ControlId> {
+        self.network.as_mut().and_then(Network::poll_control)
+    }
+
+    /// What its driver is to do with a control connection; `None` if that has closed it.
+    pub fn control(&self, id: ControlId) -> Option<ControlView<'_>> {
+        self.network.as_ref().and_then(|network| network.control(id))
+    }
+
     /// A stream that has something for its driver. Until `None`, in the phase of [`poll_transmit`](Cores::poll_transmit).
     pub fn poll_stream(&mut self) -> Option<StreamId> {
         self.network.as_mut().and_then(Network::poll_stream)
@@ -426,9 +479,10 @@ impl Cores {
         from_network.or_else(|| self.worker.as_mut().and_then(Worker::poll_event))
     }
 
-    /// The turn's messages go into the rings, where nobody sees them yet; where threads are joined, what this thread's
+    /// The worker's tasks go on for a while; the turn's messages go into the rings, where nobody sees them yet; where threads are joined, what this thread's
     /// own worker has finished goes home to its network core.
     pub fn finish(&mut self, now: Instant) {
+        self.on_worker(|worker| worker.run_tasks(now));
         self.bring_home(now);
         for link in 0..self.links.len() {
             if self.links[link].is_some() && self.ties[link].is_busy() {

@@ -135,6 +135,22 @@ counters! {
         streams_ended_draining,
         /// Streams ended as this core's predecessor had them, or as the worker died that was asked whose they are.
         streams_orphaned,
+        /// Control connections accepted.
+        control_accepted,
+        /// Control connections refused: there are as many as may be.
+        control_refused,
+        /// Gauge: control connections that are open.
+        control_connections,
+        /// Commands that came by them.
+        control_commands,
+        /// Octets written to them.
+        control_octets,
+        /// Times that a task was told that what it had written is read as far as it wanted.
+        control_marks,
+        /// Control connections that their peer broke off.
+        control_broken,
+        /// Control connections ended as nothing was read for too long.
+        control_timed_out,
         /// Requests verified under the old one of two secrets.
         verified_by_old_secret,
         /// Clients that were told of because they still have the old one.
@@ -278,6 +294,10 @@ counters! {
         conversations_cut,
         /// How often this core panicked and was replaced.
         deaths,
+        /// Gauge: parts of commands of control connections.
+        tasks,
+        /// Times that one went on as its output was read as far as it wanted.
+        tasks_woken,
         /// Buffers made for replies that did not fit into their request's buffer.
         reply_buffers_made,
         /// Gauge: of these, how many are with a network thread.

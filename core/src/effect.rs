@@ -9,6 +9,7 @@
 
 use crate::accounting::{SpoolName, Spooled};
 use crate::authenticate::{Argon2, Password};
+use crate::control::{Answered, Errand};
 use crate::life::Life;
 use crate::packet::{Secret, Secrets};
 use alloc::boxed::Box;
@@ -48,6 +49,8 @@ pub enum Effect {
     LookUp(LookUp),
     /// Find out which addresses a host has.
     Resolve(Resolve),
+    /// Count, or do, for whoever controls the server.
+    Errand(Errand),
 }
 
 /// What a worker tells the spool.
@@ -161,6 +164,8 @@ pub enum EffectDone {
     LookedUp(LookedUp),
     /// Of [`Effect::Resolve`].
     Resolved(Resolved),
+    /// Of [`Effect::Errand`].
+    ErrandDone(Answered),
     /// The driver's line for such effects is full; nothing was done.
     Shed(Effect),
 }

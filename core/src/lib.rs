@@ -36,6 +36,7 @@ pub mod attributes;
 pub mod authenticate;
 pub mod client;
 pub mod configuration;
+pub mod control;
 pub mod conversation;
 pub mod cores;
 pub mod counters;

@@ -8,6 +8,7 @@
 
 mod completion;
 pub mod connected;
+mod control;
 mod datagram;
 pub mod lane;
 pub mod owner;
@@ -23,7 +24,8 @@ use self::connected::Orders;
 use self::lane::Lanes;
 use self::owner::Owners;
 use crate::client::{Connections, Pace, Whose};
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, ControlSettings};
+use crate::control::Readers;
 use crate::conversation::slot::{SlotOwners, Slots};
 use crate::cores::Outstanding;
 use crate::counters::NetworkCounters;
@@ -78,6 +80,8 @@ pub struct Network {
     /// About sockets of these.
     orders: Orders,
     streams: Streams,
+    /// Control connections.
+    readers: Readers,
     /// What strangers may send, by the hash of their address.
     paces: Box<[Pace]>,
     buffers: BufferPool,
@@ -193,6 +197,7 @@ impl Network {
             connections: Connections::new(connections_max, dedup_seed),
             orders: Orders::default(),
             streams: Streams::new(&configuration, dedup_seed),
+            readers: readers(life, id, &configuration),
             paces: (0..PACES).map(|_| Pace::default()).collect(),
             buffers: BufferPool::new(life, buffers_max, SMALL_BUFFERS_NOW, LARGE_BUFFERS_NOW),
             lanes: Lanes::default(),
@@ -311,6 +316,9 @@ impl Network {
                     self.find_reply(stranger, now);
                 }
             }
+            (Peer::Worker(worker), Message::FromTask(name, said)) => {
+                self.handle_task(worker, name, *said, now);
+            }
             (Peer::Network(network), Message::Retransmission(stray)) => {
                 self.take_retransmission(network, stray, now);
             }
@@ -331,6 +339,7 @@ impl Network {
         if let Peer::Worker(worker) = peer {
             self.lanes[worker].set_room(slots);
             self.send_strangers(worker);
+            self.send_notices(worker);
         }
     }
 
@@ -341,6 +350,7 @@ impl Network {
         self.counters.dedup_entries.set(self.dedup.len() as u64);
         self.end_connections(now);
         self.look_at_streams(now);
+        self.look_at_readers(now);
         if self.lazy_sweep.is_some_and(|due| due <= now) {
             // As long as a buffer is away, a lazy message will bring it home; but not one that waits here.
             let is_any_away = self.buffers.lent() > self.rejects() || self.under_way != [0; 2];
@@ -360,6 +370,7 @@ impl Network {
             self.dedup.next_expiry().map(|expires| (expires, Cause::DedupExpiry)),
             self.connections.next_deadline().map(|due| (due, Cause::Connection)),
             self.streams.next_deadline().map(|due| (due, Cause::Stream)),
+            self.readers.next_deadline().map(|due| (due, Cause::Control)),
             self.lazy_sweep.map(|due| (due, Cause::LazySweep)),
         ]
         .into_iter()
@@ -443,7 +454,8 @@ impl Network {
             || self.has_socket_orders()
             || self.streams.has_ready()
             || self.streams.has_untried()
-            || self.lanes.iter().any(|(_, lane)| lane.has_homeward() || lane.may_send_stranger())
+            || self.readers.has_ready()
+            || self.lanes.iter().any(|(_, lane)| lane.has_homeward() || lane.may_send_more())
     }
 
     /// Whether this core waits for completions, lazy ones too: a worker has as many requests as it may, all
@@ -461,10 +473,11 @@ impl Network {
         waiting.map(|(worker, _)| worker)
     }
 
-    /// Whether no request is under way, no reject waits and no stream is left: what a draining server waits for.
+    /// Whether no request is under way, no reject waits and no stream or control connection is left: what a draining server waits for.
     pub fn is_drained(&self) -> bool {
         let with_workers = self.counters.in_progress.value() + self.counters.strangers.value();
-        self.delayed.is_empty() && with_workers == 0 && self.streams.is_empty() && !self.has_output()
+        let has_streams = !self.streams.is_empty() || self.readers.len() > 0;
+        self.delayed.is_empty() && with_workers == 0 && !has_streams && !self.has_output()
     }
 
     /// How many rejects are held here, waiting or in line to be sent; each in a buffer of ours.
@@ -511,6 +524,12 @@ impl Network {
 pub(crate) fn fingerprint(framed: &Framed<'_>, mark: &[u8; 16]) -> Authenticator {
     let which = u128::from(framed.identifier()) << 8 | u128::from(framed.code_octet());
     (u128::from_le_bytes(*framed.authenticator()) ^ u128::from_le_bytes(*mark) ^ which).to_le_bytes()
+}
+
+/// Those who may control a server speak to its first network core.
+fn readers(life: Life, id: NetworkId, configuration: &Configuration) -> Readers {
+    let ControlSettings { connections_max, size, patience, .. } = configuration.control;
+    Readers::new((id, life), if id == NetworkId(0) { connections_max } else { 0 }, size, patience)
 }
 
 /// Paces of strangers, each for the addresses of one hash.

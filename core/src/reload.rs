@@ -108,6 +108,7 @@ impl Configuration {
         keep("accounting.file", self.accounting.file != running.accounting.file);
         keep("accounting.spool", self.accounting.spool != running.accounting.spool);
         keep("format", self.log.format != running.log.format);
+        keep("control", self.control != running.control);
         // By name, as numbers are of one configuration alone.
         let mut known: Vec<_> = running.remote_servers.iter().collect();
         known.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -133,6 +134,7 @@ impl Configuration {
         self.protocol.failure_window = running.protocol.failure_window;
         self.accounting = running.accounting.clone();
         self.log.format = running.log.format;
+        self.control = running.control.clone();
         self.keep_listeners(running, &mut waits);
         Ok(waits)
     }

@@ -86,6 +86,8 @@ pub enum Cause {
     Connection,
     /// A stream has been silent or slow for as long as it may.
     Stream,
+    /// Who reads a control connection has taken nothing for as long as that may be.
+    Control,
     /// A remote server has not answered, or is to be asked whether it lives.
     RemoteServer,
     /// An answer to a look-up is void, or has not come.

@@ -20,12 +20,14 @@ mod reply;
 mod request;
 mod spooling;
 mod succession;
+mod task;
 
 use crate::authenticate::Passwords;
 use crate::authenticate::failures::Failures;
 use crate::client::{Client, Strangers};
 use crate::configuration::{Configuration, Protocol};
-use crate::conversation::{Conversations, Counts};
+use crate::control::{Answered, Tasks};
+use crate::conversation::{Conversations, Counts, Tree};
 use crate::counters::WorkerCounters;
 use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, LookedUp, NotSpooled, NotStored, Resolved, Ticket};
@@ -42,7 +44,7 @@ use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::{Cause, Instant, UnixTime};
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -66,6 +68,8 @@ const LINE_NOW: usize = 1024;
 
 /// Requests that have waited too long, given up in one turn at most.
 const OVERDUE_EACH_TURN: usize = 256;
+/// What somebody reads whose errand found no room.
+const ERRAND_SHED: &str = "the server does too much of this kind already";
 /// Buffers for long replies made at start.
 const REPLY_BUFFERS_NOW: usize = 64;
 
@@ -109,8 +113,12 @@ pub struct Worker {
     conversations_wanted: usize,
     /// What their digests are keyed from.
     conversations_seed: Seed,
+    /// What the trees of realms are called in the newest configuration.
+    realm_names: BTreeMap<Tree, Arc<str>>,
     /// What the last change of workers waits for.
     handover: Handover,
+    /// What readers of control connections have asked for.
+    tasks: Tasks,
     counters: Arc<WorkerCounters>,
 }
 
@@ -164,6 +172,7 @@ impl Worker {
         let reply_buffers = BufferPool::new(life, reply_buffers_max, 0, REPLY_BUFFERS_NOW);
         counters.reply_buffers_made.set(reply_buffers.made() as u64);
         let Protocol { failures_max, failure_window, .. } = configuration.protocol;
+        let conversations = ongoing::conversations(configuration, &own_seed);
         Worker {
             id,
             policy,
@@ -198,11 +207,13 @@ impl Worker {
             ),
             events: VecDeque::with_capacity(EVENTS_MAX),
             lazy_sweep: None,
-            conversations: ongoing::conversations(configuration, &own_seed),
+            realm_names: ongoing::realm_names(&conversations, configuration),
+            conversations,
             conversations_counted: Counts::default(),
             conversations_wanted: ongoing::conversations_max(configuration),
             conversations_seed: own_seed.clone(),
             handover: Handover::default(),
+            tasks: Tasks::new(life, networks as u16),
             counters,
             generations,
         }
@@ -278,6 +289,7 @@ impl Worker {
                     self.handover.begin(keeps_any, &self.counters, now);
                 }
             }
+            (Peer::Network(_), Message::ToTask(name, told)) => self.handle_task(name, *told),
             (Peer::Network(network), Message::Cancel(handle)) => self.let_go(network, handle, now),
             (Peer::Network(_), Message::ReplyBuffer(buffer)) => {
                 self.reply_buffers.give_back(buffer);
@@ -362,6 +374,10 @@ impl Worker {
                 return self.handle_resolved(ticket, &Resolved::Failed, now);
             }
             EffectDone::SpoolKey(key) => return self.handle_spool_key(ticket, key),
+            EffectDone::ErrandDone(answered) => return self.handle_errand(ticket, answered),
+            EffectDone::Shed(Effect::Errand(_)) => {
+                return self.handle_errand(ticket, Answered::Done(Err(ERRAND_SHED.into())));
+            }
             EffectDone::ToBeSent(spooled) => return self.handle_spooled(ticket, *spooled, now),
             // There is no spool.
             EffectDone::Shed(Effect::Relay(_)) => return,
@@ -410,7 +426,10 @@ impl Worker {
             | EffectDone::Resolved(_)
             | EffectDone::SpoolKey(_)
             | EffectDone::ToBeSent(_)
-            | EffectDone::Shed(Effect::LookUp(_) | Effect::Resolve(_) | Effect::Relay(_)) => {
+            | EffectDone::ErrandDone(_)
+            | EffectDone::Shed(
+                Effect::LookUp(_) | Effect::Resolve(_) | Effect::Relay(_) | Effect::Errand(_),
+            ) => {
                 unreachable!("no request waits for it")
             }
         };
@@ -438,10 +457,11 @@ impl Worker {
     pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
         let look_up =
             || self.strangers.poll_look_up().map(|(ticket, look_up)| (ticket, Effect::LookUp(look_up)));
-        let Worker { memory, spooling, .. } = self;
+        let Worker { memory, spooling, tasks, .. } = self;
         self.effects
             .pop_front()
             .or_else(look_up)
+            .or_else(|| tasks.poll_errand().map(|(ticket, errand)| (ticket, Effect::Errand(errand))))
             .or_else(|| memory.records.take().map(|(ticket, batch)| (ticket, Effect::Store(batch))))
             .or_else(|| spooling.poll_effect())
     }
@@ -481,6 +501,7 @@ impl Worker {
             || self.strangers.has_look_up()
             || self.memory.records.has_any()
             || self.spooling.has_effect()
+            || self.tasks.has_any_ready()
             || self.outboxes.iter().any(|outbox| outbox.room > 0 && !outbox.waiting.is_empty())
     }
 
@@ -521,6 +542,11 @@ impl Worker {
     pub fn is_drained(&self) -> bool {
         self.held.len() + self.decisions.len() + self.strangers.held() == 0
             && self.waits_for_room().next().is_none()
+    }
+
+    /// Whether nothing of ours is left on the way to a network core, and nothing more will come.
+    pub fn has_done_with(&self, network: NetworkId) -> bool {
+        self.outboxes[usize::from(network.0)].waiting.is_empty() && !self.tasks.has_any_of(network)
     }
 
     /// Network cores to which completions wait for room in the ring.

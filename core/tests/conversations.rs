@@ -31,6 +31,7 @@ impl Bench {
             conversations_max,
             replies_octets_max: 1 << 20,
             sessions_octets_max: 1 << 20,
+            names_octets_max: 1 << 20,
             dedup_lifetime: DEDUP,
         };
         let mut table = Conversations::new(bounds, &Seed::new([1; 32]));
@@ -63,7 +64,7 @@ impl Bench {
 
     fn begin(&mut self, asks: Asks, tree: Tree, state: &[u8], kept: u32) -> ConversationId {
         let Asks { who, request } = asks;
-        let begun = Begun { tree, who, request, taken_up: self.now, session: b"" };
+        let begun = Begun { tree, who, request, taken_up: self.now, session: b"", names: [b"bob", b""] };
         let id = self.table.begin(&begun, kept, Answer::Challenge(Some(state)), b"first", self.now);
         id.expect("there is room")
     }
@@ -281,7 +282,14 @@ fn trees_that_a_reload_removed_run_out() {
     assert_eq!(bench.find(asks, ab, b"s"), ongoing(id));
     bench.later(LIFETIME);
     assert_eq!(bench.table.trees().collect::<Vec<_>>(), [(Tree::NoRealm, 0)]);
-    let begun = Begun { tree: ab, who: asks.who, request: asks.request, taken_up: bench.now, session: b"" };
+    let begun = Begun {
+        tree: ab,
+        who: asks.who,
+        request: asks.request,
+        taken_up: bench.now,
+        session: b"",
+        names: [b"bob", b""],
+    };
     assert_eq!(bench.table.begin(&begun, 0, Answer::Challenge(Some(b"s")), b"r", bench.now), None);
 }
 
@@ -296,7 +304,14 @@ fn those_that_were_there_at_a_change_are_waited_for() {
     bench.table.mark(bench.now);
     // The request came before, the challenge after.
     let late = bench.asks(1, "v", None, None);
-    let begun = Begun { tree, who: late.who, request: late.request, taken_up: was, session: b"kept" };
+    let begun = Begun {
+        tree,
+        who: late.who,
+        request: late.request,
+        taken_up: was,
+        session: b"kept",
+        names: [b"bob", b""],
+    };
     bench.later(Duration::from_secs(1));
     let late_id = bench.table.begin(&begun, 0, Answer::Challenge(Some(b"s")), b"r", bench.now).unwrap();
     assert_eq!(bench.table.session(late_id), b"kept");

@@ -226,6 +226,7 @@ impl<'c> Site<'c> {
             match effect {
                 Effect::Store(batch) => self.store.take(ticket, batch),
                 Effect::CheckPassword { .. } => unreachable!("nobody has a password here"),
+                Effect::Errand(_) => unreachable!("nobody controls it"),
                 Effect::LookUp(_) => unreachable!("no rule admits anybody here"),
                 Effect::Resolve(_) | Effect::Spool(_) | Effect::Relay(_) => {
                     unreachable!("nothing is forwarded here")

@@ -281,7 +281,11 @@ impl<'c> Site<'c> {
             match effect {
                 Effect::Spool(batch) => self.store.take(ticket, batch),
                 Effect::Relay(relay) => self.store.tell(ticket, relay, self.now),
-                Effect::Store(_) | Effect::CheckPassword { .. } | Effect::LookUp(_) | Effect::Resolve(_) => {
+                Effect::Store(_)
+                | Effect::CheckPassword { .. }
+                | Effect::LookUp(_)
+                | Effect::Resolve(_)
+                | Effect::Errand(_) => {
                     unreachable!("there is nothing but a spool here")
                 }
             }

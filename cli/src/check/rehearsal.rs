@@ -147,7 +147,10 @@ impl Rehearsed {
                 let key = Secret::new(b"nothing is kept here").expect("it has octets");
                 EffectDone::SpoolKey(Arc::new(key))
             }
-            effect @ Effect::Relay(Relay::Answered(_) | Relay::Unanswered { .. }) => EffectDone::Shed(effect),
+            // Nobody controls what is rehearsed.
+            effect @ (Effect::Relay(Relay::Answered(_) | Relay::Unanswered { .. }) | Effect::Errand(_)) => {
+                EffectDone::Shed(effect)
+            }
             Effect::LookUp(LookUp { source, key }) => {
                 let table = configuration.secret_tables.iter().find(|table| table.source == source);
                 EffectDone::LookedUp(table.map_or(LookedUp::Failed, |table| table.look_up(&key)))

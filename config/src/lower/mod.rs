@@ -6,6 +6,7 @@ mod attributes;
 mod client;
 mod client_rule;
 mod condition;
+mod control;
 mod defined;
 mod edits;
 mod listen;
@@ -71,6 +72,7 @@ pub fn lower<'t>(
     client::warn_of_unsigned("client rule", &client_rules.unsigned, &listeners, report);
     let (users, devices) = user::users(&file, &dictionary, report);
     let log = log(&file, report);
+    let control = control::control(&file, report);
     // The tables' hashes are keyed from all that was read: whoever does not know the secrets does not know the key, and
     // the same texts make the same configuration.
     let seed = texts.fold(report.secrets_seed(), |seed, text| seed.fork(text));
@@ -96,6 +98,7 @@ pub fn lower<'t>(
         dictionary: Arc::new(dictionary),
         accounting,
         log,
+        control,
     })
 }
 

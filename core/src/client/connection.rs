@@ -137,6 +137,11 @@ impl Connections {
         self.places.get_mut(place as usize).and_then(Option::as_mut)
     }
 
+    /// How many places there are, some of which may be free.
+    pub fn places(&self) -> u32 {
+        self.places.len() as u32
+    }
+
     /// The connection of a place that was found.
     pub fn at(&mut self, place: u32) -> &mut Connection {
         self.places[place as usize].as_mut().expect("what is in the index is there")
@@ -232,6 +237,19 @@ impl Connection {
     /// Who speaks there.
     pub fn client(&self) -> &Arc<DynamicClient> {
         &self.client
+    }
+
+    /// Its ends: the remote one, and ours unless any packet from that address is the client's.
+    pub fn ends(&self) -> (SocketAddr, Option<SocketAddr>) {
+        match self.key {
+            ConnectionKey::Connection { local, remote } => (remote, Some(local)),
+            ConnectionKey::Address(address) => (SocketAddr::new(address, 0), None),
+        }
+    }
+
+    /// When it was heard last, signed.
+    pub fn heard(&self) -> Instant {
+        self.heard
     }
 
     /// A signed packet has come by it.

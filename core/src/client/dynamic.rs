@@ -3,7 +3,7 @@
 //! A dynamic client is shared by all who have to do with it: the cache of the worker that looked it up, its connections in the
 //! network threads, and its requests under way, which end under the secret that verified them whatever becomes of the client.
 
-use super::limits::{Counts, Pace};
+use super::limits::{Counted, Counts, Pace};
 use super::mark::Marks;
 use super::rule::ClientRule;
 use super::{Client, ClientId, Clients};
@@ -112,6 +112,11 @@ impl DynamicClient {
     /// What counts against its own limits.
     pub(super) fn counts(&self) -> &Arc<Counts> {
         &self.counts
+    }
+
+    /// How many connections it has.
+    pub fn connections(&self) -> u32 {
+        self.counts.value(Counted::Connection)
     }
 
     /// When it ends at the latest.

@@ -126,6 +126,16 @@ impl Strangers {
         self.answers.keys()
     }
 
+    /// How many places there are for keys, some of which may be free.
+    pub fn places(&self) -> u32 {
+        self.answers.places()
+    }
+
+    /// The client that has been admitted by the key at a place, if there is one.
+    pub fn admitted_at(&self, place: u32, now: Instant) -> Option<&DynamicClient> {
+        self.answers.admitted_at(place).filter(|client| !client.is_over(now))
+    }
+
     /// Clients of before: their keys are looked up without counting as new.
     pub fn remember(&mut self, rule: &Arc<str>, key: &[u8]) {
         self.answers.remember(rule, key);

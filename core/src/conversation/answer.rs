@@ -5,7 +5,7 @@ use super::conversations::{Conversations, StateUse};
 use super::digest::{RequestKey, Tree, Who};
 use super::entry::{Answered, Conversation, ConversationId, NEWEST, Standing, StateGroups, UnderWay};
 use super::list::{Ends, Neighbours};
-use crate::dedup::reply_store::CHUNKS_MAX;
+use crate::dedup::reply_store::{CHUNKS_MAX, StoredReply};
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use core::time::Duration;
@@ -34,6 +34,8 @@ pub struct Begun<'a> {
     pub taken_up: Instant,
     /// What rules remember.
     pub session: &'a [u8],
+    /// User-Name and Calling-Station-Id, as far as there are such.
+    pub names: [&'a [u8]; 2],
 }
 
 impl<K> Conversations<K> {
@@ -67,12 +69,14 @@ impl<K> Conversations<K> {
                 Some(session)
             }
         };
+        let names = self.keep_names(begun.names);
         self.counts.begun += 1;
         let is_marked = self.marked_at.is_some_and(|at| begun.taken_up <= at);
         let conversation = Conversation {
             number: self.counts.begun,
             kept,
             session,
+            names,
             tree,
             who: begun.who,
             standing: Standing::Accepted,
@@ -87,6 +91,19 @@ impl<K> Conversations<K> {
         self.trees.add(&mut self.conversations, place);
         self.answer_at(place, begun.request, answer, reply, now);
         Some(self.id(place))
+    }
+
+    /// Names of at most 253 octets each (RFC 2865 §5). `None` where there is neither, or no room.
+    fn keep_names(&mut self, [user_name, calling_station_id]: [&[u8]; 2]) -> Option<StoredReply> {
+        let mut octets = [0; 1 + 2 * ATTRIBUTE_OCTETS_MAX];
+        let (user, device) = (user_name.len(), calling_station_id.len());
+        if user + device == 0 || user.max(device) > ATTRIBUTE_OCTETS_MAX {
+            return None;
+        }
+        octets[0] = user as u8;
+        octets[1..=user].copy_from_slice(user_name);
+        octets[1 + user..=user + device].copy_from_slice(calling_station_id);
+        self.names.keep(&octets[..=user + device], 0, true)
     }
 
     /// A request of a conversation is under way from now on, in place of another that was. False if the conversation is no more.
@@ -325,5 +342,7 @@ impl<K> Conversations<K> {
 
 /// RFC 2865 §5.24 has the State sent when the session is over; the NAS's clock and the network may take that much longer.
 const MINUTE: Duration = Duration::from_secs(60);
+/// Octets of an attribute's value (RFC 2865 §5).
+const ATTRIBUTE_OCTETS_MAX: usize = 253;
 /// Of the oldest last replies, how many are looked at for one whose memory another could have.
 const REPLIES_LOOKED_AT: usize = 64;

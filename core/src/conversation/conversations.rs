@@ -30,6 +30,8 @@ pub struct Bounds {
     pub replies_octets_max: usize,
     /// Octets of what rules remember.
     pub sessions_octets_max: usize,
+    /// Octets of names; one that finds no room is not kept, its conversation is.
+    pub names_octets_max: usize,
     /// How long the last answer of each stands for duplicates.
     pub dedup_lifetime: Duration,
 }
@@ -67,6 +69,8 @@ pub struct Conversations<K> {
     pub(super) by_answer: Ends,
     pub(super) replies: ReplyStore,
     pub(super) sessions: ReplyStore,
+    /// User-Names and Calling-Station-Ids, for whoever looks.
+    pub(super) names: ReplyStore,
     pub(super) counts: Counts,
     /// How many are live.
     pub(super) live: usize,
@@ -74,6 +78,22 @@ pub struct Conversations<K> {
     pub(super) marks: u32,
     pub(super) marked_at: Option<Instant>,
     pub(super) marked: usize,
+}
+
+/// What can be shown of a conversation.
+pub struct Shown<'c, K> {
+    /// Which it is, counted from the first.
+    pub number: u64,
+    /// What is kept of the decision.
+    pub kept: &'c K,
+    /// Its tree.
+    pub tree: Tree,
+    /// How it stands.
+    pub standing: &'static str,
+    /// User-Name and Calling-Station-Id, which is empty if there is none.
+    pub names: Option<(&'c [u8], &'c [u8])>,
+    /// When it is forgotten, unless something comes.
+    pub expires: Instant,
 }
 
 /// Whose request it is.
@@ -122,6 +142,7 @@ impl<K> Conversations<K> {
             by_answer: Ends::EMPTY,
             replies: ReplyStore::new(bounds.replies_octets_max),
             sessions: ReplyStore::new(bounds.sessions_octets_max),
+            names: ReplyStore::new(bounds.names_octets_max),
             counts: Counts::default(),
             live: 0,
             marks: 0,
@@ -276,6 +297,35 @@ impl<K> Conversations<K> {
         [answer, conversation].into_iter().flatten().min()
     }
 
+    /// How many places there are, some of which may be free.
+    pub fn places(&self) -> u32 {
+        self.conversations.places()
+    }
+
+    /// What can be shown of the conversation at a place, if there is one.
+    pub fn shown(&self, place: u32, now: Instant) -> Option<Shown<'_, K>> {
+        let Conversation { number, kept, names, tree, standing, under_way, .. } =
+            self.conversations.get(place)?;
+        let names = names.as_ref().map(|names| {
+            let octets = self.names.octets(names);
+            let (user_octets, rest) = octets.split_first().expect("a length stands first");
+            rest.split_at(usize::from(*user_octets))
+        });
+        Some(Shown {
+            number: *number,
+            kept,
+            tree: self.trees.at(*tree).tree,
+            standing: match standing {
+                _ if under_way.is_some() => "under-way",
+                Standing::Live { .. } => "live",
+                Standing::Accepted => "accepted",
+                Standing::Ended => "ended",
+            },
+            names,
+            expires: self.deadlines.of(place).unwrap_or(now),
+        })
+    }
+
     /// How many are kept, those that have ended and stand for duplicates among them.
     pub fn len(&self) -> usize {
         self.conversations.len()
@@ -409,8 +459,11 @@ impl<K> Conversations<K> {
     pub(super) fn remove(&mut self, place: u32) {
         self.forget_answer(place);
         self.leave_line(place);
-        let Conversation { newest, under_way, session, .. } = &mut self.conversations[place];
+        let Conversation { newest, under_way, session, names, .. } = &mut self.conversations[place];
         let (newest, under_way, session) = (newest.take(), under_way.take(), session.take());
+        if let Some(names) = names.take() {
+            self.names.forget(names, true);
+        }
         if let Some(newest) = newest {
             self.leave_state(newest, NEWEST, place);
         }

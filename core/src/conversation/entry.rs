@@ -17,6 +17,8 @@ pub(super) struct Conversation<K> {
     pub number: u64,
     pub kept: K,
     pub session: Option<StoredReply>,
+    /// A User-Name behind its length, and a Calling-Station-Id.
+    pub names: Option<StoredReply>,
     pub tree: u32,
     pub who: Who,
     pub standing: Standing,

@@ -22,7 +22,7 @@ pub mod slot;
 mod trees;
 
 pub use answer::{Answer, Begun};
-pub use conversations::{Bounds, Conversations, Counts, Found, StateUse};
+pub use conversations::{Bounds, Conversations, Counts, Found, Shown, StateUse};
 pub use digest::{Digests, Identity, RealmTag, RequestKey, Tree, Who};
 pub use entry::ConversationId;
 pub use trees::TreeBounds;

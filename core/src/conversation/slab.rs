@@ -80,6 +80,11 @@ impl<T> Slab<T> {
         }
     }
 
+    /// How many places there are, some of which may be free.
+    pub fn places(&self) -> u32 {
+        self.pages.iter().map(|page| page.len() as u32).sum()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.len

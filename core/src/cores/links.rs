@@ -193,7 +193,8 @@ impl Cores {
             Peer::Worker(worker) => {
                 self.network.as_ref().is_some_and(|network| network.has_done_with(worker))
             }
-            Peer::Network(_) => true,
+            // Between network cores nothing else waits.
+            Peer::Network(network) => self.worker.as_ref().is_none_or(|worker| worker.has_done_with(network)),
         };
         self.ties[link].news(has_done)
     }

@@ -78,7 +78,7 @@ impl Tie {
         now: Instant,
     ) {
         if let Message::Died(loss) = message {
-            return worker.handle_died(&self.account.bereave(loss));
+            return worker.handle_died(from, &self.account.bereave(loss));
         }
         if let Message::Close = message {
             return self.hear_close();

@@ -5,7 +5,7 @@
 use crate::cores::Outstanding;
 use crate::discard::Discard;
 use crate::path::WorkerId;
-use crate::queue::message::STRANGERS;
+use crate::queue::message::{Message, STRANGERS};
 use crate::request::Stranger;
 use crate::request::buffer::Packet;
 use crate::request::class::Class;
@@ -38,6 +38,8 @@ pub struct Lane {
     is_room_news: bool,
     /// Buffers of long replies that wait for room on their way home.
     homeward: VecDeque<Box<Packet>>,
+    /// What is told to tasks of control connections, and waits for room. Bounded by these: there are a few for each.
+    notices: VecDeque<Message>,
 }
 
 impl Lane {
@@ -59,6 +61,7 @@ impl Lane {
             is_room_news: false,
             // One turn's completions from one ring.
             homeward: VecDeque::with_capacity(slots.min(requests_max)),
+            notices: VecDeque::new(),
         }
     }
 
@@ -118,14 +121,30 @@ impl Lane {
         Some(stranger)
     }
 
+    /// Puts in line what a task is told.
+    pub fn put_notice(&mut self, notice: Message) {
+        self.notices.push_back(notice);
+    }
+
+    /// The next notice to go, if there is room for it: of it all that is no packet has only half.
+    pub fn next_notice(&mut self) -> Option<Message> {
+        if self.room <= self.slots / 2 { None } else { self.notices.pop_front() }
+    }
+
+    /// Whether any waits here.
+    pub fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
     /// The worker may have taken something off.
     pub fn note_room(&mut self) {
         self.is_room_news = true;
     }
 
-    /// Whether the next turn may send a stranger's packet that waits here.
-    pub fn may_send_stranger(&self) -> bool {
-        !self.line.is_empty() && (self.is_room_news || self.room > self.slots / 2)
+    /// Whether the next turn may send a stranger's packet, or a notice, that waits here.
+    pub fn may_send_more(&self) -> bool {
+        let waits = !self.line.is_empty() || !self.notices.is_empty();
+        waits && (self.is_room_news || self.room > self.slots / 2)
     }
 
     /// Counts one that is decided about, or several that died with the worker.
@@ -191,7 +210,7 @@ impl Lane {
 
     /// Whether something waits for room.
     pub fn is_waiting_for_room(&self) -> bool {
-        (!self.homeward.is_empty() && self.room == 0) || !self.line.is_empty()
+        (!self.homeward.is_empty() && self.room == 0) || !self.line.is_empty() || !self.notices.is_empty()
     }
 }
 

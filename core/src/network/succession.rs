@@ -58,6 +58,7 @@ impl Network {
         // The driver closes them: the successor knows none.
         counters.streams_orphaned.add(counters.streams.value());
         counters.streams.set(0);
+        counters.control_connections.set(0);
         counters.streams_octets.set(0);
         counters.delayed_rejects.set(0);
         counters.dedup_entries.set(0);
@@ -104,6 +105,7 @@ impl Network {
                 if own_strangers > 0 {
                     self.end_asking_streams(now);
                 }
+                self.lose_tasks(worker, now);
             }
         }
         self.note();

@@ -48,7 +48,7 @@ impl Network {
     /// Whether nothing of ours or of the worker's is left on the way to it.
     pub fn has_done_with(&self, worker: WorkerId) -> bool {
         let lane = &self.lanes[worker];
-        lane.in_progress() == 0 && lane.strangers() == 0 && lane.buffers() == 0
+        lane.in_progress() == 0 && lane.strangers() == 0 && lane.buffers() == 0 && !lane.has_notices()
     }
 
     /// Who owns which slot, as this core has it.
@@ -63,7 +63,12 @@ impl Network {
 
     /// Slots have changed hands, or what they remember is void.
     pub fn handle_owners(&mut self, owners: &Arc<SlotOwners>) {
+        let before = self.slots.owners().workers().to_vec();
         self.slots.set_owners(Arc::clone(owners));
+        // Who leaves does nothing any more that may take as long as a reader likes.
+        for worker in before.into_iter().filter(|worker| !owners.workers().contains(worker)) {
+            self.lose_tasks(worker, self.readers.now());
+        }
     }
 
     /// The worker does not know the State of a request whose slot has another previous owner: that is asked next. If it does

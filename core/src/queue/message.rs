@@ -11,6 +11,7 @@
 
 use super::gate::Urgency;
 use crate::client::Admission;
+use crate::control::{FromTask, TaskName, ToTask};
 use crate::discard::Discard;
 use crate::life::Life;
 use crate::request::buffer::Packet;
@@ -72,6 +73,10 @@ pub enum Message {
     Epoch(u32),
     /// Either way: the last message of this side. The link goes when both have said it.
     Close,
+    /// Network → worker: to a task of a control connection's.
+    ToTask(TaskName, Box<ToTask>),
+    /// Worker → network: from one.
+    FromTask(TaskName, Box<FromTask>),
     /// To every peer of a core that has died, before anything that its successor says: what died with it.
     Died(Loss),
 }
@@ -107,6 +112,8 @@ impl Message {
             | Message::Retransmission(_)
             | Message::Epoch(_)
             | Message::Close
+            | Message::ToTask(..)
+            | Message::FromTask(..)
             | Message::Died(_) => Urgency::Urgent,
             Message::Replied(_)
             | Message::Discarded { .. }
@@ -138,6 +145,8 @@ impl Message {
             | Message::Cancel(_)
             | Message::Epoch(_)
             | Message::Close
+            | Message::ToTask(..)
+            | Message::FromTask(..)
             | Message::Died(_) => 0,
         }
     }
@@ -162,6 +171,8 @@ impl Message {
             | Message::SeenBefore(_)
             | Message::Epoch(_)
             | Message::Close
+            | Message::ToTask(..)
+            | Message::FromTask(..)
             | Message::Died(_) => None,
         }
     }
@@ -188,6 +199,8 @@ impl Message {
             | Message::Retransmission(_)
             | Message::Epoch(_)
             | Message::Close
+            | Message::ToTask(..)
+            | Message::FromTask(..)
             | Message::Died(_) => None,
         }
     }

@@ -136,6 +136,16 @@ impl Streams {
         place.stream.as_ref().filter(|_| place.generation == id.generation)
     }
 
+    /// How many places there are, some of which may be free.
+    pub fn places(&self) -> u32 {
+        self.places.len() as u32
+    }
+
+    /// The stream at a place, if there is one.
+    pub fn at(&self, place: u32) -> Option<&Stream> {
+        self.places.get(place as usize)?.stream.as_ref()
+    }
+
     /// The same, unless it is over.
     pub fn live(&mut self, id: StreamId) -> Option<&mut Stream> {
         let place = self.places.get_mut(id.place as usize)?;

@@ -68,7 +68,9 @@ impl Worker {
             taken_up: None,
         };
         let session = self.desk.session.octets();
-        let begun = Begun { tree: Tree::Own, who: of.who, request: of.request, taken_up, session };
+        let framed = request.framed();
+        let names = super::ongoing::names(&framed);
+        let begun = Begun { tree: Tree::Own, who: of.who, request: of.request, taken_up, session, names };
         let answer = Answer::Challenge(Some(&state));
         self.conversations.begin(&begun, kept, answer, &self.desk.packet, now);
         self.note_conversations();

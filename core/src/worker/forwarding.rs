@@ -250,6 +250,22 @@ impl Forwarding {
         }
     }
 
+    /// Those at places from this one on, at most so many, that some configuration has; and how each stands.
+    pub fn shown(&self, begin: usize, most: usize) -> impl Iterator<Item = (&Remote, Standing)> {
+        let remotes = self.remotes.iter().skip(begin).take(most).filter(|remote| remote.is_in_any());
+        remotes.map(|remote| (remote, remote.standing(self.now)))
+    }
+
+    /// How many places there are, some of which may be free.
+    pub fn places(&self) -> usize {
+        self.remotes.len()
+    }
+
+    /// A server as it is kept of a conversation, if it is still there.
+    pub fn kept(&self, server: KeptServer) -> Option<&Remote> {
+        self.remotes.get(usize::from(server.place)).filter(|remote| remote.turn == server.turn)
+    }
+
     /// The server at a place.
     pub fn remote(&self, place: u16) -> &Remote {
         &self.remotes[usize::from(place)]

@@ -19,6 +19,7 @@ use crate::request::{Request, RequestHandle};
 use crate::seed::Seed;
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -36,6 +37,7 @@ pub(super) fn conversations(configuration: &Configuration, seed: &Seed) -> Conve
         conversations_max: conversations_max(configuration),
         replies_octets_max: KEPT_REPLIES_OCTETS_MAX,
         sessions_octets_max: SESSIONS_OCTETS_MAX,
+        names_octets_max: conversations_max(configuration) * NAMES_OCTETS_EACH,
         dedup_lifetime: configuration.protocol.dedup_lifetime,
     };
     let mut conversations = Conversations::new(bounds, seed);
@@ -68,12 +70,27 @@ pub(super) fn set_trees(conversations: &mut Conversations<Kept>, configuration: 
     conversations.set_trees([(Tree::Own, own), (Tree::NoRealm, own)].into_iter().chain(trees));
 }
 
+/// What to call the trees of realms.
+pub(super) fn realm_names(
+    conversations: &Conversations<Kept>,
+    configuration: &Configuration,
+) -> BTreeMap<Tree, Arc<str>> {
+    let digests = conversations.digests();
+    configuration.realms.iter().map(|realm| (digests.tree(&realm.name), Arc::from(&*realm.name))).collect()
+}
+
+/// Who a conversation is with, as its first request says.
+pub(super) fn names<'r>(framed: &Framed<'r>) -> [&'r [u8]; 2] {
+    [Landmark::UserName, Landmark::CallingStationId].map(|name| framed.value(name).unwrap_or_default())
+}
+
 impl Worker {
     /// Takes the trees of another configuration. Where that may have more conversations, or fewer, there is another table as soon as
     /// this one has none.
     pub(super) fn learn_trees(&mut self, configuration: &Configuration) {
         self.conversations_wanted = conversations_max(configuration);
         set_trees(&mut self.conversations, configuration);
+        self.realm_names = realm_names(&self.conversations, configuration);
         self.resize_conversations();
     }
 
@@ -286,12 +303,14 @@ impl Worker {
         if answer == Answer::End {
             return;
         }
+        let framed = request.framed();
+        let names = names(&framed);
         let Asks { who, request, trees: [_, tree] } = self.asks(request);
         let (decides, remote) = (Decides::Server(server), from);
         let kept =
             Kept { decides, rule: goes_on.rule, edits: goes_on.edits[0].clone(), remote, taken_up: None };
         let session = self.desk.session.octets();
-        let begun = Begun { tree, who, request, taken_up, session };
+        let begun = Begun { tree, who, request, taken_up, session, names };
         self.conversations.begin(&begun, kept, answer, &self.desk.packet, now);
         self.note_conversations();
     }
@@ -371,3 +390,5 @@ const CONVERSATIONS_MAX: usize = 1 << 20;
 const KEPT_REPLIES_OCTETS_MAX: usize = 16 * 1024 * 1024;
 /// What rules remember of conversations, per worker.
 const SESSIONS_OCTETS_MAX: usize = 16 * 1024 * 1024;
+/// User-Name and Calling-Station-Id of a conversation, on average: most fit into one chunk.
+const NAMES_OCTETS_EACH: usize = 80;

@@ -7,7 +7,7 @@ use crate::cores::Bereavement;
 use crate::counters::WorkerCounters;
 use crate::generation::{Generation, Generations};
 use crate::life::Life;
-use crate::path::WorkerId;
+use crate::path::{Peer, WorkerId};
 use crate::policy::{Policy, PolicyFactory};
 use crate::seed::Seed;
 use alloc::boxed::Box;
@@ -60,6 +60,7 @@ impl Worker {
             &counters.outstanding,
             &counters.conversations,
             &counters.spool_under_way,
+            &counters.tasks,
         ];
         for gauge in gauges {
             gauge.set(0);
@@ -92,7 +93,11 @@ impl Worker {
 
     /// A network core has panicked and been replaced. Replies of ours that it had are lost; its requests are answered all the
     /// same, for their clients wait.
-    pub fn handle_died(&mut self, bereavement: &Bereavement) {
+    pub fn handle_died(&mut self, peer: Peer, bereavement: &Bereavement) {
+        if let Peer::Network(network) = peer {
+            self.tasks.handle_died(network);
+            self.send_of_tasks();
+        }
         self.reply_buffers.write_off(bereavement.own.iter().sum::<u64>() as usize);
         self.counters.reply_buffers_lent.set(self.reply_buffers.lent() as u64);
         self.counters.reply_buffers_made.set(self.reply_buffers.made() as u64);

@@ -328,6 +328,8 @@ impl Server {
         cores.bring_home(self.now);
         self.write_streams(thread);
         let cores = &mut self.threads[thread];
+        // Whoever reads looks for itself.
+        while cores.poll_control().is_some() {}
         cores.finish(self.now);
         cores.publish();
         while cores.check_gate().is_some() {}

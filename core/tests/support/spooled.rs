@@ -94,7 +94,10 @@ impl Spooled {
                     Effect::Store(RecordBatch { octets: buffer, .. }) => {
                         self.server.done(thread, ticket, EffectDone::Stored { buffer, result: Ok(()) });
                     }
-                    Effect::CheckPassword { .. } | Effect::LookUp(_) | Effect::Resolve(_) => {
+                    Effect::CheckPassword { .. }
+                    | Effect::LookUp(_)
+                    | Effect::Resolve(_)
+                    | Effect::Errand(_) => {
                         panic!("nobody asks for that here")
                     }
                 }

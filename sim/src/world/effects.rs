@@ -99,8 +99,10 @@ impl World<'_> {
                 EffectDone::PasswordChecked { password, matches }
             }
             Effect::LookUp(look_up) => EffectDone::LookedUp(self.node.look_up(&look_up)),
-            // No plan has a spool.
-            Effect::Store(_) | Effect::Spool(_) | Effect::Relay(_) => EffectDone::Shed(effect),
+            // No plan has a spool, or somebody who controls the server.
+            Effect::Errand(_) | Effect::Store(_) | Effect::Spool(_) | Effect::Relay(_) => {
+                EffectDone::Shed(effect)
+            }
             // No plan has a remote server that is known by name.
             Effect::Resolve(_) => EffectDone::Resolved(Resolved::Failed),
         }

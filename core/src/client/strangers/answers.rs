@@ -269,6 +269,19 @@ impl Answers {
         Some(self.end(place))
     }
 
+    /// How many places there are, some of which may be free.
+    pub fn places(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// The client at a place, if a packet has verified under it.
+    pub fn admitted_at(&self, place: u32) -> Option<&DynamicClient> {
+        match &self.entries.get(place as usize)?.state {
+            State::Found { client, permit: Some(_) } => Some(client),
+            State::Found { permit: None, .. } | State::Free | State::Pending { .. } | State::Denied => None,
+        }
+    }
+
     /// Each rule and key that is a client's.
     pub fn keys(&self) -> impl Iterator<Item = (&Arc<str>, &[u8])> {
         self.entries.iter().filter_map(|entry| match &entry.state {

@@ -35,6 +35,21 @@ pub struct Remote {
 }
 
 impl Remote {
+    /// Where it is, as far as this worker has heard.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// How many packets wait for its reply.
+    pub fn waiting(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// How many sockets to it are open.
+    pub fn sockets(&self) -> usize {
+        self.sockets.iter().flatten().count()
+    }
+
     /// Whether it lives, as far as any worker knows. One whose name was never resolved does not.
     pub(super) fn standing(&self, now: Instant) -> Standing {
         if self.address.is_none() {

@@ -1,0 +1,120 @@
+//! What each command does, step by step: a future that waits wherever it has to.
+
+use super::command::{Format, Refusal, RefusalCode, help};
+use super::desk::{Desk, Errand};
+use super::filter::Filter;
+use super::message::Part;
+use super::rows::write_head;
+use super::tables::{Cursor, columns};
+use super::{Command, Table};
+use crate::json::JsonText;
+use crate::path::NetworkId;
+use alloc::format;
+use alloc::string::String;
+
+/// Whose rows a part of a command is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Worker,
+    Network(NetworkId),
+}
+
+/// Does a part of a command, in a server of so many network cores.
+pub async fn run(desk: Desk, part: Part, networks: u16) -> Result<(), Refusal> {
+    let Part { command, format, is_first, rows_max, .. } = part;
+    match command {
+        Command::Help => {
+            write_help(&desk, format).await;
+            Ok(())
+        }
+        Command::Show { table, filter, .. } => {
+            let show = Show { desk: &desk, table, filter, format, rows_max };
+            if is_first && format == Format::Text {
+                let mut head = String::new();
+                write_head(columns(table), &mut head);
+                desk.write(head.as_bytes()).await;
+            }
+            match table {
+                Table::Clients | Table::Conversations | Table::RemoteServers => show.rows(Of::Worker).await,
+                Table::Connections => {
+                    for network in 0..networks {
+                        show.rows(Of::Network(NetworkId(network))).await;
+                    }
+                }
+                Table::Threads | Table::Queues | Table::Statistics => show.counted().await,
+            }
+            Ok(())
+        }
+        Command::Reload => errand(&desk, Errand::Reload).await,
+        Command::Shutdown => errand(&desk, Errand::Shutdown).await,
+    }
+}
+
+async fn errand(desk: &Desk, errand: Errand) -> Result<(), Refusal> {
+    desk.send(errand).await.map_err(|why| Refusal::new(RefusalCode::Failed, why))
+}
+
+async fn write_help(desk: &Desk, format: Format) {
+    for (command, about) in help() {
+        let line = match format {
+            Format::Text => format!("{command}\n    {about}\n"),
+            Format::Json => {
+                format!("{{\"row\":{{\"command\":{},\"about\":{}}}}}\n", JsonText(&command), JsonText(&about))
+            }
+        };
+        desk.write(line.as_bytes()).await;
+        desk.with(|state| state.rows += 1);
+    }
+}
+
+struct Show<'d> {
+    desk: &'d Desk,
+    table: Table,
+    filter: Filter,
+    format: Format,
+    rows_max: u64,
+}
+
+impl Show<'_> {
+    /// All rows of whoever has them, a few at a time.
+    async fn rows(&self, of: Of) {
+        let (mut line, mut next) = (String::new(), Some(Cursor::default()));
+        while let Some(cursor) = next
+            && !self.is_full()
+        {
+            let batch = match of {
+                Of::Worker => self.desk.own_rows(self.table, cursor).await,
+                Of::Network(network) => self.desk.rows_of(network, self.table, cursor).await,
+            };
+            next = batch.next;
+            let mut place = 0;
+            while let Some(row) = batch.rows.row(place)
+                && !self.is_full()
+            {
+                place += 1;
+                if self.filter.passes(row, &mut line) {
+                    self.desk.write_row(self.format, row, &mut line).await;
+                }
+            }
+        }
+    }
+
+    async fn counted(&self) {
+        let mut line = String::new();
+        for (place, fact) in self.desk.counted(self.table).await.iter().enumerate() {
+            if self.is_full() {
+                return;
+            }
+            if self.filter.passes(fact, &mut line) {
+                self.desk.write_row(self.format, fact, &mut line).await;
+            }
+            if place % super::ROWS_MAX == super::ROWS_MAX - 1 {
+                self.desk.turn().await;
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.desk.with(|state| state.rows) >= self.rows_max
+    }
+}
