@@ -21,6 +21,7 @@ use ulna_core::path::WorkerId;
 use ulna_core::queue::BellId;
 
 use crate::clock::Clock;
+use crate::errands::Errands;
 use crate::hashing::Hasher;
 use crate::resolving::ResolveLine;
 use crate::seats::Bells;
@@ -65,6 +66,7 @@ struct Line {
     records: Option<Arc<StoreLine>>,
     /// The same of the spool.
     spool: Option<Arc<SpoolLine>>,
+    errands: Arc<Errands>,
     /// By worker.
     inboxes: Vec<Inbox>,
     bells: Arc<Bells>,
@@ -135,6 +137,7 @@ impl EffectThreads {
             jobs_max: runtime.hash_line_max,
             records: store.as_ref().map(|(line, _)| Arc::clone(line)),
             spool: spool.as_ref().map(|(line, _)| Arc::clone(line)),
+            errands: Arc::default(),
             inboxes: (0..WORKERS_MAX).map(|_| Inbox::new()).collect(),
             bells: Arc::clone(bells),
         });
@@ -211,6 +214,11 @@ impl EffectThreads {
         self.spool.as_ref()
     }
 
+    /// Who goes on errands.
+    pub fn errands(&self) -> &Arc<Errands> {
+        &self.line.errands
+    }
+
     /// The tables that look-ups are answered from.
     pub fn tables(&self) -> &Tables {
         &self.tables
@@ -250,6 +258,7 @@ impl Drop for EffectThreads {
         }
         self.line.came.notify_all();
         self.resolving.end();
+        self.line.errands.end();
         if let Some(records) = &self.line.records {
             records.end();
         }
@@ -300,6 +309,12 @@ impl Desk {
                 key.map_or(Ok(()), |key| Err(EffectDone::SpoolKey(key)))
             }
             Effect::Resolve(resolve) => self.resolving.ask(self.worker, ticket, resolve),
+            Effect::Errand(errand) => {
+                let (line, worker) = (Arc::clone(&self.line), self.worker);
+                self.line.errands.send(ticket, errand, move |ticket, done| {
+                    line.answer(worker, ticket, done, &mut SystemCalls::default());
+                })
+            }
             Effect::LookUp(look_up) => Err(EffectDone::LookedUp(self.tables.look_up(&look_up))),
         }
     }

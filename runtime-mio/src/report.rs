@@ -108,6 +108,17 @@ impl Report<'_> {
         drops.into_iter().map(|each| each.map(u64::from)).sum()
     }
 
+    /// All that is counted, over all threads: sums, discards by reason where there were any, and what the kernel dropped.
+    pub fn counted(&self) -> Vec<(String, u64)> {
+        let sums = self.sums().into_iter().map(|(name, value)| (name.into(), value));
+        let discards = Discard::ALL.iter().map(|reason| (reason, self.discarded(*reason)));
+        let discards = discards.filter(|(_, discarded)| *discarded > 0);
+        let discards =
+            discards.map(|(reason, discarded)| (format!("discarded {}", reason.name()), discarded));
+        let drops = self.kernel_drops().map(|drops| ("kernel_drops".into(), drops));
+        sums.chain(discards).chain(drops).collect()
+    }
+
     fn sums(&self) -> Vec<(&'static str, u64)> {
         let mut sums: Vec<(&'static str, u64)> = Vec::new();
         for thread in self.threads.iter().chain(&self.gone) {

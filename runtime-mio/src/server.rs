@@ -20,7 +20,9 @@ use ulna_core::policy::{PolicyFactory, configured_rules};
 
 use crate::allocator::map_large_tables;
 use crate::clock::Clock;
+use crate::control_socket::{BoundControl, Control};
 use crate::effects::EffectThreads;
+use crate::errands::Controls;
 use crate::listening::{ListenError, Listening};
 use crate::log::{Log, Names};
 use crate::patience::tripwire::Rounds;
@@ -52,6 +54,8 @@ pub enum StartError {
     Store(String),
     /// The files of the spool cannot be opened, read or repaired.
     Spool(String),
+    /// The control socket cannot be had.
+    Control(io::Error),
 }
 
 /// Places for accounting records.
@@ -75,6 +79,7 @@ impl fmt::Display for StartError {
             StartError::Listen(error) => error.fmt(f),
             StartError::Store(error) => write!(f, "cannot store accounting: {error}"),
             StartError::Spool(error) => write!(f, "cannot have the spool: {error}"),
+            StartError::Control(error) => write!(f, "cannot have the control socket: {error}"),
             StartError::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }
@@ -141,6 +146,11 @@ impl Server {
         let bells = Arc::new(Bells::new());
         let owners = Owners::new(configuration.network_cores() as u16, seed);
         let listening = Arc::new(Listening::bind(configuration, owners.mixing(), &polls)?);
+        let control = configuration.control.socket.as_ref().map(BoundControl::bind);
+        let control = control.transpose().map_err(StartError::Control)?;
+        let control =
+            control.map(|mut bound| bound.register(polls[0].registry()).map(|()| Control::new(bound)));
+        let mut control = control.transpose()?;
         let names = Arc::new(Names::new(configuration));
         let threads = Arc::<Mutex<Threads>>::default();
         // Also without lines for requests: what is rare is told in any case.
@@ -166,6 +176,9 @@ impl Server {
             staff: Mutex::new(staff),
             threads,
         });
+        if control.is_some() {
+            shared.effects.errands().start(&shared)?;
+        }
         let reloader = Reloader::new(Supervisor::of(&shared), names, Arc::clone(configuration));
         let server = Server { shared, reloader };
         let berths = cores.iter().zip(polls).map(|(cores, poll)| Berth::new(&name_of(cores), poll));
@@ -177,7 +190,10 @@ impl Server {
                 return Err(error.into());
             }
         };
-        cores.into_iter().zip(berths).for_each(|(cores, berth)| server.shared.start(cores, berth, None));
+        for (cores, berth) in cores.into_iter().zip(berths) {
+            // The first has the first network core.
+            server.shared.start(cores, berth, None, control.take());
+        }
         Ok(server)
     }
 
@@ -204,15 +220,12 @@ impl Server {
 
     /// What is counted so far.
     pub fn report(&self) -> Report<'_> {
-        let threads = locked(&self.shared.threads);
-        Report {
-            threads: threads.reports(),
-            gone: threads.reports_of_those_gone(),
-            failed_hires: threads.failed_hires(),
-            listening: &self.shared.listening,
-            store: self.shared.effects.store_counters(),
-            spool: self.shared.effects.spool_counters(),
-        }
+        self.shared.report()
+    }
+
+    /// What the program does for whoever controls the server. Said once.
+    pub fn set_controls(&self, controls: Controls) {
+        self.shared.effects.errands().set_controls(controls);
     }
 
     /// Begins a new file of accounting records, if any are stored: for whoever moves files away.

@@ -21,6 +21,7 @@ use ulna_core::path::{Peer, WorkerId};
 use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::connected::{Budget, ConnectedSockets};
+use crate::control_socket::Control;
 use crate::counters::ThreadCounters;
 use crate::deaths::Deaths;
 use crate::effects::EffectThreads;
@@ -30,7 +31,7 @@ use crate::patience::Patience;
 use crate::patience::tripwire::Rounds;
 use crate::reload::{Follower, ReloadError, Step, Steps};
 use crate::remote::RemoteSockets;
-use crate::report::{ThreadReport, name_of_worker};
+use crate::report::{Report, ThreadReport, name_of_worker};
 use crate::seats::Bells;
 use crate::server::{EndsProcessOnPanic, locked};
 use crate::system_calls::SystemCalls;
@@ -157,7 +158,13 @@ impl Supervisor {
 
 impl Shared {
     /// Has a thread run these cores.
-    pub(crate) fn start(&self, cores: Cores, berth: Berth, writer: Option<EventWriter>) {
+    pub(crate) fn start(
+        &self,
+        cores: Cores,
+        berth: Berth,
+        writer: Option<EventWriter>,
+        control: Option<Control>,
+    ) {
         let Berth { poll, bell: its_bell, hand_over, handle } = berth;
         let bell = cores.bell();
         self.bells.set(bell, Some(its_bell));
@@ -191,6 +198,7 @@ impl Shared {
             ),
             remote: RemoteSockets::new(self.settings.receive_buffer_octets, &report.thread),
             tcp: Tcp::new(&self.listening, network),
+            control,
             deaths: Arc::clone(&self.deaths),
             cores,
         });
@@ -199,6 +207,19 @@ impl Shared {
         let worker = worker.filter(|_| network.is_none());
         let serving = Serving { worker, handle: Some(handle), drained, report };
         locked(&self.threads).begin(serving);
+    }
+
+    /// What is counted so far.
+    pub(crate) fn report(&self) -> Report<'_> {
+        let threads = locked(&self.threads);
+        Report {
+            threads: threads.reports(),
+            gone: threads.reports_of_those_gone(),
+            failed_hires: threads.failed_hires(),
+            listening: &self.listening,
+            store: self.effects.store_counters(),
+            spool: self.effects.spool_counters(),
+        }
     }
 
     /// There are to be so many workers: hires and dismisses as many as that takes, and waits until all is settled, at most as
@@ -238,7 +259,7 @@ impl Shared {
         for (cores, berth) in hired.into_iter().zip(berths) {
             let worker = cores.worker().map(|worker| worker.id());
             let writer = worker.and_then(|worker| locked(&self.threads).take_writer(worker));
-            self.start(cores, berth, writer);
+            self.start(cores, berth, writer, None);
         }
         let epoch = owners.epoch();
         self.steps.take(Step::Own(owners), &self.bells)?;

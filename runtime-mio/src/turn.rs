@@ -19,6 +19,7 @@ use ulna_core::seeded::{self, Bug};
 use crate::bell::BELL;
 use crate::clock::{Clock, wall_time};
 use crate::connected::{ConnectedSockets, ORDERS_EACH_TURN, READ_EACH_TURN};
+use crate::control_socket::Control;
 use crate::counters::ThreadCounters;
 use crate::deaths::Deaths;
 use crate::effects::Desk;
@@ -108,6 +109,8 @@ pub(crate) struct Turn {
     pub remote: RemoteSockets,
     /// This thread's streams.
     pub tcp: Tcp,
+    /// The control socket, if this thread has it.
+    pub control: Option<Control>,
     pub deaths: Arc<Deaths>,
 }
 
@@ -193,8 +196,14 @@ impl Turn {
             self.read_connected(receive, now, calls);
             self.tcp.accept(&self.listening, &mut self.cores, self.poll.registry(), &self.counters, now);
             self.tcp.read(&mut self.cores, now, calls);
+            if let Some(control) = &mut self.control {
+                control.read(&mut self.cores, self.poll.registry(), &self.counters, now, calls);
+            }
         } else {
             self.tcp.drain(&mut self.cores, now);
+            if let Some(control) = &mut self.control {
+                control.drain(&mut self.cores, now);
+            }
         }
         self.read_remote(receive, now, calls);
         self.cores.handle_timeout(now);
@@ -214,6 +223,9 @@ impl Turn {
         if self.tcp.has_any() {
             self.cores.bring_home(now);
             self.tcp.write(&mut self.cores, now, calls);
+        }
+        if let Some(control) = &mut self.control {
+            control.write(&mut self.cores, now, calls);
         }
         self.cores.finish(now);
         self.publish(calls);
@@ -239,6 +251,9 @@ impl Turn {
                 // Its successor knows of none.
                 Ok(Some(Peer::Network(_))) => {
                     self.connected.close_all(self.poll.registry(), now);
+                    if let Some(control) = &mut self.control {
+                        control.close_all();
+                    }
                     return self.tcp.close_all();
                 }
                 Ok(Some(Peer::Worker(_))) => return self.remote.close_all(self.poll.registry()),
@@ -430,11 +445,19 @@ impl Turn {
         let has_unread = has_unread && !seeded::is(Bug::ReadableSocketForgotten);
         let has_unread = has_unread || stage == Stage::Serving && self.connected.has_ready();
         let has_unread = has_unread || self.remote.has_ready();
-        let may_sleep = !has_unread && !self.tcp.has_unwritten() && self.cores.may_park();
+        let has_control = self.control.as_ref().is_some_and(|control| {
+            stage == Stage::Serving && control.has_unread() || control.has_unwritten()
+        });
+        let may_sleep = !has_unread && !has_control && !self.tcp.has_unwritten() && self.cores.may_park();
         self.patience.wake_by(self.connected.deadline().filter(|_| stage == Stage::Serving));
         self.patience.wait(&mut self.cores, &mut self.poll, events, may_sleep, calls)?;
         for event in events.iter().filter(|event| event.token() != BELL) {
-            if self.connected.note_ready(event.token()) || self.remote.note_ready(event.token()) {
+            let is_of_control =
+                self.control.as_mut().is_some_and(|control| control.note_ready(event, &mut self.cores));
+            if is_of_control
+                || self.connected.note_ready(event.token())
+                || self.remote.note_ready(event.token())
+            {
                 continue;
             }
             if let Some((_, may_read)) =

@@ -1,0 +1,166 @@
+//! What is done for whoever controls the server and is no core's matter: counts of all threads put together, a reload, the end.
+//!
+//! On two threads, as a reload may take long and counts are not to wait for it. Each control connection has one errand under way at
+//! most, which bounds the lines.
+
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::thread::{self, JoinHandle};
+
+use ulna_core::control::{Answered, Errand, Fact, Table};
+use ulna_core::effect::{Effect, EffectDone, Ticket};
+
+use crate::report::Report;
+use crate::server::{EndsProcessOnPanic, locked};
+use crate::supervisor::Shared;
+
+/// What the program does that the server is a part of.
+pub struct Controls {
+    /// Loads the configuration anew, and says what was wrong with it. Waits until it is in force.
+    pub reload: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Has the server end, soon.
+    pub shutdown: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Who goes on errands.
+#[derive(Default)]
+pub(crate) struct Errands {
+    shared: OnceLock<Weak<Shared>>,
+    controls: OnceLock<Controls>,
+    /// To the threads, while there are such.
+    lines: Mutex<Option<Lines>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Lines {
+    counts: Sender<Job>,
+    changes: Sender<Job>,
+}
+
+struct Job {
+    ticket: Ticket,
+    errand: Errand,
+    answer: Box<dyn FnOnce(Ticket, EffectDone) + Send>,
+}
+
+impl Errands {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When they cannot be had.
+    pub fn start(self: &Arc<Errands>, shared: &Arc<Shared>) -> io::Result<()> {
+        let is_first = self.shared.set(Arc::downgrade(shared)).is_ok();
+        assert!(is_first, "a server has errands of its own");
+        let start = |name: &str, jobs: Receiver<Job>| {
+            let errands = Arc::downgrade(self);
+            let thread = thread::Builder::new().name(name.into()).spawn(move || {
+                let _end_with_the_process = EndsProcessOnPanic;
+                for job in jobs {
+                    let Some(errands) = errands.upgrade() else { return };
+                    errands.run(job);
+                }
+            })?;
+            locked(&self.threads).push(thread);
+            io::Result::Ok(())
+        };
+        let ((counts, to_count), (changes, to_change)) = (channel(), channel());
+        start("counts", to_count)?;
+        start("changes", to_change)?;
+        *locked(&self.lines) = Some(Lines { counts, changes });
+        Ok(())
+    }
+
+    /// Who reloads and ends. Without these nobody does.
+    pub fn set_controls(&self, controls: Controls) {
+        // Whoever says it first is right.
+        let _ = self.controls.set(controls);
+    }
+
+    /// Sends somebody; the answer goes to `answer`.
+    pub fn send(
+        &self,
+        ticket: Ticket,
+        errand: Errand,
+        answer: impl FnOnce(Ticket, EffectDone) + Send + 'static,
+    ) -> Result<(), EffectDone> {
+        let shed = || EffectDone::Shed(Effect::Errand(errand));
+        let lines = locked(&self.lines);
+        let Lines { counts, changes } = lines.as_ref().ok_or_else(shed)?;
+        let line = match errand {
+            Errand::Count(_) => counts,
+            Errand::Reload | Errand::Shutdown => changes,
+        };
+        line.send(Job { ticket, errand, answer: Box::new(answer) }).map_err(|_| shed())
+    }
+
+    fn run(&self, Job { ticket, errand, answer }: Job) {
+        let controls = self.controls.get().ok_or("nobody here can do that");
+        let answered = match errand {
+            Errand::Count(table) => {
+                let shared = self.shared.get().and_then(Weak::upgrade);
+                Answered::Facts(shared.map(|shared| facts(&shared.report(), table)).unwrap_or_default())
+            }
+            Errand::Reload => Answered::Done(controls.map_err(String::from).and_then(|it| (it.reload)())),
+            Errand::Shutdown => Answered::Done(controls.map(|_| ()).map_err(String::from)),
+        };
+        answer(ticket, EffectDone::ErrandDone(answered));
+        if let (Errand::Shutdown, Ok(controls)) = (errand, controls) {
+            // Behind the answer, so that who has asked for it reads that it comes.
+            (controls.shutdown)();
+        }
+    }
+
+    /// No errand is taken any more. One that is under way is not waited for: it may wait for what waits for this.
+    pub fn end(&self) {
+        *locked(&self.lines) = None;
+        locked(&self.threads).clear();
+    }
+}
+
+/// What was counted, as a table shows it.
+fn facts(report: &Report<'_>, table: Table) -> Vec<Fact> {
+    let of_thread =
+        |thread: &str, name: &str, value| Fact { thread: Some(thread.into()), name: name.into(), value };
+    match table {
+        Table::Statistics => {
+            let counted = report.counted();
+            counted.into_iter().map(|(name, value)| Fact { thread: None, name, value }).collect()
+        }
+        Table::Threads | Table::Queues => {
+            let mut facts = Vec::new();
+            for report in report.threads() {
+                let network = report.network.iter().flat_map(|network| network.named());
+                let worker = report.worker.iter().flat_map(|worker| worker.named());
+                let all = report.thread.named().chain(network).chain(worker);
+                let wanted = all.filter(|(name, _)| table == Table::Threads || OF_QUEUES.contains(name));
+                facts.extend(wanted.map(|(name, value)| of_thread(&report.name, name, value)));
+            }
+            facts
+        }
+        Table::Clients | Table::Connections | Table::Conversations | Table::RemoteServers => {
+            unreachable!("{table:?} are a core's")
+        }
+    }
+}
+
+/// What threads count about messages between them, and how they wait for these.
+const OF_QUEUES: &[&str] = &[
+    "wait_calls",
+    "ring_calls",
+    "yield_calls",
+    "parks",
+    "park_cancels",
+    "rings_sent",
+    "rings_spurious",
+    "full",
+    "lazy_backlog_max",
+    "empty_polls",
+    "lingers",
+    "lingers_found",
+    "linger_us",
+    "lost_wakeups",
+    "completions_waiting",
+    "tasks_woken",
+    "control_marks",
+];
