@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod control;
 mod reload;
 mod request;
 mod serve;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 use ulna_config::{ConfigErrors, Configuration, Cores, Warnings};
 
 use check::CheckArguments;
+use control::ControlArguments;
 use request::RequestArguments;
 use standard_error::say;
 
@@ -47,6 +49,9 @@ enum Command {
     /// Send one exact packet and print the reply. Exit codes: 0 Accept, Response or ACK; 1 Reject or NAK; 3 Challenge;
     /// 2 no valid reply, or wrong usage.
     Request(Box<RequestArguments>),
+    /// Ask a server that runs, or tell it what to do, by its control socket. Exit codes: 0 done; 1 refused; 2 no answer, or wrong
+    /// usage.
+    Control(ControlArguments),
 }
 
 #[derive(clap::Args)]
@@ -65,6 +70,7 @@ fn main() -> ExitCode {
         },
         Command::Check(arguments) => check::check(&arguments),
         Command::Request(arguments) => request::request(&arguments),
+        Command::Control(arguments) => control::control(&arguments),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -27,6 +28,8 @@ struct Asked {
 #[derive(Default)]
 struct Waiting {
     configuration: bool,
+    /// Who wants to know what comes of it.
+    askers: Vec<SyncSender<Result<(), String>>>,
     tables: BTreeSet<PathBuf>,
 }
 
@@ -71,6 +74,21 @@ impl Reload {
         }
         self.asked.came.notify_one();
     }
+
+    /// Asks for a reload and waits until the new configuration is in force, and there are as many workers as it wants.
+    ///
+    /// # Errors
+    /// Why the configuration stays as it is.
+    pub fn ask_and_wait(&self) -> Result<(), String> {
+        let (tell, told) = sync_channel(1);
+        {
+            let mut waiting = self.asked.waiting();
+            waiting.configuration = true;
+            waiting.askers.push(tell);
+        }
+        self.asked.came.notify_one();
+        told.recv().unwrap_or_else(|_| Err("the server ends".into()))
+    }
 }
 
 /// What reads files anew.
@@ -85,9 +103,11 @@ struct Reading {
 struct Ends;
 
 impl Reading {
-    fn read(&self, Waiting { configuration, tables }: Waiting) -> Result<(), Ends> {
+    fn read(&self, Waiting { configuration, askers, tables }: Waiting) -> Result<(), Ends> {
         if configuration {
-            self.read_configuration()?;
+            let read = self.read_configuration()?;
+            // Whoever has gone meanwhile hears nothing.
+            askers.iter().for_each(|asker| drop(asker.send(read.clone())));
         }
         tables.iter().try_for_each(|table| self.read_table(table))
     }
@@ -97,34 +117,41 @@ impl Reading {
         self.watch.watch(tables.iter().map(|source| PathBuf::from(&**source)).collect());
     }
 
-    fn read_configuration(&self) -> Result<(), Ends> {
+    fn read_configuration(&self) -> Result<Result<(), String>, Ends> {
         let (configuration, warnings) = match crate::load(Some(&self.file)) {
             Ok(loaded) => loaded,
             Err(errors) => {
                 self.speaker.say(errors.to_string());
                 tracing::error!("reload: the file has errors; the configuration stays as it is");
-                return Ok(());
+                return Ok(Err(format!("the configuration stays as it is: {errors}")));
             }
         };
         if !warnings.is_empty() {
             self.speaker.say(warnings.to_string());
         }
+        let mut read = Ok(());
         match self.reloader.put_in_force(configuration) {
             Ok(waits) => {
                 waits.iter().for_each(|waits| tracing::warn!("reload: {waits}"));
                 tracing::info!("reload: the new configuration is in force");
             }
             Err(ReloadError::Ends) => return Err(Ends),
-            Err(error) => tracing::error!("reload: {error}; the configuration stays as it is"),
+            Err(error) => {
+                tracing::error!("reload: {error}; the configuration stays as it is");
+                read = Err(format!("the configuration stays as it is: {error}"));
+            }
         }
         self.watch_tables();
         match self.reloader.settle() {
             Ok(Some(workers)) => tracing::info!(workers, "reload: workers have come or gone"),
             Ok(None) => {}
             Err(ReloadError::Ends) => return Err(Ends),
-            Err(error) => tracing::error!("reload: {error}; there are as many workers as before"),
+            Err(error) => {
+                tracing::error!("reload: {error}; there are as many workers as before");
+                read = read.and_then(|()| Err(format!("there are as many workers as before: {error}")));
+            }
         }
-        Ok(())
+        Ok(read)
     }
 
     /// What a table has wrong in it leaves clients as they are.

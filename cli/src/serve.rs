@@ -8,14 +8,16 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::flag;
 use signal_hook::iterator::Signals;
+use signal_hook::{flag, low_level};
 use ulna_config::{Configuration, Warnings};
 use ulna_core::Seed;
 use ulna_core::accounting::Loaded;
 use ulna_core::configuration::{AccountingFile, Listener};
 use ulna_core::policy::configured_rules;
-use ulna_runtime_mio::{RecordStore, Server, SpoolNews, SpoolStore, StoreNews, Stores, is_on_this_host};
+use ulna_runtime_mio::{
+    Controls, RecordStore, Server, SpoolNews, SpoolStore, StoreNews, Stores, is_on_this_host,
+};
 use ulna_stores::file::FileDisk;
 use ulna_stores::spool::SpoolDisk;
 
@@ -108,7 +110,7 @@ fn until_signalled(
         );
     }
     let reload = match file.map(|file| Reload::start(file, server.reloader(), speaker.clone())).transpose() {
-        Ok(reload) => reload,
+        Ok(reload) => reload.map(Arc::new),
         Err(error) => {
             server.exit();
             return Err(format!("cannot start a thread: {error}"));
@@ -123,6 +125,7 @@ fn until_signalled(
             return Err(why);
         }
     };
+    server.set_controls(controls(reload.clone()));
     say_ready(&server);
     for signal in signals.forever() {
         match signal {
@@ -144,6 +147,21 @@ fn until_signalled(
     speaker.say(server.report().to_string());
     server.exit();
     if is_drained { Ok(()) } else { Err("some requests were still under way when patience ended".into()) }
+}
+
+/// What is done for whoever has the control socket.
+fn controls(reload: Option<Arc<Reload>>) -> Controls {
+    let reload = move || match &reload {
+        Some(reload) => reload.ask_and_wait(),
+        None => Err("no file was named; the embedded configuration stays".into()),
+    };
+    // As an operator's signal would: one more ends the process at once.
+    let shutdown = || {
+        if let Err(error) = low_level::raise(SIGTERM) {
+            tracing::error!("shutdown: {error}");
+        }
+    };
+    Controls { reload: Box::new(reload), shutdown: Box::new(shutdown) }
 }
 
 /// A first try shall not fail for want of IPv6. In a file every address is somebody's wish, and must be had.
