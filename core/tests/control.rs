@@ -8,6 +8,8 @@ use std::time::Duration;
 use support::{Ask, Server, nas};
 use ulna_core::control::{Answered, ControlId, Errand, Fact, Peer as ControlPeer, Table};
 use ulna_core::effect::{Effect, EffectDone};
+use ulna_core::event::Event;
+use ulna_core::packet::number;
 use ulna_core::path::{NetworkId, Peer, WorkerId};
 use ulna_core::time::UnixTime;
 
@@ -286,7 +288,7 @@ fn what_is_no_command_is_refused_and_does_no_harm() {
 fn who_may_only_look_changes_nothing() {
     let mut server = server(JOINED, 50);
     let mut reader = connect_as(&mut server, false);
-    for command in ["reload", "shutdown"] {
+    for command in ["reload", "shutdown", "client flush a", "remote-server down a"] {
         let said = reader.ask(&mut server, command);
         assert!(said.starts_with(". error not-permitted: "), "{said}");
     }
@@ -395,5 +397,88 @@ fn a_network_core_that_dies_takes_its_readers_and_no_rows_of_others() {
         assert!(server.threads[0].control(reader.id).is_none(), "its driver has closed it");
         let said = connect(&mut server).ask(&mut server, "show clients");
         assert!(said.ends_with(". ok 2 rows\n"), "{said}");
+    }
+}
+
+#[test]
+fn a_client_that_is_flushed_has_its_secret_looked_up_anew() {
+    const SITE: &[u8] = b"the secret of site one";
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sites.toml");
+    for layout in LAYOUTS {
+        let rules = format!(
+            "[[server.new]]\nauthenticate = \"users\"\n[[client_rule]]\nname = \"branches\"\n\
+             network = [\"100.64.0.0/10\"]\nnat = true\n\
+             secret = {{ table = \"{table}\", key = \"NAS-Identifier\" }}\n"
+        );
+        let mut server = Server::new(&format!("[runtime]\n{layout}[control]\nsocket = \"s\"\n"), &rules);
+        let remote = "100.64.0.1:1001".parse().expect("an address");
+        let ask = |server: &mut Server, identifier: u8| {
+            let ask = Ask::bob().with(number::NAS_IDENTIFIER, b"site-1").under(SITE).identifier(identifier);
+            let mut sent = server.ask(remote, &ask.authenticator(identifier).octets());
+            while !server.effects.is_empty() {
+                sent.extend(server.look_up().1);
+            }
+            assert_eq!(sent.len(), 1, "{}", server.table());
+        };
+        ask(&mut server, 1);
+        ask(&mut server, 2);
+        assert_eq!((server.count("look_ups"), server.count("connections")), (1, 1));
+        let mut reader = connect(&mut server);
+        let rows = reader.ask(&mut server, "show clients kind=dynamic");
+        assert!(rows.lines().nth(1).expect("one").contains(" dynamic     branches "), "{rows}");
+        let rows = reader.ask(&mut server, "show connections transport=udp");
+        assert!(rows.lines().nth(1).expect("one").starts_with("100.64.0.1:1001 "), "{rows}");
+        let name =
+            rows.lines().nth(1).and_then(|row| row.split_whitespace().nth(3)).expect("a name").to_string();
+        assert_eq!(reader.ask(&mut server, "client flush nobody"), ". ok 0 rows\n");
+        assert_eq!(reader.ask(&mut server, &format!("client flush {name}")), ". ok 1 row\n");
+        assert!(reader.ask(&mut server, "show clients kind=dynamic").ends_with(". ok 0 rows\n"));
+        ask(&mut server, 3);
+        assert_eq!((server.count("look_ups"), server.count("connections")), (2, 1));
+    }
+}
+
+#[test]
+fn a_remote_server_that_is_taken_out_of_use_gets_nothing_until_it_is_given_back() {
+    const FARM: &str = r#"
+        [[server.new]]
+        proxy = "farm"
+        [[remote_server]]
+        name = "one"
+        address = "203.0.113.5:1812"
+        secret = "a secret of the remote servers"
+        [[remote_server]]
+        name = "two"
+        address = "203.0.113.6:1812"
+        secret = "a secret of the remote servers"
+        [[pool]]
+        name = "farm"
+        balance = "failover"
+        remote_servers = ["one", "two"]
+    "#;
+    for layout in LAYOUTS {
+        let mut server = Server::new(&format!("[runtime]\n{layout}[control]\nsocket = \"s\"\n"), FARM);
+        let mut reader = connect(&mut server);
+        let goes_to = |server: &mut Server, number: u16| {
+            server.ask(nas(1000 + number), &Ask::bob().numbered(number.into()).octets());
+            let forwarded = server.take_forwarded();
+            assert_eq!(forwarded.len(), 1);
+            forwarded[0].remote.to_string()
+        };
+        assert_eq!(goes_to(&mut server, 0), "203.0.113.5:1812");
+        assert_eq!(reader.ask(&mut server, "remote-server down one"), ". ok 0 rows\n");
+        for number in 1..6 {
+            assert_eq!(goes_to(&mut server, number), "203.0.113.6:1812", "by each worker");
+        }
+        let rows = reader.ask(&mut server, "show remote-servers server=one standing=held");
+        assert!(rows.ends_with(". ok 3 rows\n"), "{rows}");
+        assert_eq!(
+            reader.ask(&mut server, "remote-server down three"),
+            ". error not-found: there is no remote server \"three\"\n"
+        );
+        assert_eq!(reader.ask(&mut server, "remote-server up one"), ". ok 0 rows\n");
+        assert_eq!(goes_to(&mut server, 6), "203.0.113.5:1812");
+        let events = server.events.iter().filter(|event| matches!(event, Event::RemoteServer { .. })).count();
+        assert_eq!(events, 2, "the log tells of both");
     }
 }

@@ -136,6 +136,15 @@ impl Strangers {
         self.answers.admitted_at(place).filter(|client| !client.is_over(now))
     }
 
+    /// Ends the client of this name whose key is at a place, with all its connections: its key is looked up anew. Whether there was one.
+    pub fn flush_at(&mut self, place: u32, name: &str) -> bool {
+        let client = self.answers.admitted_at(place).filter(|client| *client.client().name == *name);
+        let Some(origin) = client.map(|client| client.origin()) else { return false };
+        let (rule, key): (Box<str>, Box<[u8]>) = (origin.0.into(), origin.1.into());
+        self.answers.forget(&rule, &key);
+        true
+    }
+
     /// Clients of before: their keys are looked up without counting as new.
     pub fn remember(&mut self, rule: &Arc<str>, key: &[u8]) {
         self.answers.remember(rule, key);

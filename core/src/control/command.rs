@@ -3,6 +3,7 @@
 use super::filter::Filter;
 use super::tables;
 use crate::json::JsonText;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -44,6 +45,18 @@ pub enum Command {
         filter: Filter,
         /// How many, at most.
         rows_max: u64,
+    },
+    /// End a client that a rule has admitted, with all its connections.
+    Flush {
+        /// Its name.
+        client: Box<str>,
+    },
+    /// Take a remote server out of use, or give it back.
+    Hold {
+        /// Its name.
+        server: Box<str>,
+        /// Whether it is out of use from now on.
+        is_held: bool,
     },
     /// Load the configuration anew.
     Reload,
@@ -137,6 +150,8 @@ pub enum RefusalCode {
     NotPermitted,
     /// The worker that was asked has panicked, or goes.
     WorkerGone,
+    /// There is nothing of that name.
+    NotFound,
     /// It was tried, and failed.
     Failed,
 }
@@ -153,6 +168,7 @@ impl RefusalCode {
             RefusalCode::TooManyConnections => "too-many-connections",
             RefusalCode::NotPermitted => "not-permitted",
             RefusalCode::WorkerGone => "worker-gone",
+            RefusalCode::NotFound => "not-found",
             RefusalCode::Failed => "failed",
         }
     }
@@ -239,6 +255,19 @@ fn command(words: &[String]) -> Result<Command, Refusal> {
         "reload" => alone(Command::Reload),
         "shutdown" => alone(Command::Shutdown),
         "show" => show(rest),
+        "client" => match rest {
+            [verb, name] if verb == "flush" => Ok(Command::Flush { client: name.as_str().into() }),
+            _ => Err(Refusal::new(RefusalCode::BadCommand, "`client flush NAME` was expected")),
+        },
+        "remote-server" => match rest {
+            [verb, name] if verb == "down" || verb == "up" => {
+                Ok(Command::Hold { server: name.as_str().into(), is_held: verb == "down" })
+            }
+            _ => Err(Refusal::new(
+                RefusalCode::BadCommand,
+                "`remote-server down NAME` or `remote-server up NAME` was expected",
+            )),
+        },
         other => Err(Refusal::new(
             RefusalCode::UnknownCommand,
             format!("there is no command {other:?}; `help` names those that there are"),
@@ -332,6 +361,15 @@ pub fn help() -> impl Iterator<Item = (String, String)> {
         )
     });
     let others = [
+        (
+            "client flush NAME",
+            "end a client that a rule has admitted, with all its connections; its secret is looked up anew",
+        ),
+        (
+            "remote-server down NAME",
+            "take a remote server out of use, until it is given back or the server restarts",
+        ),
+        ("remote-server up NAME", "give it back"),
         ("reload", "load the configuration anew, as at SIGHUP"),
         ("shutdown", "end when all that is under way is answered, as at SIGTERM"),
         ("help", "this"),
@@ -380,6 +418,11 @@ mod tests {
                 ". error bad-command: \"bob\" is no condition; those are written COLUMN=VALUE",
             ),
             ("show clients limit=x", ". error bad-command: limit=x is no number of rows\n"),
+            ("client flsh a", ". error bad-command: `client flush NAME` was expected\n"),
+            (
+                "remote-server down",
+                ". error bad-command: `remote-server down NAME` or `remote-server up NAME` was expected\n",
+            ),
             ("show clients \"a", ". error bad-command: a quotation mark has no other\n"),
             (
                 "json show clients",

@@ -9,6 +9,7 @@ use super::screen::{Screen, Size};
 use super::tables::{Fact, RowBatch};
 use super::{Cursor, Table};
 use crate::path;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -31,8 +32,10 @@ pub struct State {
 }
 
 /// What a task asks of its worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
+    /// That it does something.
+    Act(Act),
     /// Some rows of the worker's own tables.
     Own(RowsAsked),
     /// Some rows of a network core's.
@@ -43,6 +46,15 @@ pub enum Asked {
     Room(usize),
     /// To go on in the next turn.
     Turn,
+}
+
+/// What a worker can do by itself, a bounded part of it at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Ends a client, as far as keys from this place on are looked at.
+    Flush(Box<str>, Cursor),
+    /// Takes a remote server out of use, or gives it back.
+    Hold(Box<str>, bool),
 }
 
 /// What only the driver knows, or can do.
@@ -61,6 +73,8 @@ pub enum Errand {
 pub enum Answered {
     /// Rows.
     Rows(RowBatch),
+    /// So much was acted on, and where to go on.
+    Acted(u64, Option<Cursor>),
     /// What was counted.
     Facts(Vec<Fact>),
     /// An errand is done, or why not.
@@ -104,7 +118,9 @@ impl Desk {
     pub async fn counted(&self, table: Table) -> Vec<Fact> {
         match self.ask(Asked::Driver(Errand::Count(table))).await {
             Answered::Facts(facts) => facts,
-            Answered::Rows(_) | Answered::Done(_) | Answered::GoOn => unreachable!("it asked for counts"),
+            Answered::Rows(_) | Answered::Acted(..) | Answered::Done(_) | Answered::GoOn => {
+                unreachable!("it asked for counts")
+            }
         }
     }
 
@@ -112,7 +128,19 @@ impl Desk {
     pub async fn send(&self, errand: Errand) -> Result<(), String> {
         match self.ask(Asked::Driver(errand)).await {
             Answered::Done(done) => done,
-            Answered::Rows(_) | Answered::Facts(_) | Answered::GoOn => unreachable!("it sent on an errand"),
+            Answered::Rows(_) | Answered::Acted(..) | Answered::Facts(_) | Answered::GoOn => {
+                unreachable!("it sent on an errand")
+            }
+        }
+    }
+
+    /// Has the worker do something: how much that was, and where to go on.
+    pub async fn act(&self, act: Act) -> (u64, Option<Cursor>) {
+        match self.ask(Asked::Act(act)).await {
+            Answered::Acted(done, next) => (done, next),
+            Answered::Rows(_) | Answered::Facts(_) | Answered::Done(_) | Answered::GoOn => {
+                unreachable!("it asked to act")
+            }
         }
     }
 
@@ -141,6 +169,8 @@ impl Desk {
 fn rows(answered: Answered) -> RowBatch {
     match answered {
         Answered::Rows(rows) => rows,
-        Answered::Facts(_) | Answered::Done(_) | Answered::GoOn => unreachable!("it asked for rows"),
+        Answered::Acted(..) | Answered::Facts(_) | Answered::Done(_) | Answered::GoOn => {
+            unreachable!("it asked for rows")
+        }
     }
 }

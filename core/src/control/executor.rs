@@ -4,7 +4,7 @@
 //! the same inputs have the same tasks polled in the same order.
 
 use super::command::Refusal;
-use super::desk::{Answered, Asked, Desk, Errand};
+use super::desk::{Act, Answered, Asked, Desk, Errand};
 use super::message::{FromTask, Part, RowsAsked, TaskName};
 use super::show;
 use super::tables::RowBatch;
@@ -64,12 +64,14 @@ enum Waits {
 }
 
 /// What a task wants of its worker at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wants {
     /// Nothing.
     Nothing,
     /// Some of its rows.
     Rows(Home, RowsAsked),
+    /// That it does something.
+    Act(Home, Act),
 }
 
 impl Tasks {
@@ -165,13 +167,17 @@ impl Tasks {
             task.desk.with(|state| (state.asked.take(), state.screen.is_worth_sending()));
         let asked = asked.expect("a task that waits has asked for something");
         match asked {
-            Asked::Own(_) | Asked::Turn if !is_worth_sending => {}
-            Asked::Own(_) | Asked::Turn | Asked::Network(..) | Asked::Driver(_) | Asked::Room(_) => {
-                self.send_output(home);
-            }
+            Asked::Own(_) | Asked::Act(_) | Asked::Turn if !is_worth_sending => {}
+            Asked::Own(_)
+            | Asked::Act(_)
+            | Asked::Turn
+            | Asked::Network(..)
+            | Asked::Driver(_)
+            | Asked::Room(_) => self.send_output(home),
         }
         let waits = match asked {
             Asked::Own(asked) => return Some(Wants::Rows(home, asked)),
+            Asked::Act(act) => return Some(Wants::Act(home, act)),
             Asked::Turn => {
                 self.answer(home, Answered::GoOn);
                 return Some(Wants::Nothing);

@@ -39,7 +39,7 @@ mod show;
 pub mod tables;
 
 pub use self::command::{Command, Format, Order, Refusal, RefusalCode, Table};
-pub use self::desk::{Answered, Errand};
+pub use self::desk::{Act, Answered, Errand};
 pub use self::message::{FromTask, Part, RowsAsked, TaskName, ToTask};
 pub use self::reader::{ControlId, ControlView, Peer};
 pub use self::screen::Size;

@@ -402,7 +402,7 @@ impl Reader {
     fn is_nearly_done(&self) -> bool {
         match self.running.as_ref().map(|running| &running.order.command) {
             None => self.has_output(),
-            Some(Command::Reload | Command::Shutdown) => true,
+            Some(Command::Flush { .. } | Command::Hold { .. } | Command::Reload | Command::Shutdown) => true,
             Some(Command::Help | Command::Show { .. }) => false,
         }
     }

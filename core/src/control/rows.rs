@@ -107,6 +107,12 @@ pub fn write_cell(out: &mut String, cell: &Cell<'_>) -> fmt::Result {
 
 /// Octets of a peer's: whatever is no text, would be taken for something else, or would steer a terminal, in hexadecimal.
 fn write_octets(out: &mut String, octets: &[u8]) -> fmt::Result {
+    // Nearly all are so.
+    if octets.iter().all(|octet| matches!(octet, b' '..=b'~') && *octet != b'\\')
+        && let Ok(plain) = core::str::from_utf8(octets)
+    {
+        return out.write_str(plain);
+    }
     for chunk in octets.utf8_chunks() {
         for character in chunk.valid().chars() {
             match character {
@@ -143,8 +149,14 @@ fn write_padded(
     let begin = out.len();
     write(out).expect(MEMORY);
     if !is_last {
-        let written = out[begin..].chars().count();
-        out.extend(core::iter::repeat_n(' ', width.saturating_sub(written) + 2));
+        let written = &out[begin..];
+        let written = if written.is_ascii() { written.len() } else { written.chars().count() };
+        let mut missing = width.saturating_sub(written) + 2;
+        while missing > 0 {
+            let spaces = missing.min(SPACES.len());
+            out.push_str(&SPACES[..spaces]);
+            missing -= spaces;
+        }
     }
 }
 
@@ -152,6 +164,7 @@ fn is_last(columns: &[Column], place: usize) -> bool {
     place + 1 == columns.len()
 }
 
+const SPACES: &str = "                                ";
 const MEMORY: &str = "memory takes it";
 
 #[cfg(test)]

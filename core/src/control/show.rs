@@ -1,7 +1,7 @@
 //! What each command does, step by step: a future that waits wherever it has to.
 
 use super::command::{Format, Refusal, RefusalCode, help};
-use super::desk::{Desk, Errand};
+use super::desk::{Act, Desk, Errand};
 use super::filter::Filter;
 use super::message::Part;
 use super::rows::write_head;
@@ -45,6 +45,22 @@ pub async fn run(desk: Desk, part: Part, networks: u16) -> Result<(), Refusal> {
             }
             Ok(())
         }
+        Command::Flush { client } => {
+            let mut next = Some(Cursor::default());
+            while let Some(cursor) = next {
+                let (flushed, more) = desk.act(Act::Flush(client.clone(), cursor)).await;
+                desk.with(|state| state.rows += flushed);
+                next = more;
+            }
+            Ok(())
+        }
+        Command::Hold { server, is_held } => match desk.act(Act::Hold(server.clone(), is_held)).await {
+            (0, _) => {
+                let text = format!("there is no remote server {server:?}");
+                Err(Refusal::new(RefusalCode::NotFound, text))
+            }
+            _ => Ok(()),
+        },
         Command::Reload => errand(&desk, Errand::Reload).await,
         Command::Shutdown => errand(&desk, Errand::Shutdown).await,
     }

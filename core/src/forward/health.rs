@@ -21,9 +21,9 @@
 //! Time passes by itself from zombie to dead to half-open: whoever looks reckons with it, whether or not it has been noted.
 
 #[cfg(not(loom))]
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::StatusCheck;
 use crate::seeded::{self, Bug};
@@ -37,6 +37,8 @@ pub struct Health {
     state: AtomicU64,
     /// When a probe, or a request that tries it again, was claimed last: microseconds and one; 0: never.
     claimed: AtomicU64,
+    /// An operator has taken it out of use.
+    is_held: AtomicBool,
 }
 
 /// How a remote server is to be treated.
@@ -105,10 +107,26 @@ enum State {
 impl Health {
     /// Of a server that nothing is known of: it counts as alive.
     pub fn new() -> Health {
-        Health { state: AtomicU64::new(State::Alive { heard: 0 }.word()), claimed: AtomicU64::new(0) }
+        Health {
+            state: AtomicU64::new(State::Alive { heard: 0 }.word()),
+            claimed: AtomicU64::new(0),
+            is_held: AtomicBool::new(false),
+        }
     }
 
-    /// How it is to be treated.
+    /// Takes it out of use, whatever it answers, or gives it back. Whether that changes anything.
+    pub fn hold(&self, is_held: bool) -> bool {
+        // Relaxed: what a worker chooses at this very time may be before or after it.
+        self.is_held.swap(is_held, Ordering::Relaxed) != is_held
+    }
+
+    /// Whether an operator has taken it out of use.
+    #[inline]
+    pub fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Relaxed)
+    }
+
+    /// How it is to be treated, unless it is [held](Self::is_held).
     #[inline]
     pub fn standing(&self, judgement: &Judgement, now: Instant) -> Standing {
         self.load().at(judgement, micros(now)).standing()

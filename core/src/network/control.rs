@@ -174,7 +174,7 @@ impl Network {
         self.counters.control_commands.up();
         let changes = match order.command {
             Command::Help | Command::Show { .. } => false,
-            Command::Reload | Command::Shutdown => true,
+            Command::Flush { .. } | Command::Hold { .. } | Command::Reload | Command::Shutdown => true,
         };
         if changes && !reader.peer().may_change {
             let refusal = Refusal::new(
@@ -186,10 +186,13 @@ impl Network {
         let all = self.slots.owners().workers();
         let any = self.own_worker.filter(|own| all.contains(own)).unwrap_or(all[0]);
         let workers: VecDeque<_> = match order.command {
-            Command::Show { table: Table::Clients | Table::Conversations | Table::RemoteServers, .. } => {
-                all.iter().copied().collect()
-            }
-            Command::Show { .. } | Command::Help | Command::Reload | Command::Shutdown => [any].into(),
+            Command::Show { table: Table::Clients | Table::Conversations | Table::RemoteServers, .. }
+            | Command::Flush { .. } => all.iter().copied().collect(),
+            Command::Show { .. }
+            | Command::Help
+            | Command::Hold { .. }
+            | Command::Reload
+            | Command::Shutdown => [any].into(),
         };
         reader.begin(order, workers);
     }

@@ -4,10 +4,11 @@ use super::Worker;
 use super::onward::Decides;
 use crate::client::Client;
 use crate::control::tables::{ClientRow, ConversationRow, Cursor, Names, RemoteServerRow, RowBatch, Rows};
-use crate::control::{Answered, ROWS_MAX, RowsAsked, Table, TaskName, ToTask, Wants};
+use crate::control::{Act, Answered, ROWS_MAX, RowsAsked, Table, TaskName, ToTask, Wants};
 use crate::conversation::{Shown, Tree};
 use crate::effect::Ticket;
-use crate::forward::Role;
+use crate::event::Event;
+use crate::forward::{RemoteServerId, Role, Standing};
 use crate::queue::message::Message;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -42,6 +43,10 @@ impl Worker {
             match self.tasks.poll() {
                 None => break,
                 Some(Wants::Nothing) => {}
+                Some(Wants::Act(home, act)) => {
+                    let (done, next) = self.act(act, now);
+                    self.tasks.answer(home, Answered::Acted(done, next));
+                }
                 Some(Wants::Rows(home, asked)) => {
                     let rows = self.rows(asked, now);
                     self.tasks.answer(home, Answered::Rows(rows));
@@ -58,6 +63,32 @@ impl Worker {
         }
         self.counters.tasks.set(self.tasks.len() as u64);
         self.counters.tasks_woken.set(self.tasks.woken());
+    }
+
+    fn act(&mut self, act: Act, now: Instant) -> (u64, Option<Cursor>) {
+        match act {
+            Act::Flush(name, Cursor(begin)) => {
+                let places = self.strangers.places();
+                let end = (begin + ROWS_MAX as u32).min(places);
+                let flushed = (begin..end).filter(|place| self.strangers.flush_at(*place, &name)).count();
+                (flushed as u64, (end < places).then_some(Cursor(end)))
+            }
+            Act::Hold(name, is_held) => (u64::from(self.hold_server(&name, is_held, now)), None),
+        }
+    }
+
+    /// Takes a remote server of the newest configuration out of use, for all workers, or gives it back. Whether there is one.
+    fn hold_server(&mut self, name: &str, is_held: bool, now: Instant) -> bool {
+        let (generation, configuration) = self.generations.newest();
+        let mut numbered = (0..=u16::MAX).zip(&configuration.remote_servers);
+        let Some((number, server)) = numbered.find(|(_, server)| *server.name == *name) else { return false };
+        if server.health.hold(is_held) {
+            let standing =
+                if is_held { Standing::Dead } else { server.health.standing(&server.judgement(), now) };
+            let remote_server = RemoteServerId(number);
+            self.tell(Event::RemoteServer { at: now, generation, remote_server, standing });
+        }
+        true
     }
 
     /// Some rows of this worker's tables.
@@ -148,7 +179,7 @@ impl Worker {
             },
             worker: self.id.0,
             address: remote.address(),
-            standing: standing.name(),
+            standing: if remote.server.health.is_held() { "held" } else { standing.name() },
             outstanding: remote.waiting() as u64,
             sockets: remote.sockets() as u64,
         });

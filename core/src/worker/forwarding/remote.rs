@@ -52,7 +52,7 @@ impl Remote {
 
     /// Whether it lives, as far as any worker knows. One whose name was never resolved does not.
     pub(super) fn standing(&self, now: Instant) -> Standing {
-        if self.address.is_none() {
+        if self.address.is_none() || self.server.health.is_held() {
             return Standing::Dead;
         }
         match self.server.health.standing(&self.server.judgement(), now) {
