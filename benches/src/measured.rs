@@ -24,9 +24,9 @@ use crate::machine::{cpu_time, memory, pin_to};
 use crate::newcomers::Place;
 use crate::responder::{Counts, Responder};
 use crate::workload::{
-    Admitting, RECORDS, Setup, Slow, Waiting, accounting_configuration, admitting_configuration,
-    configuration, connections_configuration, forwarding_configuration, hashing_configuration,
-    waiting_configuration,
+    Admitting, Controlled, RECORDS, Setup, Slow, Waiting, accounting_configuration, admitting_configuration,
+    configuration, connections_configuration, controlled_configuration, forwarding_configuration,
+    hashing_configuration, waiting_configuration,
 };
 
 /// What a child is to be.
@@ -51,6 +51,8 @@ pub enum Role {
     Waiting(Setup, Waiting),
     /// A server with clients behind NATs, and so many sockets of their own at most.
     Connections(Setup, u32),
+    /// A server with a control socket, [`CONTROL`](crate::workload::CONTROL) in the folder in which it is started.
+    Controlled(Setup, Controlled),
     /// A proxy in front of the home server at this address.
     Forwarding(Setup, SocketAddr),
     /// A joined thread that serves one process over a shared ring, [`RING`] in the folder in which it is started.
@@ -99,6 +101,11 @@ impl Role {
                 arguments.extend([word.to_string(), linger_us.to_string()]);
                 arguments
             }
+            Role::Controlled(setup, Controlled { buffer_octets, mark }) => {
+                let mut arguments = Role::of_server("controlled", setup);
+                arguments.extend([buffer_octets.to_string(), mark.to_string()]);
+                arguments
+            }
             Role::Forwarding(setup, home) => {
                 let mut arguments = Role::of_server("forwarding", setup);
                 arguments.push(home.to_string());
@@ -141,6 +148,13 @@ impl Role {
                         };
                         Some(Role::Admitting(setup, admitting))
                     }
+                    ("controlled", [buffer_octets, mark]) => {
+                        let controlled = Controlled {
+                            buffer_octets: buffer_octets.parse().ok()?,
+                            mark: mark.parse().ok()?,
+                        };
+                        Some(Role::Controlled(setup, controlled))
+                    }
                     ("waiting", [word, linger_us]) => {
                         let (_, signal) = *SIGNALS.iter().find(|(each, _)| each == word)?;
                         let waiting = Waiting { signal, linger_us: linger_us.parse().ok()? };
@@ -178,6 +192,9 @@ pub fn act() -> Option<ExitCode> {
         }
         Role::Waiting(setup, waiting) => {
             act_as_server(waiting_configuration(setup, waiting), Duration::ZERO, None)
+        }
+        Role::Controlled(setup, controlled) => {
+            act_as_server(controlled_configuration(setup, controlled), Duration::ZERO, None)
         }
         Role::Forwarding(setup, home) => {
             act_as_server(forwarding_configuration(setup, home, 1), Duration::ZERO, None)
@@ -414,6 +431,7 @@ mod tests {
             Role::Accounting(setup),
             Role::Admitting(setup, Admitting { place: Place::Nat, is_unlimited: false, ring_slots: 64 }),
             Role::Waiting(setup, Waiting { signal: Signal::Timer, linger_us: 50 }),
+            Role::Controlled(setup, Controlled { buffer_octets: 10_240, mark: 90 }),
             Role::Forwarding(setup, SocketAddr::from(([127, 0, 0, 1], 1812))),
             Role::Sharing,
         ] {

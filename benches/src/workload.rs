@@ -245,6 +245,47 @@ pub fn configuration(setup: Setup) -> Configuration {
     configured(setup, "")
 }
 
+/// The name of the control socket.
+pub const CONTROL: &str = "control.sock";
+
+/// How output waits for readers of the control socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Controlled {
+    /// Of each.
+    pub buffer_octets: usize,
+    /// When a command goes on, in a hundred.
+    pub mark: u8,
+}
+
+/// The same with a control socket in the present folder, and a user whose requests begin [conversations](begin_conversation).
+pub fn controlled_configuration(setup: Setup, controlled: Controlled) -> Configuration {
+    let Controlled { buffer_octets, mark } = controlled;
+    let more = format!(
+        "[[user]]\nname = \"{CODE_USER}\"\npassword = \"hello\"\n\
+         one_time_code = {{ totp = \"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\" }}\n\
+         [control]\nsocket = \"{CONTROL}\"\nbuffer_octets = {buffer_octets}\nmark = {mark}\n\
+         [protocol]\nstate_max = 1_000_000\nstate_lifetime = \"1h\"\ndedup_lifetime = \"1s\"\n"
+    );
+    configured(setup, &more)
+}
+
+/// Who is asked for a one-time code.
+const CODE_USER: &str = "ann@lan.example";
+
+/// A request that begins a conversation of the device of this number.
+pub fn begin_conversation(number: u32, identifier: u8, out: &mut Vec<u8>) {
+    let authenticator = authenticator(u64::from(number) << 8);
+    let mut encoder =
+        Encoder::request(out, Code::AccessRequest, identifier, &authenticator, MessageAuthenticator::First);
+    let device = format!("device-{number:07}");
+    let attributes = [(number::USER_NAME, CODE_USER), (number::CALLING_STATION_ID, &device)];
+    for (attribute, value) in attributes {
+        encoder.attribute(attribute, value.as_bytes()).expect("it fits");
+    }
+    encoder.user_password(b"hello", &secret()).expect("one block");
+    encoder.finish_request(&secret());
+}
+
 /// The same with threads that wait so.
 pub fn waiting_configuration(setup: Setup, waiting: Waiting) -> Configuration {
     let mut configuration = configuration(setup);
