@@ -127,6 +127,9 @@ fn marks(folder: &Path, conversations: u32) -> io::Result<bool> {
             let (taken, is_whole) = read_all(&mut ask(folder)?, conversations)?;
             let (took, after) = (begin.elapsed(), server.read()?);
             (is_well, octets) = (is_well && is_whole, taken);
+            if !is_whole {
+                eprintln!("buffer {buffer_octets}, mark {mark}: {taken} octets, and not each row once");
+            }
             let megabytes = taken as f64 / MEGABYTE;
             println!(
                 "| {} | {mark} | {:.1} | {:.0} | {:.2} |",
@@ -190,7 +193,8 @@ fn latency(folder: &Path, conversations: u32, options: Options) -> io::Result<bo
                 cpu.as_secs_f64() * 1e6 / outcome.answered as f64,
             ];
             eprintln!(
-                "round {round}, readers {with_readers}: {figure:.1?}, {} lost, {read} octets read",
+                "round {round}, readers {with_readers}: {figure:.1?}, {} wrong, {} lost, {read} octets read",
+                outcome.wrong,
                 outcome.lost
             );
             figures.push(figure);
