@@ -194,8 +194,7 @@ fn latency(folder: &Path, conversations: u32, options: Options) -> io::Result<bo
             ];
             eprintln!(
                 "round {round}, readers {with_readers}: {figure:.1?}, {} wrong, {} lost, {read} octets read",
-                outcome.wrong,
-                outcome.lost
+                outcome.wrong, outcome.lost
             );
             figures.push(figure);
         }

@@ -28,6 +28,8 @@ struct Asked {
 #[derive(Default)]
 struct Waiting {
     configuration: bool,
+    /// Nobody takes anything any more.
+    is_over: bool,
     /// Who wants to know what comes of it.
     askers: Vec<SyncSender<Result<(), String>>>,
     tables: BTreeSet<PathBuf>,
@@ -61,9 +63,10 @@ impl Reload {
         let reload = Reload { asked: Arc::clone(&asked), _watch: Arc::clone(&watch) };
         let reading = Reading { file, reloader, speaker, watch };
         reading.watch_tables();
-        thread::Builder::new()
-            .name("reload".into())
-            .spawn(move || while reading.read(asked.take()).is_ok() {})?;
+        thread::Builder::new().name("reload".into()).spawn(move || {
+            let _over = Over(Arc::clone(&asked));
+            while reading.read(asked.take()).is_ok() {}
+        })?;
         Ok(reload)
     }
 
@@ -83,13 +86,29 @@ impl Reload {
         let (tell, told) = sync_channel(1);
         {
             let mut waiting = self.asked.waiting();
+            if waiting.is_over {
+                return Err(ENDS.into());
+            }
             waiting.configuration = true;
             waiting.askers.push(tell);
         }
         self.asked.came.notify_one();
-        told.recv().unwrap_or_else(|_| Err("the server ends".into()))
+        told.recv().unwrap_or_else(|_| Err(ENDS.into()))
     }
 }
+
+/// However the thread ends, nobody waits for it any more.
+struct Over(Arc<Asked>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.is_over = true;
+        waiting.askers.clear();
+    }
+}
+
+const ENDS: &str = "the server ends";
 
 /// What reads files anew.
 struct Reading {
@@ -103,7 +122,7 @@ struct Reading {
 struct Ends;
 
 impl Reading {
-    fn read(&self, Waiting { configuration, askers, tables }: Waiting) -> Result<(), Ends> {
+    fn read(&self, Waiting { configuration, askers, tables, .. }: Waiting) -> Result<(), Ends> {
         if configuration {
             let read = self.read_configuration()?;
             // Whoever has gone meanwhile hears nothing.

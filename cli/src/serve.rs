@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -155,8 +155,12 @@ fn controls(reload: Option<Arc<Reload>>) -> Controls {
         Some(reload) => reload.ask_and_wait(),
         None => Err("no file was named; the embedded configuration stays".into()),
     };
-    // As an operator's signal would: one more ends the process at once.
-    let shutdown = || {
+    // Once, however many ask: a second signal would end the process at once.
+    let is_asked = AtomicBool::new(false);
+    let shutdown = move || {
+        if is_asked.swap(true, Ordering::Relaxed) {
+            return;
+        }
         if let Err(error) = low_level::raise(SIGTERM) {
             tracing::error!("shutdown: {error}");
         }

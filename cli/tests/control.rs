@@ -263,3 +263,26 @@ fn the_socket_has_its_permissions_and_replaces_only_what_nobody_has() {
     assert_eq!(code, Some(1));
     assert!(stderr.contains("this machine has no group \"no-such-group-here\""), "{stderr}");
 }
+
+#[test]
+fn the_end_waits_for_no_reload_and_comes_once() {
+    for layout in LAYOUTS {
+        let socket = Socket::new();
+        let path =
+            file(&format!("control-end-{}", layout.len()), &on_free_ports(&socket.settings(layout, "")));
+        let ulna = Ulna::start_with(&["serve", "--config", path.to_str().expect("text")]);
+        let mut streams: Vec<_> = (0..3).map(|_| socket.connect()).collect();
+        for stream in &mut streams {
+            stream.write_all(b"reload\n").expect("it is taken");
+        }
+        let mut stream = socket.connect();
+        stream.write_all(b"shutdown\nshutdown\n").expect("it is taken");
+        assert!(all_of(&mut stream).starts_with(". ok 0 rows\n"));
+        let ended = ulna.end();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        for stream in &mut streams {
+            let answer = all_of(stream);
+            assert!(answer.starts_with(". ok") || answer.starts_with(". error failed: "), "{answer:?}");
+        }
+    }
+}

@@ -184,6 +184,8 @@ impl Cores {
 
     /// A turn begins: each core learns how much room its rings have.
     pub fn begin(&mut self) {
+        // What was said since the last turn's end has used up room that is counted anew below.
+        self.stage();
         self.read_letters();
         for link in 0..self.links.len() {
             let Some(Ends { own, other, .. }) = self.links[link] else { continue };
@@ -272,8 +274,8 @@ impl Cores {
     ///
     /// # Errors
     /// What to write to it before it is closed: there are as many as may be.
-    pub fn handle_control_accepted(&mut self, peer: ControlPeer) -> Result<ControlId, String> {
-        self.on_network(|network| network.handle_control_accepted(peer))
+    pub fn handle_control_accepted(&mut self, peer: ControlPeer, now: Instant) -> Result<ControlId, String> {
+        self.on_network(|network| network.handle_control_accepted(peer, now))
     }
 
     /// Octets of a control connection.

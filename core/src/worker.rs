@@ -289,7 +289,7 @@ impl Worker {
                     self.handover.begin(keeps_any, &self.counters, now);
                 }
             }
-            (Peer::Network(_), Message::ToTask(name, told)) => self.handle_task(name, *told),
+            (Peer::Network(network), Message::ToTask(name, told)) => self.handle_task(network, name, *told),
             (Peer::Network(network), Message::Cancel(handle)) => self.let_go(network, handle, now),
             (Peer::Network(_), Message::ReplyBuffer(buffer)) => {
                 self.reply_buffers.give_back(buffer);

@@ -61,8 +61,9 @@ fn connect(server: &mut Server) -> Reader {
 }
 
 fn connect_as(server: &mut Server, may_change: bool) -> Reader {
-    let peer = ControlPeer { uid: 1000, pid: None, may_change };
-    let id = server.threads[0].handle_control_accepted(peer).expect("there is room");
+    let peer = ControlPeer { uid: 1000, may_change };
+    let now = server.now;
+    let id = server.threads[0].handle_control_accepted(peer, now).expect("there is room");
     Reader { id, said: String::new(), is_closed: false }
 }
 
@@ -273,8 +274,8 @@ fn what_is_no_command_is_refused_and_does_no_harm() {
     assert!(reader.is_closed);
 
     let readers: Vec<_> = (0..4).map(|_| connect(&mut server)).collect();
-    let peer = ControlPeer { uid: 0, pid: None, may_change: true };
-    let refused = server.threads[0].handle_control_accepted(peer).expect_err("there are four");
+    let peer = ControlPeer { uid: 0, may_change: true };
+    let refused = server.threads[0].handle_control_accepted(peer, now).expect_err("there are four");
     assert_eq!(refused, ". error too-many-connections: there are as many control connections as may be\n");
     for mut reader in readers {
         server.threads[0].handle_control_broken(reader.id);
@@ -321,6 +322,13 @@ fn an_errand_is_answered_when_it_is_done() {
             "{}",
             reader.said
         );
+        // One for which there is no room.
+        reader.said.clear();
+        reader.ask(&mut server, "show queues");
+        let (thread, ticket, effect) = server.effects.remove(0);
+        server.done(thread, ticket, EffectDone::Shed(effect));
+        reader.read_all(&mut server, 100);
+        assert!(reader.said.ends_with(". error failed: the server does too much of this kind already\n"));
         // Nobody waits for what is answered late.
         reader.ask(&mut server, "reload");
         server.threads[0].handle_control_broken(reader.id);
@@ -369,7 +377,8 @@ fn a_worker_that_dies_or_goes_ends_what_it_was_asked_for() {
     // Conversations are waited for.
     server.run(Duration::from_secs(61));
     server.end_change();
-    assert!(slow.ask(&mut server, "show clients").ends_with(". ok 2 rows\n"));
+    let said = connect(&mut server).ask(&mut server, "show clients");
+    assert!(said.ends_with(". ok 2 rows\n"), "{said}");
     assert_nothing_is_left(&mut server);
 }
 
@@ -481,4 +490,81 @@ fn a_remote_server_that_is_taken_out_of_use_gets_nothing_until_it_is_given_back(
         let events = server.events.iter().filter(|event| matches!(event, Event::RemoteServer { .. })).count();
         assert_eq!(events, 2, "the log tells of both");
     }
+}
+
+#[test]
+fn what_is_said_between_two_turns_has_used_up_its_room() {
+    let settings = "[runtime]\nnetwork_threads = 1\nworkers = 1\nring_slots = 8\n[control]\nsocket = \"s\"\nbuffer_octets = 10240\n";
+    let mut server = Server::new(settings, RULES);
+    server.wall_time(UnixTime(75));
+    converse(&mut server, 200);
+    let mut readers: Vec<_> = (0..6).map(|_| connect(&mut server)).collect();
+    for reader in &mut readers {
+        reader.send(&mut server, "show conversations\n");
+        reader.read(&mut server, 100);
+    }
+    assert_eq!(server.count("tasks"), 6);
+    for reader in &readers {
+        server.threads[0].handle_control_broken(reader.id);
+    }
+    server.threads[0].begin();
+    for number in 1_000..1_020u32 {
+        // Of conversations that go on: they may fill the ring.
+        let ask = Ask::bob().numbered(number).with(number::STATE, b"somebody's");
+        server.datagram(nas(3_000 + number as u16), &ask.octets());
+    }
+    server.finish_turn(0);
+    for reader in &mut readers {
+        reader.read_all(&mut server, 1);
+    }
+    assert_nothing_is_left(&mut server);
+}
+
+#[test]
+fn who_says_nothing_is_given_up_and_some_places_are_kept_for_who_may_change_something() {
+    let settings =
+        "[runtime]\nworkers = 1\n[control]\nsocket = \"s\"\nconnections_max = 16\npatience = \"60s\"\n";
+    let mut server = Server::new(settings, RULES);
+    let now = server.now;
+    let mut idle: Vec<_> = (0..14).map(|_| connect_as(&mut server, false)).collect();
+    let peer = ControlPeer { uid: 1000, may_change: false };
+    server.threads[0].handle_control_accepted(peer, now).expect_err("an eighth is kept");
+    assert!(connect(&mut server).ask(&mut server, "show clients").ends_with(". ok 2 rows\n"));
+    server.run(Duration::from_secs(59));
+    assert_eq!(server.count("control_connections"), 15);
+    server.run(Duration::from_secs(2));
+    idle.iter_mut().for_each(|reader| reader.read_all(&mut server, 1));
+    assert_eq!((server.count("control_connections"), server.count("control_timed_out")), (1, 15));
+}
+
+#[test]
+fn rows_that_are_there_all_the_while_are_shown_once_across_a_reload() {
+    let settings = |clients: u32| {
+        let more = (0..clients).map(|n| {
+            format!(
+                "[[client]]\nname = \"c{n:03}\"\nnetwork = \"10.{}.{}.1/32\"\nsecret = \"a secret of some octets\"\n",
+                n / 256,
+                n % 256
+            )
+        });
+        let table = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sites.toml");
+        let rules = format!(
+            "[[server.new]]\nauthenticate = \"users\"\n[[client_rule]]\nname = \"branches\"\n\
+             network = [\"100.64.0.0/10\"]\nnat = true\nsecret = {{ table = \"{table}\", key = \"NAS-Identifier\" }}\n"
+        );
+        let runtime =
+            "[runtime]\nnetwork_threads = 0\nworkers = 1\n[control]\nsocket = \"s\"\nbuffer_octets = 10240\n";
+        support::configuration(runtime, &(rules + &more.collect::<String>()))
+    };
+    let mut server = Server::of(&settings(400));
+    let ask = Ask::bob().with(number::NAS_IDENTIFIER, b"site-1").under(b"the secret of site one");
+    server.ask("100.64.0.1:1001".parse().expect("an address"), &ask.octets());
+    while !server.effects.is_empty() {
+        server.look_up();
+    }
+    let mut reader = connect(&mut server);
+    reader.send(&mut server, "show clients\n");
+    server.reload(&settings(20));
+    reader.read_all(&mut server, 1_000);
+    assert_eq!(reader.said.lines().filter(|line| line.contains(" dynamic ")).count(), 1, "{}", reader.said);
 }

@@ -6,15 +6,18 @@
 use std::collections::VecDeque;
 use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
-use std::os::unix::net::UnixStream as Blocking;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use mio::event::Event;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use nix::unistd::Group;
+use socket2::{Domain, SockAddr, Socket, Type};
 use ulna_core::Instant;
 use ulna_core::configuration::ControlSocket;
 use ulna_core::control::{ControlId, Peer};
@@ -26,7 +29,13 @@ use crate::system_calls::SystemCalls;
 /// Connections accepted in one turn, at most.
 const ACCEPTS_MAX: usize = 16;
 /// Connections read in one turn, at most, each once.
-const READS_MAX: usize = 16;
+const READS_MAX: usize = 4;
+/// Connections written to in one turn, at most, each a piece.
+const WRITES_MAX: usize = 16;
+/// Octets thrown away of a connection that is closed, at most, in reads: what is unread then would cost the peer its last line.
+const LAST_READS_MAX: usize = 4;
+/// Those that wait to be accepted.
+const BACKLOG: i32 = 128;
 /// Octets read at once.
 const READ_OCTETS_MAX: usize = 4096;
 /// Octets written in one turn, at most, to all connections together: packets come first.
@@ -61,14 +70,18 @@ impl BoundControl {
         let group = settings.group.as_deref().map(group_of).transpose()?;
         clear(&path).map_err(with_path)?;
         let beside = beside(&path);
-        // What a server that died here has left.
+        clear(&beside).map_err(with_path)?;
+        // What a server that died has left.
         let _ = fs::remove_file(&beside);
-        let socket = UnixListener::bind(&beside).map_err(with_path)?;
-        let placed = place(&beside, &path, settings.mode, group);
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(&beside)?).map_err(with_path)?;
+        let placed = place(&socket, &beside, &path, settings.mode, group);
         if placed.is_err() {
             let _ = fs::remove_file(&beside);
         }
         let inode = placed.map_err(with_path)?;
+        let socket = UnixListener::from_std(OwnedFd::from(socket).into());
         Ok(BoundControl { socket, path, inode, is_for_few: settings.mode & 0o002 == 0, group })
     }
 
@@ -78,11 +91,11 @@ impl BoundControl {
     }
 
     fn peer(&self, socket: &UnixStream) -> io::Result<Peer> {
-        let credentials = rustix::net::sockopt::socket_peercred(socket.as_fd())?;
-        let (uid, gid) = (credentials.uid.as_raw(), credentials.gid.as_raw());
+        let credentials = getsockopt(socket, PeerCredentials)?;
+        let (uid, gid) = (credentials.uid(), credentials.gid());
         let own = rustix::process::geteuid().as_raw();
         let may_change = self.is_for_few || uid == 0 || uid == own || self.group == Some(gid);
-        Ok(Peer { uid, pid: u32::try_from(credentials.pid.as_raw_nonzero().get()).ok(), may_change })
+        Ok(Peer { uid, may_change })
     }
 }
 
@@ -108,32 +121,42 @@ fn group_of(name: &str) -> io::Result<u32> {
     }
 }
 
-/// Nobody listens under this name, and nothing else is there.
+/// Nobody listens under this name, and nothing but a socket is there.
 fn clear(path: &Path) -> io::Result<()> {
-    match Blocking::connect(path) {
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens there")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // A socket without a server, or a file that is none.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            if fs::symlink_metadata(path)?.file_type().is_socket() {
-                Ok(())
-            } else {
-                Err(io::Error::new(io::ErrorKind::AlreadyExists, "is there, and no socket"))
-            }
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "is there, and no socket"));
         }
-        Err(error) => Err(error),
+        Ok(_) => {}
+    }
+    // One whose line of those who wait to be accepted is full has somebody, too.
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Ok(()) | Err(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens there")),
     }
 }
 
-/// Gives it permissions, group and name: which file it is.
-fn place(beside: &Path, path: &Path, mode: u32, group: Option<u32>) -> io::Result<(u64, u64)> {
-    // Nobody but the owner until it belongs to whom it shall.
-    fs::set_permissions(beside, Permissions::from_mode(0o600))?;
+/// Gives it permissions and group, listens, and only then gives it its name: which file it is.
+fn place(
+    socket: &Socket,
+    beside: &Path,
+    path: &Path,
+    mode: u32,
+    group: Option<u32>,
+) -> io::Result<(u64, u64)> {
     if group.is_some() {
-        chown(beside, None, group)?;
+        lchown(beside, None, group)?;
     }
     fs::set_permissions(beside, Permissions::from_mode(mode))?;
     let metadata = fs::symlink_metadata(beside)?;
+    // Until now nobody could connect.
+    socket.listen(BACKLOG)?;
     fs::rename(beside, path)?;
     Ok((metadata.dev(), metadata.ino()))
 }
@@ -158,6 +181,8 @@ struct Held {
     is_readable: bool,
     is_writable: bool,
     has_ended: bool,
+    /// Nothing can be read or written any more, which core has not been told.
+    is_broken: bool,
     is_in_read_line: bool,
     is_in_write_line: bool,
 }
@@ -185,11 +210,15 @@ impl Control {
         now: Instant,
         calls: &mut SystemCalls,
     ) {
-        self.accept(cores, registry, counters);
+        self.accept(cores, registry, counters, now);
         for _ in 0..self.to_read.len().min(READS_MAX) {
             let Some(id) = self.to_read.pop_front() else { return };
             let Some(held) = held(&mut self.connections, id) else { continue };
             held.is_in_read_line = false;
+            if held.is_broken {
+                cores.handle_control_broken(id);
+                continue;
+            }
             if !held.is_readable || !cores.control(id).is_some_and(|control| control.may_read) {
                 continue;
             }
@@ -212,20 +241,21 @@ impl Control {
         }
     }
 
-    fn accept(&mut self, cores: &mut Cores, registry: &Registry, counters: &ThreadCounters) {
+    fn accept(&mut self, cores: &mut Cores, registry: &Registry, counters: &ThreadCounters, now: Instant) {
         for _ in 0..ACCEPTS_MAX {
             if !self.may_accept {
                 return;
             }
             match self.bound.socket.accept() {
                 Ok((socket, _)) => {
-                    if self.take(socket, cores, registry).is_err() {
+                    if self.take(socket, cores, registry, now).is_err() {
                         counters.accept_failed.up();
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.may_accept = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
-                    // Until somebody else comes: no descriptor may be left.
+                    // No descriptor may be left. One that is closed here has it tried again, as does whoever comes next.
                     counters.accept_failed.up();
                     self.may_accept = false;
                 }
@@ -233,9 +263,15 @@ impl Control {
         }
     }
 
-    fn take(&mut self, mut socket: UnixStream, cores: &mut Cores, registry: &Registry) -> io::Result<()> {
+    fn take(
+        &mut self,
+        mut socket: UnixStream,
+        cores: &mut Cores,
+        registry: &Registry,
+        now: Instant,
+    ) -> io::Result<()> {
         let peer = self.bound.peer(&socket)?;
-        let id = match cores.handle_control_accepted(peer) {
+        let id = match cores.handle_control_accepted(peer, now) {
             Ok(id) => id,
             Err(said) => {
                 // Its buffer is empty and takes it.
@@ -255,6 +291,7 @@ impl Control {
             is_readable: true,
             is_writable: true,
             has_ended: false,
+            is_broken: false,
             is_in_read_line: true,
             is_in_write_line: false,
         });
@@ -276,7 +313,7 @@ impl Control {
             self.line_up(id, cores);
         }
         let mut left = WRITE_OCTETS_MAX;
-        for _ in 0..self.to_write.len() {
+        for _ in 0..self.to_write.len().min(WRITES_MAX) {
             if left == 0 {
                 return;
             }
@@ -323,7 +360,7 @@ impl Control {
         }
         let Some(control) = cores.control(id) else { return written };
         if control.is_over {
-            self.connections[id.place as usize] = None;
+            self.close(id);
             cores.handle_control_closed(id);
             return written;
         }
@@ -335,6 +372,21 @@ impl Control {
             held.line_up_to_read(&mut self.to_read);
         }
         written
+    }
+
+    fn close(&mut self, id: ControlId) {
+        let Some(mut held) = self.connections.get_mut(id.place as usize).and_then(Option::take) else {
+            return;
+        };
+        // The peer reads our end behind all answers. It may be gone already.
+        let _ = held.socket.shutdown(Shutdown::Write);
+        for _ in 0..LAST_READS_MAX {
+            if !matches!(held.socket.read(&mut self.octets), Ok(octets) if octets > 0) {
+                break;
+            }
+        }
+        // A descriptor is free, for whom it was wanting.
+        self.may_accept = true;
     }
 
     /// Closes all of them: the core is gone that had them.
@@ -355,7 +407,7 @@ impl Control {
     }
 
     /// Notes what has become ready. Whether it is one of ours.
-    pub fn note_ready(&mut self, event: &Event, cores: &mut Cores) -> bool {
+    pub fn note_ready(&mut self, event: &Event) -> bool {
         let Some(number) = event.token().0.checked_sub(FIRST_TOKEN) else { return false };
         let Some(place) = number.checked_sub(1) else {
             self.may_accept = true;
@@ -363,11 +415,9 @@ impl Control {
         };
         let Some(Some(held)) = self.connections.get_mut(place) else { return number < FIRST_TOKEN };
         // Who has gone altogether reads nothing any more, whatever it had sent.
-        if event.is_error() || event.is_write_closed() {
-            cores.handle_control_broken(held.id);
-        }
+        held.is_broken |= event.is_error() || event.is_write_closed();
         held.has_ended |= event.is_read_closed();
-        if event.is_readable() || held.has_ended {
+        if event.is_readable() || held.has_ended || held.is_broken {
             held.is_readable = true;
             held.line_up_to_read(&mut self.to_read);
         }

@@ -1,10 +1,10 @@
 //! What is done for whoever controls the server and is no core's matter: counts of all threads put together, a reload, the end.
 //!
-//! On two threads, as a reload may take long and counts are not to wait for it. Each control connection has one errand under way at
-//! most, which bounds the lines.
+//! On two threads, as a reload may take long and neither counts nor the end are to wait for it. Their lines are bounded: whoever asks when
+//! one is full is told so.
 
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::{self, JoinHandle};
 
@@ -14,6 +14,10 @@ use ulna_core::effect::{Effect, EffectDone, Ticket};
 use crate::report::Report;
 use crate::server::{EndsProcessOnPanic, locked};
 use crate::supervisor::Shared;
+
+/// Errands that wait, at most.
+const COUNTS_MAX: usize = 256;
+const RELOADS_MAX: usize = 2;
 
 /// What the program does that the server is a part of.
 pub struct Controls {
@@ -34,8 +38,8 @@ pub(crate) struct Errands {
 }
 
 struct Lines {
-    counts: Sender<Job>,
-    changes: Sender<Job>,
+    counts: SyncSender<Job>,
+    reloads: SyncSender<Job>,
 }
 
 struct Job {
@@ -64,10 +68,11 @@ impl Errands {
             locked(&self.threads).push(thread);
             io::Result::Ok(())
         };
-        let ((counts, to_count), (changes, to_change)) = (channel(), channel());
+        let (counts, to_count) = sync_channel(COUNTS_MAX);
+        let (reloads, to_reload) = sync_channel(RELOADS_MAX);
         start("counts", to_count)?;
-        start("changes", to_change)?;
-        *locked(&self.lines) = Some(Lines { counts, changes });
+        start("reloads", to_reload)?;
+        *locked(&self.lines) = Some(Lines { counts, reloads });
         Ok(())
     }
 
@@ -86,12 +91,12 @@ impl Errands {
     ) -> Result<(), EffectDone> {
         let shed = || EffectDone::Shed(Effect::Errand(errand));
         let lines = locked(&self.lines);
-        let Lines { counts, changes } = lines.as_ref().ok_or_else(shed)?;
+        let Lines { counts, reloads } = lines.as_ref().ok_or_else(shed)?;
         let line = match errand {
-            Errand::Count(_) => counts,
-            Errand::Reload | Errand::Shutdown => changes,
+            Errand::Count(_) | Errand::Shutdown => counts,
+            Errand::Reload => reloads,
         };
-        line.send(Job { ticket, errand, answer: Box::new(answer) }).map_err(|_| shed())
+        line.try_send(Job { ticket, errand, answer: Box::new(answer) }).map_err(|_| shed())
     }
 
     fn run(&self, Job { ticket, errand, answer }: Job) {

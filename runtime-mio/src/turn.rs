@@ -452,8 +452,7 @@ impl Turn {
         self.patience.wake_by(self.connected.deadline().filter(|_| stage == Stage::Serving));
         self.patience.wait(&mut self.cores, &mut self.poll, events, may_sleep, calls)?;
         for event in events.iter().filter(|event| event.token() != BELL) {
-            let is_of_control =
-                self.control.as_mut().is_some_and(|control| control.note_ready(event, &mut self.cores));
+            let is_of_control = self.control.as_mut().is_some_and(|control| control.note_ready(event));
             if is_of_control
                 || self.connected.note_ready(event.token())
                 || self.remote.note_ready(event.token())

@@ -13,6 +13,10 @@ use core::fmt::{self, Write};
 pub const VERSION: &str = "1";
 /// Tests of a filter, at most.
 const TESTS_MAX: usize = 8;
+/// Octets of what a refusal says, at most.
+const TEXT_OCTETS_MAX: usize = 2048;
+/// Words of a command, at most: as many conditions as there may be, and what stands before them.
+const WORDS_MAX: usize = 16;
 
 /// How a command is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,9 +179,15 @@ impl RefusalCode {
 }
 
 impl Refusal {
-    /// Of this kind, and why.
+    /// Of this kind, and why, as far as that has room in a row.
     pub fn new(code: RefusalCode, text: impl Into<String>) -> Refusal {
-        Refusal { code, text: text.into() }
+        let mut text = text.into();
+        if text.len() > TEXT_OCTETS_MAX {
+            let end = (0..=TEXT_OCTETS_MAX).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or_default());
+            text.push('…');
+        }
+        Refusal { code, text }
     }
 }
 
@@ -216,7 +226,8 @@ impl fmt::Display for Line<'_> {
 /// # Errors
 /// What was expected, and how that is to be answered.
 pub fn parse(line: &str) -> Result<Option<Order>, (Format, Refusal)> {
-    let words = words(line).map_err(|refusal| (Format::Text, refusal))?;
+    let format = if line.trim_start().starts_with("json ") { Format::Json } else { Format::Text };
+    let words = words(line).map_err(|refusal| (format, refusal))?;
     let (format, words) = match words.split_first() {
         None => return Ok(None),
         Some((first, rest)) => match &**first {
@@ -340,7 +351,13 @@ fn words(line: &str) -> Result<Vec<String>, Refusal> {
                     word.extend(other);
                 }
             },
-            white if white.is_whitespace() && !is_quoted => words.extend(word.take()),
+            white if white.is_whitespace() && !is_quoted => {
+                words.extend(word.take());
+                if words.len() > WORDS_MAX {
+                    let text = format!("a command has at most {WORDS_MAX} words");
+                    return Err(Refusal::new(RefusalCode::BadCommand, text));
+                }
+            }
             plain => word.get_or_insert_default().push(plain),
         }
     }
@@ -422,6 +439,11 @@ mod tests {
             (
                 "remote-server down",
                 ". error bad-command: `remote-server down NAME` or `remote-server up NAME` was expected\n",
+            ),
+            ("a a a a a a a a a a a a a a a a a a", ". error bad-command: a command has at most 16 words\n"),
+            (
+                "json 1 show \"a",
+                "{\"error\":{\"code\":\"bad-command\",\"text\":\"a quotation mark has no other\"}}\n",
             ),
             ("show clients \"a", ". error bad-command: a quotation mark has no other\n"),
             (

@@ -115,8 +115,8 @@ impl Tasks {
     }
 
     /// Rows that a task has asked a network core for.
-    pub fn handle_rows(&mut self, name: TaskName, rows: RowBatch) {
-        if self.named(name).is_some_and(|task| matches!(task.waits, Waits::Rows(..))) {
+    pub fn handle_rows(&mut self, from: NetworkId, name: TaskName, asked: RowsAsked, rows: RowBatch) {
+        if self.named(name).is_some_and(|task| task.waits == Waits::Rows(from, asked)) {
             self.answer(name.home(), Answered::Rows(rows));
         }
     }

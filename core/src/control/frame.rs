@@ -33,8 +33,11 @@ impl Lines {
         self.octets.extend_from_slice(octets);
     }
 
-    /// Takes the next line.
+    /// Takes the next line in which something stands, from where something stands.
     pub fn next(&mut self) -> Next {
+        // Lines with nothing in them cost next to nothing, however many come.
+        let blank = self.octets[self.taken..].iter().take_while(|octet| octet.is_ascii_whitespace()).count();
+        self.taken += blank;
         let rest = &self.octets[self.taken..];
         let Some(end) = rest.iter().position(|octet| *octet == b'\n') else {
             return if rest.len() > LINE_OCTETS_MAX { Next::TooLong } else { Next::Nothing };

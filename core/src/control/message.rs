@@ -45,8 +45,8 @@ pub enum ToTask {
     Mark(u64),
     /// Nobody reads it any more.
     Cancel,
-    /// Rows that were asked for.
-    Rows(RowBatch),
+    /// Rows, and what was asked: who has died meanwhile is asked again, and its successor may answer both.
+    Rows(RowsAsked, RowBatch),
 }
 
 /// Worker → network, of a task.

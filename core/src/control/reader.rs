@@ -38,8 +38,6 @@ pub struct ControlId {
 pub struct Peer {
     /// The user.
     pub uid: u32,
-    /// The process, if it is known.
-    pub pid: Option<u32>,
     /// Whether it may change anything, and not only look.
     pub may_change: bool,
 }
@@ -119,8 +117,7 @@ pub struct Readers {
     deadlines: Deadlines,
     patience: Duration,
     size: Size,
-    /// The time of the last input.
-    now: Instant,
+    is_draining: bool,
 }
 
 struct Place {
@@ -145,7 +142,7 @@ impl Readers {
             deadlines: Deadlines::new(connections_max),
             patience,
             size,
-            now: Instant::ORIGIN,
+            is_draining: false,
         }
     }
 
@@ -154,21 +151,19 @@ impl Readers {
         self.size
     }
 
-    /// The time of the last input.
-    pub fn now(&self) -> Instant {
-        self.now
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
 
-    /// One more; `None` if there are as many as may be.
-    pub fn open(&mut self, peer: Peer) -> Option<ControlId> {
-        if self.len() == self.deadlines.bound() {
+    /// One more; `None` if there are as many as may be: an eighth is kept for those who may change something.
+    pub fn open(&mut self, peer: Peer, now: Instant) -> Option<ControlId> {
+        let bound = self.deadlines.bound();
+        let bound = if peer.may_change { bound } else { bound - bound / 8 };
+        if self.len() >= bound {
             return None;
         }
+        let due = now + self.patience;
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place { generation: NonZeroU32::MIN, reader: None });
             self.places.len() as u32 - 1
@@ -186,7 +181,9 @@ impl Readers {
             parts_begun: 0,
             is_ready: false,
         });
-        Some(ControlId { place, generation: at.generation })
+        let id = ControlId { place, generation: at.generation };
+        self.deadlines.set(place, due);
+        Some(id)
     }
 
     /// One that is not over.
@@ -238,7 +235,6 @@ impl Readers {
 
     /// Octets to be written.
     pub fn write(&mut self, id: ControlId, octets: Vec<u8>, now: Instant) {
-        self.now = now;
         let due = now + self.patience;
         let Some(reader) = self.live(id) else { return };
         if octets.is_empty() {
@@ -255,8 +251,7 @@ impl Readers {
 
     /// So many of them were written. The mark that was reached with them, if a task has to be told.
     pub fn note_written(&mut self, id: ControlId, octets: usize, now: Instant) -> Option<Told> {
-        self.now = now;
-        let due = now + self.patience;
+        let (due, is_draining) = (now + self.patience, self.is_draining);
         let reader = self.live(id)?;
         reader.written += octets as u64;
         reader.first_written += octets;
@@ -266,8 +261,14 @@ impl Readers {
         }
         let told = reader.take_mark();
         if reader.pieces.is_empty() {
-            self.deadlines.remove(id.place);
-        } else {
+            // Silence has its bound, too, unless something is under way.
+            if reader.running.is_none() {
+                self.deadlines.set(id.place, due);
+            } else {
+                self.deadlines.remove(id.place);
+            }
+        } else if !is_draining {
+            // When the server ends nobody has more time for reading little.
             self.deadlines.set(id.place, due);
         }
         told
@@ -310,6 +311,11 @@ impl Readers {
         self.free.push(id.place);
     }
 
+    /// A command begins: it takes what time it takes.
+    pub fn note_busy(&mut self, id: ControlId) {
+        self.deadlines.remove(id.place);
+    }
+
     /// The next part of a command begins at this worker, under this name.
     pub fn begin_part(&mut self, id: ControlId, worker: WorkerId) -> Option<TaskName> {
         let (network, life) = (self.network, self.life);
@@ -343,6 +349,7 @@ impl Readers {
 
     /// The server ends: no command is begun any more. Who is not waited for.
     pub fn drain(&mut self, now: Instant) -> Vec<ControlId> {
+        self.is_draining = true;
         self.patience = self.patience.min(LAST_PATIENCE);
         let mut ended = Vec::new();
         for (place, at) in (0..).zip(&mut self.places) {

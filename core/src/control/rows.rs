@@ -60,9 +60,8 @@ fn write_text(row: &dyn Row, out: &mut String) {
     for (place, column) in columns.iter().enumerate() {
         write_padded(out, is_last(columns, place), column.width, |out| match row.cell(place) {
             Cell::Nothing => out.write_str("-"),
-            cell @ (Cell::Word(_) | Cell::Octets(_) | Cell::Number(_) | Cell::Address(_)) => {
-                write_cell(out, &cell)
-            }
+            Cell::Octets(octets) => write_in_column(out, octets),
+            cell @ (Cell::Word(_) | Cell::Number(_) | Cell::Address(_)) => write_cell(out, &cell),
         });
     }
     if out[begin..].starts_with('.') {
@@ -105,6 +104,31 @@ pub fn write_cell(out: &mut String, cell: &Cell<'_>) -> fmt::Result {
     }
 }
 
+/// Octets of a peer's in a column: none looks like the end of it, or like nothing.
+fn write_in_column(out: &mut String, octets: &[u8]) -> fmt::Result {
+    let begin = out.len();
+    write_octets(out, octets)?;
+    let written = &out[begin..];
+    let is_plain = !written.starts_with(' ') && !written.ends_with(' ') && !written.contains("  ");
+    if is_plain && written != "-" {
+        return Ok(());
+    }
+    let mut escaped = String::with_capacity(written.len() * 4);
+    let mut characters = written.chars().peekable();
+    let mut before = ' ';
+    while let Some(character) = characters.next() {
+        let is_outside = before == ' ' || characters.peek().is_none_or(|next| *next == ' ');
+        match character {
+            ' ' if is_outside => escaped.push_str("\\x20"),
+            '-' if written == "-" => escaped.push_str("\\x2d"),
+            other => escaped.push(other),
+        }
+        before = character;
+    }
+    out.truncate(begin);
+    out.write_str(&escaped)
+}
+
 /// Octets of a peer's: whatever is no text, would be taken for something else, or would steer a terminal, in hexadecimal.
 fn write_octets(out: &mut String, octets: &[u8]) -> fmt::Result {
     // Nearly all are so.
@@ -137,7 +161,18 @@ fn write_octets(out: &mut String, octets: &[u8]) -> fmt::Result {
 fn is_steering(character: char) -> bool {
     character.is_control()
         || character.is_whitespace() && character != ' '
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 fn write_padded(
@@ -202,6 +237,23 @@ mod tests {
         assert_eq!(written(Format::Text, &Two(b"bob".into(), 7)), "bob     7\n");
         assert_eq!(written(Format::Text, &Two(Vec::new(), 7)), "-       7\n");
         assert_eq!(written(Format::Json, &Two(Vec::new(), 7)), "{\"row\":{\"user\":null,\"value\":7}}\n");
+    }
+
+    #[test]
+    fn no_peer_makes_columns() {
+        let cases = [
+            ("a b", "a b"),
+            ("a  b", "a\\x20\\x20b"),
+            (" a ", "\\x20a\\x20"),
+            ("-", "\\x2d"),
+            ("a-", "a-"),
+            ("\u{61c}a", "\\xd8\\x9ca"),
+        ];
+        for (octets, expected) in cases {
+            let row = written(Format::Text, &Two(octets.as_bytes().into(), 7));
+            let column = row.trim_end().strip_suffix('7').expect("the second").trim_end();
+            assert_eq!(column, expected);
+        }
     }
 
     #[test]

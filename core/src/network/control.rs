@@ -25,8 +25,8 @@ impl Network {
     ///
     /// # Errors
     /// What to write to it before it is closed: there are as many as may be.
-    pub fn handle_control_accepted(&mut self, peer: Peer) -> Result<ControlId, String> {
-        let opened = self.readers.open(peer);
+    pub fn handle_control_accepted(&mut self, peer: Peer, now: Instant) -> Result<ControlId, String> {
+        let opened = self.readers.open(peer, now);
         match opened {
             Some(_) => self.counters.control_accepted.up(),
             None => self.counters.control_refused.up(),
@@ -111,7 +111,7 @@ impl Network {
     pub(super) fn handle_task(&mut self, worker: WorkerId, name: TaskName, said: FromTask, now: Instant) {
         if let FromTask::Asks(asked) = said {
             let rows = self.rows(asked, now);
-            return self.tell_task(worker, name, ToTask::Rows(rows));
+            return self.tell_task(worker, name, ToTask::Rows(asked, rows));
         }
         // Of a reader that has gone.
         let Some(id) = self.readers.of_part(name) else { return };
@@ -195,6 +195,7 @@ impl Network {
             | Command::Shutdown => [any].into(),
         };
         reader.begin(order, workers);
+        self.readers.note_busy(id);
     }
 
     fn begin_part(&mut self, id: ControlId, now: Instant) {

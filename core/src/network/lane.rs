@@ -40,6 +40,8 @@ pub struct Lane {
     homeward: VecDeque<Box<Packet>>,
     /// What is told to tasks of control connections, and waits for room. Bounded by these: there are a few for each.
     notices: VecDeque<Message>,
+    /// How many of them have gone in this turn.
+    notices_gone: usize,
 }
 
 impl Lane {
@@ -62,6 +64,7 @@ impl Lane {
             // One turn's completions from one ring.
             homeward: VecDeque::with_capacity(slots.min(requests_max)),
             notices: VecDeque::new(),
+            notices_gone: 0,
         }
     }
 
@@ -70,7 +73,7 @@ impl Lane {
         self.room = room;
         self.taken = self.sent - (self.slots - room) as u64;
         self.is_room_news = false;
-        self.gone = 0;
+        (self.gone, self.notices_gone) = (0, 0);
     }
 
     /// Whether a request of this class may go.
@@ -126,9 +129,15 @@ impl Lane {
         self.notices.push_back(notice);
     }
 
-    /// The next notice to go, if there is room for it: of it all that is no packet has only half.
+    /// The next notice to go, if there is room for it: a few go in each turn also where new requests fill the ring as far as they may,
+    /// for who asks then wants to know what goes on.
     pub fn next_notice(&mut self) -> Option<Message> {
-        if self.room <= self.slots / 2 { None } else { self.notices.pop_front() }
+        if self.room <= self.slots / 8 || self.notices_gone >= self.slots.div_ceil(16) {
+            return None;
+        }
+        let notice = self.notices.pop_front()?;
+        self.notices_gone += 1;
+        Some(notice)
     }
 
     /// Whether any waits here.
@@ -143,8 +152,8 @@ impl Lane {
 
     /// Whether the next turn may send a stranger's packet, or a notice, that waits here.
     pub fn may_send_more(&self) -> bool {
-        let waits = !self.line.is_empty() || !self.notices.is_empty();
-        waits && (self.is_room_news || self.room > self.slots / 2)
+        let strangers = !self.line.is_empty() && (self.is_room_news || self.room > self.slots / 2);
+        strangers || !self.notices.is_empty() && (self.is_room_news || self.room > self.slots / 8)
     }
 
     /// Counts one that is decided about, or several that died with the worker.

@@ -9,6 +9,7 @@ use crate::conversation::{Shown, Tree};
 use crate::effect::Ticket;
 use crate::event::Event;
 use crate::forward::{RemoteServerId, Role, Standing};
+use crate::path::NetworkId;
 use crate::queue::message::Message;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -16,16 +17,18 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Tasks polled in one turn, each of which writes no more than some rows: packets come first.
-const TASKS_EACH_TURN: usize = 2;
+const TASKS_EACH_TURN: usize = 1;
+/// Places from here on are of clients that rules have admitted, however many are configured after a reload.
+const ADMITTED: u32 = 1 << 31;
 
 impl Worker {
     /// What a network core says to a task.
-    pub(super) fn handle_task(&mut self, name: TaskName, told: ToTask) {
+    pub(super) fn handle_task(&mut self, from: NetworkId, name: TaskName, told: ToTask) {
         match told {
             ToTask::Begin(part) => self.tasks.begin(name, part),
             ToTask::Mark(written) => self.tasks.handle_mark(name, written),
             ToTask::Cancel => self.tasks.cancel(name),
-            ToTask::Rows(rows) => self.tasks.handle_rows(name, rows),
+            ToTask::Rows(asked, rows) => self.tasks.handle_rows(from, name, asked, rows),
         }
         self.send_of_tasks();
     }
@@ -109,17 +112,22 @@ impl Worker {
         let clients = &self.generations.newest().1.clients;
         let configured = if self.is_first() { clients.len() as u32 } else { 0 };
         let Cursor(begin) = cursor;
-        if begin < configured {
-            let rows = clients.iter().skip(begin as usize).take(ROWS_MAX);
+        if begin < ADMITTED {
+            let rows = clients
+                .iter()
+                .skip(begin as usize)
+                .take(ROWS_MAX.min((configured - begin.min(configured)) as usize));
             let row = |client: &Client| ClientRow {
                 client: client.name.clone(),
                 admitted: None,
                 connections: None,
             };
             let rows: Vec<_> = rows.map(|(_, client)| row(client)).collect();
-            return RowBatch { next: Some(Cursor(begin + rows.len() as u32)), rows: Rows::Clients(rows) };
+            let end = begin + rows.len() as u32;
+            let next = Cursor(if end < configured { end } else { ADMITTED });
+            return RowBatch { rows: Rows::Clients(rows), next: Some(next) };
         }
-        let (first, places) = (begin - configured, self.strangers.places());
+        let (first, places) = (begin - ADMITTED, self.strangers.places());
         let end = (first + ROWS_MAX as u32).min(places);
         let found = (first..end).filter_map(|place| self.strangers.admitted_at(place, now));
         let rows = found.map(|client| ClientRow {
@@ -128,7 +136,7 @@ impl Worker {
             connections: Some(client.connections().into()),
         });
         let rows = Rows::Clients(rows.collect());
-        RowBatch { rows, next: (end < places).then_some(Cursor(configured + end)) }
+        RowBatch { rows, next: (end < places).then_some(Cursor(ADMITTED + end)) }
     }
 
     fn is_first(&self) -> bool {
