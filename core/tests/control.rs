@@ -319,6 +319,17 @@ fn an_errand_is_answered_when_it_is_done() {
             "{}",
             reader.said
         );
+        // Nobody has room for it.
+        for (command, errand) in
+            [("reload", Errand::Reload), ("json 1 show queues", Errand::Count(Table::Queues))]
+        {
+            reader.ask(&mut server, command);
+            let (thread, ticket, effect) = server.effects.remove(0);
+            assert!(matches!(&effect, Effect::Errand(asked) if *asked == errand), "{effect:?}");
+            server.done(thread, ticket, EffectDone::Shed(effect));
+            reader.read_all(&mut server, 100);
+            assert!(reader.said.contains("failed") && reader.said.ends_with('\n'), "{}", reader.said);
+        }
         // Nobody waits for what is answered late.
         reader.ask(&mut server, "reload");
         server.threads[0].handle_control_broken(reader.id);

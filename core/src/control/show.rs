@@ -41,7 +41,7 @@ pub async fn run(desk: Desk, part: Part, networks: u16) -> Result<(), Refusal> {
                         show.rows(Of::Network(NetworkId(network))).await;
                     }
                 }
-                Table::Threads | Table::Queues | Table::Statistics => show.counted().await,
+                Table::Threads | Table::Queues | Table::Statistics => return show.counted().await,
             }
             Ok(())
         }
@@ -99,11 +99,13 @@ impl Show<'_> {
         }
     }
 
-    async fn counted(&self) {
+    async fn counted(&self) -> Result<(), Refusal> {
+        let counted = self.desk.counted(self.table).await;
+        let facts = counted.map_err(|why| Refusal::new(RefusalCode::Failed, why))?;
         let mut line = String::new();
-        for (place, fact) in self.desk.counted(self.table).await.iter().enumerate() {
+        for (place, fact) in facts.iter().enumerate() {
             if self.is_full() {
-                return;
+                break;
             }
             if self.filter.passes(fact, &mut line) {
                 self.desk.write_row(self.format, fact, &mut line).await;
@@ -112,6 +114,7 @@ impl Show<'_> {
                 self.desk.turn().await;
             }
         }
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
