@@ -382,6 +382,21 @@ fn a_worker_that_dies_or_goes_ends_what_it_was_asked_for() {
     assert_nothing_is_left(&mut server);
 }
 
+/// Its patience counts from when the line is there.
+#[test]
+fn who_is_told_that_a_worker_goes_has_time_to_read_it_however_long_nobody_was_told_anything() {
+    let mut server = server(SPLIT, 50);
+    let mut reader = connect(&mut server);
+    server.run(Duration::from_secs(61));
+    let now = server.now;
+    server.threads[0].handle_control_octets(reader.id, b"show conversations\n", now);
+    server.begin_change(1);
+    server.run(Duration::from_secs(1));
+    reader.read_all(&mut server, 500);
+    assert!(reader.said.starts_with(". error worker-gone: worker "), "{:?}", reader.said);
+    assert_eq!(server.count("control_timed_out"), 0);
+}
+
 #[test]
 fn a_network_core_that_dies_takes_its_readers_and_no_rows_of_others() {
     for layout in LAYOUTS {

@@ -213,7 +213,7 @@ pub trait NodeThread {
     fn take_tables(&mut self) {}
 
     /// Steps of a change of workers: it takes the owners of slots and dismisses who leaves, as it was ordered last.
-    fn take_orders(&mut self) {}
+    fn take_orders(&mut self, _now: Instant) {}
 
     /// Whether nothing of it is left from before the change.
     fn has_settled(&self) -> bool {

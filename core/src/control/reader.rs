@@ -119,8 +119,6 @@ pub struct Readers {
     deadlines: Deadlines,
     patience: Duration,
     size: Size,
-    /// The time of the last input.
-    now: Instant,
 }
 
 struct Place {
@@ -145,18 +143,12 @@ impl Readers {
             deadlines: Deadlines::new(connections_max),
             patience,
             size,
-            now: Instant::ORIGIN,
         }
     }
 
     /// How much of a task's may wait.
     pub fn size(&self) -> Size {
         self.size
-    }
-
-    /// The time of the last input.
-    pub fn now(&self) -> Instant {
-        self.now
     }
 
     /// How many there are.
@@ -238,7 +230,6 @@ impl Readers {
 
     /// Octets to be written.
     pub fn write(&mut self, id: ControlId, octets: Vec<u8>, now: Instant) {
-        self.now = now;
         let due = now + self.patience;
         let Some(reader) = self.live(id) else { return };
         if octets.is_empty() {
@@ -255,7 +246,6 @@ impl Readers {
 
     /// So many of them were written. The mark that was reached with them, if a task has to be told.
     pub fn note_written(&mut self, id: ControlId, octets: usize, now: Instant) -> Option<Told> {
-        self.now = now;
         let due = now + self.patience;
         let reader = self.live(id)?;
         reader.written += octets as u64;

@@ -215,8 +215,8 @@ impl NodeThread for Thread {
         }
     }
 
-    fn take_orders(&mut self) {
-        self.obey();
+    fn take_orders(&mut self, now: Instant) {
+        self.obey(now);
     }
 
     fn has_settled(&self) -> bool {
