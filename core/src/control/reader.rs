@@ -156,6 +156,14 @@ impl Readers {
         self.places.len() - self.free.len()
     }
 
+    /// Most octets that wait for one of them.
+    pub fn most_waiting(&self) -> usize {
+        let readers = self.places.iter().filter_map(|place| place.reader.as_ref());
+        let waiting =
+            |reader: &Reader| reader.pieces.iter().map(Vec::len).sum::<usize>() - reader.first_written;
+        readers.map(waiting).max().unwrap_or(0)
+    }
+
     /// One more; `None` if there are as many as may be.
     pub fn open(&mut self, peer: Peer) -> Option<ControlId> {
         if self.len() == self.deadlines.bound() {

@@ -92,6 +92,11 @@ impl Network {
         self.readers.view(id)
     }
 
+    /// Most octets that wait for one reader: for the simulator's judges.
+    pub(crate) fn control_waiting(&self) -> usize {
+        self.readers.most_waiting()
+    }
+
     /// The server ends: whoever reads rows is cut off; whose errand is under way hears what comes of it.
     pub fn drain_control(&mut self, now: Instant) {
         for id in self.readers.drain(now) {
