@@ -17,6 +17,7 @@ use super::{Command, Format, LINE_OCTETS_MAX};
 use crate::deadlines::Deadlines;
 use crate::life::Life;
 use crate::path::{NetworkId, WorkerId};
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -258,6 +259,11 @@ impl Readers {
         let reader = self.live(id)?;
         reader.written += octets as u64;
         reader.first_written += octets;
+        if seeded::is(Bug::OctetLostAtShortWrite)
+            && reader.pieces.front().is_some_and(|piece| reader.first_written < piece.len())
+        {
+            reader.first_written += 1;
+        }
         if reader.pieces.front().is_some_and(|piece| reader.first_written == piece.len()) {
             reader.pieces.pop_front();
             reader.first_written = 0;
@@ -265,7 +271,7 @@ impl Readers {
         let told = reader.take_mark();
         if reader.pieces.is_empty() {
             self.deadlines.remove(id.place);
-        } else {
+        } else if !seeded::is(Bug::PatienceFromTheFirstOctet) {
             self.deadlines.set(id.place, due);
         }
         told
@@ -305,7 +311,9 @@ impl Readers {
         let place = &mut self.places[id.place as usize];
         place.reader = None;
         place.generation = place.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
-        self.free.push(id.place);
+        if !seeded::is(Bug::ControlPlaceKept) {
+            self.free.push(id.place);
+        }
     }
 
     /// The next part of a command begins at this worker, under this name.
@@ -446,7 +454,9 @@ impl Reader {
         let running = self.running.as_mut()?;
         let (worker, name) = running.part?;
         running.mark.filter(|mark| *mark <= self.written)?;
-        running.mark = None;
+        if !seeded::is(Bug::MarkToldAgain) {
+            running.mark = None;
+        }
         Some(Told { worker, name, written: self.written - running.began_at })
     }
 

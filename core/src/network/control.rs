@@ -9,6 +9,7 @@ use crate::control::{
 };
 use crate::path::WorkerId;
 use crate::queue::message::Message;
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -238,7 +239,9 @@ impl Network {
     }
 
     fn cancel(&mut self, part: Option<(WorkerId, TaskName)>) {
-        if let Some((worker, name)) = part {
+        if let Some((worker, name)) = part
+            && !seeded::is(Bug::TaskOutlivesItsReader)
+        {
             self.tell_task(worker, name, ToTask::Cancel);
         }
     }
@@ -246,6 +249,9 @@ impl Network {
     fn tell_mark(&mut self, told: Told) {
         let Told { worker, name, written } = told;
         self.counters.control_marks.up();
+        if seeded::is(Bug::MarkToldNever) {
+            return;
+        }
         self.tell_task(worker, name, ToTask::Mark(written));
     }
 
