@@ -25,9 +25,7 @@ pub(super) fn add_control(plan: &mut Plan, draws: Draws) {
             reader.connects_ms = plan.faulty_ms + draw.fork(2).range(0..=40_000);
             reader.stalls = None;
         } else if !workers.is_empty() && draw.fork(3).one_in(2) {
-            // Just then a worker comes or goes, if that is soon done.
-            let at_ms = draw.fork(4).pick(&workers);
-            reader.connects_ms = (at_ms + draw.fork(5).range(0..=60)).min(plan.faulty_ms);
+            wait_for_workers(&mut reader, draw.fork(4).pick(&workers), plan.faulty_ms, draw.fork(5));
         } else {
             reader.connects_ms = draw.fork(6).below(plan.faulty_ms);
         }
@@ -42,6 +40,14 @@ pub(super) fn add_control(plan: &mut Plan, draws: Draws) {
         facts: draw(5).magnitude(50..=1_200) as u32,
         readers,
     });
+}
+
+/// Has this reader stall in the middle of an answer of several workers' as their number changes.
+fn wait_for_workers(reader: &mut ControlReaderPlan, at_ms: u64, faulty_ms: u64, draw: Draw) {
+    reader.connects_ms = at_ms.saturating_sub(draw.fork(1).range(0..=1_000)).min(faulty_ms);
+    reader.commands[0].asks = draw.fork(2).pick(&[Asks::Clients, Asks::Conversations]);
+    (reader.kernel_octets, reader.takes_octets, reader.takes_every_us) = (64, 64, 64 * 1_000_000 / RATE_MIN);
+    reader.stalls = Some((draw.fork(3).range(1..=64), draw.fork(4).range(1_000..=10_000)));
 }
 
 fn reader(draw: Draw) -> ControlReaderPlan {
@@ -107,8 +113,17 @@ mod tests {
                     .iter()
                     .map(|command| match command.asks {
                         Asks::Statistics => u64::from(control.facts) * 50,
-                        _ if reader.takes_octets < 16 => 2_500,
-                        _ => 20_000,
+                        Asks::Clients
+                        | Asks::Connections
+                        | Asks::Conversations
+                        | Asks::Help
+                        | Asks::Nonsense => {
+                            if u64::from(reader.takes_octets) < TRICKLE {
+                                2_500
+                            } else {
+                                20_000
+                            }
+                        }
                     })
                     .sum();
                 let takes_us = octets / u64::from(reader.takes_octets) * reader.takes_every_us;

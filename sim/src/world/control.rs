@@ -102,8 +102,7 @@ impl Control {
 
     /// What the driver says that was counted.
     pub fn counted(&self) -> Answered {
-        let fact =
-            |number: u64| Fact { thread: None, name: fact_name(number).into(), value: fact_value(number) };
+        let fact = |number: u64| Fact { thread: None, name: fact_name(number), value: fact_value(number) };
         Answered::Facts((0..u64::from(self.facts)).map(fact).collect())
     }
 }
