@@ -214,6 +214,22 @@ bugs! {
     AnsweredElsewhereDecidedAgain = "answered-elsewhere-decided-again",
     /// A request that waits, and comes again by another connection of its client's, is decided again.
     WaitingElsewhereDecidedAgain = "waiting-elsewhere-decided-again",
+    /// No task is told that its mark is reached.
+    MarkToldNever = "mark-told-never",
+    /// A task is told of its mark with each write from there on.
+    MarkToldAgain = "mark-told-again",
+    /// A task whose reader has gone stays.
+    TaskOutlivesItsReader = "task-outlives-its-reader",
+    /// What is written goes on one octet too late after a write that took a part of it.
+    OctetLostAtShortWrite = "octet-lost-at-short-write",
+    /// A task writes on whether there is room or not.
+    RoomNotRespected = "room-not-respected",
+    /// The patience with a reader runs from when there is something to be read, whatever it takes.
+    PatienceFromTheFirstOctet = "patience-from-the-first-octet",
+    /// The place of a control connection that is closed stays taken.
+    ControlPlaceKept = "control-place-kept",
+    /// A task is not told that its errand was given back.
+    ShedErrandForgotten = "shed-errand-forgotten",
 }
 
 impl Bug {

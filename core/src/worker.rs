@@ -375,6 +375,7 @@ impl Worker {
             }
             EffectDone::SpoolKey(key) => return self.handle_spool_key(ticket, key),
             EffectDone::ErrandDone(answered) => return self.handle_errand(ticket, answered),
+            EffectDone::Shed(Effect::Errand(_)) if seeded::is(Bug::ShedErrandForgotten) => return,
             EffectDone::Shed(Effect::Errand(_)) => {
                 return self.handle_errand(ticket, Answered::Done(Err(ERRAND_SHED.into())));
             }

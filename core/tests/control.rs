@@ -322,13 +322,17 @@ fn an_errand_is_answered_when_it_is_done() {
             "{}",
             reader.said
         );
-        // One for which there is no room.
-        reader.said.clear();
-        reader.ask(&mut server, "show queues");
-        let (thread, ticket, effect) = server.effects.remove(0);
-        server.done(thread, ticket, EffectDone::Shed(effect));
-        reader.read_all(&mut server, 100);
-        assert!(reader.said.ends_with(". error failed: the server does too much of this kind already\n"));
+        // Nobody has room for it.
+        for (command, errand) in
+            [("reload", Errand::Reload), ("json 1 show queues", Errand::Count(Table::Queues))]
+        {
+            reader.ask(&mut server, command);
+            let (thread, ticket, effect) = server.effects.remove(0);
+            assert!(matches!(&effect, Effect::Errand(asked) if *asked == errand), "{effect:?}");
+            server.done(thread, ticket, EffectDone::Shed(effect));
+            reader.read_all(&mut server, 100);
+            assert!(reader.said.contains("failed") && reader.said.ends_with('\n'), "{}", reader.said);
+        }
         // Nobody waits for what is answered late.
         reader.ask(&mut server, "reload");
         server.threads[0].handle_control_broken(reader.id);
@@ -380,6 +384,21 @@ fn a_worker_that_dies_or_goes_ends_what_it_was_asked_for() {
     let said = connect(&mut server).ask(&mut server, "show clients");
     assert!(said.ends_with(". ok 2 rows\n"), "{said}");
     assert_nothing_is_left(&mut server);
+}
+
+/// Its patience counts from when the line is there.
+#[test]
+fn who_is_told_that_a_worker_goes_has_time_to_read_it_however_long_nobody_was_told_anything() {
+    let mut server = server(SPLIT, 50);
+    let mut reader = connect(&mut server);
+    server.run(Duration::from_secs(59));
+    let now = server.now;
+    server.threads[0].handle_control_octets(reader.id, b"show conversations\n", now);
+    server.begin_change(1);
+    server.run(Duration::from_secs(59));
+    reader.read_all(&mut server, 500);
+    assert!(reader.said.starts_with(". error worker-gone: worker "), "{:?}", reader.said);
+    assert_eq!(server.count("control_timed_out"), 0);
 }
 
 #[test]

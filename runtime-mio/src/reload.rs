@@ -9,6 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use ulna_core::Instant;
 use ulna_core::client::SecretTable;
 use ulna_core::configuration::Configuration;
 use ulna_core::conversation::slot::SlotOwners;
@@ -286,7 +287,7 @@ impl Follower {
     }
 
     /// At the end of a turn, when all that was to be sent has been: takes the step that was ordered, if there is one.
-    pub fn follow(&mut self, cores: &mut Cores) {
+    pub fn follow(&mut self, cores: &mut Cores, now: Instant) {
         // Acquire pairs with the Release in `Steps::take`. Most turns end here.
         let ordered = self.steps.ordered.load(Ordering::Acquire);
         if ordered == self.taken {
@@ -307,7 +308,7 @@ impl Follower {
             }
             Step::Outlive => {}
             Step::Forget => cores.forget_older(),
-            Step::Own(owners) => cores.handle_owners(&owners),
+            Step::Own(owners) => cores.handle_owners(&owners, now),
             Step::Settle(epoch) if !cores.has_settled(epoch) => {
                 self.awaited = Some((ordered, Step::Settle(epoch)));
                 return;
@@ -355,12 +356,12 @@ mod tests {
         std::thread::scope(|scope| {
             let ordered = scope.spawn(|| steps.take(Step::Settle(1), &bells));
             while follower.awaited.is_none() {
-                follower.follow(&mut cores);
+                follower.follow(&mut cores, Instant::ORIGIN);
             }
             let (done, is_done) = channel();
             let held = locked(&steps.state);
             let follows = scope.spawn(move || {
-                (0..3).for_each(|_| follower.follow(&mut cores));
+                (0..3).for_each(|_| follower.follow(&mut cores, Instant::ORIGIN));
                 done.send(()).expect("somebody waits");
                 (follower, cores)
             });
@@ -374,7 +375,7 @@ mod tests {
             locked(&steps.state).step = Some(Step::Settle(0));
             locked(&steps.state).left = 1;
             steps.ordered.fetch_add(1, Ordering::Release);
-            follower.follow(&mut cores);
+            follower.follow(&mut cores, Instant::ORIGIN);
             assert_eq!((locked(&steps.state).left, follower.awaited.is_none()), (0, true));
         });
     }

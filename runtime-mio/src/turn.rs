@@ -230,7 +230,7 @@ impl Turn {
         self.cores.finish(now);
         self.publish(calls);
         self.pass_events_on();
-        self.reload.follow(&mut self.cores);
+        self.reload.follow(&mut self.cores, now);
         if stage == Stage::Draining {
             // Relaxed: the main thread only wants to know it soon.
             self.drained.store(self.cores.is_drained(), Ordering::Relaxed);

@@ -69,6 +69,8 @@ pub enum Class {
     Visit = 28,
     /// What remote servers answer, and when.
     RemoteServer = 29,
+    /// Who asks the server what it does; the entity is the part.
+    Control = 30,
 }
 
 impl Class {

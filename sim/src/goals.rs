@@ -75,12 +75,31 @@ goals! {
     RecordForwarded = "record-forwarded", "an Accounting-Request is answered as its remote server has answered it";
     /// By the first of them, and passed back through all.
     LoopRejected = "loop-rejected", "a request that has come round through several servers under test ends by Access-Reject";
+    /// A task waited for it.
+    MarkReached = "mark-reached", "a reader of a control connection has taken so much that a task is told to go on";
+    /// In the middle of an answer.
+    ReaderVanished = "reader-vanished", "a reader vanishes before it has the whole of an answer";
+    /// It has stalled.
+    ReaderGivenUp = "reader-given-up", "a reader takes nothing for so long that its connection is closed";
+    /// It died, or left.
+    WorkerGoneTold = "worker-gone-told", "a reader is told that a worker has gone, and its answer with it";
+    /// With its network core, or its process.
+    ReaderCutOff = "reader-cut-off", "a control connection ends with its network core, or with the process";
+    /// There are too many.
+    ReaderRefused = "reader-refused", "a reader connects while there are as many as may be";
+    /// Or lost: that is told, too.
+    ErrandRefused = "errand-refused", "a reader is told that there was no room for what it asked";
 }
 
 impl Goal {
-    /// Whether it is one of forwarding, which only plans with remote servers reach; all others are of NATs.
+    /// Whether it is one of forwarding, which only plans with remote servers reach.
     pub const fn is_of_forwarding(self) -> bool {
-        self as usize >= Goal::ConversationFinished as usize
+        self as usize >= Goal::ConversationFinished as usize && !self.is_of_control()
+    }
+
+    /// Whether it is one of control connections, which only plans with readers reach; all others are of NATs.
+    pub const fn is_of_control(self) -> bool {
+        self as usize >= Goal::MarkReached as usize
     }
 }
 

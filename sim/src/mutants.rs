@@ -81,6 +81,18 @@ const OF_SPOOL: [Bug; 4] = [
     Bug::DelayNotRaised,
 ];
 
+/// Bugs of control connections, which only plans with readers have.
+const OF_CONTROL: [Bug; 8] = [
+    Bug::MarkToldNever,
+    Bug::MarkToldAgain,
+    Bug::TaskOutlivesItsReader,
+    Bug::OctetLostAtShortWrite,
+    Bug::RoomNotRespected,
+    Bug::PatienceFromTheFirstOctet,
+    Bug::ControlPlaceKept,
+    Bug::ShedErrandForgotten,
+];
+
 /// Bugs that few seeds notice, and one that does: it is tried first, and all others if it no longer does.
 const FOUND_LATE: [(Bug, u64); 5] = [
     (Bug::ShedRequestRemembered, 893),
@@ -119,6 +131,8 @@ pub fn hunt(bug: Bug, build: Builder, limit: Duration) -> Option<Fate> {
             Profile::Nat
         } else if OF_FORWARDING.contains(&bug) {
             Profile::Proxy
+        } else if OF_CONTROL.contains(&bug) {
+            Profile::Control
         } else if bug == Bug::LoopNotSeen {
             // Only there anything comes back.
             Profile::Chain

@@ -290,6 +290,8 @@ impl Node for Server {
                 snapshot.held += counters.requests_held.value();
                 snapshot.conversations += counters.conversations.value();
                 snapshot.outstanding += counters.outstanding.value();
+                snapshot.tasks += counters.tasks.value();
+                snapshot.tasks_woken += counters.tasks_woken.value();
             }
             let Some(network) = cores.network() else { continue };
             let counters = network.counters();
@@ -305,6 +307,8 @@ impl Node for Server {
             snapshot.superseded += counters.superseded.value();
             snapshot.orphaned += counters.orphaned.value();
             snapshot.deaths += counters.deaths.value();
+            snapshot.control_connections += counters.control_connections.value();
+            snapshot.control_marks += counters.control_marks.value();
             snapshot.notices_dropped += counters.notices_dropped.value();
             snapshot.forgotten += counters.replies_evicted.value()
                 + counters.orphaned.value()

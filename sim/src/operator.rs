@@ -86,6 +86,12 @@ fn configuration_text(plan: &Plan, site: &Site, workers: u16, tables: &Tables) -
         }
         // The oracle knows no such rule: whether a password is right is all that it asks.
         writeln!(out, "failures_max = 0")?;
+        if let Some(control) = &topology.control {
+            writeln!(out, "[control]\nsocket = \"/run/ulna.sock\"")?;
+            writeln!(out, "buffer_octets = {}\nmark = {}", control.buffer_octets, control.mark)?;
+            writeln!(out, "patience = \"{}s\"", control.patience_s)?;
+            writeln!(out, "connections_max = {}", control.connections_max)?;
+        }
         if site.answers_accounting {
             writeln!(out, "[accounting.file]\npath = \"records\"")?;
         }

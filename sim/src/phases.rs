@@ -21,6 +21,7 @@
 use crate::fault::thread::Panic;
 use crate::site::Site;
 use std::net::SocketAddr;
+use ulna_core::control::{ControlId, ControlView};
 use ulna_core::effect::{Effect, EffectDone, LookUp, LookedUp, Ticket};
 use ulna_core::forward::{RemoteOrder, RemoteSocket, Standing};
 use ulna_core::time::UnixTime;
@@ -152,6 +153,36 @@ pub trait NodeThread {
         unreachable!("nothing was asked for: {ticket:?}, {done:?}");
     }
 
+    /// Somebody has connected to the control socket. These are for the first thread alone, which has it: what is said in the phase
+    /// in which datagrams are read, and what is written and closed in that in which they are sent.
+    ///
+    /// # Errors
+    /// What is written before it is closed.
+    fn handle_control_accepted(&mut self, _now: Instant) -> Result<ControlId, String> {
+        unreachable!("there is no control socket");
+    }
+
+    /// Octets of a control connection, the end of what it sends, its breaking, octets of its output that were written, its
+    /// closing.
+    fn handle_control(&mut self, id: ControlId, input: ControlInput<'_>, _now: Instant) {
+        unreachable!("nobody has connected: {id:?}, {input:?}");
+    }
+
+    /// A control connection that has something for its driver.
+    fn poll_control(&mut self) -> Option<ControlId> {
+        None
+    }
+
+    /// What its driver is to do with it.
+    fn control(&self, _id: ControlId) -> Option<ControlView<'_>> {
+        None
+    }
+
+    /// Most octets that an inspection finds waiting for one reader.
+    fn control_waiting(&self) -> usize {
+        0
+    }
+
     /// One packet to be sent, into the empty `out`.
     fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit>;
 
@@ -213,7 +244,7 @@ pub trait NodeThread {
     fn take_tables(&mut self) {}
 
     /// Steps of a change of workers: it takes the owners of slots and dismisses who leaves, as it was ordered last.
-    fn take_orders(&mut self) {}
+    fn take_orders(&mut self, _now: Instant) {}
 
     /// Whether nothing of it is left from before the change.
     fn has_settled(&self) -> bool {
@@ -243,6 +274,21 @@ pub trait NodeThread {
 
     /// Moves the decisions of policy since the last call into `sink`, and what was said of remote servers into `standings`.
     fn drain_decisions(&mut self, sink: &mut Vec<Decision>, standings: &mut Vec<Stands>);
+}
+
+/// What befalls a control connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControlInput<'o> {
+    /// These octets came.
+    Octets(&'o [u8]),
+    /// Its peer sends nothing more.
+    Ended,
+    /// Nothing can be read or written any more.
+    Broken,
+    /// So many octets of its output were written.
+    Written(usize),
+    /// It was over, and is closed.
+    Closed,
 }
 
 /// A remote server is to be treated otherwise from now on.
@@ -346,6 +392,14 @@ pub struct Snapshot {
     pub buffers: Option<Buffers>,
     /// Tripwires that caught a lost wake-up.
     pub lost_wakeups: u64,
+    /// Control connections that are open.
+    pub control_connections: u64,
+    /// Parts of their commands that workers have.
+    pub tasks: u64,
+    /// Marks of theirs that were reached.
+    pub control_marks: u64,
+    /// Tasks that were told of one.
+    pub tasks_woken: u64,
 }
 
 impl Snapshot {

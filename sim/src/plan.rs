@@ -3,10 +3,12 @@
 //! A plan says everything that a run depends on but the draws, and those follow from its `seed`. All times are
 //! virtual, in the unit that the field's name says.
 
+pub mod control;
 pub mod nat;
 pub mod proxy;
 mod relay;
 
+use self::control::ControlPlan;
 use self::nat::NatPlan;
 use self::proxy::ProxyPlan;
 use crate::fault::{Fault, FaultClass};
@@ -91,6 +93,9 @@ pub struct Topology {
     /// What is decided about elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<ProxyPlan>,
+    /// Who asks the server what it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<ControlPlan>,
 }
 
 /// What a listener takes.
@@ -366,6 +371,7 @@ impl Topology {
             nats: Vec::new(),
             nases: Vec::new(),
             proxy: None,
+            control: None,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod by_address;
 mod chain;
+mod control;
 mod nat;
 mod proxy;
 mod reloads;
@@ -12,6 +13,7 @@ mod workers;
 
 use self::by_address::add_rule_by_address;
 use self::chain::add_chain;
+use self::control::add_control;
 use self::nat::add_nats;
 use self::proxy::add_proxy;
 use self::reloads::add_reloads;
@@ -46,11 +48,13 @@ pub enum Profile {
     Proxy,
     /// The same through up to three servers under test, one behind the other, and in circles.
     Chain,
+    /// Readers of control connections, in a world of the profile swarm, or once in four nat.
+    Control,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 8] = [
+    pub const ALL: [Profile; 9] = [
         Profile::Swarm,
         Profile::Calm,
         Profile::Link,
@@ -59,6 +63,7 @@ impl Profile {
         Profile::Nat,
         Profile::Proxy,
         Profile::Chain,
+        Profile::Control,
     ];
 
     /// Its name on the command line.
@@ -72,6 +77,7 @@ impl Profile {
             Profile::Nat => "nat",
             Profile::Proxy => "proxy",
             Profile::Chain => "chain",
+            Profile::Control => "control",
         }
     }
 
@@ -97,7 +103,7 @@ impl Profile {
         );
         let of_remote_servers = class.is_of_forwarding();
         match self {
-            Profile::Swarm => heads && !of_nats && !of_remote_servers,
+            Profile::Swarm | Profile::Control => heads && !of_nats && !of_remote_servers,
             Profile::Calm => false,
             Profile::Link => heads && !of_threads && !of_nats && !of_remote_servers,
             Profile::Threads => of_threads,
@@ -110,7 +116,8 @@ impl Profile {
     /// Whether its plans are there to reach a goal.
     pub fn reaches(self, goal: Goal) -> bool {
         match self {
-            Profile::Nat => !goal.is_of_forwarding(),
+            Profile::Nat => !goal.is_of_forwarding() && !goal.is_of_control(),
+            Profile::Control => goal.is_of_control(),
             Profile::Proxy => goal.is_of_forwarding() && goal != Goal::LoopRejected,
             Profile::Chain => goal.is_of_forwarding() && goal != Goal::RecordForwarded,
             Profile::Swarm | Profile::Calm | Profile::Link | Profile::Threads | Profile::Everything => false,
@@ -137,6 +144,12 @@ impl Plan {
     /// The plan of a seed under a profile.
     pub fn drawn(seed: u64, profile: Profile) -> Plan {
         let draws = Draws::new(seed);
+        if profile == Profile::Control {
+            let is_of_nats = draws.at(Class::Control, 0, 0).one_in(4);
+            let mut plan = Plan::drawn(seed, if is_of_nats { Profile::Nat } else { Profile::Swarm });
+            add_control(&mut plan, draws);
+            return plan;
+        }
         let faulty_ms = if profile == Profile::Nat {
             // Mappings come to their time-outs.
             draws.at(Class::Nat, 0, 0).range(60_000..=400_000)
@@ -186,9 +199,12 @@ fn is_crowded(draws: Draws, profile: Profile) -> bool {
     let draw = draws.at(Class::Limits, 0, 11);
     match profile {
         Profile::Threads => draw.one_in(2),
-        Profile::Swarm | Profile::Everything | Profile::Nat | Profile::Proxy | Profile::Chain => {
-            draw.one_in(8)
-        }
+        Profile::Swarm
+        | Profile::Everything
+        | Profile::Nat
+        | Profile::Proxy
+        | Profile::Chain
+        | Profile::Control => draw.one_in(8),
         Profile::Calm | Profile::Link => false,
     }
 }
@@ -280,6 +296,7 @@ fn topology(draws: Draws, profile: Profile, faulty_ms: u64) -> Topology {
         nats: Vec::new(),
         nases: Vec::new(),
         proxy: None,
+        control: None,
     };
     // Behind NATs there will be more.
     let count = if profile == Profile::Nat { count.div_ceil(3) } else { count };

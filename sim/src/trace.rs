@@ -88,6 +88,18 @@ pub enum Kind {
     Stands = 37,
     /// A remote server answers from another address, and nobody takes it; words: port, 0.
     SentFromElsewhere = 38,
+    /// A reader connects to the control socket; words: 0, 0.
+    ControlConnects = 39,
+    /// A reader sends; words: how many octets, 0.
+    ControlSends = 40,
+    /// A thread reads what a reader has sent; words: reader, how many octets.
+    ControlReads = 41,
+    /// A thread writes to a reader; words: reader, how many octets.
+    ControlWrites = 42,
+    /// A reader takes what was written to it; words: how many octets, 0.
+    ControlTakes = 43,
+    /// A control connection ends; words: how, 0.
+    ControlEnds = 44,
 }
 
 /// One event as it is kept for printing.
@@ -116,6 +128,8 @@ pub const NAT: u32 = 1_000_000;
 pub const ROAMING: u32 = 2_000_000;
 /// The number of the first remote server as a node.
 pub const REMOTE: u32 = 3_000_000;
+/// The number of the first reader of control connections as a node.
+pub const READER: u32 = 4_000_000;
 /// The number of the operator, or of the server's main thread, which does what it is told.
 pub const OPERATOR: u32 = NAS - 1;
 
@@ -128,14 +142,17 @@ impl fmt::Display for Entry {
             nas if nas < NAT => write!(f, "nas {:<6}", nas - NAS)?,
             nat if nat < ROAMING => write!(f, "nat {:<6}", nat - NAT)?,
             nas if nas < REMOTE => write!(f, "roaming {:<2}", nas - ROAMING)?,
-            remote => write!(f, "remote {:<3}", remote - REMOTE)?,
+            remote if remote < READER => write!(f, "remote {:<3}", remote - REMOTE)?,
+            reader => write!(f, "reader {:<3}", reader - READER)?,
         }
         write!(f, " {:<12}", format!("{:?}", self.kind))?;
         for word in self.words {
             // The end of time: no deadline.
             if word == u64::MAX { write!(f, " {:>6}", "-")? } else { write!(f, " {word:>6}")? }
         }
-        if !self.octets.is_empty() {
+        if self.node >= READER {
+            write!(f, "  {:?}", String::from_utf8_lossy(&self.octets))?;
+        } else if !self.octets.is_empty() {
             write!(f, "  {} octets", self.octets.len())?;
             if let Some([code, identifier, _, _, authenticator @ ..]) = self.octets.first_chunk::<8>() {
                 write!(f, ", code {code}, Identifier {identifier}, authenticator ")?;

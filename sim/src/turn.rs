@@ -46,6 +46,8 @@ pub enum Cause {
     Datagram = 2,
     /// Its deadline.
     Deadline = 3,
+    /// A control connection.
+    Control = 4,
 }
 
 /// One virtual thread.

@@ -3,6 +3,7 @@
 //! One thread of execution; everything that could happen at once happens in a drawn order. Stops at the first
 //! breach of a law.
 
+mod control;
 mod crash;
 mod effects;
 mod nat;
@@ -53,6 +54,7 @@ enum Event {
     DeliverToRoaming { nas: usize, octets: Vec<u8> },
     ArriveAtRemote { thread: usize, server: usize, port: u64, octets: Vec<u8> },
     ArriveFromRemote { port: u64, octets: Vec<u8> },
+    Control { reader: usize, act: control::Act },
     ArriveAtNode { node: usize, remote: SocketAddr, octets: Vec<u8> },
 }
 
@@ -89,6 +91,9 @@ pub struct World<'p> {
     connections: Connections,
     look_ups: LookUps,
     proxy: proxy::Proxy,
+    control: control::Control,
+    /// Readers' events have their entities from here on.
+    control_entity: usize,
     trace: Trace,
     now: u64,
     turn_max: u64,
@@ -129,23 +134,21 @@ impl<'p> World<'p> {
         let of_relays = relays.iter().map(relays::Relay::threads).sum::<usize>();
         let mut turns: Vec<_> = (0..threads).map(|place| Turn::new(node.is_here(place))).collect();
         turns.extend((0..of_relays).map(|_| Turn::new(true)));
+        // Behind threads and NASes there is whoever asks for reloads, then the NATs, all of forwarding, the threads of relays, and
+        // readers of control connections.
+        let control_entity = threads
+            + plan.topology.nases.len()
+            + 1
+            + plan.topology.nats.len()
+            + proxy::Proxy::entities(plan)
+            + of_relays;
         let mut world = World {
             plan,
             sites: Site::all(plan),
             draws,
             clock: Clock::default(),
             reloads: reloads::Reloads::new(threads, 0),
-            // Behind threads and NASes there is whoever asks for reloads, then the NATs, all of forwarding, and the threads of
-            // relays.
-            schedule: Schedule::new(
-                draws,
-                threads
-                    + plan.topology.nases.len()
-                    + 1
-                    + plan.topology.nats.len()
-                    + proxy::Proxy::entities(plan)
-                    + of_relays,
-            ),
+            schedule: Schedule::new(draws, control_entity + control::Control::entities(plan)),
             faults,
             threads: turns,
             asked: (0..threads + of_relays).map(|_| effects::Asked::default()).collect(),
@@ -158,6 +161,8 @@ impl<'p> World<'p> {
             connections: Connections::default(),
             look_ups: LookUps::default(),
             proxy: proxy::Proxy::new(plan, threads + of_relays),
+            control: control::Control::new(plan),
+            control_entity,
             trace: Trace::new(tail_max),
             now: 0,
             turn_max: 0,
@@ -200,6 +205,7 @@ impl<'p> World<'p> {
             self.with_nas(nas, |nas, around| nas.begin(around))?;
         }
         self.begin_visits()?;
+        self.begin_control();
         let end = self.plan.idle_from() + WATCHED + self.plan.clients_last();
         while self.schedule.next_at().is_some_and(|at| at <= end) {
             let (at, event) = self.schedule.take().expect("it was just seen");
@@ -232,6 +238,7 @@ impl<'p> World<'p> {
                     self.arrive_at_remote(thread, server, port, &octets);
                 }
                 Event::ArriveFromRemote { port, octets } => self.arrive_from_remote(port, octets)?,
+                Event::Control { reader, act } => self.act(reader, act)?,
                 Event::ArriveAtNode { node, remote, octets } => self.arrive_at_node(node, remote, octets)?,
                 Event::Nas { nas, timer } => {
                     self.with_nas(nas, |nas, around| nas.handle_timer(timer, around))?;
@@ -293,6 +300,7 @@ impl<'p> World<'p> {
         self.look_at_records()?;
         channels::balance(&snapshot, self.now)?;
         channels::idle(&snapshot, self.now)?;
+        self.close_readers()?;
         self.close_forwarding()
     }
 

@@ -114,11 +114,12 @@ impl Desk {
         rows(self.ask(Asked::Network(network, RowsAsked { table, cursor })).await)
     }
 
-    /// What was counted, for this table.
-    pub async fn counted(&self, table: Table) -> Vec<Fact> {
+    /// What was counted, for this table; or why nobody could say.
+    pub async fn counted(&self, table: Table) -> Result<Vec<Fact>, String> {
         match self.ask(Asked::Driver(Errand::Count(table))).await {
-            Answered::Facts(facts) => facts,
-            Answered::Rows(_) | Answered::Acted(..) | Answered::Done(_) | Answered::GoOn => {
+            Answered::Facts(facts) => Ok(facts),
+            Answered::Done(Err(why)) => Err(why),
+            Answered::Rows(_) | Answered::Acted(..) | Answered::Done(Ok(())) | Answered::GoOn => {
                 unreachable!("it asked for counts")
             }
         }

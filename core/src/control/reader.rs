@@ -17,6 +17,7 @@ use super::{Command, Format, LINE_OCTETS_MAX};
 use crate::deadlines::Deadlines;
 use crate::life::Life;
 use crate::path::{NetworkId, WorkerId};
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -156,6 +157,14 @@ impl Readers {
         self.places.len() - self.free.len()
     }
 
+    /// Most octets that wait for one of them.
+    pub fn most_waiting(&self) -> usize {
+        let readers = self.places.iter().filter_map(|place| place.reader.as_ref());
+        let waiting =
+            |reader: &Reader| reader.pieces.iter().map(Vec::len).sum::<usize>() - reader.first_written;
+        readers.map(waiting).max().unwrap_or(0)
+    }
+
     /// One more; `None` if there are as many as may be: an eighth is kept for those who may change something.
     pub fn open(&mut self, peer: Peer, now: Instant) -> Option<ControlId> {
         let bound = self.deadlines.bound();
@@ -255,6 +264,11 @@ impl Readers {
         let reader = self.live(id)?;
         reader.written += octets as u64;
         reader.first_written += octets;
+        if seeded::is(Bug::OctetLostAtShortWrite)
+            && reader.pieces.front().is_some_and(|piece| reader.first_written < piece.len())
+        {
+            reader.first_written += 1;
+        }
         if reader.pieces.front().is_some_and(|piece| reader.first_written == piece.len()) {
             reader.pieces.pop_front();
             reader.first_written = 0;
@@ -267,7 +281,7 @@ impl Readers {
             } else {
                 self.deadlines.remove(id.place);
             }
-        } else if !is_draining {
+        } else if !is_draining && !seeded::is(Bug::PatienceFromTheFirstOctet) {
             // When the server ends nobody has more time for reading little.
             self.deadlines.set(id.place, due);
         }
@@ -308,7 +322,9 @@ impl Readers {
         let place = &mut self.places[id.place as usize];
         place.reader = None;
         place.generation = place.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
-        self.free.push(id.place);
+        if !seeded::is(Bug::ControlPlaceKept) {
+            self.free.push(id.place);
+        }
     }
 
     /// A command begins: it takes what time it takes.
@@ -455,7 +471,9 @@ impl Reader {
         let running = self.running.as_mut()?;
         let (worker, name) = running.part?;
         running.mark.filter(|mark| *mark <= self.written)?;
-        running.mark = None;
+        if !seeded::is(Bug::MarkToldAgain) {
+            running.mark = None;
+        }
         Some(Told { worker, name, written: self.written - running.began_at })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Positions are absolute, counted from the first octet of the part, so that a mark means one place whatever happens meanwhile.
 
+use crate::seeded::{self, Bug};
 use alloc::vec::Vec;
 
 /// How much may wait, and when a task that waits for room is woken.
@@ -34,7 +35,9 @@ impl Screen {
     /// Whether so many octets have room. Where nothing waits any have.
     pub fn has_room(&self, octets: usize) -> bool {
         let waiting = self.waiting();
-        waiting == 0 || waiting + octets as u64 <= self.size.octets_max as u64
+        seeded::is(Bug::RoomNotRespected)
+            || waiting == 0
+            || waiting + octets as u64 <= self.size.octets_max as u64
     }
 
     /// How many wait to be taken.

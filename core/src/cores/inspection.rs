@@ -28,6 +28,8 @@ pub struct Inspection {
     /// Of the buffers that died with a core, or whose owner died, those that this thread's cores have learnt of: lost ones that
     /// are no longer counted as made, less those that were freed because nobody counts them.
     pub buffers_settled: isize,
+    /// Most octets that wait for one reader of a control connection.
+    pub control_waiting: usize,
 }
 
 impl Cores {
@@ -54,6 +56,7 @@ impl Cores {
             inspection.buffers_free += network.buffers().free();
             inspection.buffers_owned += network.buffers_owned();
             inspection.buffers_settled += network.buffers().settled();
+            inspection.control_waiting = network.control_waiting();
         }
         if let Some(worker) = &self.worker {
             inspection.buffers_made += worker.buffers().made();

@@ -12,6 +12,7 @@ use super::{Cores, Letter, Line, LinkId};
 use crate::conversation::slot::SlotOwners;
 use crate::path::{Peer, WorkerId};
 use crate::seeded::{self, Bug};
+use crate::time::Instant;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -73,11 +74,11 @@ impl Ways {
 
 impl Cores {
     /// Slots have changed hands; or what they remember is void, and the epoch is the same.
-    pub fn handle_owners(&mut self, owners: &Arc<SlotOwners>) {
+    pub fn handle_owners(&mut self, owners: &Arc<SlotOwners>, now: Instant) {
         // Who owns slots now may have come since the turn began.
         self.read_letters();
         let Some(network) = &mut self.network else { return };
-        network.handle_owners(owners);
+        network.handle_owners(owners, now);
         for (ends, tie) in self.links.iter().zip(&mut self.ties) {
             if let Some(Ends { own: Peer::Network(_), other: Peer::Worker(_), .. }) = ends {
                 tie.tell_epoch(owners.epoch());

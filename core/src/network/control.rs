@@ -9,6 +9,7 @@ use crate::control::{
 };
 use crate::path::WorkerId;
 use crate::queue::message::Message;
+use crate::seeded::{self, Bug};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -90,6 +91,11 @@ impl Network {
     /// What its driver is to do with it; `None` if it has told that it has closed it.
     pub fn control(&self, id: ControlId) -> Option<ControlView<'_>> {
         self.readers.view(id)
+    }
+
+    /// Most octets that wait for one reader: for the simulator's judges.
+    pub(crate) fn control_waiting(&self) -> usize {
+        self.readers.most_waiting()
     }
 
     /// The server ends: whoever reads rows is cut off; whose errand is under way hears what comes of it.
@@ -237,7 +243,9 @@ impl Network {
     }
 
     fn cancel(&mut self, part: Option<(WorkerId, TaskName)>) {
-        if let Some((worker, name)) = part {
+        if let Some((worker, name)) = part
+            && !seeded::is(Bug::TaskOutlivesItsReader)
+        {
             self.tell_task(worker, name, ToTask::Cancel);
         }
     }
@@ -245,6 +253,9 @@ impl Network {
     fn tell_mark(&mut self, told: Told) {
         let Told { worker, name, written } = told;
         self.counters.control_marks.up();
+        if seeded::is(Bug::MarkToldNever) {
+            return;
+        }
         self.tell_task(worker, name, ToTask::Mark(written));
     }
 

@@ -62,12 +62,12 @@ impl Network {
     }
 
     /// Slots have changed hands, or what they remember is void.
-    pub fn handle_owners(&mut self, owners: &Arc<SlotOwners>) {
+    pub fn handle_owners(&mut self, owners: &Arc<SlotOwners>, now: Instant) {
         let before = self.slots.owners().workers().to_vec();
         self.slots.set_owners(Arc::clone(owners));
         // Who leaves does nothing any more that may take as long as a reader likes.
         for worker in before.into_iter().filter(|worker| !owners.workers().contains(worker)) {
-            self.lose_tasks(worker, self.readers.now());
+            self.lose_tasks(worker, now);
         }
     }
 

@@ -431,7 +431,7 @@ impl Server {
         self.threads.extend(hired);
         self.leaving = leaving;
         for cores in &mut self.threads {
-            cores.handle_owners(&owners);
+            cores.handle_owners(&owners, self.now);
         }
     }
 
@@ -447,7 +447,7 @@ impl Server {
         assert!(self.has_settled(), "a change ends when all have settled");
         let owners = self.staff.settle();
         for cores in &mut self.threads {
-            cores.handle_owners(&owners);
+            cores.handle_owners(&owners, self.now);
             self.leaving.iter().for_each(|worker| cores.dismiss(*worker));
         }
         let leaving = std::mem::take(&mut self.leaving).len();

@@ -1,6 +1,7 @@
 //! The models around the server: whoever speaks to it, sans-IO like itself.
 
 pub mod accounting_nas;
+pub mod control_reader;
 pub mod exchange;
 pub mod identifiers;
 pub mod nas;

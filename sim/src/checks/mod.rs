@@ -4,6 +4,7 @@
 pub mod channels;
 pub mod clients;
 pub mod connections;
+pub mod control;
 pub mod everywhere;
 pub mod execution;
 pub mod forwarding;
@@ -46,6 +47,7 @@ pub fn all() -> impl Iterator<Item = &'static Invariant> {
         .chain(records::ALL)
         .chain(spool::ALL)
         .chain(forwarding::ALL)
+        .chain(control::ALL)
         .copied()
 }
 

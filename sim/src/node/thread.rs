@@ -2,10 +2,11 @@
 
 use super::{ORDERED, Orders};
 use crate::fault::thread::Panic;
-use crate::phases::{Decision, GateCheck, NodeThread, Stands};
+use crate::phases::{ControlInput, Decision, GateCheck, NodeThread, Stands};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use ulna_core::control::{ControlId, ControlView, Peer as ControlPeer};
 use ulna_core::cores::Cores;
 use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::event::{Event, Outcome};
@@ -133,6 +134,32 @@ impl NodeThread for Thread {
         self.risk(now, |cores| cores.handle_effect_done(ticket, done, now));
     }
 
+    fn handle_control_accepted(&mut self, now: Instant) -> Result<ControlId, String> {
+        self.cores.handle_control_accepted(ControlPeer { uid: 0, may_change: true }, now)
+    }
+
+    fn handle_control(&mut self, id: ControlId, input: ControlInput<'_>, now: Instant) {
+        match input {
+            ControlInput::Octets(octets) => self.cores.handle_control_octets(id, octets, now),
+            ControlInput::Ended => self.cores.handle_control_ended(id, now),
+            ControlInput::Broken => self.cores.handle_control_broken(id),
+            ControlInput::Written(octets) => self.cores.handle_control_written(id, octets, now),
+            ControlInput::Closed => self.cores.handle_control_closed(id),
+        }
+    }
+
+    fn poll_control(&mut self) -> Option<ControlId> {
+        self.cores.poll_control()
+    }
+
+    fn control(&self, id: ControlId) -> Option<ControlView<'_>> {
+        self.cores.control(id)
+    }
+
+    fn control_waiting(&self) -> usize {
+        self.cores.inspect().control_waiting
+    }
+
     fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
         self.cores.poll_transmit(out)
     }
@@ -215,8 +242,8 @@ impl NodeThread for Thread {
         }
     }
 
-    fn take_orders(&mut self) {
-        self.obey();
+    fn take_orders(&mut self, now: Instant) {
+        self.obey(now);
     }
 
     fn has_settled(&self) -> bool {

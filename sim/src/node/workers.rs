@@ -7,9 +7,9 @@ use super::thread::Thread;
 use super::{HERE, ORDERED, Server};
 use crate::phases::Hired;
 use std::sync::Arc;
-use ulna_core::WorkerId;
 use ulna_core::conversation::slot::SlotOwners;
 use ulna_core::cores::{Change, Cores};
+use ulna_core::{Instant, WorkerId};
 
 /// What all threads are to know.
 pub(super) struct Orders {
@@ -77,9 +77,9 @@ impl Server {
 }
 
 impl Thread {
-    pub(super) fn obey(&mut self) {
+    pub(super) fn obey(&mut self, now: Instant) {
         let orders = self.orders.as_ref().expect(ORDERED);
-        self.cores.handle_owners(&orders.owners);
+        self.cores.handle_owners(&orders.owners, now);
         if orders.has_settled {
             orders.leaving.iter().for_each(|worker| self.cores.dismiss(*worker));
         }

@@ -19,7 +19,8 @@ pub(super) fn add_changes_of_workers(plan: &mut Plan, draws: Draws, profile: Pro
         | Profile::Everything
         | Profile::Nat
         | Profile::Proxy
-        | Profile::Chain => true,
+        | Profile::Chain
+        | Profile::Control => true,
         Profile::Calm | Profile::Link => false,
     };
     if !is_admitted || plan.topology.network_threads == 0 || !draw(0).one_in(2) {

@@ -21,6 +21,7 @@ impl World<'_> {
         self.life = life;
         self.trace.add(self.now, 0, Kind::Crashes, [crash as u64, boot], &[]);
         self.goals.reach_times(Goal::LookUpLimit, self.node.snapshot().look_ups_refused);
+        self.lose_readers();
         self.node.restart(&self.sites[site], life);
         self.reloads = Reloads::new(self.first_threads, site);
         self.sockets.lose_all();

@@ -8,6 +8,7 @@ use crate::fault::effect::{Course, course};
 use crate::operator::digest_of;
 use crate::trace::Kind;
 use ulna_core::Instant;
+use ulna_core::control::Errand;
 use ulna_core::effect::{Effect, EffectDone, Resolved, Ticket};
 
 /// What one thread has asked for.
@@ -47,6 +48,11 @@ impl World<'_> {
                     let Effect::Store(batch) = effect else { unreachable!("it was just seen") };
                     self.records.store.take((place, ticket), batch);
                     self.store()?;
+                }
+                Course::Shed | Course::Lost if matches!(effect, Effect::Errand(_)) => {
+                    // Who goes on errands answers each: nobody waits for ever.
+                    self.control.note_errand_shed(self.now);
+                    self.thread(place).handle_effect_done(ticket, EffectDone::Shed(effect), now);
                 }
                 Course::Shed => {
                     self.look_ups.ended(place, ticket);
@@ -99,10 +105,12 @@ impl World<'_> {
                 EffectDone::PasswordChecked { password, matches }
             }
             Effect::LookUp(look_up) => EffectDone::LookedUp(self.node.look_up(&look_up)),
-            // No plan has a spool, or somebody who controls the server.
-            Effect::Errand(_) | Effect::Store(_) | Effect::Spool(_) | Effect::Relay(_) => {
-                EffectDone::Shed(effect)
-            }
+            Effect::Errand(Errand::Count(_)) => EffectDone::ErrandDone(self.control.counted()),
+            // No plan has a spool, or a reader who changes anything.
+            Effect::Errand(Errand::Reload | Errand::Shutdown)
+            | Effect::Store(_)
+            | Effect::Spool(_)
+            | Effect::Relay(_) => EffectDone::Shed(effect),
             // No plan has a remote server that is known by name.
             Effect::Resolve(_) => EffectDone::Resolved(Resolved::Failed),
         }

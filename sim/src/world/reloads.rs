@@ -173,6 +173,7 @@ impl World<'_> {
     pub(super) fn follow(&mut self, place: usize) -> Result<Followed, Violation> {
         let step = self.reloads.step.filter(|_| !self.reloads.taken[place]);
         let Some(step) = step else { return Ok(Followed::GoesOn) };
+        let now = self.instant(place);
         let thread = self.node.thread(place);
         let newest = self.reloads.newest_known();
         match step {
@@ -187,7 +188,7 @@ impl World<'_> {
             Step::Outlive if thread.needs_older() => return Ok(Followed::GoesOn),
             Step::Outlive => {}
             Step::Forget => thread.forget_older(),
-            Step::TakeOwners | Step::Dismiss => thread.take_orders(),
+            Step::TakeOwners | Step::Dismiss => thread.take_orders(now),
             Step::Settle if !thread.has_settled() => return Ok(Followed::GoesOn),
             Step::Settle => {}
             Step::TakeTables => thread.take_tables(),

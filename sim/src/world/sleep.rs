@@ -79,6 +79,9 @@ impl World<'_> {
         if self.has_news(place) || self.proxy.sockets.has_news(place) {
             return self.wake(place, Cause::Datagram);
         }
+        if self.has_control_work(place) {
+            return self.wake(place, Cause::Control);
+        }
         self.check_rest()?;
         if let Some(after) = thread::spurious_bell(place as u64, park, self.now, &mut self.faults) {
             self.add_event(self.now + after, place, Event::Bell { thread: place, real: false });
@@ -92,7 +95,7 @@ impl World<'_> {
     pub(super) fn wake(&mut self, place: usize, cause: Cause) -> Result<(), Violation> {
         let quiet = self.plan.idle_from() + QUIET_AFTER;
         let restless = match cause {
-            Cause::Bell | Cause::Datagram => self.now > quiet,
+            Cause::Bell | Cause::Datagram | Cause::Control => self.now > quiet,
             Cause::Deadline => self.now > quiet + REST_AFTER + self.plan.clients_last(),
         };
         if restless {

@@ -74,6 +74,7 @@ impl World<'_> {
                 }
                 let now = self.instant(place);
                 self.read_remote(place, now)?;
+                self.read_control(place)?;
                 if self.has_panicked(place) { Phase::Begin } else { Phase::Timeouts }
             }
             Phase::Timeouts => {
@@ -96,6 +97,7 @@ impl World<'_> {
                     None => self.transmit(place)?,
                     Some(relay) => self.transmit_from_relay(relay, place)?,
                 }
+                self.write_control(place)?;
                 Phase::Stage
             }
             Phase::Stage => {
@@ -190,8 +192,14 @@ impl World<'_> {
         }
         self.proxy.laws[0].forget_requests(self.now);
         match self.node.core_died() {
-            Died::Network => self.network_died_at = Some(self.now),
+            Died::Network => {
+                self.network_died_at = Some(self.now);
+                if place == 0 {
+                    self.cut_readers_off();
+                }
+            }
             Died::Worker => {
+                self.control.note_worker_lost(self.now);
                 self.proxy.sockets.lose(place);
                 self.proxy.forget_worker(0, self.now);
             }
@@ -391,6 +399,7 @@ impl World<'_> {
                 // As the runtime decides it, after a turn that had something to do as after any other.
                 let has_unread = self.has_unread(place) && !seeded::is(Bug::ReadableSocketForgotten);
                 let has_unread = has_unread || self.proxy.sockets.has_unread(place);
+                let has_unread = has_unread || self.has_control_work(place);
                 let parks = !has_unread && self.thread(place).may_park();
                 Ok(if parks { Phase::Announce } else { Phase::Return })
             }

@@ -16,6 +16,7 @@ impl World<'_> {
         let workers = self.sites[self.reloads.newest_known()].workers;
         let Some(hired) = self.node.change_workers(workers) else { return Ok(false) };
         self.proxy.forget_conversations(self.now);
+        self.control.note_worker_lost(self.now);
         for place in hired.threads {
             let turn = &mut self.threads[place];
             turn.begin_life(self.now);
@@ -46,6 +47,7 @@ impl World<'_> {
     /// The thread of a worker that has gone ends. Answers on their way to it find nobody.
     pub(super) fn end_thread(&mut self, place: usize) {
         self.node.release(place);
+        self.control.note_worker_lost(self.now);
         self.proxy.sockets.lose(place);
         self.proxy.forget_conversations(self.now);
         self.proxy.laws[0].note_leave(self.now);
