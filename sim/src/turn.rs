@@ -79,8 +79,6 @@ pub struct Turn {
     pub bell_pending: bool,
     /// Real bells not yet heard.
     pub bells_on_their_way: u32,
-    /// Its core has panicked: what that had decided before, and nobody has been told yet, starts anew.
-    pub has_lost_replies: bool,
     /// Phases still scheduled of a thread that ended with its process.
     pub stale_phases: u32,
 }
@@ -102,7 +100,6 @@ impl Turn {
             rings: 0,
             bell_pending: false,
             bells_on_their_way: 0,
-            has_lost_replies: false,
             stale_phases: 0,
         }
     }

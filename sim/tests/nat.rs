@@ -285,6 +285,25 @@ fn a_client_that_comes_back_on_another_port_in_the_middle_gets_its_answer_there(
 }
 
 #[test]
+fn what_a_core_had_when_it_died_admits_its_client_on_the_port_that_it_has_by_then() {
+    let mut orphaned = 0;
+    for (network_threads, workers) in [(0, 1), (1, 1)] {
+        let mut plan = ruled(1, 3);
+        (plan.topology.network_threads, plan.topology.workers) = (network_threads, workers);
+        // At each moment while its first request is under way. If that is lost it comes again from another port.
+        for place in 0..360 {
+            let (core, thread, ordinal) = (place % 3, place / 3 % 2, place / 6);
+            let dies =
+                Fault { at: 0, class: FaultClass::CorePanic, entity: thread, ordinal, parameters: [core, 1] };
+            let outcome = run(&plan, Some(&[dies, fault(FaultClass::NatRebinding, 1, [0, 0])]), build, 0);
+            assert_eq!(outcome.violation, None, "core {core} of thread {thread}, phase {ordinal}");
+            orphaned += outcome.counted.orphaned;
+        }
+    }
+    assert!(orphaned > 40, "{orphaned}");
+}
+
+#[test]
 fn a_nat_reboots_during_the_transactions_of_five_hundred_clients() {
     let mut plan = ruled(1_300, 1);
     plan.limits.reject_delay_ms = 2_000;

@@ -9,7 +9,7 @@ use crate::oracle::codec::{Packet, code, kind};
 use crate::oracle::judge::{Asked, verified_by};
 use crate::plan::Client;
 use crate::site::Site;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 invariants! {
@@ -23,8 +23,12 @@ invariants! {
 #[derive(Default)]
 pub struct Connections {
     known: BTreeMap<(SocketAddr, SocketAddr, String), Known>,
-    /// Requests that were decided, or Status-Servers that were answered.
-    decided: BTreeSet<[u8; 16]>,
+    /// When requests were decided last, or Status-Servers answered.
+    decided: BTreeMap<[u8; 16], u64>,
+    /// When the last copy of each came that was not discarded at once.
+    copied: BTreeMap<[u8; 16], u64>,
+    /// When a core died last.
+    died_at: Option<u64>,
     unverifiable: u64,
 }
 
@@ -46,6 +50,8 @@ struct Known {
 const ASKED_MAX: u64 = 120_000_000_000;
 /// Two turns of a thread, where none is stopped.
 const SLACK: u64 = 1_000_000;
+/// A network core hears within so long what became of a request, even if it sleeps, where no thread is stopped.
+const HEARD_AFTER: u64 = 2_000_000_000;
 
 impl Connections {
     /// A datagram from where client rules decide was handed to the server, which has perhaps discarded it at once.
@@ -88,7 +94,10 @@ impl Connections {
             return Ok(());
         };
         let packet = Packet::read(handed.octets).expect("it verifies");
-        let is_fresh = !self.decided.contains(&packet.authenticator());
+        let is_fresh = !self.decided.contains_key(&packet.authenticator());
+        if !is_discarded {
+            self.copied.insert(packet.authenticator(), now);
+        }
         let idle = rule.idle_timeout_s * 1_000_000_000;
         let violation = |invariant| {
             let details = format!("{}, from {} to {}", client.name, path.remote, path.local);
@@ -152,8 +161,12 @@ impl Connections {
     }
 
     /// Policy has decided this request, or it was a Status-Server that was answered.
-    pub fn decided(&mut self, authenticator: [u8; 16]) {
-        self.decided.insert(authenticator);
+    pub fn decided(&mut self, authenticator: [u8; 16], now: u64) {
+        // What was under way when a core died starts anew with the copy that comes next, whoever has decided it by then.
+        let is_kept = |at: u64| self.copied.get(&authenticator).is_some_and(|came| *came > at);
+        if self.died_at.is_none_or(is_kept) {
+            self.decided.insert(authenticator, now);
+        }
     }
 
     /// The server has discarded so many as unverified.
@@ -170,12 +183,14 @@ impl Connections {
         Ok(())
     }
 
-    /// A core has died, and whatever it knew may be forgotten.
-    pub fn forget_core(&mut self) {
+    /// A core has died, and whatever it knew may be forgotten: also what was decided and not yet heard of, which starts anew.
+    pub fn forget_core(&mut self, now: u64, turn_max: u64) {
         for known in self.known.values_mut() {
             known.certain = None;
             known.fresh = true;
         }
+        self.decided.retain(|_, at| *at + HEARD_AFTER + 4 * turn_max < now);
+        self.died_at = Some(now);
     }
 
     /// The process has ended, and its counts with it.
@@ -199,4 +214,73 @@ pub(super) fn is_roomy(case: &Case<'_>) -> bool {
         && limits.ring_slots >= 1_024
         && limits.buffers >= 2_048
         && limits.request_us == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::scene::{AUTHENTICATOR, Scene};
+
+    const SECOND: u64 = 1_000_000_000;
+    const TURN_MAX: u64 = 1_000;
+
+    /// A copy comes from this port, and a worker is asked about it or not: the law that this breaks.
+    fn comes(connections: &mut Connections, port: u16, asked: bool, now: u64) -> Option<&'static str> {
+        let scene = Scene::new(false, "old");
+        let path = scene.path(port);
+        let handed = scene.handed(&path, asked, (0, None));
+        let broken = connections.handed(&scene.case(), &handed, false, now, TURN_MAX);
+        broken.err().map(|violation| violation.invariant.name)
+    }
+
+    /// What has come from one port at the first second.
+    fn begun() -> Connections {
+        let mut connections = Connections::default();
+        assert_eq!(comes(&mut connections, 1_000, true, SECOND), None);
+        connections
+    }
+
+    /// Whether its client may be known on the connection of another port, once it was asked about there.
+    fn may_be_known(connections: &mut Connections, port: u16, now: u64) -> bool {
+        assert_eq!(comes(connections, port, true, now), None);
+        match comes(connections, port, false, now + 1) {
+            None => true,
+            Some("recorded-admits-nobody") => false,
+            Some(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_request_that_was_decided_makes_nobody_known_elsewhere() {
+        assert!(may_be_known(&mut begun(), 2_000, 2 * SECOND), "nobody has decided it");
+        let mut connections = begun();
+        connections.decided(AUTHENTICATOR, SECOND + 1);
+        assert!(!may_be_known(&mut connections, 2_000, 2 * SECOND));
+    }
+
+    #[test]
+    fn what_was_decided_just_before_a_core_died_starts_anew() {
+        let mut connections = begun();
+        connections.decided(AUTHENTICATOR, SECOND + 280);
+        connections.forget_core(SECOND + 746, TURN_MAX);
+        assert!(may_be_known(&mut connections, 2_000, 5 * SECOND));
+        connections.decided(AUTHENTICATOR, 5 * SECOND + 2);
+        assert!(!may_be_known(&mut connections, 3_000, 6 * SECOND), "it was decided anew");
+    }
+
+    #[test]
+    fn what_was_under_way_when_a_core_died_starts_anew_whoever_has_decided_it_by_then() {
+        let mut connections = begun();
+        connections.forget_core(SECOND + 1, TURN_MAX);
+        connections.decided(AUTHENTICATOR, SECOND + 2);
+        assert!(may_be_known(&mut connections, 2_000, 2 * SECOND));
+    }
+
+    #[test]
+    fn what_was_decided_long_before_a_core_died_stays_decided() {
+        let mut connections = begun();
+        connections.decided(AUTHENTICATOR, SECOND + 1);
+        connections.forget_core(5 * SECOND, TURN_MAX);
+        assert!(!may_be_known(&mut connections, 2_000, 6 * SECOND));
+    }
 }

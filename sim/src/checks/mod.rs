@@ -11,6 +11,8 @@ pub mod forwarding;
 pub mod ledger;
 pub mod look_ups;
 pub mod records;
+#[cfg(test)]
+mod scene;
 pub mod spool;
 pub mod wire;
 

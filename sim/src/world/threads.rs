@@ -204,9 +204,8 @@ impl World<'_> {
                 self.proxy.forget_worker(0, self.now);
             }
         }
-        self.threads[place].has_lost_replies = true;
         self.ledger.forget_turn(place);
-        self.connections.forget_core();
+        self.connections.forget_core(self.now, self.turn_max);
         self.look_ups.forget_thread(place);
     }
 
@@ -328,13 +327,10 @@ impl World<'_> {
             let forgotten = || node.snapshot().forgotten;
             let case = Case { plan: self.plan, sites: &self.sites, clock: &self.clock };
             let of = (&decision, self.reloads.sites(decision.generation));
-            if !self.threads[place].has_lost_replies {
-                self.connections.decided(decision.authenticator);
-            }
+            self.connections.decided(decision.authenticator, self.now);
             execution::decided(&mut self.ledger, &case, of, self.now, self.turn_max, forgotten)?;
         }
         self.decisions = decisions;
-        self.threads[place].has_lost_replies = false;
         Ok(())
     }
 
@@ -369,7 +365,7 @@ impl World<'_> {
             let answered = transmitted(&mut self.ledger, &case, &transmit, &octets, &leaving)?;
             let requester = answered.sender;
             if let Ok(request) = Packet::read(answered.octets) {
-                self.connections.decided(request.authenticator());
+                self.connections.decided(request.authenticator(), self.now);
             }
             if octets[0] == code::ACCOUNTING_RESPONSE {
                 let request = answered.octets.to_vec();
