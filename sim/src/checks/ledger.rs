@@ -273,14 +273,16 @@ impl Ledger {
             }
         }
         let is_owed = slot.take(case, &copy, handed.site, now);
-        copy.is_another = false;
-        if handed.asked || handed.is_passed_on {
-            other_sites.into_iter().for_each(|site| {
-                slot.take(case, &copy, site, now);
-            });
-        } else {
-            // Where its client is known, too, it gets what its first copy got by another connection.
-            other_sites.into_iter().for_each(|site| slot.owe_also(case, &copy, handed.site, site, now));
+        copy.is_another = !is_owed;
+        for site in other_sites {
+            // Till all threads have heard which lines of tables are others, who has the new secret may be asked about and become
+            // known by it, and both hold.
+            if handed.asked || handed.is_passed_on || handed.also == Some(site) {
+                copy.is_another &= !slot.take(case, &copy, site, now);
+            } else {
+                // Where its client is known, too, it gets what its first copy got by another connection.
+                slot.owe_also(case, &copy, handed.site, site, now);
+            }
         }
         if is_owed && before.is_some() && handed.sender.is_some() && before != handed.sender {
             self.goals.reach(Goal::IdentifierOfAnother);
@@ -532,3 +534,6 @@ pub(super) fn is_let_go(records: &[Record], record: &Record, now: u64, turn_max:
         all_decided && by.decided_at > at && now > by.decided_at + LET_GO_AFTER + 4 * turn_max
     })
 }
+
+#[cfg(test)]
+mod tests;
