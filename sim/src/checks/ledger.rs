@@ -263,11 +263,12 @@ impl Ledger {
             let (at, sites) =
                 self.elsewhere.entry(packet.authenticator()).or_insert_with(|| (now, Vec::new()));
             copy.earliest_at = *at;
-            other_sites = sites.iter().copied().filter(|site| *site != handed.site).collect();
-            if !sites.contains(&handed.site) {
-                sites.push(handed.site);
+            for site in std::iter::once(handed.site).chain(handed.also) {
+                if !sites.contains(&site) {
+                    sites.push(site);
+                }
             }
-            other_sites.extend(handed.also.filter(|also| !other_sites.contains(also)));
+            other_sites = sites.iter().copied().filter(|site| *site != handed.site).collect();
             if is_of_another_site(case, handed, now) {
                 self.goals.reach(Goal::SecretOfBefore);
             }

@@ -38,3 +38,12 @@ fn while_tables_change_a_line_that_goes_holds_till_all_have_heard_of_it() {
     comes(&mut ledger, &scene, 2_000, false, (1, Some(2)));
     assert_eq!(owed(&ledger, &scene, 2_000), (vec![1], 2));
 }
+
+#[test]
+fn a_later_copy_may_get_what_the_first_got_under_a_table_that_was_just_changing() {
+    let (mut ledger, scene) = (Ledger::new(1), Scene::new(true, "new"));
+    comes(&mut ledger, &scene, 1_000, true, (0, Some(1)));
+    assert_eq!(owed(&ledger, &scene, 1_000), (vec![1], 1));
+    comes(&mut ledger, &scene, 2_000, false, (2, None));
+    assert_eq!(owed(&ledger, &scene, 2_000), (vec![1, 2], 1));
+}
