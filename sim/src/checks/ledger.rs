@@ -183,6 +183,8 @@ struct PassedOn {
     sender: Option<usize>,
     asked: bool,
     octets: Vec<u8>,
+    /// Whether it deserves an answer under a configuration so far, and is among the copies of that request.
+    is_counted: bool,
 }
 
 /// A datagram as one thread reads it.
@@ -299,7 +301,8 @@ impl Ledger {
         if (handed.is_passed_on || handed.asked) && case.sites.len() > 1 {
             let &Handed { owner, sender, asked, .. } = handed;
             let (path, octets) = (*handed.path, handed.octets.to_vec());
-            self.passed_on.push_back(PassedOn { at: now, owner, path, sender, asked, octets });
+            let is_counted = !copy.is_another;
+            self.passed_on.push_back(PassedOn { at: now, owner, path, sender, asked, octets, is_counted });
         }
     }
 
@@ -308,8 +311,8 @@ impl Ledger {
         while self.passed_on.front().is_some_and(|first| first.at + PASSED_ON_MAX < now) {
             self.passed_on.pop_front();
         }
-        for PassedOn { path, sender, asked, octets, .. } in
-            self.passed_on.iter().filter(|passed| passed.owner == owner)
+        for PassedOn { path, sender, asked, octets, is_counted, .. } in
+            self.passed_on.iter_mut().filter(|passed| passed.owner == owner)
         {
             let Ok(packet) = Packet::read(octets) else { continue };
             let slot = self.slots.entry((path.remote, path.listener, packet.identifier())).or_default();
@@ -324,8 +327,8 @@ impl Ledger {
                 }
             }
             let (sender, asked) = (*sender, *asked);
-            let copy = Copy { path, packet, sender, is_another: false, earliest_at, asked };
-            slot.take(case, &copy, site, now);
+            let copy = Copy { path, packet, sender, is_another: !*is_counted, earliest_at, asked };
+            *is_counted |= slot.take(case, &copy, site, now);
         }
     }
 

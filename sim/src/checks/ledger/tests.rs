@@ -47,3 +47,15 @@ fn a_later_copy_may_get_what_the_first_got_under_a_table_that_was_just_changing(
     comes(&mut ledger, &scene, 2_000, false, (2, None));
     assert_eq!(owed(&ledger, &scene, 2_000), (vec![1, 2], 1));
 }
+
+#[test]
+fn copies_that_were_asked_about_before_their_table_changed_count_each() {
+    let (mut ledger, scene) = (Ledger::new(1), Scene::new(true, "new"));
+    comes(&mut ledger, &scene, 1_000, true, (0, None));
+    comes(&mut ledger, &scene, 1_000, true, (0, None));
+    assert_eq!(owed(&ledger, &scene, 1_000), (vec![], 0));
+    for site in [1, 2] {
+        ledger.came_into_force(&scene.case(), 0, site, 6);
+        assert_eq!(owed(&ledger, &scene, 1_000), ((1..=site).collect(), 2));
+    }
+}
