@@ -7,7 +7,7 @@ use super::everywhere::Everywhere;
 use crate::clock::Clock;
 use crate::goals::{Goal, Goals};
 use crate::oracle::codec::{Packet, code};
-use crate::oracle::judge::{Answer, Asked, Verdict, clients_of, judge};
+use crate::oracle::judge::{Answer, Asked, Verdict, client_of, judge};
 use crate::plan::Plan;
 use crate::site::Site;
 use std::collections::{BTreeMap, VecDeque};
@@ -35,10 +35,10 @@ impl Case<'_> {
 }
 
 impl Case<'_> {
-    /// Whether who sends from there is known by a client rule, if by any.
+    /// Whether who sends from there is known by a client rule, if by any: also where no line of its table is left.
     pub fn is_of_rule(&self, site: usize, source: IpAddr) -> bool {
-        let clients = &self.sites[site].clients;
-        clients_of(clients, source).next().is_some_and(|client| clients[client].is_ruled())
+        client_of(&self.sites[site].clients, source).is_none()
+            && self.plan.topology.client_rules.iter().any(|rule| rule.contains(source))
     }
 }
 
