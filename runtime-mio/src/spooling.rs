@@ -194,6 +194,8 @@ impl SpoolThread {
             };
             // What follows from what was stored: an old file to be removed.
             self.drive();
+            // Whoever is answered finds it counted.
+            self.count();
             let full = self.refused.drain(..).map(|job| (job, Err(NotSpooled::Full)));
             for (StoreJob { worker, ticket, batch }, result) in
                 self.taken.drain(..).map(|job| (job, result)).chain(full)
