@@ -15,7 +15,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[[log]]\n", "1:3", "`log` must be written as [log], found an array"),
     ("[log\n", "1:5", "not TOML: "),
     ("[log]\nrequests = true\nrequests = true\n", "3:1", "not TOML: duplicate key"),
-    ("[control]\nsocket = \"x\"\n", "1:2", "`control` is not built yet"),
+    ("[metrics]\naddress = \"x\"\n", "1:2", "`metrics` is not built yet"),
+    ("[control]\nsocket = \"x\"\nmode = \"999\"\n", "3:8", "`mode` must be permissions in octal digits"),
     ("[[pool]]\nname = \"x\"\n", "1:1", "missing key `remote_servers` in [[pool]]"),
     (
         "[[remote_server]]\nname = \"x\"\naddress = \"0.0.0.0:1812\"\nsecret = \"0123456789abcdef\"\n",
