@@ -390,7 +390,6 @@ fn a_line_of_a_table_that_changes_ends_no_other_client() {
         secret: secret.into(),
         old_secret: old.map(Into::into),
     };
-    let tables = |at_ms, change| Reload { at_ms, changes: vec![change], workers: None, tables: true };
     let mut plan = ruled(4, 40);
     let own = plan.topology.nases[0].secret.clone();
     // Both, and the NAS changes over meanwhile; then the new one alone.
@@ -404,4 +403,67 @@ fn a_line_of_a_table_that_changes_ends_no_other_client() {
     let outcome = hold(&plan, &[]);
     let before = outcome.goals.count(Goal::SecretOfBefore);
     assert!(before > 3 && outcome.replies >= 150 && outcome.counted.unverified >= before / 2, "{before}");
+}
+
+/// So many clients of a rule while faults may strike, each with a request a second, and three joined threads: one owns their
+/// connections, one asks about them, and one has nothing to do.
+fn with_an_idle_thread(nases: u32) -> Plan {
+    let mut plan = ruled(nases, 1);
+    plan.faulty_ms = 40_000;
+    let topology = &mut plan.topology;
+    (topology.network_threads, topology.workers, topology.steered) = (0, 3, true);
+    topology
+        .nases
+        .iter_mut()
+        .for_each(|nas| (nas.transactions, nas.burst, nas.pause_us) = (40, 1, 1_000_000));
+    plan
+}
+
+/// Each thread is stopped for ten seconds at each of its first phases: one that has nothing else to do, also while it is to hear
+/// of a change.
+fn stops() -> impl Iterator<Item = Fault> {
+    (0..120).map(|place| Fault {
+        at: 0,
+        class: FaultClass::ThreadStall,
+        entity: place % 3,
+        ordinal: place / 3,
+        parameters: [10_000_000_000, 0],
+    })
+}
+
+fn tables(at_ms: u64, change: Change) -> Reload {
+    Reload { at_ms, changes: vec![change], workers: None, tables: true }
+}
+
+#[test]
+fn a_line_that_comes_back_is_known_by_it_before_all_threads_have_heard_of_it() {
+    let mut plan = with_an_idle_thread(2);
+    let line = plan.topology.clients[0].clone();
+    plan.reloads =
+        vec![tables(10_000, Change::Remove(line.name.clone())), tables(20_000, Change::Add(0, line))];
+    for stop in stops() {
+        let outcome = run(&plan, Some(std::slice::from_ref(&stop)), build, 0);
+        assert_eq!(outcome.violation, None, "{stop:?}");
+    }
+}
+
+#[test]
+fn a_request_that_came_while_a_line_changed_gets_the_same_after_the_next_change_from_another_port() {
+    let mut plan = with_an_idle_thread(4);
+    (plan.limits.reject_delay_ms, plan.topology.nats[0].latency_us) = (2_000, 150_000);
+    for nas in &mut plan.topology.nases {
+        (nas.wrong_password_per_mille, nas.latency_us) = (1_000, 150_000);
+    }
+    let also = |at_ms, Client { name, secret, .. }: &Client| {
+        let (client, old_secret) = (name.clone(), Some(secret.clone()));
+        tables(at_ms, Change::Secrets { client, secret: format!("theirs since {at_ms}"), old_secret })
+    };
+    let clients = &plan.topology.clients;
+    plan.reloads = vec![also(10_000, &clients[0]), also(11_000, &clients[1])];
+    let rebindings: Vec<_> = (1..400).map(|at| fault(FaultClass::NatRebinding, at, [0, 0])).collect();
+    for stop in stops() {
+        let faults: Vec<_> = rebindings.iter().cloned().chain([stop]).collect();
+        let outcome = run(&plan, Some(&faults), build, 0);
+        assert_eq!(outcome.violation, None, "{:?}", faults.last());
+    }
 }
