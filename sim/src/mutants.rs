@@ -95,8 +95,8 @@ const OF_CONTROL: [Bug; 8] = [
 
 /// Bugs that few seeds notice, and one that does: it is tried first, and all others if it no longer does.
 const FOUND_LATE: [(Bug, u64); 5] = [
-    (Bug::ShedRequestRemembered, 893),
-    (Bug::WorkerChangeWithoutEpoch, 142),
+    (Bug::ShedRequestRemembered, 337),
+    (Bug::WorkerChangeWithoutEpoch, 402),
     (Bug::RecordWithoutAWayAcknowledged, 14),
     (Bug::ConversationOfAnotherClient, 21),
     (Bug::AnsweredElsewhereDecidedAgain, 73),
