@@ -613,6 +613,8 @@ impl Server {
                     && cores.poll_timeout().is_none_or(|(due, _)| due > now)
             };
             if self.threads.iter_mut().all(quiet) {
+                // What is read next is read in a turn that has begun.
+                self.threads.iter_mut().for_each(Cores::begin);
                 return;
             }
         }
