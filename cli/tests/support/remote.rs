@@ -69,11 +69,12 @@ impl Remote {
         self.shared.taken.lock().expect("no reader panics").clone()
     }
 
-    /// Waits until what has come is enough.
-    pub fn wait_for(&self, what: &str, is_enough: impl Fn(&[Taken]) -> bool) -> Vec<Taken> {
+    /// Waits until what has come is enough, of which each record is shown once: nothing is answered meanwhile.
+    pub fn wait_for(&self, what: &str, mut is_enough: impl FnMut(&[Taken]) -> bool) -> Vec<Taken> {
         let until = Instant::now() + 3 * PATIENCE;
         let mut taken = self.shared.taken.lock().expect("no reader panics");
-        while !is_enough(&taken) {
+        let mut shown = 0;
+        while !is_enough(&taken[std::mem::replace(&mut shown, taken.len())..]) {
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "{what} never came: {} records did", taken.len());
             taken = self.shared.came.wait_timeout(taken, left).expect("no reader panics").0;
