@@ -48,7 +48,7 @@ use self::links::{Ends, Ways, ends};
 use self::staging::{polling, stage_from};
 use self::tie::Tie;
 
-use crate::control::{ControlId, ControlView, Peer as ControlPeer};
+use crate::control::{ControlId, ControlView};
 use crate::discard::Discard;
 use crate::effect::{Effect, EffectDone, Ticket};
 use crate::event::Event;
@@ -270,12 +270,13 @@ impl Cores {
         }
     }
 
-    /// Somebody has connected to the control socket. Only for the thread of the first network core.
+    /// Somebody has connected to the control socket, who may change something, or only look. Only for the thread of the first network
+    /// core.
     ///
     /// # Errors
     /// What to write to it before it is closed: there are as many as may be.
-    pub fn handle_control_accepted(&mut self, peer: ControlPeer, now: Instant) -> Result<ControlId, String> {
-        self.on_network(|network| network.handle_control_accepted(peer, now))
+    pub fn handle_control_accepted(&mut self, may_change: bool, now: Instant) -> Result<ControlId, String> {
+        self.on_network(|network| network.handle_control_accepted(may_change, now))
     }
 
     /// Octets of a control connection.

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use support::{Ask, Server, nas};
-use ulna_core::control::{Answered, ControlId, Errand, Fact, Peer as ControlPeer, Table};
+use ulna_core::control::{Answered, ControlId, Errand, Fact, Table};
 use ulna_core::effect::{Effect, EffectDone};
 use ulna_core::event::Event;
 use ulna_core::packet::number;
@@ -61,9 +61,8 @@ fn connect(server: &mut Server) -> Reader {
 }
 
 fn connect_as(server: &mut Server, may_change: bool) -> Reader {
-    let peer = ControlPeer { uid: 1000, may_change };
     let now = server.now;
-    let id = server.threads[0].handle_control_accepted(peer, now).expect("there is room");
+    let id = server.threads[0].handle_control_accepted(may_change, now).expect("there is room");
     Reader { id, said: String::new(), is_closed: false }
 }
 
@@ -274,8 +273,7 @@ fn what_is_no_command_is_refused_and_does_no_harm() {
     assert!(reader.is_closed);
 
     let readers: Vec<_> = (0..4).map(|_| connect(&mut server)).collect();
-    let peer = ControlPeer { uid: 0, may_change: true };
-    let refused = server.threads[0].handle_control_accepted(peer, now).expect_err("there are four");
+    let refused = server.threads[0].handle_control_accepted(true, now).expect_err("there are four");
     assert_eq!(refused, ". error too-many-connections: there are as many control connections as may be\n");
     for mut reader in readers {
         server.threads[0].handle_control_broken(reader.id);
@@ -546,8 +544,7 @@ fn who_says_nothing_is_given_up_and_some_places_are_kept_for_who_may_change_some
     let mut server = Server::new(settings, RULES);
     let now = server.now;
     let mut idle: Vec<_> = (0..14).map(|_| connect_as(&mut server, false)).collect();
-    let peer = ControlPeer { uid: 1000, may_change: false };
-    server.threads[0].handle_control_accepted(peer, now).expect_err("an eighth is kept");
+    server.threads[0].handle_control_accepted(false, now).expect_err("an eighth is kept");
     assert!(connect(&mut server).ask(&mut server, "show clients").ends_with(". ok 2 rows\n"));
     server.run(Duration::from_secs(59));
     assert_eq!(server.count("control_connections"), 15);

@@ -20,7 +20,7 @@ use nix::unistd::Group;
 use socket2::{Domain, SockAddr, Socket, Type};
 use ulna_core::Instant;
 use ulna_core::configuration::ControlSocket;
-use ulna_core::control::{ControlId, Peer};
+use ulna_core::control::ControlId;
 use ulna_core::cores::Cores;
 
 use crate::counters::ThreadCounters;
@@ -90,12 +90,12 @@ impl BoundControl {
         registry.register(&mut self.socket, Token(FIRST_TOKEN), Interest::READABLE)
     }
 
-    fn peer(&self, socket: &UnixStream) -> io::Result<Peer> {
+    /// Whether who is at the other end, as the kernel says, may change anything.
+    fn lets_change(&self, socket: &UnixStream) -> io::Result<bool> {
         let credentials = getsockopt(socket, PeerCredentials)?;
         let (uid, gid) = (credentials.uid(), credentials.gid());
         let own = rustix::process::geteuid().as_raw();
-        let may_change = self.is_for_few || uid == 0 || uid == own || self.group == Some(gid);
-        Ok(Peer { uid, may_change })
+        Ok(self.is_for_few || uid == 0 || uid == own || self.group == Some(gid))
     }
 }
 
@@ -270,8 +270,8 @@ impl Control {
         registry: &Registry,
         now: Instant,
     ) -> io::Result<()> {
-        let peer = self.bound.peer(&socket)?;
-        let id = match cores.handle_control_accepted(peer, now) {
+        let may_change = self.bound.lets_change(&socket)?;
+        let id = match cores.handle_control_accepted(may_change, now) {
             Ok(id) => id,
             Err(said) => {
                 // Its buffer is empty and takes it.

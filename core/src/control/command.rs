@@ -68,6 +68,16 @@ pub enum Command {
     Shutdown,
 }
 
+impl Command {
+    /// Whether it does more than look.
+    pub fn changes_anything(&self) -> bool {
+        match self {
+            Command::Help | Command::Show { .. } => false,
+            Command::Flush { .. } | Command::Hold { .. } | Command::Reload | Command::Shutdown => true,
+        }
+    }
+}
+
 /// A table that can be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
@@ -226,18 +236,24 @@ impl fmt::Display for Line<'_> {
 /// # Errors
 /// What was expected, and how that is to be answered.
 pub fn parse(line: &str) -> Result<Option<Order>, (Format, Refusal)> {
-    let format = if line.trim_start().starts_with("json ") { Format::Json } else { Format::Text };
-    let words = words(line).map_err(|refusal| (format, refusal))?;
-    let (format, words) = match words.split_first() {
+    // Known before the words are, for what is wrong with those.
+    let mut format = Format::Text;
+    let order = order(line, &mut format);
+    order.map_err(|refusal| (format, refusal))
+}
+
+fn order(line: &str, format: &mut Format) -> Result<Option<Order>, Refusal> {
+    let named = line.split_whitespace().next();
+    if named == Some("json") {
+        *format = Format::Json;
+    }
+    let words = words(line)?;
+    let words = match named {
         None => return Ok(None),
-        Some((first, rest)) => match &**first {
-            "json" => (Format::Json, versioned(rest).map_err(|refusal| (Format::Json, refusal))?),
-            "text" => (Format::Text, versioned(rest).map_err(|refusal| (Format::Text, refusal))?),
-            _ => (Format::Text, &*words),
-        },
+        Some("json" | "text") => versioned(&words[1..])?,
+        Some(_) => &*words,
     };
-    let command = command(words).map_err(|refusal| (format, refusal))?;
-    Ok(Some(Order { format, command }))
+    Ok(Some(Order { format: *format, command: command(words)? }))
 }
 
 fn versioned(words: &[String]) -> Result<&[String], Refusal> {

@@ -166,14 +166,12 @@ impl Tasks {
         let (asked, is_worth_sending) =
             task.desk.with(|state| (state.asked.take(), state.screen.is_worth_sending()));
         let asked = asked.expect("a task that waits has asked for something");
-        match asked {
-            Asked::Own(_) | Asked::Act(_) | Asked::Turn if !is_worth_sending => {}
-            Asked::Own(_)
-            | Asked::Act(_)
-            | Asked::Turn
-            | Asked::Network(..)
-            | Asked::Driver(_)
-            | Asked::Room(_) => self.send_output(home),
+        let goes_on_soon = match asked {
+            Asked::Own(_) | Asked::Act(_) | Asked::Turn => true,
+            Asked::Network(..) | Asked::Driver(_) | Asked::Room(_) => false,
+        };
+        if is_worth_sending || !goes_on_soon {
+            self.send_output(home);
         }
         let waits = match asked {
             Asked::Own(asked) => return Some(Wants::Rows(home, asked)),

@@ -41,7 +41,7 @@ pub mod tables;
 pub use self::command::{Command, Format, Order, Refusal, RefusalCode, Table};
 pub use self::desk::{Act, Answered, Errand};
 pub use self::message::{FromTask, Part, RowsAsked, TaskName, ToTask};
-pub use self::reader::{ControlId, ControlView, Peer};
+pub use self::reader::{ControlId, ControlView};
 pub use self::screen::Size;
 pub use self::tables::{Cursor, Fact, RowBatch, Rows};
 

@@ -34,15 +34,6 @@ pub struct ControlId {
     pub generation: NonZeroU32,
 }
 
-/// Who is at the other end, as the kernel says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// The user.
-    pub uid: u32,
-    /// Whether it may change anything, and not only look.
-    pub may_change: bool,
-}
-
 /// What a driver is to do with a control connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlView<'r> {
@@ -65,7 +56,8 @@ enum Phase {
 
 /// One connection.
 pub struct Reader {
-    peer: Peer,
+    /// Whether it may change anything, and not only look.
+    may_change: bool,
     phase: Phase,
     lines: Lines,
     /// What has still to be written, piece by piece, and how much of the first was.
@@ -166,9 +158,9 @@ impl Readers {
     }
 
     /// One more; `None` if there are as many as may be: an eighth is kept for those who may change something.
-    pub fn open(&mut self, peer: Peer, now: Instant) -> Option<ControlId> {
+    pub fn open(&mut self, may_change: bool, now: Instant) -> Option<ControlId> {
         let bound = self.deadlines.bound();
-        let bound = if peer.may_change { bound } else { bound - bound / 8 };
+        let bound = if may_change { bound } else { bound - bound / 8 };
         if self.len() >= bound {
             return None;
         }
@@ -179,7 +171,7 @@ impl Readers {
         });
         let at = &mut self.places[place as usize];
         at.reader = Some(Reader {
-            peer,
+            may_change,
             phase: Phase::Open,
             lines: Lines::default(),
             pieces: VecDeque::new(),
@@ -406,9 +398,9 @@ pub struct Told {
 }
 
 impl Reader {
-    /// Who is at the other end.
-    pub fn peer(&self) -> Peer {
-        self.peer
+    /// Whether who is at the other end may have this done.
+    pub fn may(&self, command: &Command) -> bool {
+        self.may_change || !command.changes_anything()
     }
 
     /// What it runs.
@@ -423,10 +415,9 @@ impl Reader {
 
     /// Whether it is to be waited for when the server ends: an errand is, and the end of an answer; rows are not.
     fn is_nearly_done(&self) -> bool {
-        match self.running.as_ref().map(|running| &running.order.command) {
+        match &self.running {
             None => self.has_output(),
-            Some(Command::Flush { .. } | Command::Hold { .. } | Command::Reload | Command::Shutdown) => true,
-            Some(Command::Help | Command::Show { .. }) => false,
+            Some(running) => running.order.command.changes_anything(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::Network;
 use crate::client::Connection;
 use crate::control::tables::{ConnectionRow, Cursor, RowBatch, Rows};
 use crate::control::{
-    Command, ControlId, ControlView, Format, FromTask, NextRefused, Order, Part, Peer, ROWS_MAX, Refusal,
+    Command, ControlId, ControlView, Format, FromTask, NextRefused, Order, Part, ROWS_MAX, Refusal,
     RefusalCode, RowsAsked, Step, Table, TaskName, ToTask, Told, command,
 };
 use crate::path::WorkerId;
@@ -22,12 +22,12 @@ use alloc::vec::Vec;
 const STREAMS: u32 = 1 << 31;
 
 impl Network {
-    /// Somebody has connected to the control socket.
+    /// Somebody has connected to the control socket, who may change something, or only look.
     ///
     /// # Errors
     /// What to write to it before it is closed: there are as many as may be.
-    pub fn handle_control_accepted(&mut self, peer: Peer, now: Instant) -> Result<ControlId, String> {
-        let opened = self.readers.open(peer, now);
+    pub fn handle_control_accepted(&mut self, may_change: bool, now: Instant) -> Result<ControlId, String> {
+        let opened = self.readers.open(may_change, now);
         match opened {
             Some(_) => self.counters.control_accepted.up(),
             None => self.counters.control_refused.up(),
@@ -178,11 +178,7 @@ impl Network {
     fn begin_command(&mut self, id: ControlId, order: Order, now: Instant) {
         let Some(reader) = self.readers.live(id) else { return };
         self.counters.control_commands.up();
-        let changes = match order.command {
-            Command::Help | Command::Show { .. } => false,
-            Command::Flush { .. } | Command::Hold { .. } | Command::Reload | Command::Shutdown => true,
-        };
-        if changes && !reader.peer().may_change {
+        if !reader.may(&order.command) {
             let refusal = Refusal::new(
                 RefusalCode::NotPermitted,
                 "only root, the user of the server and the configured group may change anything",
@@ -281,7 +277,7 @@ impl Network {
             | Table::RemoteServers
             | Table::Threads
             | Table::Queues
-            | Table::Statistics => RowBatch { rows: Rows::Connections(Vec::new()), next: None },
+            | Table::Statistics => unreachable!("{:?} are not a network core's", asked.table),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::phases::{ControlInput, Decision, GateCheck, NodeThread, Stands};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use ulna_core::control::{ControlId, ControlView, Peer as ControlPeer};
+use ulna_core::control::{ControlId, ControlView};
 use ulna_core::cores::Cores;
 use ulna_core::effect::{Effect, EffectDone, Ticket};
 use ulna_core::event::{Event, Outcome};
@@ -135,7 +135,7 @@ impl NodeThread for Thread {
     }
 
     fn handle_control_accepted(&mut self, now: Instant) -> Result<ControlId, String> {
-        self.cores.handle_control_accepted(ControlPeer { uid: 0, may_change: true }, now)
+        self.cores.handle_control_accepted(true, now)
     }
 
     fn handle_control(&mut self, id: ControlId, input: ControlInput<'_>, now: Instant) {
