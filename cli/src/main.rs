@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ulna_config::{ConfigErrors, Configuration, Cores, Warnings};
+use ulna_config::{ConfigErrors, Configuration, Cores, Source, Warnings};
 
 use check::CheckArguments;
 use control::ControlArguments;
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(ServeArguments { config }) => match load(config.as_deref()) {
-            Ok((configuration, warnings)) => serve::serve(configuration, &warnings, config),
+            Ok(loaded) => serve::serve(loaded, config),
             Err(errors) => refuse(&errors),
         },
         Command::Check(arguments) => check::check(&arguments),
@@ -74,11 +74,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// A configuration, what is odd in it, and what stands in its files.
+type Loaded = (Configuration, Warnings, Source);
+
 /// The configuration of a file, or the embedded one.
-fn load(file: Option<&Path>) -> Result<(Configuration, Warnings), ConfigErrors> {
+fn load(file: Option<&Path>) -> Result<Loaded, ConfigErrors> {
     match file {
-        Some(file) => ulna_config::load(file, cores()),
-        None => ulna_config::parse(ulna_config::default_text(), "(embedded default)", cores()),
+        Some(file) => ulna_config::load_with_source(file, cores()),
+        None => ulna_config::parse_with_source(ulna_config::default_text(), "(embedded default)", cores()),
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use ulna_config::{Source, SourceLine};
+use ulna_core::control::ConfigLine;
 use ulna_runtime_mio::{FileWatch, ReloadError, Reloader};
 
 use crate::standard_error::Speaker;
@@ -53,7 +55,7 @@ impl Reload {
     ///
     /// # Errors
     /// When it cannot be had.
-    pub fn start(file: PathBuf, reloader: Reloader, speaker: Speaker) -> io::Result<Reload> {
+    pub fn start(file: PathBuf, reloader: Reloader, speaker: Speaker, shown: Shown) -> io::Result<Reload> {
         let asked = Arc::<Asked>::default();
         let tell = Arc::clone(&asked);
         let watch = Arc::new(FileWatch::start(move |table| {
@@ -61,7 +63,7 @@ impl Reload {
             tell.came.notify_one();
         })?);
         let reload = Reload { asked: Arc::clone(&asked), _watch: Arc::clone(&watch) };
-        let reading = Reading { file, reloader, speaker, watch };
+        let reading = Reading { file, reloader, speaker, watch, shown };
         reading.watch_tables();
         thread::Builder::new().name("reload".into()).spawn(move || {
             let _over = Over(Arc::clone(&asked));
@@ -116,6 +118,35 @@ struct Reading {
     reloader: Reloader,
     speaker: Speaker,
     watch: Arc<FileWatch>,
+    shown: Shown,
+}
+
+/// The lines of the configuration that is in force, for whoever wants to see them. What waits for a restart stands there as well.
+#[derive(Clone)]
+pub struct Shown(Arc<Mutex<Arc<[ConfigLine]>>>);
+
+impl Shown {
+    /// Of what is in force from the start.
+    pub fn new(source: &Source) -> Shown {
+        Shown(Arc::new(Mutex::new(lines_of(source))))
+    }
+
+    pub fn lines(&self) -> Arc<[ConfigLine]> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, source: &Source) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lines_of(source);
+    }
+}
+
+fn lines_of(source: &Source) -> Arc<[ConfigLine]> {
+    let lines = source.lines().iter().map(|SourceLine { file, number, text }| ConfigLine {
+        file: Arc::clone(file),
+        number: *number as u64,
+        text: text.as_str().into(),
+    });
+    lines.collect()
 }
 
 /// The server ends, and takes nothing any more.
@@ -137,7 +168,7 @@ impl Reading {
     }
 
     fn read_configuration(&self) -> Result<Result<(), String>, Ends> {
-        let (configuration, warnings) = match crate::load(Some(&self.file)) {
+        let (configuration, warnings, source) = match crate::load(Some(&self.file)) {
             Ok(loaded) => loaded,
             Err(errors) => {
                 self.speaker.say(errors.to_string());
@@ -151,6 +182,7 @@ impl Reading {
         let mut read = Ok(());
         match self.reloader.put_in_force(configuration) {
             Ok(waits) => {
+                self.shown.set(&source);
                 waits.iter().for_each(|waits| tracing::warn!("reload: {waits}"));
                 tracing::info!("reload: the new configuration is in force");
             }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
-use ulna_config::{Configuration, Warnings};
+use ulna_config::Configuration;
 use ulna_core::Seed;
-use ulna_core::accounting::Loaded;
+use ulna_core::accounting::Loaded as SpoolLoaded;
 use ulna_core::configuration::{AccountingFile, Listener};
 use ulna_core::policy::configured_rules;
 use ulna_runtime_mio::{
@@ -21,7 +21,8 @@ use ulna_runtime_mio::{
 use ulna_stores::file::FileDisk;
 use ulna_stores::spool::SpoolDisk;
 
-use crate::reload::Reload;
+use crate::Loaded;
+use crate::reload::{Reload, Shown};
 use crate::standard_error::{Speaker, say};
 use crate::state::State;
 
@@ -31,7 +32,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 const SAY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves this configuration, which was loaded from that file or is embedded, until SIGTERM or SIGINT; a second one does not wait for anything.
-pub fn serve(configuration: Configuration, warnings: &Warnings, file: Option<PathBuf>) -> ExitCode {
+pub fn serve((configuration, warnings, source): Loaded, file: Option<PathBuf>) -> ExitCode {
     let speaker = match Speaker::start() {
         Ok(speaker) => speaker,
         Err(error) => {
@@ -52,7 +53,7 @@ pub fn serve(configuration: Configuration, warnings: &Warnings, file: Option<Pat
     if !warnings.is_empty() {
         speaker.say(warnings.to_string());
     }
-    let ended = until_signalled(configuration, file, &speaker);
+    let ended = until_signalled(configuration, Shown::new(&source), file, &speaker);
     if let Err(why) = &ended {
         speaker.say(format!("ulna: {why}"));
     }
@@ -63,6 +64,7 @@ pub fn serve(configuration: Configuration, warnings: &Warnings, file: Option<Pat
 /// The error is why it could not run, or could not drain.
 fn until_signalled(
     mut configuration: Configuration,
+    shown: Shown,
     file: Option<PathBuf>,
     speaker: &Speaker,
 ) -> Result<(), String> {
@@ -109,7 +111,8 @@ fn until_signalled(
              ulna request --server 127.0.0.1 --secret testing123 auth User-Name=bob User-Password=hello",
         );
     }
-    let reload = match file.map(|file| Reload::start(file, server.reloader(), speaker.clone())).transpose() {
+    let reload = file.map(|file| Reload::start(file, server.reloader(), speaker.clone(), shown.clone()));
+    let reload = match reload.transpose() {
         Ok(reload) => reload.map(Arc::new),
         Err(error) => {
             server.exit();
@@ -125,7 +128,7 @@ fn until_signalled(
             return Err(why);
         }
     };
-    server.set_controls(controls(reload.clone()));
+    server.set_controls(controls(reload.clone(), shown));
     say_ready(&server);
     for signal in signals.forever() {
         match signal {
@@ -150,7 +153,7 @@ fn until_signalled(
 }
 
 /// What is done for whoever has the control socket.
-fn controls(reload: Option<Arc<Reload>>) -> Controls {
+fn controls(reload: Option<Arc<Reload>>, shown: Shown) -> Controls {
     let reload = move || match &reload {
         Some(reload) => reload.ask_and_wait(),
         None => Err("no file was named; the embedded configuration stays".into()),
@@ -165,7 +168,12 @@ fn controls(reload: Option<Arc<Reload>>) -> Controls {
             tracing::error!("shutdown: {error}");
         }
     };
-    Controls { reload: Box::new(reload), shutdown: Box::new(shutdown) }
+    let configuration = move || shown.lines();
+    Controls {
+        reload: Box::new(reload),
+        shutdown: Box::new(shutdown),
+        configuration: Box::new(configuration),
+    }
 }
 
 /// A first try shall not fail for want of IPv6. In a file every address is somebody's wish, and must be had.
@@ -254,7 +262,7 @@ fn spool_store(configuration: &Configuration) -> Result<Option<SpoolStore>, Stri
             SpoolNews::Store(StoreNews::NotSetAside(error)) => {
                 tracing::warn!("the spool goes on in the files that it has: {error}");
             }
-            SpoolNews::Loaded(Loaded { records, damaged }) => {
+            SpoolNews::Loaded(SpoolLoaded { records, damaged }) => {
                 if damaged > 0 {
                     tracing::warn!(damaged, "{folder} has lines that are no records, and are left out");
                 }

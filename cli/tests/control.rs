@@ -116,9 +116,17 @@ fn a_reload_is_waited_for_and_says_what_was_wrong() {
         stderr.contains("failed: the configuration stays as it is") && stderr.contains("`mood`"),
         "{stderr}"
     );
+    // What is in force is shown, and none of its secrets.
+    let line = |words: &[&str]| said(&socket.control(&[&["show", "config"][..], words].concat())).1;
+    let file_name = path.to_str().expect("text");
+    assert!(line(&[]).contains("secret = ***"), "{}", line(&[]));
+    assert_eq!(line(&["text=*mood*"]).lines().count(), 1);
     // A socket that is another waits for a restart.
     std::fs::write(&path, right.replace("[control]", "[control]\nmark = 10")).expect("a file");
     assert_eq!(socket.control(&["reload"]).status.code(), Some(0));
+    let shown = said(&socket.control(&["--json", "show", "config", "text=mark*"])).1;
+    let row: Value = serde_json::from_str(shown.trim_end()).expect("a row");
+    assert_eq!((row["file"].as_str(), row["text"].as_str()), (Some(file_name), Some("mark = 10")));
     assert!(ulna.stderr().contains("`control` has changed and waits for a restart"), "{}", ulna.stderr());
     ulna.stop();
 }

@@ -127,17 +127,44 @@ impl<'d> Document<'d> {
     }
 
     /// The line of `span` up to the end of `span`, what is masked or hidden left out, and how many of its characters
-    /// stand before `span`. What follows is not shown: nobody needs it, and a comment may tell a secret.
+    /// stand before `span`. What follows is not shown: nobody needs it.
     fn excerpt(&self, span: &Range<usize>, masked: &[Range<usize>]) -> (String, usize) {
-        let start = self.lines[self.line(self.boundary(span.start))];
+        let begin = self.boundary(span.start);
+        let start = self.lines[self.line(begin)];
         let line = self.text[start..].lines().next().unwrap_or_default();
         let end = self.boundary(span.end).min(start + line.len());
         let closing = self.text[end..].bytes().take_while(|octet| *octet == b']').count();
-        let mut end = end + closing;
+        let (mut shown, end, before) = self.part(start..end + closing, begin, masked);
+        let shown_octets = shown.trim_end().len();
+        if end < start + line.trim_end().len() {
+            shown.truncate(shown_octets);
+            shown.push_str(" …");
+        }
+        (shown, before)
+    }
+
+    /// All lines in which something stands besides comments, each with its number from 1, what is masked or hidden left out.
+    pub fn lines_shown(&self, masked: &[Range<usize>]) -> Vec<(usize, String)> {
+        let ends = self.lines.iter().skip(1).copied().chain([self.text.len()]);
+        let lines = (1..).zip(self.lines.iter().copied().zip(ends)).map(|(number, (start, end))| {
+            let first = masked.partition_point(|mask| mask.end <= self.base + start);
+            let last = masked.partition_point(|mask| mask.start < self.base + end);
+            let end = start + self.text[start..end].trim_end().len();
+            let (shown, ..) = self.part(start..end, start, &masked[first.min(last)..last]);
+            (number, shown.trim_end().to_string())
+        });
+        lines.filter(|(_, shown)| !shown.is_empty()).collect()
+    }
+
+    /// Part of a line, what is masked or hidden left out; where it ends, which is before a comment, for that may tell a secret; and how
+    /// many of its characters stand before `at`.
+    fn part(&self, part: Range<usize>, at: usize, masked: &[Range<usize>]) -> (String, usize, usize) {
+        let Range { start, mut end } = part;
         let tokens = self.hidden.get_or_init(|| shown::hidden(self.text));
         let tokens = &tokens[tokens.partition_point(|token| token.end <= start)..];
         // A value of several lines may have a comment behind its first.
-        if let Some(comment) = tokens.iter().find(|token| self.text[token.start..].starts_with('#')) {
+        let mut of_part = tokens.iter().take_while(|token| token.start < end);
+        if let Some(comment) = of_part.find(|token| self.text[token.start..].starts_with('#')) {
             end = end.min(comment.start.max(start));
         }
         let is_within = |ranges: &[Range<usize>], place: usize| {
@@ -147,7 +174,7 @@ impl<'d> Document<'d> {
         let mut hiding = false;
         for (place, character) in self.text[start..end].char_indices() {
             let place = start + place;
-            if place == self.boundary(span.start) {
+            if place == at {
                 before = shown.chars().count();
             }
             let hidden = is_within(tokens, place) || is_within(masked, self.base + place);
@@ -158,12 +185,7 @@ impl<'d> Document<'d> {
             }
             hiding = hidden;
         }
-        let shown_octets = shown.trim_end().len();
-        if end < start + line.trim_end().len() {
-            shown.truncate(shown_octets);
-            shown.push_str(" …");
-        }
-        (shown, before)
+        (shown, end, before)
     }
 
     /// For text that could not be parsed, so that nobody knows where its secrets stand: only a key that we know, and
@@ -303,7 +325,7 @@ impl Report {
         let (mut errors, mut warnings) = (findings(&mut self.errors), findings(&mut self.warnings));
         errors.append(&mut self.elsewhere.0);
         warnings.append(&mut self.elsewhere.1);
-        (ConfigErrors(errors), Warnings(warnings), self.source.finish(documents))
+        (ConfigErrors(errors), Warnings(warnings), self.source.finish(documents, &self.masked))
     }
 }
 

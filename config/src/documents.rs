@@ -17,6 +17,11 @@ impl<'d> Documents<'d> {
         Documents(files.iter().map(|file| Document::new(&file.name, &file.text, file.base)).collect())
     }
 
+    /// All files.
+    pub fn all(&self) -> impl Iterator<Item = &Document<'d>> {
+        self.0.iter()
+    }
+
     /// The file in which this place stands.
     pub fn at(&self, place: usize) -> &Document<'d> {
         let next = self.0.partition_point(|document| document.base() <= place);

@@ -30,7 +30,7 @@ pub use error::{ConfigErrors, Finding, Place, Warnings};
 pub use law::config_law;
 pub use lower::RuleList;
 pub use secret_table::load_secret_table;
-pub use source::{RulePlace, Source};
+pub use source::{RulePlace, Source, SourceLine};
 pub use ulna_core::configuration::{Configuration, Cores};
 pub use ulna_core::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 
@@ -47,8 +47,20 @@ use zeroize::Zeroizing;
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
 pub fn parse(text: &str, file_name: &str, cores: Cores) -> Result<(Configuration, Warnings), ConfigErrors> {
-    let (configuration, warnings, _) = parse_by(Dictionary::built_in(), text, file_name, cores)?;
+    let (configuration, warnings, _) = parse_with_source(text, file_name, cores)?;
     Ok((configuration, warnings))
+}
+
+/// The same, and what else stands in the files.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_source(
+    text: &str,
+    file_name: &str,
+    cores: Cores,
+) -> Result<(Configuration, Warnings, Source), ConfigErrors> {
+    parse_by(Dictionary::built_in(), text, file_name, cores)
 }
 
 /// The same by another dictionary than the one that is built in.

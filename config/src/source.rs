@@ -1,9 +1,11 @@
 //! What stands in the files of a configuration and is not to be had from the configuration itself: where its rules are and
-//! how their conditions are written, and the names under which its tables find something. For whoever explains or compares.
+//! how their conditions are written, the names under which its tables find something, and its lines without secrets. For
+//! whoever explains, compares or shows.
 
 use crate::documents::Documents;
 use crate::lower::RuleList;
 use std::ops::Range;
+use std::sync::Arc;
 use ulna_core::ServerId;
 use ulna_core::authenticate::mac::Mac;
 use ulna_core::client::Prefix;
@@ -14,6 +16,18 @@ pub struct Source {
     /// Each with its server's number, from 1.
     rules: Vec<(usize, RuleList, RulePlace)>,
     names: Names,
+    lines: Vec<SourceLine>,
+}
+
+/// A line of a file, its secrets hidden.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceLine {
+    /// The file's name, as it was given.
+    pub file: Arc<str>,
+    /// Its number, from 1.
+    pub number: usize,
+    /// What stands there without comments; `***` in place of secrets, and of whatever may have swallowed one.
+    pub text: String,
 }
 
 /// Where one rule stands.
@@ -73,14 +87,21 @@ impl Found {
         self.names.networks.push((client.into(), network));
     }
 
-    pub fn finish(self, documents: &Documents<'_>) -> Source {
+    /// `masked` are parts of the files that nobody is shown, in order.
+    pub fn finish(self, documents: &Documents<'_>, masked: &[Range<usize>]) -> Source {
         let rules = self.rules.into_iter().map(|RuleSpan { server, list, place, conditions }| {
             let document = documents.at(place.start);
             let conditions = conditions.into_iter().map(|span| document.shown(&span)).collect();
             let line = document.place_at(place.start).line;
             (server, list, RulePlace { file: document.file().into(), line, conditions })
         });
-        Source { rules: rules.collect(), names: self.names }
+        let rules = rules.collect();
+        let lines = documents.all().flat_map(|document| {
+            let file: Arc<str> = document.file().into();
+            let lines = document.lines_shown(masked).into_iter();
+            lines.map(move |(number, text)| SourceLine { file: Arc::clone(&file), number, text })
+        });
+        Source { rules, names: self.names, lines: lines.collect() }
     }
 }
 
@@ -90,6 +111,11 @@ impl Source {
         let number = usize::from(server.0) + 1;
         let of = move |rule: &&(usize, RuleList, RulePlace)| (rule.0, rule.1) == (number, list);
         self.rules.iter().filter(of).map(|(_, _, place)| place)
+    }
+
+    /// All lines of all files in which something stands, in the order in which the files are read.
+    pub fn lines(&self) -> &[SourceLine] {
+        &self.lines
     }
 
     /// The names of all users.

@@ -1,18 +1,28 @@
 //! Whatever happens to a file, no message shows a secret that stands in it: not in the line that is shown, not in what the
-//! message says of a name or a value.
+//! message says of a name or a value; nor do the lines of a file that is right.
 
 mod support;
 
 use proptest::prelude::*;
 use support::{FRAME, Folder};
-use ulna_config::{Cores, default_text, parse};
+use ulna_config::{Cores, default_text, parse_with_source};
 
 /// All that is said of a text.
 fn said(text: &str) -> String {
-    match parse(text, "ulna.toml", Cores(2)) {
-        Ok((_, warnings)) => warnings.to_string(),
+    match parse_with_source(text, "ulna.toml", Cores(2)) {
+        Ok((_, warnings, _)) => warnings.to_string(),
         Err(errors) => errors.to_string(),
     }
+}
+
+/// What is shown of it where it is in force, by itself or with something to serve: each line behind its number. The error is why it
+/// cannot be.
+fn shown(text: &str) -> Result<String, String> {
+    let parsed =
+        [text.into(), format!("{text}\n{FRAME}")].map(|text| parse_with_source(&text, "ulna.toml", Cores(2)));
+    let [alone, framed] = parsed;
+    let (_, _, source) = alone.or(framed).map_err(|errors| errors.to_string())?;
+    Ok(source.lines().iter().map(|line| format!("{} {}\n", line.number, line.text)).collect())
 }
 
 /// The same where another file includes it, behind a line of its own.
@@ -164,6 +174,41 @@ fn what_is_no_secret_is_still_shown() {
     assert!(found.contains("reply = { Tunel-Type = ***, \"Tunnel-Typ:1\" …"), "{found}");
 }
 
+#[test]
+fn of_a_file_that_is_right_each_line_is_shown_without_secrets_and_comments() {
+    let lines = shown(&Base::Lines.text()).expect("it is right");
+    let own: Vec<_> = lines.lines().take(2).collect();
+    assert_eq!(
+        own.join("\n"),
+        "1 client = [{ secret = [***, ***], name = \"a\", network = \"::1\" }]\n\
+         2                 user = [{ name = \"b\", password = ***, reply = { Reply-Message = \"x\" } }]"
+    );
+    // Digests that are such.
+    let text = Base::Forms
+        .text()
+        .replace("5ECR", "5EC2")
+        .replace("$QSECRETQ$QSECRETQ", "$U0VDUlNFQ1I$U0VDUlNFQ1JTRUNSU0VDUg");
+    let shown = shown(&text).expect("it is right");
+    assert!(["ECR", "5EC2", "U0V"].iter().all(|secret| !shown.contains(secret)), "{shown}");
+    let expected = [
+        "set_reply = { Tunnel-Password = ***, Class = \"0x00\" }",
+        "set_reply = { \"Tunnel-Password:1\" = [***, ***], Reply-Message = \"x\", MS-MPPE-Send-Key = *** }",
+        "network = [",
+        "    \"::1\",",
+        "password = { *** = *** }",
+        "reply = { Session-Timeout = 5 }",
+    ];
+    for expected in expected {
+        let found = shown.lines().filter_map(|line| line.split_once(' ')).find(|(_, line)| *line == expected);
+        let (number, _) = found.unwrap_or_else(|| panic!("{expected}:\n{shown}"));
+        let number: usize = number.parse().expect("a number");
+        let there = text.lines().nth(number - 1).expect("a line");
+        assert!(there.starts_with(expected.split(['*', '\n']).next().expect("the first part")), "{there}");
+    }
+    // A comment makes no line.
+    assert!(shown.lines().all(|line| line.split_once(' ').is_some_and(|(_, line)| !line.trim().is_empty())));
+}
+
 /// One change to a text.
 #[derive(Debug, Clone)]
 enum Change {
@@ -304,5 +349,7 @@ proptest! {
         let text: String = text.into_iter().collect();
         let said = if is_included { said_of_included(&text) } else { said(&text) };
         prop_assert!(!said.contains("ECR"), "{}", said);
+        let shown = shown(&text).unwrap_or_default();
+        prop_assert!(!shown.contains("ECR"), "{}", shown);
     }
 }

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use support::{Ask, Server, nas};
-use ulna_core::control::{Answered, ControlId, Errand, Fact, Table};
+use ulna_core::control::{Answered, ControlId, Errand, Fact, RowBatch, Rows, Table};
 use ulna_core::effect::{Effect, EffectDone};
 use ulna_core::event::Event;
 use ulna_core::packet::number;
@@ -310,9 +310,10 @@ fn an_errand_is_answered_when_it_is_done() {
         let head = reader.ask(&mut server, "show statistics value=7");
         assert_eq!(head, "name                              value\n");
         let (thread, ticket, effect) = server.effects.remove(0);
-        assert!(matches!(effect, Effect::Errand(Errand::Count(Table::Statistics))), "{effect:?}");
+        assert!(matches!(effect, Effect::Errand(Errand::Rows(Table::Statistics))), "{effect:?}");
         let fact = |name: &str, value| Fact { thread: None, name: name.into(), value };
-        let facts = Answered::Facts(vec![fact("received", 7), fact("answered", 6)]);
+        let rows = Rows::Facts(vec![fact("received", 7), fact("answered", 6)]);
+        let facts = Answered::Rows(RowBatch { rows, next: None });
         server.done(thread, ticket, EffectDone::ErrandDone(facts));
         reader.read_all(&mut server, 100);
         assert!(
@@ -322,7 +323,7 @@ fn an_errand_is_answered_when_it_is_done() {
         );
         // Nobody has room for it.
         for (command, errand) in
-            [("reload", Errand::Reload), ("json 1 show queues", Errand::Count(Table::Queues))]
+            [("reload", Errand::Reload), ("json 1 show queues", Errand::Rows(Table::Queues))]
         {
             reader.ask(&mut server, command);
             let (thread, ticket, effect) = server.effects.remove(0);

@@ -1,14 +1,14 @@
-//! What is done for whoever controls the server and is no core's matter: counts of all threads put together, a reload, the end.
+//! What is done for whoever controls the server and is no core's matter: rows of tables that no core has, a reload, the end.
 //!
-//! On two threads, as a reload may take long and neither counts nor the end are to wait for it. Their lines are bounded: whoever asks when
+//! On two threads, as a reload may take long and neither rows nor the end are to wait for it. Their lines are bounded: whoever asks when
 //! one is full is told so.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
-use ulna_core::control::{Answered, Errand, Fact, Table};
+use ulna_core::control::{Answered, ConfigLine, Errand, Fact, RowBatch, Rows, Table};
 use ulna_core::effect::{Effect, EffectDone, Ticket};
 
 use crate::report::Report;
@@ -16,7 +16,7 @@ use crate::server::{EndsProcessOnPanic, locked};
 use crate::supervisor::Shared;
 
 /// Errands that wait, at most.
-const COUNTS_MAX: usize = 256;
+const SHOWS_MAX: usize = 256;
 const RELOADS_MAX: usize = 2;
 
 /// What the program does that the server is a part of.
@@ -25,6 +25,8 @@ pub struct Controls {
     pub reload: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Has the server end, soon.
     pub shutdown: Box<dyn Fn() + Send + Sync>,
+    /// The lines of the configuration that is in force, without secrets.
+    pub configuration: Box<dyn Fn() -> Arc<[ConfigLine]> + Send + Sync>,
 }
 
 /// Who goes on errands.
@@ -34,11 +36,10 @@ pub(crate) struct Errands {
     controls: OnceLock<Controls>,
     /// To the threads, while there are such.
     lines: Mutex<Option<Lines>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Lines {
-    counts: SyncSender<Job>,
+    rows: SyncSender<Job>,
     reloads: SyncSender<Job>,
 }
 
@@ -49,7 +50,7 @@ struct Job {
 }
 
 impl Errands {
-    /// Starts the threads.
+    /// Starts the threads. They end when nothing can come any more.
     ///
     /// # Errors
     /// When they cannot be had.
@@ -58,21 +59,19 @@ impl Errands {
         assert!(is_first, "a server has errands of its own");
         let start = |name: &str, jobs: Receiver<Job>| {
             let errands = Arc::downgrade(self);
-            let thread = thread::Builder::new().name(name.into()).spawn(move || {
+            thread::Builder::new().name(name.into()).spawn(move || {
                 let _end_with_the_process = EndsProcessOnPanic;
                 for job in jobs {
                     let Some(errands) = errands.upgrade() else { return };
                     errands.run(job);
                 }
-            })?;
-            locked(&self.threads).push(thread);
-            io::Result::Ok(())
+            })
         };
-        let (counts, to_count) = sync_channel(COUNTS_MAX);
+        let (rows, to_show) = sync_channel(SHOWS_MAX);
         let (reloads, to_reload) = sync_channel(RELOADS_MAX);
-        start("counts", to_count)?;
+        start("rows", to_show)?;
         start("reloads", to_reload)?;
-        *locked(&self.lines) = Some(Lines { counts, reloads });
+        *locked(&self.lines) = Some(Lines { rows, reloads });
         Ok(())
     }
 
@@ -91,9 +90,9 @@ impl Errands {
     ) -> Result<(), EffectDone> {
         let shed = || EffectDone::Shed(Effect::Errand(errand));
         let lines = locked(&self.lines);
-        let Lines { counts, reloads } = lines.as_ref().ok_or_else(shed)?;
+        let Lines { rows, reloads } = lines.as_ref().ok_or_else(shed)?;
         let line = match errand {
-            Errand::Count(_) | Errand::Shutdown => counts,
+            Errand::Rows(_) | Errand::Shutdown => rows,
             Errand::Reload => reloads,
         };
         line.try_send(Job { ticket, errand, answer: Box::new(answer) }).map_err(|_| shed())
@@ -102,9 +101,10 @@ impl Errands {
     fn run(&self, Job { ticket, errand, answer }: Job) {
         let controls = self.controls.get().ok_or("nobody here can do that");
         let answered = match errand {
-            Errand::Count(table) => {
-                let shared = self.shared.get().and_then(Weak::upgrade);
-                Answered::Facts(shared.map(|shared| facts(&shared.report(), table)).unwrap_or_default())
+            Errand::Rows(Table::Config) => rows(controls.map(|it| Rows::Config((it.configuration)()))),
+            Errand::Rows(table) => {
+                let shared = self.shared.get().and_then(Weak::upgrade).ok_or("the server ends");
+                rows(shared.map(|shared| Rows::Facts(facts(&shared.report(), table))))
             }
             Errand::Reload => Answered::Done(controls.map_err(String::from).and_then(|it| (it.reload)())),
             Errand::Shutdown => Answered::Done(controls.map(|_| ()).map_err(String::from)),
@@ -119,7 +119,13 @@ impl Errands {
     /// No errand is taken any more. One that is under way is not waited for: it may wait for what waits for this.
     pub fn end(&self) {
         *locked(&self.lines) = None;
-        locked(&self.threads).clear();
+    }
+}
+
+fn rows(rows: Result<Rows, &str>) -> Answered {
+    match rows {
+        Ok(rows) => Answered::Rows(RowBatch { rows, next: None }),
+        Err(why) => Answered::Done(Err(why.into())),
     }
 }
 
@@ -143,8 +149,8 @@ fn facts(report: &Report<'_>, table: Table) -> Vec<Fact> {
             }
             facts
         }
-        Table::Clients | Table::Connections | Table::Conversations | Table::RemoteServers => {
-            unreachable!("{table:?} are a core's")
+        Table::Clients | Table::Connections | Table::Conversations | Table::RemoteServers | Table::Config => {
+            unreachable!("{table:?} are not counted")
         }
     }
 }

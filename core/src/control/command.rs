@@ -95,11 +95,13 @@ pub enum Table {
     Queues,
     /// All counters, summed up over threads.
     Statistics,
+    /// The lines of the configuration in force.
+    Config,
 }
 
 impl Table {
     /// All of them, in the order in which help names them.
-    pub const ALL: [Table; 7] = [
+    pub const ALL: [Table; 8] = [
         Table::Clients,
         Table::Connections,
         Table::Conversations,
@@ -107,6 +109,7 @@ impl Table {
         Table::Threads,
         Table::Queues,
         Table::Statistics,
+        Table::Config,
     ];
 
     /// As it is written.
@@ -119,6 +122,7 @@ impl Table {
             Table::Threads => "threads",
             Table::Queues => "queues",
             Table::Statistics => "statistics",
+            Table::Config => "config",
         }
     }
 
@@ -132,6 +136,7 @@ impl Table {
             Table::Threads => "threads, and what they have done",
             Table::Queues => "messages between threads, and signals for them",
             Table::Statistics => "all counters, summed up",
+            Table::Config => "the files that are in force, without secrets",
         }
     }
 }

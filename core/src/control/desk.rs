@@ -6,13 +6,12 @@ use super::command::Format;
 use super::message::RowsAsked;
 use super::rows::{Row, write_row};
 use super::screen::{Screen, Size};
-use super::tables::{Fact, RowBatch};
+use super::tables::RowBatch;
 use super::{Cursor, Table};
 use crate::path;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use atomic_refcell::AtomicRefCell;
 use core::future::poll_fn;
 use core::task::Poll;
@@ -60,8 +59,8 @@ pub enum Act {
 /// What only the driver knows, or can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errand {
-    /// What was counted, for this table.
-    Count(Table),
+    /// All rows of this table.
+    Rows(Table),
     /// Load the configuration anew.
     Reload,
     /// End.
@@ -75,8 +74,6 @@ pub enum Answered {
     Rows(RowBatch),
     /// So much was acted on, and where to go on.
     Acted(u64, Option<Cursor>),
-    /// What was counted.
-    Facts(Vec<Fact>),
     /// An errand is done, or why not.
     Done(Result<(), String>),
     /// Go on.
@@ -114,13 +111,13 @@ impl Desk {
         rows(self.ask(Asked::Network(network, RowsAsked { table, cursor })).await)
     }
 
-    /// What was counted, for this table; or why nobody could say.
-    pub async fn counted(&self, table: Table) -> Result<Vec<Fact>, String> {
-        match self.ask(Asked::Driver(Errand::Count(table))).await {
-            Answered::Facts(facts) => Ok(facts),
+    /// All rows of a table that the driver has; or why nobody could say.
+    pub async fn rows_of_driver(&self, table: Table) -> Result<RowBatch, String> {
+        match self.ask(Asked::Driver(Errand::Rows(table))).await {
+            Answered::Rows(rows) => Ok(rows),
             Answered::Done(Err(why)) => Err(why),
-            Answered::Rows(_) | Answered::Acted(..) | Answered::Done(Ok(())) | Answered::GoOn => {
-                unreachable!("it asked for counts")
+            Answered::Acted(..) | Answered::Done(Ok(())) | Answered::GoOn => {
+                unreachable!("it asked for rows")
             }
         }
     }
@@ -129,7 +126,7 @@ impl Desk {
     pub async fn send(&self, errand: Errand) -> Result<(), String> {
         match self.ask(Asked::Driver(errand)).await {
             Answered::Done(done) => done,
-            Answered::Rows(_) | Answered::Acted(..) | Answered::Facts(_) | Answered::GoOn => {
+            Answered::Rows(_) | Answered::Acted(..) | Answered::GoOn => {
                 unreachable!("it sent on an errand")
             }
         }
@@ -139,7 +136,7 @@ impl Desk {
     pub async fn act(&self, act: Act) -> (u64, Option<Cursor>) {
         match self.ask(Asked::Act(act)).await {
             Answered::Acted(done, next) => (done, next),
-            Answered::Rows(_) | Answered::Facts(_) | Answered::Done(_) | Answered::GoOn => {
+            Answered::Rows(_) | Answered::Done(_) | Answered::GoOn => {
                 unreachable!("it asked to act")
             }
         }
@@ -170,7 +167,7 @@ impl Desk {
 fn rows(answered: Answered) -> RowBatch {
     match answered {
         Answered::Rows(rows) => rows,
-        Answered::Acted(..) | Answered::Facts(_) | Answered::Done(_) | Answered::GoOn => {
+        Answered::Acted(..) | Answered::Done(_) | Answered::GoOn => {
             unreachable!("it asked for rows")
         }
     }

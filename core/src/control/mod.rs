@@ -43,7 +43,7 @@ pub use self::desk::{Act, Answered, Errand};
 pub use self::message::{FromTask, Part, RowsAsked, TaskName, ToTask};
 pub use self::reader::{ControlId, ControlView};
 pub use self::screen::Size;
-pub use self::tables::{Cursor, Fact, RowBatch, Rows};
+pub use self::tables::{ConfigLine, Cursor, Fact, RowBatch, Rows};
 
 pub(crate) use self::executor::{Tasks, Wants};
 pub(crate) use self::reader::{NextRefused, Readers, Step, Told};

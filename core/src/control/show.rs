@@ -5,7 +5,7 @@ use super::desk::{Act, Desk, Errand};
 use super::filter::Filter;
 use super::message::Part;
 use super::rows::write_head;
-use super::tables::{Cursor, columns};
+use super::tables::{Cursor, RowBatch, columns};
 use super::{Command, Table};
 use crate::json::JsonText;
 use crate::path::NetworkId;
@@ -41,7 +41,9 @@ pub async fn run(desk: Desk, part: Part, networks: u16) -> Result<(), Refusal> {
                         show.rows(Of::Network(NetworkId(network))).await;
                     }
                 }
-                Table::Threads | Table::Queues | Table::Statistics => return show.counted().await,
+                Table::Threads | Table::Queues | Table::Statistics | Table::Config => {
+                    return show.rows_of_driver().await;
+                }
             }
             Ok(())
         }
@@ -103,34 +105,31 @@ impl Show<'_> {
                 Of::Network(network) => self.desk.rows_of(network, self.table, cursor).await,
             };
             next = batch.next;
-            let mut place = 0;
-            while let Some(row) = batch.rows.row(place)
-                && !self.is_full()
-            {
-                place += 1;
-                if self.filter.passes(row, &mut line) {
-                    self.desk.write_row(self.format, row, &mut line).await;
-                }
-            }
+            self.batch(&batch, &mut line).await;
         }
     }
 
-    async fn counted(&self) -> Result<(), Refusal> {
-        let counted = self.desk.counted(self.table).await;
-        let facts = counted.map_err(|why| Refusal::new(RefusalCode::Failed, why))?;
-        let mut line = String::new();
-        for (place, fact) in facts.iter().enumerate() {
-            if self.is_full() {
-                break;
-            }
-            if self.filter.passes(fact, &mut line) {
-                self.desk.write_row(self.format, fact, &mut line).await;
-            }
-            if place % super::ROWS_MAX == super::ROWS_MAX - 1 {
+    /// The same of what only the driver has: all at once.
+    async fn rows_of_driver(&self) -> Result<(), Refusal> {
+        let batch = self.desk.rows_of_driver(self.table).await;
+        let batch = batch.map_err(|why| Refusal::new(RefusalCode::Failed, why))?;
+        self.batch(&batch, &mut String::new()).await;
+        Ok(())
+    }
+
+    async fn batch(&self, batch: &RowBatch, line: &mut String) {
+        let mut place = 0;
+        while let Some(row) = batch.rows.row(place)
+            && !self.is_full()
+        {
+            if place > 0 && place % super::ROWS_MAX == 0 {
                 self.desk.turn().await;
             }
+            place += 1;
+            if self.filter.passes(row, line) {
+                self.desk.write_row(self.format, row, line).await;
+            }
         }
-        Ok(())
     }
 
     fn is_full(&self) -> bool {

@@ -33,6 +33,10 @@ pub enum Rows {
     Conversations(Vec<ConversationRow>),
     /// Of remote servers.
     RemoteServers(Vec<RemoteServerRow>),
+    /// What was counted.
+    Facts(Vec<Fact>),
+    /// Lines of the configuration.
+    Config(Arc<[ConfigLine]>),
 }
 
 impl Rows {
@@ -43,6 +47,8 @@ impl Rows {
             Rows::Connections(rows) => rows.get(place).map(|row| row as &dyn Row),
             Rows::Conversations(rows) => rows.get(place).map(|row| row as &dyn Row),
             Rows::RemoteServers(rows) => rows.get(place).map(|row| row as &dyn Row),
+            Rows::Facts(rows) => rows.get(place).map(|row| row as &dyn Row),
+            Rows::Config(rows) => rows.get(place).map(|row| row as &dyn Row),
         }
     }
 }
@@ -55,6 +61,7 @@ pub fn columns(table: Table) -> &'static [Column] {
         Table::Conversations => ConversationRow::COLUMNS,
         Table::RemoteServers => RemoteServerRow::COLUMNS,
         Table::Threads | Table::Queues | Table::Statistics => Fact::columns_of(table),
+        Table::Config => ConfigLine::COLUMNS,
     }
 }
 
@@ -298,6 +305,35 @@ impl Row for Fact {
             (0, Some(thread)) => Cell::Word(thread),
             (0, None) | (1, Some(_)) => Cell::Word(&self.name),
             _ => Cell::Number(self.value),
+        }
+    }
+}
+
+/// A line of the configuration that is in force, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigLine {
+    /// The file's name.
+    pub file: Arc<str>,
+    /// The number of the line there, from 1.
+    pub number: u64,
+    /// What stands there.
+    pub text: Box<str>,
+}
+
+impl ConfigLine {
+    const COLUMNS: &'static [Column] = &[column("file", 16), column("line", 4), column("text", 80)];
+}
+
+impl Row for ConfigLine {
+    fn columns(&self) -> &'static [Column] {
+        Self::COLUMNS
+    }
+
+    fn cell(&self, column: usize) -> Cell<'_> {
+        match column {
+            0 => Cell::Word(&self.file),
+            1 => Cell::Number(self.number),
+            _ => Cell::Word(&self.text),
         }
     }
 }

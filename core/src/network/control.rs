@@ -277,7 +277,8 @@ impl Network {
             | Table::RemoteServers
             | Table::Threads
             | Table::Queues
-            | Table::Statistics => unreachable!("{:?} are not a network core's", asked.table),
+            | Table::Statistics
+            | Table::Config => unreachable!("{:?} are not a network core's", asked.table),
         }
     }
 

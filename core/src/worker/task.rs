@@ -101,7 +101,7 @@ impl Worker {
             Table::Clients => self.client_rows(cursor, now),
             Table::Conversations => self.conversation_rows(cursor, now),
             Table::RemoteServers => self.remote_server_rows(cursor),
-            Table::Connections | Table::Threads | Table::Queues | Table::Statistics => {
+            Table::Connections | Table::Threads | Table::Queues | Table::Statistics | Table::Config => {
                 unreachable!("{table:?} are not a worker's")
             }
         }

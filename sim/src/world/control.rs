@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::trace::{Kind, READER};
 use crate::turn::Cause;
 use std::collections::VecDeque;
-use ulna_core::control::{Answered, ControlId, Fact};
+use ulna_core::control::{Answered, ControlId, Fact, RowBatch, Rows};
 
 const SECOND: u64 = 1_000_000_000;
 /// Octets that the driver reads at once, at most.
@@ -105,7 +105,8 @@ impl Control {
     /// What the driver says that was counted.
     pub fn counted(&self) -> Answered {
         let fact = |number: u64| Fact { thread: None, name: fact_name(number), value: fact_value(number) };
-        Answered::Facts((0..u64::from(self.facts)).map(fact).collect())
+        let rows = Rows::Facts((0..u64::from(self.facts)).map(fact).collect());
+        Answered::Rows(RowBatch { rows, next: None })
     }
 }
 

@@ -105,7 +105,7 @@ impl World<'_> {
                 EffectDone::PasswordChecked { password, matches }
             }
             Effect::LookUp(look_up) => EffectDone::LookedUp(self.node.look_up(&look_up)),
-            Effect::Errand(Errand::Count(_)) => EffectDone::ErrandDone(self.control.counted()),
+            Effect::Errand(Errand::Rows(_)) => EffectDone::ErrandDone(self.control.counted()),
             // No plan has a spool, or a reader who changes anything.
             Effect::Errand(Errand::Reload | Errand::Shutdown)
             | Effect::Store(_)
