@@ -57,6 +57,8 @@ discards! {
     StrangersTooFast = "strangers-too-fast",
     /// The worker that it would have had to ask has no room for one more stranger's packet.
     StrangersFull = "strangers-full",
+    /// A packet of nobody's had waited longer than `new_request_wait_max` for its worker to be asked.
+    StrangerWaited = "stranger-waited",
     /// Its look-up would be one more than may be under way, or begin in a second.
     LookUpLimit = "look-up-limit",
     /// The line of look-ups is full.
@@ -202,6 +204,7 @@ impl Discard {
             | Discard::UnsignedBehindNat
             | Discard::StrangersTooFast
             | Discard::StrangersFull
+            | Discard::StrangerWaited
             | Discard::LookUpLimit
             | Discard::LookUpLineFull
             | Discard::LookUpFailed

@@ -303,12 +303,7 @@ impl Network {
             }
             (Peer::Worker(worker), Message::Refused { stranger, reason }) => {
                 if let Some(stranger) = self.answered(worker, stranger) {
-                    let path = stranger.path();
-                    self.buffers.give_back(stranger.into_buffer());
-                    match path.stream() {
-                        Some(id) => self.refuse_on_stream(id, &path, reason, now),
-                        None => self.discard(path.remote, reason, now),
-                    }
+                    self.refuse(stranger, reason, now);
                 }
             }
             (Peer::Worker(worker), Message::SeenBefore(stranger)) => {
@@ -349,6 +344,7 @@ impl Network {
         self.dedup.expire(now, EXPIRIES_EACH_TURN);
         self.counters.dedup_entries.set(self.dedup.len() as u64);
         self.end_connections(now);
+        self.give_up_strangers(now);
         self.look_at_streams(now);
         self.look_at_readers(now);
         if self.lazy_sweep.is_some_and(|due| due <= now) {

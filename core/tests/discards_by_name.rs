@@ -244,6 +244,7 @@ fn every_reason_has_its_test() {
             | Discard::DedupFull => include_str!("shedding_by_class.rs"),
             Discard::TransmitQueueFull => include_str!("status_server.rs"),
             Discard::StrayRingFull => include_str!("strays.rs"),
+            Discard::StrangerWaited => include_str!("strangers_in_line.rs"),
             Discard::TooOld | Discard::WaitedTooLong => include_str!("too_old.rs"),
             Discard::EditTooLong => include_str!("rules.rs"),
             Discard::ReplyTooLong => include_str!("long_reply.rs"),

@@ -4,6 +4,7 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 use support::{Ask, Server, USERS, nas};
 use ulna_core::Discard;
 use ulna_core::packet::number;
@@ -78,7 +79,32 @@ fn who_comes_with_many_others_is_let_in_at_the_first_try() {
         assert_eq!(sent.len(), usize::from(NEWCOMERS), "{}", server.table());
         assert_eq!(server.count("connections"), u64::from(NEWCOMERS) + 1);
         assert_eq!(server.discarded(Discard::StrangersFull), 0);
-        server.run(std::time::Duration::from_secs(200));
+        server.run(Duration::from_secs(200));
+        server.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn who_has_waited_too_long_is_discarded_and_let_in_when_he_comes_again() {
+    for layout in LAYOUTS {
+        let mut server = server(layout, 1024);
+        all_at_once(&mut server);
+        // All threads stand still, for longer than any new request may wait.
+        server.now = server.now + Duration::from_millis(1_001);
+        go_on(&mut server);
+        assert_eq!(server.take_sent().len(), 0, "{}", server.table());
+        // A turn's share was with the worker by then: those may speak from now on, and are told nothing.
+        let networks = if layout == LAYOUTS[2] { 2 } else { 1 };
+        let admitted = server.discarded(Discard::WaitedTooLong);
+        assert!(admitted <= 8 * networks, "{}", server.table());
+        assert_eq!(server.count("connections"), 1 + admitted);
+        assert_eq!(server.discarded(Discard::StrangerWaited), u64::from(NEWCOMERS) - admitted);
+        assert_eq!(server.count("strangers"), 0);
+        server.assert_sums();
+        all_at_once(&mut server);
+        go_on(&mut server);
+        assert_eq!(server.take_sent().len(), usize::from(NEWCOMERS), "{}", server.table());
+        server.run(Duration::from_secs(200));
         server.assert_nothing_is_left();
     }
 }
@@ -97,7 +123,7 @@ fn no_more_wait_than_may_and_who_is_known_does_not_wait_behind_them() {
         go_on(&mut server);
         assert_eq!(server.count("connections"), waiting + 1);
         assert_eq!(server.take_sent().len() as u64, waiting + 1);
-        server.run(std::time::Duration::from_secs(200));
+        server.run(Duration::from_secs(200));
         server.assert_nothing_is_left();
     }
 }
@@ -140,7 +166,7 @@ fn a_line_goes_on_to_the_worker_that_comes_after_one_that_has_died_and_ends_with
         let fates = fates + server.discards().values().sum::<u64>();
         assert!(server.count("orphaned") > 100, "{}", server.table());
         assert_eq!(server.count("received"), fates, "{}", server.table());
-        server.run(std::time::Duration::from_secs(200));
+        server.run(Duration::from_secs(200));
         server.drain();
         for gauge in ["strangers", "connections", "in_progress", "buffers_lent"] {
             assert_eq!(server.count(gauge), 0, "{gauge}; {}", server.table());

@@ -529,6 +529,7 @@ fn why(reason: Discard) -> &'static str {
         | Discard::ClientTooFast
         | Discard::StrangersTooFast
         | Discard::StrangersFull
+        | Discard::StrangerWaited
         | Discard::LookUpLimit
         | Discard::LookUpLineFull
         | Discard::LookUpTimedOut

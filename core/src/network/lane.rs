@@ -9,10 +9,12 @@ use crate::queue::message::{Message, STRANGERS};
 use crate::request::Stranger;
 use crate::request::buffer::Packet;
 use crate::request::class::Class;
+use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
+use core::time::Duration;
 
 /// The way to one worker.
 #[derive(Debug)]
@@ -122,6 +124,16 @@ impl Lane {
         self.gone += 1;
         self.lent += 1;
         Some(stranger)
+    }
+
+    /// Takes the first stranger's packet out of the line, if it has waited for longer than that.
+    pub fn give_up_stranger(&mut self, most: Duration, now: Instant) -> Option<Stranger> {
+        let first = self.line.front()?;
+        if now.saturating_since(first.received()) <= most {
+            return None;
+        }
+        self.strangers -= 1;
+        self.line.pop_front()
     }
 
     /// Puts in line what a task is told.

@@ -105,6 +105,31 @@ impl Network {
         }
     }
 
+    /// Gives up those who have waited in line for too long, first come, first served: where a worker is slow they would be admitted
+    /// minutes after their packet had come, when their NAT may have given the port to somebody else, and be answered never.
+    pub(super) fn give_up_strangers(&mut self, now: Instant) {
+        if self.counters.strangers.value() == 0 {
+            return;
+        }
+        let most = self.configuration.protocol.new_request_wait_max;
+        for _ in 0..super::EXPIRIES_EACH_TURN {
+            let late = self.lanes.iter_mut().find_map(|(_, lane)| lane.give_up_stranger(most, now));
+            let Some(stranger) = late else { return };
+            self.counters.strangers.down();
+            self.refuse(stranger, Discard::StrangerWaited, now);
+        }
+    }
+
+    /// No: nobody is admitted by it.
+    pub(super) fn refuse(&mut self, stranger: Stranger, reason: Discard, now: Instant) {
+        let path = stranger.path();
+        self.buffers.give_back(stranger.into_buffer());
+        match path.stream() {
+            Some(id) => self.refuse_on_stream(id, &path, reason, now),
+            None => self.discard(path.remote, reason, now),
+        }
+    }
+
     /// A packet that has failed under the client whose it should be, for this reason. Another may have its connection now.
     pub(super) fn take_unverified(
         &mut self,
