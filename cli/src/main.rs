@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod completion;
 mod control;
 mod reload;
 mod request;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand};
 use ulna_config::{ConfigErrors, Configuration, Cores, Source, Warnings};
 
 use check::CheckArguments;
+use completion::CompletionArguments;
 use control::ControlArguments;
 use request::RequestArguments;
 use standard_error::say;
@@ -52,6 +54,8 @@ enum Command {
     /// Ask a server that runs, or tell it what to do, by its control socket. Exit codes: 0 done; 1 refused; 2 no answer, or wrong
     /// usage.
     Control(ControlArguments),
+    /// Print the script by which a shell completes the arguments of `ulna`.
+    Completion(CompletionArguments),
 }
 
 #[derive(clap::Args)]
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Request(arguments) => request::request(&arguments),
         Command::Control(arguments) => control::control(&arguments),
+        Command::Completion(arguments) => completion::completion(&arguments),
     }
 }
 
