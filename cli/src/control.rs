@@ -1,10 +1,11 @@
 //! `ulna control`: asks a server that runs, or tells it what to do, by its control socket. The protocol is that of
 //! [`ulna_core::control`].
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::standard_error::say;
@@ -28,31 +29,47 @@ pub struct ControlArguments {
 }
 
 /// Why there is no answer.
-enum Failed {
+pub enum Failed {
     /// The server says no: its words.
     Refused(String),
     /// Nobody says anything, or nothing that is understood.
     NoAnswer(String),
     /// Nobody reads what is printed.
     NotRead(io::Error),
+    /// Something on our side, which has nothing to do with the server.
+    Here(String),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failed::Refused(why) | Failed::NoAnswer(why) | Failed::Here(why) => f.write_str(why),
+            Failed::NotRead(error) => write!(f, "cannot write to standard output: {error}"),
+        }
+    }
 }
 
 /// Asks, prints the answer, and says how it went: 0 done, 1 refused, 2 no answer.
 pub fn control(arguments: &ControlArguments) -> ExitCode {
-    match ask(arguments) {
+    exit_code(&arguments.socket, ask(arguments))
+}
+
+/// How it went with the server of this socket, after standard error is told why if it went wrong.
+pub fn exit_code(socket: &Path, done: Result<(), Failed>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         // That nobody reads it is the reader's own decision.
         Err(Failed::NotRead(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(Failed::NotRead(error)) => {
-            say(&format!("ulna: cannot write to standard output: {error}"));
-            ExitCode::from(EXIT_NO_ANSWER)
-        }
-        Err(Failed::Refused(why)) => {
+        Err(why @ Failed::Refused(_)) => {
             say(&format!("ulna: {why}"));
             ExitCode::from(EXIT_REFUSED)
         }
-        Err(Failed::NoAnswer(why)) => {
-            say(&format!("ulna: {}: {why}", arguments.socket.display()));
+        Err(why @ Failed::NoAnswer(_)) => {
+            say(&format!("ulna: {}: {why}", socket.display()));
+            ExitCode::from(EXIT_NO_ANSWER)
+        }
+        Err(why @ (Failed::NotRead(_) | Failed::Here(_))) => {
+            say(&format!("ulna: {why}"));
             ExitCode::from(EXIT_NO_ANSWER)
         }
     }
@@ -123,7 +140,8 @@ fn end_of_text(said: &[u8]) -> Result<(), Failed> {
     }
 }
 
-fn refusal_of_json(line: &[u8]) -> Failed {
+/// What a line says that begins with `{"error":`.
+pub fn refusal_of_json(line: &[u8]) -> Failed {
     let read: Result<serde_json::Value, _> = serde_json::from_slice(line);
     let Ok(read) = read else { return Failed::NoAnswer("what the server says is no JSON".into()) };
     let said = |key: &str| read["error"][key].as_str().unwrap_or_default().to_string();
@@ -139,7 +157,7 @@ mod tests {
         let done = print_answer(answer.as_bytes(), &mut out).map_err(|failed| match failed {
             Failed::Refused(why) => format!("refused: {why}"),
             Failed::NoAnswer(why) => format!("no answer: {why}"),
-            Failed::NotRead(error) => error.to_string(),
+            other @ (Failed::NotRead(_) | Failed::Here(_)) => other.to_string(),
         });
         (String::from_utf8(out).expect("text"), done)
     }

@@ -11,6 +11,7 @@ mod request;
 mod serve;
 mod standard_error;
 mod state;
+mod top;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use completion::CompletionArguments;
 use control::ControlArguments;
 use request::RequestArguments;
 use standard_error::say;
+use top::TopArguments;
 
 // A server with bugs seeded on purpose must not exist.
 const _: () = assert!(!ulna_core::seeded::COMPILED_IN, "the feature seeded-bugs is for the simulator alone");
@@ -54,6 +56,9 @@ enum Command {
     /// Ask a server that runs, or tell it what to do, by its control socket. Exit codes: 0 done; 1 refused; 2 no answer, or wrong
     /// usage.
     Control(ControlArguments),
+    /// Show what a server does, second by second, by its control socket. Exit codes: 0 ended by a key or a signal; 1 refused; 2 no
+    /// answer, or wrong usage.
+    Top(TopArguments),
     /// Print the script by which a shell completes the arguments of `ulna`.
     Completion(CompletionArguments),
 }
@@ -75,6 +80,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Request(arguments) => request::request(&arguments),
         Command::Control(arguments) => control::control(&arguments),
+        Command::Top(arguments) => top::top(&arguments),
         Command::Completion(arguments) => completion::completion(&arguments),
     }
 }

@@ -46,6 +46,8 @@ fn bash_completes_the_commands_of_a_server() {
         (&["ulna", "control", "sh"], &["show", "shutdown"]),
         (&["ulna", "control", "--json", "show", "q"], &["queues"]),
         (&["ulna", "control", "rel"], &["reload"]),
+        (&["ulna", "to"], &["top"]),
+        (&["ulna", "top", "--on"], &["--once"]),
         (&["ulna", "completion", "zs"], &["zsh"]),
     ];
     for (words, expected) in cases {

@@ -1,0 +1,242 @@
+//! What `ulna top` asks, by one control connection, and how it reads the answers: lines of JSON, version 1 of the protocol that
+//! docs/control.md describes. Knows no screen, and nothing of what the figures mean.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::model::{Counters, RemoteServer, Round, Thread};
+use crate::control::{Failed, refusal_of_json};
+
+/// Rows of remote servers that are asked for: each worker has one for each. The rest is left out, and the screen says so.
+pub const REMOTE_SERVER_ROWS_MAX: usize = 2_000;
+/// A server that lives answers within milliseconds: it polls no task for longer than a turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// No row that a server writes is so long.
+const LINE_OCTETS_MAX: u64 = 64 * 1024;
+/// Some hundred counters of each thread, of as many threads as no machine has cores for.
+const ROWS_MAX: usize = 200_000;
+
+/// An answer: its rows, and when it was there whole.
+struct Answer {
+    at: Instant,
+    rows: Vec<Map<String, Value>>,
+}
+
+/// A control connection, on which one question waits for the answer to another.
+pub struct Connection {
+    stream: BufReader<UnixStream>,
+}
+
+impl Connection {
+    /// Connects to the server's control socket.
+    pub fn open(socket: &Path) -> Result<Connection, Failed> {
+        let stream = UnixStream::connect(socket).map_err(no_answer)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(no_answer)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(no_answer)?;
+        Ok(Connection { stream: BufReader::with_capacity(64 * 1024, stream) })
+    }
+
+    /// Asks for everything that is shown, and waits for the answers.
+    pub fn ask(&mut self) -> Result<Round, Failed> {
+        let questions = format!(
+            "json 1 show statistics\njson 1 show threads\njson 1 show remote-servers role=server limit={}\n",
+            REMOTE_SERVER_ROWS_MAX + 1
+        );
+        // Who is turned away is told why before anything is read: what the server says counts, not that it does not listen.
+        let sent = self.stream.get_mut().write_all(questions.as_bytes());
+        let statistics = match read_answer(&mut self.stream) {
+            Err(Failed::NoAnswer(why)) => {
+                return Err(sent.map_or_else(no_answer, |()| Failed::NoAnswer(why)));
+            }
+            statistics => statistics?,
+        };
+        round(&statistics, &read_answer(&mut self.stream)?, &read_answer(&mut self.stream)?)
+    }
+}
+
+/// Reads one answer to its end.
+fn read_answer(from: &mut impl BufRead) -> Result<Answer, Failed> {
+    let (mut rows, mut line) = (Vec::new(), Vec::new());
+    loop {
+        line.clear();
+        from.by_ref().take(LINE_OCTETS_MAX).read_until(b'\n', &mut line).map_err(no_answer)?;
+        let Some(text) = line.strip_suffix(b"\n") else {
+            let is_long = line.len() as u64 == LINE_OCTETS_MAX;
+            let why = if is_long { "a row is longer than any can be" } else { "the server has broken off" };
+            return Err(Failed::NoAnswer(why.into()));
+        };
+        // What is said of a connection too many is text in any case.
+        if let Some(why) = text.strip_prefix(b". error ") {
+            return Err(Failed::Refused(String::from_utf8_lossy(why).into()));
+        }
+        if text.starts_with(b"{\"error\":") {
+            return Err(refusal_of_json(text));
+        }
+        let Ok(Value::Object(mut object)) = serde_json::from_slice(text) else {
+            return Err(Failed::NoAnswer("what the server says is no JSON".into()));
+        };
+        if object.contains_key("end") {
+            return Ok(Answer { at: Instant::now(), rows });
+        }
+        let Some(Value::Object(row)) = object.remove("row") else {
+            return Err(Failed::NoAnswer("what the server says is no row".into()));
+        };
+        if rows.len() == ROWS_MAX {
+            return Err(Failed::NoAnswer(format!("the server says more than {ROWS_MAX} rows")));
+        }
+        rows.push(row);
+    }
+}
+
+fn round(statistics: &Answer, threads: &Answer, remote_servers: &Answer) -> Result<Round, Failed> {
+    let mut counters = Counters::new(statistics.at);
+    for row in &statistics.rows {
+        counters.set(text(row, "name")?, number(row, "value")?);
+    }
+    let mut by_thread: Vec<Thread> = Vec::new();
+    for row in &threads.rows {
+        let name = text(row, "thread")?;
+        // Rows of a thread stand together; those that come later, if any, are found all the same.
+        let place = by_thread.iter().rposition(|thread| thread.name == name).unwrap_or_else(|| {
+            by_thread.push(Thread { name: name.clone(), counters: Counters::new(threads.at) });
+            by_thread.len() - 1
+        });
+        by_thread[place].counters.set(text(row, "name")?, number(row, "value")?);
+    }
+    let rows = &remote_servers.rows[..remote_servers.rows.len().min(REMOTE_SERVER_ROWS_MAX)];
+    let servers = rows.iter().map(|row| {
+        Ok(RemoteServer {
+            name: text(row, "server")?,
+            address: text_or_null(row, "address")?,
+            standing: text(row, "standing")?,
+            outstanding: number(row, "outstanding")?,
+            sockets: number(row, "sockets")?,
+        })
+    });
+    Ok(Round {
+        statistics: counters,
+        threads: by_thread,
+        remote_servers: servers.collect::<Result<_, Failed>>()?,
+        are_remote_servers_cut: remote_servers.rows.len() > REMOTE_SERVER_ROWS_MAX,
+    })
+}
+
+fn text(row: &Map<String, Value>, column: &str) -> Result<String, Failed> {
+    row.get(column).and_then(Value::as_str).map(plain).ok_or_else(|| lacks(column))
+}
+
+fn text_or_null(row: &Map<String, Value>, column: &str) -> Result<Option<String>, Failed> {
+    match row.get(column) {
+        Some(Value::Null) => Ok(None),
+        _ => text(row, column).map(Some),
+    }
+}
+
+fn number(row: &Map<String, Value>, column: &str) -> Result<u64, Failed> {
+    row.get(column).and_then(Value::as_u64).ok_or_else(|| lacks(column))
+}
+
+fn lacks(column: &str) -> Failed {
+    Failed::NoAnswer(format!("a row of the server's has no {column:?} that can be read"))
+}
+
+/// Text without what would steer a terminal. The server writes controls as `\u001b`, which JSON makes controls again; and what
+/// turns the direction of writing is none to JSON, but moves what stands beside it.
+pub fn plain(text: &str) -> String {
+    let is_plain = |it: char| !it.is_control() && !is_direction(it);
+    let shown =
+        text.chars().map(|it| if is_plain(it) { it.to_string() } else { it.escape_unicode().to_string() });
+    shown.collect()
+}
+
+/// Whether it is a mark, embedding, override or isolate of UAX #9.
+fn is_direction(it: char) -> bool {
+    matches!(it, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn no_answer(error: io::Error) -> Failed {
+    // What it is called when a time-out ends a read depends on the system.
+    Failed::NoAnswer(if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
+        format!("the server has said nothing for {} s", PATIENCE.as_secs())
+    } else {
+        error.to_string()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATISTICS: &str = "{\"row\":{\"name\":\"received\",\"value\":7}}\n{\"end\":{\"rows\":1}}\n";
+    const THREADS: &str = "{\"row\":{\"thread\":\"worker-0\",\"name\":\"parks\",\"value\":3}}\n\
+                           {\"row\":{\"thread\":\"worker-1\",\"name\":\"parks\",\"value\":4}}\n{\"end\":{\"rows\":2}}\n";
+
+    fn read(answers: &str) -> Result<Round, String> {
+        let mut octets = answers.as_bytes();
+        let mut next = || read_answer(&mut octets);
+        next().and_then(|first| round(&first, &next()?, &next()?)).map_err(|failed| failed.to_string())
+    }
+
+    fn remote_server(name: &str, more: &str) -> String {
+        format!(
+            "{{\"row\":{{\"server\":\"{name}\",\"role\":\"server\",\"worker\":0,\"address\":null,\
+             \"standing\":\"alive\",\"outstanding\":2,\"sockets\":1{more}}}}}\n"
+        )
+    }
+
+    fn with_servers(rows: &str) -> Result<Round, String> {
+        read(&format!("{STATISTICS}{THREADS}{rows}{{\"end\":{{\"rows\":1}}}}\n"))
+    }
+
+    #[test]
+    fn three_answers_are_a_round() {
+        let round = with_servers(&remote_server("one", ",\"new_column\":[1]")).expect("answers");
+        assert_eq!(round.statistics.value("received"), Some(7));
+        let parks: Vec<_> = round.threads.iter().map(|it| (&*it.name, it.counters.value("parks"))).collect();
+        assert_eq!(parks, [("worker-0", Some(3)), ("worker-1", Some(4))]);
+        let server = &round.remote_servers[0];
+        assert_eq!((&*server.name, &server.address, server.outstanding), ("one", &None, 2));
+        assert!(!round.are_remote_servers_cut);
+    }
+
+    #[test]
+    fn of_more_remote_servers_than_are_asked_for_it_is_said_that_there_are_more() {
+        let rows = |count| remote_server("one", "").repeat(count);
+        let exact = with_servers(&rows(REMOTE_SERVER_ROWS_MAX)).expect("answers");
+        assert!(!exact.are_remote_servers_cut);
+        let cut = with_servers(&rows(REMOTE_SERVER_ROWS_MAX + 1)).expect("answers");
+        assert_eq!((cut.remote_servers.len(), cut.are_remote_servers_cut), (REMOTE_SERVER_ROWS_MAX, true));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told_apart() {
+        let cases = [
+            ("", "the server has broken off"),
+            ("{\"row\":{\"name\":\"rec", "the server has broken off"),
+            ("HTTP/1.1 400\n", "what the server says is no JSON"),
+            ("{\"rows\":{}}\n", "what the server says is no row"),
+            (". error too-many-connections: no\n", "too-many-connections: no"),
+            ("{\"error\":{\"code\":\"failed\",\"text\":\"no\"}}\n", "failed: no"),
+        ];
+        for (said, expected) in cases {
+            assert_eq!(read(said).err().as_deref(), Some(expected), "{said:?}");
+        }
+        let lacking = with_servers("{\"row\":{\"server\":\"one\",\"address\":null}}\n");
+        assert_eq!(
+            lacking.err().as_deref(),
+            Some("a row of the server's has no \"standing\" that can be read")
+        );
+        let endless = "x".repeat(2 * LINE_OCTETS_MAX as usize);
+        assert_eq!(read(&endless).err().as_deref(), Some("a row is longer than any can be"));
+    }
+
+    #[test]
+    fn nothing_that_steers_a_terminal_comes_through() {
+        let round = with_servers(&remote_server("a\\u001b[2J\\u009b1m\\n\u{202e}b", "")).expect("answers");
+        assert_eq!(round.remote_servers[0].name, r"a\u{1b}[2J\u{9b}1m\u{a}\u{202e}b");
+    }
+}
