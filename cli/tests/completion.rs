@@ -40,7 +40,7 @@ fn offered(words: &[&str]) -> Option<Vec<String>> {
 fn bash_completes_the_commands_of_a_server() {
     let cases = [
         (&["ulna", "control", "show", "st"][..], &["statistics"][..]),
-        (&["ulna", "control", "show", "c"], &["clients", "connections", "conversations"]),
+        (&["ulna", "control", "show", "c"], &["clients", "connections", "conversations", "config"]),
         (&["ulna", "control", "remote-server", "d"], &["down"]),
         (&["ulna", "control", "client", "f"], &["flush"]),
         (&["ulna", "control", "sh"], &["show", "shutdown"]),

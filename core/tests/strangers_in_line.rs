@@ -90,7 +90,7 @@ fn who_has_waited_too_long_is_discarded_and_let_in_when_he_comes_again() {
         let mut server = server(layout, 1024);
         all_at_once(&mut server);
         // All threads stand still, for longer than any new request may wait.
-        server.now = server.now + Duration::from_millis(1_001);
+        server.now += Duration::from_millis(1_001);
         go_on(&mut server);
         assert_eq!(server.take_sent().len(), 0, "{}", server.table());
         // A turn's share was with the worker by then: those may speak from now on, and are told nothing.
