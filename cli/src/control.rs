@@ -61,15 +61,15 @@ pub fn exit_code(socket: &Path, done: Result<(), Failed>) -> ExitCode {
         // That nobody reads it is the reader's own decision.
         Err(Failed::NotRead(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(why @ Failed::Refused(_)) => {
-            say(&format!("ulna: {why}"));
+            say(&format!("ulna: {}", plain_lines(&why.to_string())));
             ExitCode::from(EXIT_REFUSED)
         }
         Err(why @ Failed::NoAnswer(_)) => {
-            say(&format!("ulna: {}: {why}", socket.display()));
+            say(&format!("ulna: {}: {}", socket.display(), plain_lines(&why.to_string())));
             ExitCode::from(EXIT_NO_ANSWER)
         }
         Err(why @ (Failed::NotRead(_) | Failed::Here(_))) => {
-            say(&format!("ulna: {why}"));
+            say(&format!("ulna: {}", plain_lines(&why.to_string())));
             ExitCode::from(EXIT_NO_ANSWER)
         }
     }
@@ -140,6 +140,25 @@ fn end_of_text(said: &[u8]) -> Result<(), Failed> {
     }
 }
 
+/// Text without what would steer a terminal. The server writes controls as `\u001b`, which JSON makes controls again; and what
+/// turns the direction of writing is none to JSON, but moves what stands beside it.
+pub fn plain(text: &str) -> String {
+    let is_plain = |it: char| !it.is_control() && !is_direction(it);
+    let shown =
+        text.chars().map(|it| if is_plain(it) { it.to_string() } else { it.escape_unicode().to_string() });
+    shown.collect()
+}
+
+/// Whether it is a mark, embedding, override or isolate of UAX #9.
+fn is_direction(it: char) -> bool {
+    matches!(it, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The same of several lines.
+fn plain_lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
+}
+
 /// What a line says that begins with `{"error":`.
 pub fn refusal_of_json(line: &[u8]) -> Failed {
     let read: Result<serde_json::Value, _> = serde_json::from_slice(line);
@@ -166,6 +185,14 @@ mod tests {
     fn rows_are_printed_and_the_end_is_not() {
         assert_eq!(printed("a  b\n..x\n. ok 1 row\n"), ("a  b\n.x\n".into(), Ok(())));
         assert_eq!(printed("{\"row\":{\"a\":1}}\n{\"end\":{\"rows\":1}}\n"), ("{\"a\":1}\n".into(), Ok(())));
+    }
+
+    #[test]
+    fn no_refusal_steers_a_terminal() {
+        assert_eq!(
+            plain_lines("no: \u{1b}]0;evil\u{7}\nof\u{202e} it"),
+            "no: \\u{1b}]0;evil\\u{7}\nof\\u{202e} it"
+        );
     }
 
     #[test]

@@ -127,7 +127,7 @@ pub struct Shown(Arc<Mutex<Arc<[ConfigLine]>>>);
 
 impl Shown {
     /// Of what is in force from the start.
-    pub fn new(source: &Source) -> Shown {
+    pub fn new(source: Source) -> Shown {
         Shown(Arc::new(Mutex::new(lines_of(source))))
     }
 
@@ -135,16 +135,16 @@ impl Shown {
         Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn set(&self, source: &Source) {
+    fn set(&self, source: Source) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lines_of(source);
     }
 }
 
-fn lines_of(source: &Source) -> Arc<[ConfigLine]> {
-    let lines = source.lines().iter().map(|SourceLine { file, number, text }| ConfigLine {
-        file: Arc::clone(file),
-        number: *number as u64,
-        text: text.as_str().into(),
+fn lines_of(source: Source) -> Arc<[ConfigLine]> {
+    let lines = source.into_lines().into_iter().map(|SourceLine { file, number, text }| ConfigLine {
+        file,
+        number: number as u64,
+        text: text.into(),
     });
     lines.collect()
 }
@@ -182,7 +182,7 @@ impl Reading {
         let mut read = Ok(());
         match self.reloader.put_in_force(configuration) {
             Ok(waits) => {
-                self.shown.set(&source);
+                self.shown.set(source);
                 waits.iter().for_each(|waits| tracing::warn!("reload: {waits}"));
                 tracing::info!("reload: the new configuration is in force");
             }

@@ -53,7 +53,7 @@ pub fn serve((configuration, warnings, source): Loaded, file: Option<PathBuf>) -
     if !warnings.is_empty() {
         speaker.say(warnings.to_string());
     }
-    let ended = until_signalled(configuration, Shown::new(&source), file, &speaker);
+    let ended = until_signalled(configuration, Shown::new(source), file, &speaker);
     if let Err(why) = &ended {
         speaker.say(format!("ulna: {why}"));
     }

@@ -9,7 +9,9 @@ use std::io::{self, IsTerminal, Write};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,16 +20,19 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{self, KeyCode, KeyModifiers};
 use ratatui::layout::Rect;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use ulna_config::durations;
 
-use crate::control::{Failed, exit_code};
-use connection::{Connection, plain};
+use crate::control::{Failed, exit_code, plain};
+use connection::Connection;
 use model::{Figures, Model, Round};
 use screen::{Order, View};
 
 /// How long to wait before a server that does not answer is asked again.
 const RETRY: Duration = Duration::from_secs(1);
+/// What has happened and is not drawn: where the terminal takes nothing, the server is not asked any more either.
+const EVENTS_MAX: usize = 4;
 /// How wide what `--once` prints is, if the environment's COLUMNS does not say.
 const WIDTH: u16 = 100;
 /// Of what COLUMNS may say: less holds no list, more no line needs.
@@ -107,7 +112,13 @@ fn show(socket: &Path, interval: Duration) -> Result<(), Failed> {
     }
     // Whoever has mistyped the path is told so on the terminal that he sees.
     let connection = Connection::open(socket)?;
-    let (events, happened) = channel();
+    let (events, happened) = sync_channel(EVENTS_MAX);
+    let is_ending = Arc::new(AtomicBool::new(false));
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        // A terminal that takes nothing keeps the view from its end: a second signal does not wait for it.
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&is_ending)).map_err(here)?;
+        flag::register(signal, Arc::clone(&is_ending)).map_err(here)?;
+    }
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(here)?;
     // Before anything is drawn: a signal that comes now ends no process behind the screen's back.
     start("ulna-signals", &events, move |events| {
@@ -138,8 +149,8 @@ fn shown_name(socket: &Path) -> String {
 
 fn start(
     name: &str,
-    events: &Sender<Event>,
-    run: impl FnOnce(&Sender<Event>) + Send + 'static,
+    events: &SyncSender<Event>,
+    run: impl FnOnce(&SyncSender<Event>) + Send + 'static,
 ) -> Result<(), Failed> {
     let events = events.clone();
     let started = thread::Builder::new().name(name.into()).spawn(move || run(&events));
@@ -174,7 +185,7 @@ impl Drop for Restored {
 }
 
 /// Asks each interval, and each second where there is no answer, as long as anybody listens.
-fn ask_on(socket: &Path, connection: Connection, interval: Duration, events: &Sender<Event>) {
+fn ask_on(socket: &Path, connection: Connection, interval: Duration, events: &SyncSender<Event>) {
     let _last_word = LastWord(events);
     let (mut connection, mut due) = (Some(connection), Instant::now());
     loop {
@@ -200,7 +211,7 @@ fn ask_on(socket: &Path, connection: Connection, interval: Duration, events: &Se
 }
 
 /// Tells of the end of the thread that asks, which comes only by a panic.
-struct LastWord<'e>(&'e Sender<Event>);
+struct LastWord<'e>(&'e SyncSender<Event>);
 
 impl Drop for LastWord<'_> {
     fn drop(&mut self) {
@@ -208,7 +219,7 @@ impl Drop for LastWord<'_> {
     }
 }
 
-fn read_keys(events: &Sender<Event>) {
+fn read_keys(events: &SyncSender<Event>) {
     loop {
         let read = event::read();
         let is_over = read.is_err();
@@ -229,7 +240,6 @@ fn draw_on(
     let (mut model, mut figures, mut silence) = (Model::default(), Figures::default(), None::<String>);
     let (mut is_paused, mut order) = (false, Order::Given);
     loop {
-        let has_keys = true;
         let view = View {
             socket,
             interval,
@@ -237,7 +247,7 @@ fn draw_on(
             silence: silence.as_deref(),
             is_paused,
             order,
-            has_keys,
+            has_keys: true,
         };
         terminal.draw(|frame| screen::draw(&view, frame.area(), frame.buffer_mut()))?;
         match happened.recv().expect("this thread has a sender itself") {

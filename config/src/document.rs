@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use ulna_core::Seed;
+use ulna_core::control::rows::is_steering;
 use zeroize::Zeroizing;
 
 /// The text of a file, with its name for messages.
@@ -167,9 +168,8 @@ impl<'d> Document<'d> {
         if let Some(comment) = of_part.find(|token| self.text[token.start..].starts_with('#')) {
             end = end.min(comment.start.max(start));
         }
-        let is_within = |ranges: &[Range<usize>], place: usize| {
-            ranges.iter().take_while(|range| range.start <= place).any(|range| range.contains(&place))
-        };
+        // A line may have a hundred thousand of them.
+        let (mut tokens, mut masked) = (Cursor::new(tokens), Cursor::new(masked));
         let (mut shown, mut before) = (String::new(), 0);
         let mut hiding = false;
         for (place, character) in self.text[start..end].char_indices() {
@@ -177,7 +177,7 @@ impl<'d> Document<'d> {
             if place == at {
                 before = shown.chars().count();
             }
-            let hidden = is_within(tokens, place) || is_within(masked, self.base + place);
+            let hidden = tokens.is_within(place) | masked.is_within(self.base + place);
             match (hidden, hiding) {
                 (true, true) => {}
                 (true, false) => shown.push_str(shown::HIDDEN),
@@ -329,7 +329,31 @@ impl Report {
     }
 }
 
+/// Ranges in the order of their beginnings, looked at by places that only grow.
+struct Cursor<'r> {
+    left: &'r [Range<usize>],
+    /// The furthest end of those that have begun.
+    end: usize,
+}
+
+impl<'r> Cursor<'r> {
+    fn new(ranges: &'r [Range<usize>]) -> Cursor<'r> {
+        Cursor { left: ranges, end: 0 }
+    }
+
+    /// Whether any of them holds this place.
+    fn is_within(&mut self, place: usize) -> bool {
+        while let Some((first, left)) = self.left.split_first()
+            && first.start <= place
+        {
+            self.end = self.end.max(first.end);
+            self.left = left;
+        }
+        place < self.end
+    }
+}
+
 /// What a terminal might obey is shown as a replacement.
-fn printable(character: char) -> char {
-    if character.is_control() && character != '\t' { char::REPLACEMENT_CHARACTER } else { character }
+pub fn printable(character: char) -> char {
+    if is_steering(character) && character != '\t' { char::REPLACEMENT_CHARACTER } else { character }
 }

@@ -63,8 +63,14 @@ fn needs_quotes(key: &str) -> bool {
 /// The places of all tokens of a text that no message shows: comments, and texts and keys as above. In order.
 pub fn hidden(toml: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
+    // Where the last line begins of what was looked at, and how far that was.
+    let (mut line, mut seen) = (0, 0);
     let mut place = 0;
     while let Some(begin) = toml[place..].find(['"', '\'', '#']).map(|found| place + found) {
+        if let Some(newline) = toml[seen..begin].rfind('\n') {
+            line = seen + newline + 1;
+        }
+        seen = begin;
         let rest = &toml[begin..];
         let length =
             if rest.starts_with('#') { rest.find('\n').unwrap_or(rest.len()) } else { quoted_octets(rest) };
@@ -73,7 +79,7 @@ pub fn hidden(toml: &str) -> Vec<Range<usize>> {
         let name = token.trim_matches(['"', '\'']);
         let is_key = match toml[end..].trim_start_matches([' ', '\t']).chars().next() {
             Some('=' | '.') => true,
-            Some(']') => is_header(&toml[..begin]),
+            Some(']') => is_header(&toml[line..begin]),
             Some(_) | None => false,
         };
         if token.starts_with('#') || !is_simple(name) || is_key && !needs_quotes(name) {
@@ -84,9 +90,9 @@ pub fn hidden(toml: &str) -> Vec<Range<usize>> {
     hidden
 }
 
-/// Whether the last line of this begins a header. An array within another may look the same.
-fn is_header(before: &str) -> bool {
-    let line = before.rsplit('\n').next().unwrap_or_default().trim_matches([' ', '\t']);
+/// Whether a line begins a header. An array within another may look the same.
+fn is_header(line: &str) -> bool {
+    let line = line.trim_matches([' ', '\t']);
     line.starts_with('[') && line.ends_with(['[', '.'])
 }
 

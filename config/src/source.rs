@@ -2,6 +2,7 @@
 //! how their conditions are written, the names under which its tables find something, and its lines without secrets. For
 //! whoever explains, compares or shows.
 
+use crate::document::printable;
 use crate::documents::Documents;
 use crate::lower::RuleList;
 use std::ops::Range;
@@ -26,7 +27,8 @@ pub struct SourceLine {
     pub file: Arc<str>,
     /// Its number, from 1.
     pub number: usize,
-    /// What stands there without comments; `***` in place of secrets, and of whatever may have swallowed one.
+    /// What stands there without comments; `***` in place of secrets, and of whatever may have swallowed one. What is longer than 1 000
+    /// octets ends with an ellipsis.
     pub text: String,
 }
 
@@ -97,13 +99,26 @@ impl Found {
         });
         let rules = rules.collect();
         let lines = documents.all().flat_map(|document| {
-            let file: Arc<str> = document.file().into();
+            let file: Arc<str> = cut(document.file().chars().map(printable).collect()).into();
             let lines = document.lines_shown(masked).into_iter();
-            lines.map(move |(number, text)| SourceLine { file: Arc::clone(&file), number, text })
+            lines.map(move |(number, text)| SourceLine { file: Arc::clone(&file), number, text: cut(text) })
         });
         Source { rules, names: self.names, lines: lines.collect() }
     }
 }
+
+/// A text that no row is too short for.
+fn cut(mut text: String) -> String {
+    if text.len() > LINE_OCTETS_MAX {
+        let end = (0..=LINE_OCTETS_MAX).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        text.push_str(" …");
+    }
+    text
+}
+
+/// Octets of a line that is shown, and of a file's name.
+const LINE_OCTETS_MAX: usize = 1_000;
 
 impl Source {
     /// The rules of one list of a server, in order.
@@ -114,8 +129,8 @@ impl Source {
     }
 
     /// All lines of all files in which something stands, in the order in which the files are read.
-    pub fn lines(&self) -> &[SourceLine] {
-        &self.lines
+    pub fn into_lines(self) -> Vec<SourceLine> {
+        self.lines
     }
 
     /// The names of all users.

@@ -22,7 +22,7 @@ fn shown(text: &str) -> Result<String, String> {
         [text.into(), format!("{text}\n{FRAME}")].map(|text| parse_with_source(&text, "ulna.toml", Cores(2)));
     let [alone, framed] = parsed;
     let (_, _, source) = alone.or(framed).map_err(|errors| errors.to_string())?;
-    Ok(source.lines().iter().map(|line| format!("{} {}\n", line.number, line.text)).collect())
+    Ok(source.into_lines().iter().map(|line| format!("{} {}\n", line.number, line.text)).collect())
 }
 
 /// The same where another file includes it, behind a line of its own.
@@ -207,6 +207,24 @@ fn of_a_file_that_is_right_each_line_is_shown_without_secrets_and_comments() {
     }
     // A comment makes no line.
     assert!(shown.lines().all(|line| line.split_once(' ').is_some_and(|(_, line)| !line.trim().is_empty())));
+}
+
+#[test]
+fn a_long_line_ends_early_and_nothing_steers_a_terminal() {
+    let networks: Vec<_> = (0..250).map(|network| format!("\"10.0.{network}.0/24\"")).collect();
+    let text = format!(
+        "[[client]]\nname = \"\u{202e}a\"\nsecret = \"QSECRETQSECRETQ\"\nnetwork = [{}]\n{FRAME}",
+        networks.join(", ")
+    );
+    let shown = shown(&text).expect("it is right");
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines[1], "2 name = \"\u{fffd}a\"");
+    assert_eq!(lines[3].len(), "4 ".len() + 1_000 + " …".len(), "{}", lines[3]);
+    assert!(
+        lines[3].starts_with("4 network = [\"10.0.0.0/24\", ") && lines[3].ends_with(" …"),
+        "{}",
+        lines[3]
+    );
 }
 
 /// One change to a text.

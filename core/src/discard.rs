@@ -57,7 +57,8 @@ discards! {
     StrangersTooFast = "strangers-too-fast",
     /// The worker that it would have had to ask has no room for one more stranger's packet.
     StrangersFull = "strangers-full",
-    /// A packet of nobody's had waited longer than `new_request_wait_max` for its worker to be asked.
+    /// A packet of nobody's had waited longer for its worker to be asked than half of `new_request_wait_max`, or of accounting, with a
+    /// State or by a stream than `request_timeout`.
     StrangerWaited = "stranger-waited",
     /// Its look-up would be one more than may be under way, or begin in a second.
     LookUpLimit = "look-up-limit",

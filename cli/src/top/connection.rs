@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use super::model::{Counters, RemoteServer, Round, Thread};
-use crate::control::{Failed, refusal_of_json};
+use crate::control::{Failed, plain, refusal_of_json};
 
 /// Rows of remote servers that are asked for: each worker has one for each. The rest is left out, and the screen says so.
 pub const REMOTE_SERVER_ROWS_MAX: usize = 2_000;
@@ -17,8 +17,12 @@ pub const REMOTE_SERVER_ROWS_MAX: usize = 2_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// No row that a server writes is so long.
 const LINE_OCTETS_MAX: u64 = 64 * 1024;
-/// Some hundred counters of each thread, of as many threads as no machine has cores for.
-const ROWS_MAX: usize = 200_000;
+/// Octets of an answer, and rows: some hundred counters of each thread, of as many threads as no machine has cores for.
+const ANSWER_OCTETS_MAX: u64 = 16 * 1024 * 1024;
+const ROWS_MAX: usize = 60_000;
+/// Threads, and counters of all together, that a screen has a row for.
+const THREADS_MAX: usize = 1_024;
+const COUNTERS_MAX: usize = 4_096;
 
 /// An answer: its rows, and when it was there whole.
 struct Answer {
@@ -28,16 +32,33 @@ struct Answer {
 
 /// A control connection, on which one question waits for the answer to another.
 pub struct Connection {
-    stream: BufReader<UnixStream>,
+    stream: BufReader<Timely>,
+}
+
+/// A stream of which is read only until a moment, however slowly octets come.
+struct Timely {
+    stream: UnixStream,
+    until: Instant,
+}
+
+impl Read for Timely {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(octets)
+    }
 }
 
 impl Connection {
     /// Connects to the server's control socket.
     pub fn open(socket: &Path) -> Result<Connection, Failed> {
         let stream = UnixStream::connect(socket).map_err(no_answer)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(no_answer)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(no_answer)?;
-        Ok(Connection { stream: BufReader::with_capacity(64 * 1024, stream) })
+        let timely = Timely { stream, until: Instant::now() };
+        Ok(Connection { stream: BufReader::with_capacity(64 * 1024, timely) })
     }
 
     /// Asks for everything that is shown, and waits for the answers.
@@ -47,7 +68,9 @@ impl Connection {
             REMOTE_SERVER_ROWS_MAX + 1
         );
         // Who is turned away is told why before anything is read: what the server says counts, not that it does not listen.
-        let sent = self.stream.get_mut().write_all(questions.as_bytes());
+        let Timely { stream, until } = self.stream.get_mut();
+        let sent = stream.write_all(questions.as_bytes());
+        *until = Instant::now() + PATIENCE;
         let statistics = match read_answer(&mut self.stream) {
             Err(Failed::NoAnswer(why)) => {
                 return Err(sent.map_or_else(no_answer, |()| Failed::NoAnswer(why)));
@@ -60,10 +83,10 @@ impl Connection {
 
 /// Reads one answer to its end.
 fn read_answer(from: &mut impl BufRead) -> Result<Answer, Failed> {
-    let (mut rows, mut line) = (Vec::new(), Vec::new());
+    let (mut rows, mut line, mut octets) = (Vec::new(), Vec::new(), 0);
     loop {
         line.clear();
-        from.by_ref().take(LINE_OCTETS_MAX).read_until(b'\n', &mut line).map_err(no_answer)?;
+        octets += from.by_ref().take(LINE_OCTETS_MAX).read_until(b'\n', &mut line).map_err(no_answer)? as u64;
         let Some(text) = line.strip_suffix(b"\n") else {
             let is_long = line.len() as u64 == LINE_OCTETS_MAX;
             let why = if is_long { "a row is longer than any can be" } else { "the server has broken off" };
@@ -85,8 +108,8 @@ fn read_answer(from: &mut impl BufRead) -> Result<Answer, Failed> {
         let Some(Value::Object(row)) = object.remove("row") else {
             return Err(Failed::NoAnswer("what the server says is no row".into()));
         };
-        if rows.len() == ROWS_MAX {
-            return Err(Failed::NoAnswer(format!("the server says more than {ROWS_MAX} rows")));
+        if rows.len() == ROWS_MAX || octets > ANSWER_OCTETS_MAX {
+            return Err(Failed::NoAnswer("the server says more than any can".into()));
         }
         rows.push(row);
     }
@@ -94,12 +117,15 @@ fn read_answer(from: &mut impl BufRead) -> Result<Answer, Failed> {
 
 fn round(statistics: &Answer, threads: &Answer, remote_servers: &Answer) -> Result<Round, Failed> {
     let mut counters = Counters::new(statistics.at);
-    for row in &statistics.rows {
+    for row in statistics.rows.iter().take(COUNTERS_MAX) {
         counters.set(text(row, "name")?, number(row, "value")?);
     }
     let mut by_thread: Vec<Thread> = Vec::new();
     for row in &threads.rows {
         let name = text(row, "thread")?;
+        if by_thread.len() == THREADS_MAX && by_thread.last().is_some_and(|last| last.name != name) {
+            break;
+        }
         // Rows of a thread stand together; those that come later, if any, are found all the same.
         let place = by_thread.iter().rposition(|thread| thread.name == name).unwrap_or_else(|| {
             by_thread.push(Thread { name: name.clone(), counters: Counters::new(threads.at) });
@@ -142,20 +168,6 @@ fn number(row: &Map<String, Value>, column: &str) -> Result<u64, Failed> {
 
 fn lacks(column: &str) -> Failed {
     Failed::NoAnswer(format!("a row of the server's has no {column:?} that can be read"))
-}
-
-/// Text without what would steer a terminal. The server writes controls as `\u001b`, which JSON makes controls again; and what
-/// turns the direction of writing is none to JSON, but moves what stands beside it.
-pub fn plain(text: &str) -> String {
-    let is_plain = |it: char| !it.is_control() && !is_direction(it);
-    let shown =
-        text.chars().map(|it| if is_plain(it) { it.to_string() } else { it.escape_unicode().to_string() });
-    shown.collect()
-}
-
-/// Whether it is a mark, embedding, override or isolate of UAX #9.
-fn is_direction(it: char) -> bool {
-    matches!(it, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn no_answer(error: io::Error) -> Failed {
@@ -232,6 +244,36 @@ mod tests {
         );
         let endless = "x".repeat(2 * LINE_OCTETS_MAX as usize);
         assert_eq!(read(&endless).err().as_deref(), Some("a row is longer than any can be"));
+    }
+
+    #[test]
+    fn whoever_says_too_much_is_not_listened_to_and_has_no_more_rows_than_a_screen() {
+        let threads: String = (0..2 * THREADS_MAX)
+            .map(|thread| format!("{{\"row\":{{\"thread\":\"{thread}\",\"name\":\"parks\",\"value\":3}}}}\n"))
+            .collect();
+        let end = "{\"end\":{\"rows\":1}}\n";
+        let many = read(&format!("{STATISTICS}{threads}{end}{end}")).expect("answers");
+        assert_eq!(many.threads.len(), THREADS_MAX);
+        let row = STATISTICS.lines().next().expect("a row");
+        let rows = format!("{row}\n").repeat(ROWS_MAX + 1);
+        assert_eq!(read(&rows).err().as_deref(), Some("the server says more than any can"));
+        let long = format!("{{\"row\":{{\"name\":\"{}\",\"value\":1}}}}\n", "x".repeat(60_000));
+        assert_eq!(read(&long.repeat(300)).err().as_deref(), Some("the server says more than any can"));
+    }
+
+    #[test]
+    fn who_answers_an_octet_at_a_time_is_not_waited_for_for_ever() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let until = Instant::now() + Duration::from_millis(200);
+        let slow = std::thread::spawn(move || {
+            while theirs.write_all(b" ").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let mut stream = BufReader::new(Timely { stream: ours, until });
+        assert!(matches!(read_answer(&mut stream), Err(Failed::NoAnswer(_))));
+        drop(stream);
+        slow.join().expect("it only writes");
     }
 
     #[test]

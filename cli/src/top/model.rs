@@ -220,8 +220,8 @@ fn merged(rows: &[RemoteServer]) -> Vec<RemoteServer> {
             continue;
         };
         let server = &mut merged[place];
-        server.outstanding += row.outstanding;
-        server.sockets += row.sockets;
+        server.outstanding = server.outstanding.saturating_add(row.outstanding);
+        server.sockets = server.sockets.saturating_add(row.sockets);
         add_word(&mut server.standing, &row.standing);
         match (&mut server.address, &row.address) {
             (Some(known), Some(address)) => add_word(known, address),

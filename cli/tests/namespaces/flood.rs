@@ -139,7 +139,7 @@ impl Flood {
         let mut sent = Sent { datagrams: 0, refused: 0, elapsed: Duration::ZERO };
         // What could not be sent in time is left out: no burst makes up for a pause.
         let mut skipped = 0;
-        let burst_max = per_second / 250;
+        let burst_max = (per_second / 250).max(1);
         let mut turn = 0;
         while !stop.load(Ordering::Relaxed) {
             let due = u64::try_from(began.elapsed().as_nanos() * u128::from(per_second) / 1_000_000_000)

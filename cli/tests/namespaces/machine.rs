@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::setpriority_process;
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Looks each half millisecond, on each core and before everybody else there, whether the core does anything: one of a virtual
 /// machine stands still for tens of milliseconds whenever its host wants it for others, of which `/proc` knows nothing.
@@ -26,8 +26,8 @@ impl Watch {
     /// From now on.
     pub fn begin() -> Watch {
         let is_over = Arc::<AtomicBool>::default();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = (0..cores).map(|core| {
+        let cores = sched_getaffinity(None).expect("a thread has cores");
+        let threads = (0..CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)).map(|core| {
             let is_over = Arc::clone(&is_over);
             std::thread::spawn(move || watch(core, &is_over))
         });

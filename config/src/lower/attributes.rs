@@ -151,9 +151,9 @@ pub fn octets_of(
             Literal::Text(text) => hexadecimal(text).filter(|octets| !octets.is_empty()),
             Literal::Integer(_) | Literal::Word(_) | Literal::Quoted(_) => None,
         };
+        // Whether it is a secret is not known of an attribute that is named by number.
+        report.mask(value);
         if octets.is_none() {
-            // Whether it is a secret is not known of an attribute that is named by number.
-            report.mask(value);
             report.error(
                 value.span(),
                 format!("`{name}` expects a text of \"0x\" and pairs of hexadecimal digits"),

@@ -145,12 +145,9 @@ impl Pace {
     /// Whether one more may pass now at `per_second`; 0: any number.
     pub fn passes(&self, per_second: u32, now: Instant) -> bool {
         let Some(each) = NANOSECONDS.checked_div(u64::from(per_second)) else { return true };
-        // Relaxed: the words order nothing else. Nearly always this thread is the one that is ahead.
-        let (now, latest) = (now.as_nanoseconds(), self.latest.load(Ordering::Relaxed));
-        if latest < now {
-            self.latest.store(now, Ordering::Relaxed);
-        }
-        let now = now.max(latest);
+        // Relaxed: the words order nothing else.
+        let now = now.as_nanoseconds();
+        let now = now.max(self.latest.fetch_max(now, Ordering::Relaxed));
         // As many as in a second may come at once.
         let next = |even: u64| {
             let next = even.max(now) + each;

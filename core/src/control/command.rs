@@ -248,14 +248,17 @@ pub fn parse(line: &str) -> Result<Option<Order>, (Format, Refusal)> {
 }
 
 fn order(line: &str, format: &mut Format) -> Result<Option<Order>, Refusal> {
-    let named = line.split_whitespace().next();
-    if named == Some("json") {
+    if line.split_whitespace().next() == Some("json") {
         *format = Format::Json;
     }
     let words = words(line)?;
-    let words = match named {
+    let words = match words.first().map(|first| &**first) {
         None => return Ok(None),
-        Some("json" | "text") => versioned(&words[1..])?,
+        Some("json") => {
+            *format = Format::Json;
+            versioned(&words[1..])?
+        }
+        Some("text") => versioned(&words[1..])?,
         Some(_) => &*words,
     };
     Ok(Some(Order { format: *format, command: command(words)? }))

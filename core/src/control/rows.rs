@@ -158,7 +158,7 @@ fn write_octets(out: &mut String, octets: &[u8]) -> fmt::Result {
 
 /// Whether a character is none to be seen: it controls, breaks lines, turns the direction of writing, or is white space that
 /// would look like the space between columns.
-fn is_steering(character: char) -> bool {
+pub fn is_steering(character: char) -> bool {
     character.is_control()
         || character.is_whitespace() && character != ' '
         || matches!(

@@ -126,10 +126,14 @@ impl Lane {
         Some(stranger)
     }
 
-    /// Takes the first stranger's packet out of the line, if it has waited for longer than that.
-    pub fn give_up_stranger(&mut self, most: Duration, now: Instant) -> Option<Stranger> {
+    /// Takes the first stranger's packet out of the line, if it has waited for longer than such a one may.
+    pub fn give_up_stranger(
+        &mut self,
+        may_wait: impl Fn(&Stranger) -> Duration,
+        now: Instant,
+    ) -> Option<Stranger> {
         let first = self.line.front()?;
-        if now.saturating_since(first.received()) <= most {
+        if now.saturating_since(first.received()) <= may_wait(first) {
             return None;
         }
         self.strangers -= 1;

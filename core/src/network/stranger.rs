@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::packet::{Code, Framed, Landmark, SecretIndex};
 use crate::path::{NetworkId, Path, Peer, WorkerId};
 use crate::queue::message::Message;
+use crate::request::class::Class;
 use crate::request::{Previous, Stamp, Stranger, Stray};
 use crate::seeded::{self, Bug};
 use crate::time::Instant;
@@ -105,19 +106,28 @@ impl Network {
         }
     }
 
-    /// Gives up those who have waited in line for too long, first come, first served: where a worker is slow they would be admitted
-    /// minutes after their packet had come, when their NAT may have given the port to somebody else, and be answered never.
+    /// Gives up those who have waited in line for too long: where a worker is slow they would be admitted minutes after their packet had
+    /// come, when their NAT may have given the port to somebody else, and be answered never.
+    ///
+    /// A new request has half of the time that it may wait in all, so that it is not too old when its client is found. What is not sent
+    /// again soon, as by a stream, or is shed last has as long as any request.
     pub(super) fn give_up_strangers(&mut self, now: Instant) {
         if self.counters.strangers.value() == 0 {
             return;
         }
-        let most = self.configuration.protocol.new_request_wait_max;
-        for _ in 0..super::EXPIRIES_EACH_TURN {
-            let late = self.lanes.iter_mut().find_map(|(_, lane)| lane.give_up_stranger(most, now));
-            let Some(stranger) = late else { return };
+        let configuration = Arc::clone(&self.configuration);
+        let protocol = &configuration.protocol;
+        let may_wait = |stranger: &Stranger| match Class::of(&stranger.framed()) {
+            Class::New if stranger.path().stream().is_none() => protocol.new_request_wait_max / 2,
+            Class::New | Class::Accounting | Class::Ongoing => protocol.request_timeout,
+        };
+        loop {
+            let late = self.lanes.iter_mut().find_map(|(_, lane)| lane.give_up_stranger(may_wait, now));
+            let Some(stranger) = late else { break };
             self.counters.strangers.down();
             self.refuse(stranger, Discard::StrangerWaited, now);
         }
+        self.note();
     }
 
     /// No: nobody is admitted by it.
