@@ -10,7 +10,6 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 
 use super::capture::{Capture, Evidence, Witness};
-use super::machine::Stall;
 use super::nas::{Nas, Outcome, Site};
 use super::net::{Family, Topology, command_in};
 use super::support::{Ulna, file};
@@ -180,17 +179,10 @@ impl Answers {
 
     /// Of the times to the answer, from the first transmission.
     pub fn quantile(&self, quantile: f64) -> Duration {
-        quantile_of(self.outcomes.iter().filter_map(|one| one.answered_after).collect(), quantile)
-    }
-
-    /// The same of those that no stall has touched; and the share of those that one has.
-    pub fn quantile_beside(&self, stalls: &[Stall], quantile: f64) -> (Duration, f64) {
-        let answered = self.outcomes.iter().filter_map(|one| Some((one.began, one.answered_after?)));
-        let is_beside =
-            |&(began, after): &(Instant, Duration)| !stalls.iter().any(|stall| stall.touches(began, after));
-        let times: Vec<_> = answered.filter(is_beside).map(|(_, after)| after).collect();
-        let touched = 1.0 - times.len() as f64 / self.outcomes.len() as f64;
-        (quantile_of(times, quantile), touched)
+        let mut times: Vec<_> = self.outcomes.iter().filter_map(|one| one.answered_after).collect();
+        times.sort_unstable();
+        let at = (times.len() as f64 * quantile) as usize;
+        times[at.min(times.len() - 1)]
     }
 
     /// Transmissions beyond the first of each.
@@ -201,12 +193,6 @@ impl Answers {
     pub fn len(&self) -> i64 {
         i64::try_from(self.outcomes.len()).expect("few")
     }
-}
-
-fn quantile_of(mut times: Vec<Duration>, quantile: f64) -> Duration {
-    times.sort_unstable();
-    let at = (times.len() as f64 * quantile) as usize;
-    times.get(at).or(times.last()).copied().unwrap_or(Duration::MAX)
 }
 
 fn ask<'a>(nases: impl Iterator<Item = &'a mut Nas>, times: u32, every: Duration) -> Answers {

@@ -133,13 +133,11 @@ impl Flood {
     /// Sends these kinds in turn, in the names of so many siblings in turn, at that rate until told to stop.
     pub fn run(&mut self, kinds: &[Kind], victims: usize, per_second: u64, stop: &AtomicBool) -> Sent {
         let server = SockAddr::from(self.server);
-        // On Linux this thread alone: where it comes from, no flood takes the server's cores.
-        rustix::process::setpriority_process(None, 10).expect("anybody may be nicer");
         let began = Instant::now();
         let mut sent = Sent { datagrams: 0, refused: 0, elapsed: Duration::ZERO };
         // What could not be sent in time is left out: no burst makes up for a pause.
         let mut skipped = 0;
-        let burst_max = (per_second / 250).max(1);
+        let burst_max = per_second / 50;
         let mut turn = 0;
         while !stop.load(Ordering::Relaxed) {
             let due = u64::try_from(began.elapsed().as_nanos() * u128::from(per_second) / 1_000_000_000)

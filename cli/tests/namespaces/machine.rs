@@ -1,73 +1,6 @@
 //! What others do with the machine meanwhile: where they use it, times say nothing of the server.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-use rustix::process::setpriority_process;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
-/// Looks each half millisecond, on each core and before everybody else there, whether the core does anything: one of a virtual
-/// machine stands still for tens of milliseconds whenever its host wants it for others, of which `/proc` knows nothing.
-pub struct Watch {
-    is_over: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Vec<Stall>>>,
-}
-
-/// When a core stood still, or was the kernel's alone.
-#[derive(Clone, Copy, Debug)]
-pub struct Stall {
-    began: Instant,
-    ended: Instant,
-}
-
-impl Watch {
-    /// From now on.
-    pub fn begin() -> Watch {
-        let is_over = Arc::<AtomicBool>::default();
-        let cores = sched_getaffinity(None).expect("a thread has cores");
-        let threads = (0..CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)).map(|core| {
-            let is_over = Arc::clone(&is_over);
-            std::thread::spawn(move || watch(core, &is_over))
-        });
-        let threads = threads.collect();
-        Watch { is_over, threads }
-    }
-
-    /// What it has seen.
-    pub fn end(self) -> Vec<Stall> {
-        self.is_over.store(true, Ordering::Relaxed);
-        self.threads.into_iter().flat_map(|thread| thread.join().expect("it only looks")).collect()
-    }
-}
-
-fn watch(core: usize, is_over: &AtomicBool) -> Vec<Stall> {
-    let mut cpus = CpuSet::new();
-    cpus.set(core);
-    sched_setaffinity(None, &cpus).expect("the core is there");
-    // On Linux this thread alone.
-    setpriority_process(None, -20).expect("who makes namespaces may");
-    let mut stalls = Vec::new();
-    while !is_over.load(Ordering::Relaxed) {
-        let due = Instant::now() + Duration::from_micros(500);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        let ended = Instant::now();
-        if ended.saturating_duration_since(due) > STALL_MIN {
-            stalls.push(Stall { began: due, ended });
-        }
-    }
-    stalls
-}
-
-impl Stall {
-    /// Whether a request that was answered so long after it began has had to do with it: for twice as long as it took, what has come
-    /// meanwhile is still in front.
-    pub fn touches(&self, began: Instant, answered_after: Duration) -> bool {
-        let is_forgotten = self.ended + (self.ended - self.began) * 2;
-        began <= is_forgotten && self.began <= began + answered_after
-    }
-}
+use std::time::Instant;
 
 /// From its making on.
 pub struct Meter {
@@ -118,5 +51,3 @@ fn own_ticks(processes: &[u32]) -> u64 {
 
 /// Of `/proc`, on every architecture that we build for.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Threads that come first are this late where the kernel is busy with a flood.
-const STALL_MIN: Duration = Duration::from_millis(1);

@@ -36,8 +36,6 @@ pub struct Nas {
 /// What became of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
-    /// When it was sent first.
-    pub began: Instant,
     /// From the first transmission to the reply that verified; none came before the last one was given up.
     pub answered_after: Option<Duration>,
     /// 1 where the first one was answered.
@@ -81,13 +79,13 @@ impl Nas {
             let until = Instant::now() + wait;
             while let Some(reply) = self.receive(until) {
                 if self.is_answer(request, &reply) {
-                    return Outcome { began, answered_after: Some(began.elapsed()), transmissions };
+                    return Outcome { answered_after: Some(began.elapsed()), transmissions };
                 }
                 self.strangers += 1;
             }
             wait *= 2;
         }
-        Outcome { began, answered_after: None, transmissions: TRANSMISSIONS_MAX }
+        Outcome { answered_after: None, transmissions: TRANSMISSIONS_MAX }
     }
 
     /// Nothing is awaited; what comes all the same makes no heap.
