@@ -14,6 +14,8 @@ use ulna_stores::client_keys::{ClientKeys, Kept};
 
 /// Between two looks at who is a client.
 const EVERY: Duration = Duration::from_secs(60);
+/// The same until workers have said so once.
+const SOON: Duration = Duration::from_millis(100);
 /// For so long after a start a client of before may say nothing and still be known at the next.
 const UNHEARD_KEPT: Duration = Duration::from_secs(86_400);
 
@@ -55,6 +57,7 @@ impl State {
             reloader,
             began: Instant::now(),
             written: keys,
+            has_asked: false,
             has_written: false,
             is_failing: false,
         };
@@ -78,6 +81,8 @@ struct Keeping {
     began: Instant,
     /// What stands in the file.
     written: Vec<ClientKey>,
+    /// Whether workers have ever said whom they know: at the start another step may be under way.
+    has_asked: bool,
     /// Whether it is this process that wrote it last, who thus can.
     has_written: bool,
     is_failing: bool,
@@ -88,12 +93,14 @@ impl Keeping {
     fn run(mut self, ended: &Receiver<()>) {
         let mut is_last = false;
         while self.write().is_ok() && !is_last {
-            is_last = ended.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout);
+            let wait = if self.has_asked { EVERY } else { SOON };
+            is_last = ended.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
         }
     }
 
     fn write(&mut self) -> Result<(), ReloadError> {
         let Some(mut keys) = self.reloader.client_keys()? else { return Ok(()) };
+        self.has_asked = true;
         if self.began.elapsed() < UNHEARD_KEPT {
             // Who was a client before and has not spoken yet is not forgotten for that.
             keys.extend(self.written.iter().cloned());
