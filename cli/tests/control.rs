@@ -7,12 +7,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use support::control_socket::{Socket, said};
 use support::{Nas, Ulna, bob, file, on_free_ports, run};
 use ulna_core::packet::Code;
 
@@ -20,26 +20,13 @@ const LAYOUTS: [&str; 2] = ["network_threads = 0\nworkers = 2", "network_threads
 /// Long enough that a test which needs it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A short path, as a socket's has to be, which goes with this.
-struct Socket(PathBuf);
-
 impl Socket {
-    fn new() -> Socket {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Socket(std::env::temp_dir().join(format!("ulna-{}-{number}.sock", std::process::id())))
-    }
-
-    fn settings(&self, layout: &str, more: &str) -> String {
-        format!("[runtime]\n{layout}\n[control]\nsocket = \"{}\"\n{more}\n", self.0.display())
-    }
-
     fn start(&self, layout: &str, more: &str) -> Ulna {
         Ulna::start(&on_free_ports(&self.settings(layout, more)))
     }
 
     fn control(&self, arguments: &[&str]) -> Output {
-        run(&[&["control", "--socket", self.0.to_str().expect("text")][..], arguments].concat())
+        run(&[&["control", "--socket", self.path()][..], arguments].concat())
     }
 
     fn connect(&self) -> UnixStream {
@@ -47,17 +34,6 @@ impl Socket {
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         stream
     }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-fn said(output: &Output) -> (Option<i32>, String, String) {
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 fn all_of(stream: &mut UnixStream) -> String {

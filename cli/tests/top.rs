@@ -8,9 +8,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -19,44 +18,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
+use support::control_socket::{Socket, said};
 use support::site::Site;
 use support::{Nas, PASSWORD, PATIENCE, SECRET, Ulna, bob, file, on_free_ports, pap, run, secret};
 use ulna_core::packet::{Code, Encoder, MessageAuthenticator, Secret, number};
 
 const LAYOUTS: [&str; 2] = ["network_threads = 0\nworkers = 2", "network_threads = 1\nworkers = 2"];
 
-/// A short path, as a socket's has to be, which goes with this.
-struct Socket(PathBuf);
-
 impl Socket {
-    fn new() -> Socket {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Socket(std::env::temp_dir().join(format!("ulna-top-{}-{number}.sock", std::process::id())))
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("text")
-    }
-
     fn configuration(&self, layout: &str) -> String {
-        on_free_ports(&format!("[runtime]\n{layout}\n[control]\nsocket = \"{}\"\n", self.path()))
+        on_free_ports(&self.settings(layout, ""))
     }
 
     fn once(&self, more: &[&str]) -> Output {
         run(&[&["top", "--socket", self.path(), "--once"][..], more].concat())
     }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-fn said(output: &Output) -> (Option<i32>, String, String) {
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 /// The words of the first line that has this, from there on.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each file uses its own part of this")]
 
 pub mod accounting;
+pub mod control_socket;
 mod peer;
 pub mod radiusd;
 pub mod remote;
