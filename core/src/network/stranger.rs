@@ -115,11 +115,11 @@ impl Network {
         if self.counters.strangers.value() == 0 {
             return;
         }
-        let configuration = Arc::clone(&self.configuration);
-        let protocol = &configuration.protocol;
+        let protocol = &self.configuration.protocol;
+        let (new, any) = (protocol.new_request_wait_max / 2, protocol.request_timeout);
         let may_wait = |stranger: &Stranger| match Class::of(&stranger.framed()) {
-            Class::New if stranger.path().stream().is_none() => protocol.new_request_wait_max / 2,
-            Class::New | Class::Accounting | Class::Ongoing => protocol.request_timeout,
+            Class::New if stranger.path().stream().is_none() => new,
+            Class::New | Class::Accounting | Class::Ongoing => any,
         };
         loop {
             let late = self.lanes.iter_mut().find_map(|(_, lane)| lane.give_up_stranger(may_wait, now));
