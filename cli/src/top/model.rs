@@ -243,10 +243,10 @@ fn add_word(words: &mut String, word: &str) {
 const DISCARDED: &str = "discarded ";
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn counters(at: Instant, values: &[(&str, u64)]) -> Counters {
+    pub fn counters(at: Instant, values: &[(&str, u64)]) -> Counters {
         let mut counters = Counters::new(at);
         values.iter().for_each(|(name, value)| counters.set((*name).into(), *value));
         counters

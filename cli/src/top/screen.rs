@@ -35,11 +35,10 @@ pub struct View<'v> {
 
 /// Draws a frame. Tables that do not fit share what room there is.
 pub fn draw(view: &View<'_>, area: Rect, buffer: &mut Buffer) {
-    let tables = tables(view, area.width);
-    let gap = u16::from(area.height >= height(view, area.width));
+    let (lists, tables) = (lists(view), tables(view, area.width));
+    let gap = u16::from(area.height >= height_of_all(view, &lists, &tables));
     let head = 1 + u16::from(view.silence.is_some());
     let foot = u16::from(view.has_keys);
-    let lists = [lists_of_packets(view.figures), lists_of_clients(view.figures)];
     let fixed = head + foot + lists.iter().map(|them| height_of_lists(them) + gap).sum::<u16>();
     let wanted: Vec<u16> = tables.iter().map(|table| table.height() + gap).collect();
     let granted = shares(area.height.saturating_sub(fixed), &wanted);
@@ -78,9 +77,12 @@ pub fn draw(view: &View<'_>, area: Rect, buffer: &mut Buffer) {
 
 /// How high a frame of this width has to be that leaves nothing out.
 pub fn height(view: &View<'_>, width: u16) -> u16 {
-    let lists = [lists_of_packets(view.figures), lists_of_clients(view.figures)];
+    height_of_all(view, &lists(view), &tables(view, width))
+}
+
+fn height_of_all(view: &View<'_>, lists: &[Lists], tables: &[LongTable]) -> u16 {
     let lists = lists.iter().map(|them| height_of_lists(them) + 1).sum::<u16>();
-    let tables = tables(view, width).iter().map(|table| table.height() + 1).sum::<u16>();
+    let tables = tables.iter().map(|table| table.height() + 1).sum::<u16>();
     1 + u16::from(view.silence.is_some()) + u16::from(view.has_keys) + lists + tables
 }
 
@@ -133,6 +135,10 @@ enum Shown {
 }
 
 type Lists = [List; 3];
+
+fn lists(view: &View<'_>) -> [Lists; 2] {
+    [lists_of_packets(view.figures), lists_of_clients(view.figures)]
+}
 
 fn lists_of_packets(figures: &Figures) -> Lists {
     let counters = &figures.counters;
@@ -456,17 +462,12 @@ const ALIVE: &str = "alive";
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Counters, Model, RemoteServer, Round, Thread};
+    use super::super::model::tests::counters;
+    use super::super::model::{Model, RemoteServer, Round, Thread};
     use super::*;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use std::time::Instant;
-
-    fn counters(at: Instant, values: &[(&str, u64)]) -> Counters {
-        let mut counters = Counters::new(at);
-        values.iter().for_each(|(name, value)| counters.set((*name).into(), *value));
-        counters
-    }
 
     fn server(name: &str, standing: &str, outstanding: u64) -> RemoteServer {
         let address = Some("192.0.2.1:1812".into());
