@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ulna_core::control::rows::is_steering;
+
 use crate::standard_error::say;
 
 /// The server was reached, and has refused.
@@ -143,15 +145,9 @@ fn end_of_text(said: &[u8]) -> Result<(), Failed> {
 /// Text without what would steer a terminal. The server writes controls as `\u001b`, which JSON makes controls again; and what
 /// turns the direction of writing is none to JSON, but moves what stands beside it.
 pub fn plain(text: &str) -> String {
-    let is_plain = |it: char| !it.is_control() && !is_direction(it);
     let shown =
-        text.chars().map(|it| if is_plain(it) { it.to_string() } else { it.escape_unicode().to_string() });
+        text.chars().map(|it| if is_steering(it) { it.escape_unicode().to_string() } else { it.to_string() });
     shown.collect()
-}
-
-/// Whether it is a mark, embedding, override or isolate of UAX #9.
-fn is_direction(it: char) -> bool {
-    matches!(it, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The same of several lines.

@@ -8,7 +8,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use ulna_config::{Source, SourceLine};
+use ulna_config::Source;
 use ulna_core::control::ConfigLine;
 use ulna_runtime_mio::{FileWatch, ReloadError, Reloader};
 
@@ -128,7 +128,7 @@ pub struct Shown(Arc<Mutex<Arc<[ConfigLine]>>>);
 impl Shown {
     /// Of what is in force from the start.
     pub fn new(source: Source) -> Shown {
-        Shown(Arc::new(Mutex::new(lines_of(source))))
+        Shown(Arc::new(Mutex::new(source.into_lines().into())))
     }
 
     pub fn lines(&self) -> Arc<[ConfigLine]> {
@@ -136,17 +136,8 @@ impl Shown {
     }
 
     fn set(&self, source: Source) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lines_of(source);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = source.into_lines().into();
     }
-}
-
-fn lines_of(source: Source) -> Arc<[ConfigLine]> {
-    let lines = source.into_lines().into_iter().map(|SourceLine { file, number, text }| ConfigLine {
-        file,
-        number: number as u64,
-        text: text.into(),
-    });
-    lines.collect()
 }
 
 /// The server ends, and takes nothing any more.

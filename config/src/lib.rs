@@ -30,7 +30,7 @@ pub use error::{ConfigErrors, Finding, Place, Warnings};
 pub use law::config_law;
 pub use lower::RuleList;
 pub use secret_table::load_secret_table;
-pub use source::{RulePlace, Source, SourceLine};
+pub use source::{RulePlace, Source};
 pub use ulna_core::configuration::{Configuration, Cores};
 pub use ulna_core::reserved::{RESERVED_OCTETS_MAX, reserved_octets};
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ulna_core::ServerId;
 use ulna_core::authenticate::mac::Mac;
 use ulna_core::client::Prefix;
+use ulna_core::control::ConfigLine;
 
 /// What stands in the files.
 #[derive(Debug, Clone, Default)]
@@ -17,19 +18,7 @@ pub struct Source {
     /// Each with its server's number, from 1.
     rules: Vec<(usize, RuleList, RulePlace)>,
     names: Names,
-    lines: Vec<SourceLine>,
-}
-
-/// A line of a file, its secrets hidden.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceLine {
-    /// The file's name, as it was given.
-    pub file: Arc<str>,
-    /// Its number, from 1.
-    pub number: usize,
-    /// What stands there without comments; `***` in place of secrets, and of whatever may have swallowed one. What is longer than 1 000
-    /// octets ends with an ellipsis.
-    pub text: String,
+    lines: Vec<ConfigLine>,
 }
 
 /// Where one rule stands.
@@ -101,7 +90,11 @@ impl Found {
         let lines = documents.all().flat_map(|document| {
             let file: Arc<str> = cut(document.file().chars().map(printable).collect()).into();
             let lines = document.lines_shown(masked).into_iter();
-            lines.map(move |(number, text)| SourceLine { file: Arc::clone(&file), number, text: cut(text) })
+            lines.map(move |(number, text)| ConfigLine {
+                file: Arc::clone(&file),
+                number: number as u64,
+                text: cut(text).into(),
+            })
         });
         Source { rules, names: self.names, lines: lines.collect() }
     }
@@ -128,8 +121,9 @@ impl Source {
         self.rules.iter().filter(of).map(|(_, _, place)| place)
     }
 
-    /// All lines of all files in which something stands, in the order in which the files are read.
-    pub fn into_lines(self) -> Vec<SourceLine> {
+    /// All lines of all files in which something stands besides comments, in the order in which the files are read. `***` is in place of
+    /// secrets, and of whatever may have swallowed one; what is longer than 1 000 octets ends with an ellipsis.
+    pub fn into_lines(self) -> Vec<ConfigLine> {
         self.lines
     }
 
